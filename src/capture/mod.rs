@@ -1,0 +1,27 @@
+//! Where frames come from.
+//!
+//! [`CaptureReader`] takes pcap and pcapng apart, from files and from streams alike.
+//! [`tshark`] runs the capture program, whose output such a reader takes.
+//! [`udp`] receives datagrams without any capture program.
+
+mod pcap;
+mod pcapng;
+mod reader;
+pub mod tshark;
+pub mod udp;
+
+use std::time::Duration;
+
+use crate::wire::LinkType;
+
+pub use reader::{CaptureError, CaptureReader};
+
+/// One record of a capture, link-layer header included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// When it was captured, since the Unix epoch.
+    pub at: Duration,
+    pub link: LinkType,
+    /// What the capture kept of it.
+    pub bytes: &'a [u8],
+}

@@ -1,0 +1,323 @@
+//! The blocks of a pcapng capture: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html>.
+//!
+//! The framing is pcap-file's. The few fields that matter are read here, because the typed
+//! blocks of that library refuse frames that are fine: for a name that is not UTF-8, for an
+//! option of another size, for an original length below the captured one.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use byteorder_slice::{BigEndian, ByteOrder, LittleEndian};
+use pcap_file::Endianness;
+use pcap_file::pcapng::blocks::{
+    ENHANCED_PACKET_BLOCK, INTERFACE_DESCRIPTION_BLOCK, PACKET_BLOCK, RawBlock,
+    SECTION_HEADER_BLOCK, SIMPLE_PACKET_BLOCK,
+};
+use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
+
+use super::Frame;
+use super::reader::{Item, MAX_RECORD};
+use crate::wire::LinkType;
+
+/// How a capture starts: the type of a section header, the same in both byte orders.
+pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
+
+/// More interfaces than a section of any real capture has. Each is kept until its section ends.
+const MAX_INTERFACES: usize = 65_536;
+
+/// What the section in hand has said so far.
+#[derive(Debug)]
+pub(super) struct Pcapng {
+    byte_order: Endianness,
+    interfaces: Vec<Interface>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Interface {
+    link: LinkType,
+    /// 0 where there is no limit.
+    snaplen: u32,
+    clock: Clock,
+}
+
+/// What the timestamps of an interface mean.
+#[derive(Debug, Clone, Copy)]
+struct Clock {
+    units: Units,
+    /// In seconds, added to every timestamp.
+    offset: i64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Units {
+    /// This many in a second, a power of ten.
+    Decimal(u64),
+    /// Two to this power in a second.
+    Binary(u32),
+    /// So small that 64 bits of them are less than a second.
+    Tiny,
+}
+
+impl Default for Pcapng {
+    fn default() -> Self {
+        Self {
+            byte_order: Endianness::Big,
+            interfaces: Vec::new(),
+        }
+    }
+}
+
+impl Pcapng {
+    pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Item<'a> {
+        let parsed = match self.byte_order {
+            Endianness::Big => RawBlock::from_slice::<BigEndian>(bytes),
+            Endianness::Little => RawBlock::from_slice::<LittleEndian>(bytes),
+        };
+        let (rest, block) = match parsed {
+            Ok(parsed) => parsed,
+            Err(RawBlockParseError::IncompleteBuffer(needed, _)) if needed > MAX_RECORD => {
+                return damaged(format!("a block of {} bytes", needed + 8));
+            }
+            Err(RawBlockParseError::IncompleteBuffer(..)) => return Item::Incomplete,
+            Err(RawBlockParseError::InvalidFormat(error)) => return damaged(describe(&error)),
+        };
+        let size = bytes.len() - rest.len();
+        let Cow::Borrowed(body) = block.body else {
+            unreachable!("a block is borrowed from the buffer");
+        };
+        if block.type_ == SECTION_HEADER_BLOCK {
+            self.start_section(body);
+            return Item::Other { size };
+        }
+        let frame = match self.byte_order {
+            Endianness::Big => self.block::<BigEndian>(block.type_, body),
+            Endianness::Little => self.block::<LittleEndian>(block.type_, body),
+        };
+        match frame {
+            Ok(Some(frame)) => Item::Frame { size, frame },
+            Ok(None) => Item::Other { size },
+            Err(what) => damaged(what),
+        }
+    }
+
+    fn start_section(&mut self, body: &[u8]) {
+        // The framing has checked that it is one of the two.
+        self.byte_order = match body {
+            [0x4d, ..] => Endianness::Little,
+            _ => Endianness::Big,
+        };
+        self.interfaces.clear();
+    }
+
+    /// Blocks of other types are passed over: they hold names, statistics, secrets.
+    fn block<'a, B: ByteOrder>(
+        &mut self,
+        block_type: u32,
+        body: &'a [u8],
+    ) -> Result<Option<Frame<'a>>, String> {
+        let mut fields = Fields::<B>::new(body);
+        let frame = match block_type {
+            INTERFACE_DESCRIPTION_BLOCK => {
+                if self.interfaces.len() == MAX_INTERFACES {
+                    return Err(format!("more than {MAX_INTERFACES} interfaces"));
+                }
+                let interface = interface(&mut fields);
+                self.interfaces
+                    .push(interface.ok_or("an interface cut short")?);
+                return Ok(None);
+            }
+            ENHANCED_PACKET_BLOCK => {
+                let id = fields.u32();
+                id.and_then(|id| self.packet(id, fields))
+            }
+            PACKET_BLOCK => {
+                let id = fields.u16();
+                let _drops = fields.u16();
+                id.and_then(|id| self.packet(u32::from(id), fields))
+            }
+            SIMPLE_PACKET_BLOCK => self.simple_packet(fields),
+            _ => return Ok(None),
+        };
+        frame.map(Some).ok_or("a packet cut short".to_owned())
+    }
+
+    fn packet<'a, B: ByteOrder>(&self, id: u32, mut fields: Fields<'a, B>) -> Option<Frame<'a>> {
+        let timestamp = u64::from(fields.u32()?) << 32 | u64::from(fields.u32()?);
+        let captured = usize::try_from(fields.u32()?).ok()?;
+        let _original = fields.u32()?;
+        let interface = self.interface(id);
+        Some(Frame {
+            at: interface.clock.time(timestamp),
+            link: interface.link,
+            bytes: fields.bytes(captured)?,
+        })
+    }
+
+    /// It belongs to the first interface and has neither a timestamp nor a captured length.
+    fn simple_packet<'a, B: ByteOrder>(&self, mut fields: Fields<'a, B>) -> Option<Frame<'a>> {
+        let original = fields.u32()?;
+        let interface = self.interface(0);
+        let captured = match interface.snaplen {
+            0 => original,
+            snaplen => original.min(snaplen),
+        };
+        Some(Frame {
+            at: Duration::ZERO,
+            link: interface.link,
+            bytes: fields.bytes(usize::try_from(captured).ok()?)?,
+        })
+    }
+
+    fn interface(&self, id: u32) -> Interface {
+        usize::try_from(id)
+            .ok()
+            .and_then(|id| self.interfaces.get(id))
+            .copied()
+            .unwrap_or(Interface::UNDESCRIBED)
+    }
+}
+
+impl Interface {
+    /// For packets of an interface that the section never described: what their bytes are is
+    /// unknown, so they count as frames of an unsupported link type.
+    const UNDESCRIBED: Self = Self {
+        link: LinkType(u16::MAX),
+        snaplen: 0,
+        clock: Clock::DEFAULT,
+    };
+}
+
+fn interface<B: ByteOrder>(fields: &mut Fields<'_, B>) -> Option<Interface> {
+    const IF_TSRESOL: u16 = 9;
+    const IF_TSOFFSET: u16 = 14;
+
+    let link = LinkType(fields.u16()?);
+    let _reserved = fields.u16()?;
+    let snaplen = fields.u32()?;
+    let mut clock = Clock::DEFAULT;
+    while let Some((code, value)) = fields.option() {
+        match (code, value) {
+            (IF_TSRESOL, [resolution]) => clock.units = Units::from_option(*resolution),
+            (IF_TSOFFSET, value) => clock.offset = Fields::<B>::new(value).i64().unwrap_or(0),
+            _ => {}
+        }
+    }
+    Some(Interface {
+        link,
+        snaplen,
+        clock,
+    })
+}
+
+impl Clock {
+    const DEFAULT: Self = Self {
+        units: Units::Decimal(1_000_000),
+        offset: 0,
+    };
+
+    /// The time since the Unix epoch; one before it counts as the epoch.
+    fn time(self, timestamp: u64) -> Duration {
+        let (seconds, nanoseconds) = match self.units {
+            Units::Decimal(units) => (timestamp / units, decimal_nanos(timestamp % units, units)),
+            Units::Binary(shift) => {
+                let fraction = timestamp & ((1 << shift) - 1);
+                let nanoseconds = (u128::from(fraction) * u128::from(NANOS)) >> shift;
+                (timestamp >> shift, u64::try_from(nanoseconds).unwrap_or(0))
+            }
+            Units::Tiny => (0, 0),
+        };
+        let time = Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds);
+        let offset = Duration::from_secs(self.offset.unsigned_abs());
+        if self.offset >= 0 {
+            time.saturating_add(offset)
+        } else {
+            time.saturating_sub(offset)
+        }
+    }
+}
+
+/// In a second.
+const NANOS: u64 = 1_000_000_000;
+
+fn decimal_nanos(fraction: u64, units: u64) -> u64 {
+    if units <= NANOS {
+        fraction * (NANOS / units)
+    } else {
+        fraction / (units / NANOS)
+    }
+}
+
+impl Units {
+    /// The top bit chooses between powers of two and of ten, the others are the exponent.
+    fn from_option(resolution: u8) -> Self {
+        let exponent = u32::from(resolution & 0x7f);
+        if resolution & 0x80 == 0 {
+            10_u64
+                .checked_pow(exponent)
+                .map_or(Self::Tiny, Self::Decimal)
+        } else if exponent < u64::BITS {
+            Self::Binary(exponent)
+        } else {
+            Self::Tiny
+        }
+    }
+}
+
+/// Takes fields off the front of a block's body.
+struct Fields<'a, B> {
+    rest: &'a [u8],
+    byte_order: std::marker::PhantomData<B>,
+}
+
+impl<'a, B: ByteOrder> Fields<'a, B> {
+    fn new(body: &'a [u8]) -> Self {
+        Self {
+            rest: body,
+            byte_order: std::marker::PhantomData,
+        }
+    }
+
+    fn bytes(&mut self, size: usize) -> Option<&'a [u8]> {
+        let (bytes, rest) = self.rest.split_at_checked(size)?;
+        self.rest = rest;
+        Some(bytes)
+    }
+
+    fn u16(&mut self) -> Option<u16> {
+        self.bytes(2).map(B::read_u16)
+    }
+
+    fn u32(&mut self) -> Option<u32> {
+        self.bytes(4).map(B::read_u32)
+    }
+
+    fn i64(&mut self) -> Option<i64> {
+        self.bytes(8).map(B::read_i64)
+    }
+
+    /// An option's code and value; `None` at the end of the list, marked or not.
+    fn option(&mut self) -> Option<(u16, &'a [u8])> {
+        const OPT_ENDOFOPT: u16 = 0;
+
+        let code = self.u16().filter(|&code| code != OPT_ENDOFOPT)?;
+        let size = usize::from(self.u16()?);
+        let value = self.bytes(size)?;
+        // Values are padded to 32 bits; the padding of the last may be missing.
+        let padding = size.next_multiple_of(4) - size;
+        self.rest = self.rest.get(padding..).unwrap_or_default();
+        Some((code, value))
+    }
+}
+
+fn damaged<'a>(what: String) -> Item<'a> {
+    Item::Damaged { what }
+}
+
+fn describe(error: &PcapNgFormatError) -> String {
+    match error {
+        PcapNgFormatError::BlockLengthMismatch(first, last) => {
+            format!("a block of {first} bytes that ends as one of {last} bytes")
+        }
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,28 @@
+//! A frame's way through the program:
+//!
+//! 1. [`capture`] hands over frames: from capture files and streams, from a tshark child,
+//!    from UDP sockets.
+//! 2. [`wire`] says what the bytes of one frame mean, or why it counts in no flow.
+//! 3. [`flow`] keeps the flows and their counters. [`aggregator`] ties these steps
+//!    together and accounts for every frame.
+//! 4. [`metrics`] turns a snapshot into the text that Prometheus reads.
+//! 5. [`http`] serves it, or it goes to standard output.
+//!
+//! [`cli`] is what can be typed; [`analyze`] and [`live`] are the recipes that join the rooms
+//! for a one-shot run and for the daemon. Apart from these, no room uses one further down the
+//! way.
+//!
+//! What always holds:
+//! - Frames received = packets of all flows + frames skipped, by reason.
+//! - `wire`, `flow` and `metrics` open nothing, print nothing and read no clock.
+//! - Bytes from the network cause neither a panic nor growth without a limit.
+
+pub mod aggregator;
+pub mod analyze;
+pub mod capture;
+pub mod cli;
+pub mod flow;
+pub mod http;
+pub mod live;
+pub mod metrics;
+pub mod wire;

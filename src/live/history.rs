@@ -1,0 +1,65 @@
+use std::time::{Duration, Instant};
+
+use crate::metrics::CaptureState;
+
+/// When a capture ran and when it did not.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    iterations: u64,
+    up: bool,
+    /// Since when no capture runs, once one ran.
+    down_since: Option<Instant>,
+    /// Time without a capture, up to when the last one started.
+    lost: Duration,
+}
+
+impl History {
+    pub(super) fn started(&mut self, now: Instant) {
+        self.iterations += 1;
+        self.up = true;
+        if let Some(since) = self.down_since.take() {
+            self.lost += now.saturating_duration_since(since);
+        }
+    }
+
+    pub(super) fn ended(&mut self, now: Instant) {
+        self.up = false;
+        self.down_since.get_or_insert(now);
+    }
+
+    pub(super) fn state(&self, now: Instant) -> CaptureState {
+        let still_down = self
+            .down_since
+            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
+        CaptureState {
+            up: self.up,
+            iterations: self.iterations,
+            lost: self.lost + still_down,
+            dropped: 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_without_a_capture_is_lost_from_the_first_start_on() {
+        let mut history = History::default();
+        let begin = Instant::now();
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        assert_eq!(history.state(at(5)).lost, Duration::ZERO);
+
+        history.started(at(10));
+        assert_eq!(history.state(at(20)).lost, Duration::ZERO);
+        history.ended(at(30));
+        assert_eq!(history.state(at(33)).lost, Duration::from_secs(3));
+        history.started(at(34));
+        assert_eq!(history.state(at(40)).lost, Duration::from_secs(4));
+        history.ended(at(50));
+        let state = history.state(at(52));
+        assert_eq!(state.lost, Duration::from_secs(6));
+        assert_eq!((state.up, state.iterations), (false, 2));
+    }
+}

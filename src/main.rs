@@ -1,0 +1,55 @@
+//! Parse, run, report: the only printing and the only exit codes.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "standard error is for problems and warnings"
+)]
+
+use std::io::{self, BufWriter, Write};
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Parser;
+use tzsp_packetstream_exporter::cli::{Cli, Task};
+use tzsp_packetstream_exporter::{analyze, live};
+
+fn main() -> ExitCode {
+    // clap prints its own errors and ends with status 2.
+    let task = Cli::parse().task().unwrap_or_else(|error| error.exit());
+    let result = match task {
+        Task::Live(options) => live::run(options).map_err(anyhow::Error::from),
+        Task::Analyze(options) => print_analysis(options),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn print_analysis(options: analyze::Options) -> anyhow::Result<()> {
+    let mut out = BufWriter::new(io::stdout().lock());
+    let problems = match analyze::run(options, &mut out).and_then(|problems| {
+        out.flush()?;
+        Ok(problems)
+    }) {
+        Ok(problems) => problems,
+        // Whoever read our output has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Err(error) => return Err(error).context("cannot write to standard output"),
+    };
+    let (warnings, mut errors): (Vec<_>, Vec<_>) =
+        problems.into_iter().partition(analyze::Problem::is_warning);
+    for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    let Some(last) = errors.pop() else {
+        return Ok(());
+    };
+    for error in errors {
+        eprintln!("error: {error}");
+    }
+    Err(last.into())
+}

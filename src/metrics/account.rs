@@ -1,0 +1,114 @@
+//! The program's own account: a handful of metrics, rendered by the prometheus crate from a
+//! registry that is built anew for each scrape.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use prometheus::core::Collector;
+use prometheus::{
+    Counter, Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
+};
+
+use super::CaptureState;
+use super::catalog::{self, Family};
+use crate::aggregator::FrameCounts;
+use crate::wire::{Skipped, Truncated};
+
+pub(super) fn write_analysis(out: &mut impl Write, frames: &FrameCounts) -> io::Result<()> {
+    let account = Account::default();
+    account.frames(frames);
+    account.write(out)
+}
+
+pub(super) fn write_scrape(
+    out: &mut impl Write,
+    flows: usize,
+    frames: &FrameCounts,
+    capture: &CaptureState,
+) -> io::Result<()> {
+    let account = Account::default();
+    account.frames(frames);
+    account.counter(catalog::CAPTURE_ITERATIONS, capture.iterations);
+    account.seconds(catalog::DATA_LOST_SECONDS, capture.lost);
+    account.counter(catalog::CAPTURE_DROPPED, capture.dropped);
+    account.gauge(catalog::CAPTURE_UP, f64::from(u8::from(capture.up)));
+    let newest = frames.newest.unwrap_or_default();
+    account.gauge(catalog::CAPTURE_LAST_FRAME, newest.as_secs_f64());
+    account.gauge(catalog::FLOWS, flows as f64);
+    account.build_info();
+    #[cfg(target_os = "linux")]
+    account.add(prometheus::process_collector::ProcessCollector::for_self());
+    account.write(out)
+}
+
+#[derive(Default)]
+struct Account {
+    registry: Registry,
+}
+
+impl Account {
+    fn frames(&self, frames: &FrameCounts) {
+        self.counter(catalog::FRAMES_RECEIVED, frames.received);
+        let skipped = Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)));
+        self.counters(catalog::FRAMES_SKIPPED, &skipped);
+        let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
+        self.counters(catalog::FRAMES_TRUNCATED, &truncated);
+    }
+
+    fn counter(&self, family: Family, value: u64) {
+        let counter = IntCounter::with_opts(options(family)).expect(VALID);
+        counter.inc_by(value);
+        self.add(counter);
+    }
+
+    fn seconds(&self, family: Family, value: Duration) {
+        let counter = Counter::with_opts(options(family)).expect(VALID);
+        counter.inc_by(value.as_secs_f64());
+        self.add(counter);
+    }
+
+    fn counters(&self, family: Family, values: &[(&str, u64)]) {
+        let counters = IntCounterVec::new(options(family), family.labels).expect(VALID);
+        for &(label, value) in values {
+            counters.with_label_values(&[label]).inc_by(value);
+        }
+        self.add(counters);
+    }
+
+    fn gauge(&self, family: Family, value: f64) {
+        let gauge = Gauge::with_opts(options(family)).expect(VALID);
+        gauge.set(value);
+        self.add(gauge);
+    }
+
+    fn build_info(&self) {
+        let family = catalog::BUILD_INFO;
+        let info = GaugeVec::new(options(family), family.labels).expect(VALID);
+        info.with_label_values(&[
+            env!("CARGO_PKG_VERSION"),
+            env!("BUILD_REVISION"),
+            env!("BUILD_RUST_VERSION"),
+        ])
+        .set(1.0);
+        self.add(info);
+    }
+
+    fn add(&self, collector: impl Collector + 'static) {
+        self.registry.register(Box::new(collector)).expect(VALID);
+    }
+
+    fn write(&self, out: &mut impl Write) -> io::Result<()> {
+        // Encoded into memory, because the encoder would turn errors of `out` into its own.
+        let mut text = Vec::new();
+        TextEncoder::new()
+            .encode(&self.registry.gather(), &mut text)
+            .map_err(io::Error::other)?;
+        out.write_all(&text)
+    }
+}
+
+const VALID: &str = "the catalog holds valid, distinct names";
+
+fn options(family: Family) -> Opts {
+    Opts::new(family.name, family.help)
+}

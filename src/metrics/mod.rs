@@ -1,0 +1,58 @@
+//! Every metric's name and meaning, and the way from a snapshot to the text format 0.0.4:
+//! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//!
+//! Pure: it writes to what it is given, and what varies comes in as an argument.
+
+mod account;
+mod catalog;
+mod flows;
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::aggregator::FrameCounts;
+use crate::flow::Flow;
+
+pub use catalog::{ALL, Family, Kind};
+
+/// How the text calls itself. Prometheus 3 fails a scrape without it.
+pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+/// What the live capture says of itself.
+#[derive(Debug, Clone, Default)]
+pub struct CaptureState {
+    pub up: bool,
+    /// How often a capture was started.
+    pub iterations: u64,
+    /// Time without a running capture since the first one started.
+    pub lost: Duration,
+    /// Frames that the kernel or the capture says it dropped.
+    pub dropped: u64,
+}
+
+/// What a one-shot run prints: nothing that changes from run to run.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_analysis(
+    out: &mut impl Write,
+    flows: Vec<Flow>,
+    frames: &FrameCounts,
+) -> io::Result<()> {
+    account::write_analysis(out, frames)?;
+    flows::write(out, flows)
+}
+
+/// What `/metrics` answers.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_scrape(
+    out: &mut impl Write,
+    flows: Vec<Flow>,
+    frames: &FrameCounts,
+    capture: &CaptureState,
+) -> io::Result<()> {
+    account::write_scrape(out, flows.len(), frames, capture)?;
+    flows::write(out, flows)
+}

@@ -1,0 +1,69 @@
+//! IPv4 (RFC 791, section 3.1), as far as its 20 fixed bytes tell.
+//!
+//! ```text
+//!   0                   1                   2                   3
+//!  +-------+-------+---------------+-------------------------------+
+//!  |version|  IHL  |type of service|         total length          |
+//!  +-------+-------+---------------+-----+-------------------------+
+//!  |        identification         |flags|     fragment offset     |
+//!  +---------------+---------------+-----+-------------------------+
+//!  | time to live  |   protocol    |        header checksum        |
+//!  +---------------+---------------+-------------------------------+
+//!  |                        source address                         |
+//!  +---------------------------------------------------------------+
+//!  |                      destination address                      |
+//!  +---------------------------------------------------------------+
+//! ```
+//!
+//! The options may have been cut away: nothing here needs them.
+
+use std::net::Ipv4Addr;
+
+use etherparse::IpNumber;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ipv4 {
+    pub(super) source: Ipv4Addr,
+    pub(super) destination: Ipv4Addr,
+    pub(super) protocol: IpNumber,
+    /// In bytes, options included: 20 to 60.
+    pub(super) header_length: usize,
+    /// In bytes, header included. 0 where segmentation offload left it empty.
+    pub(super) total_length: u16,
+    pub(super) more_fragments: bool,
+    /// In units of 8 bytes.
+    pub(super) fragment_offset: u16,
+}
+
+impl Ipv4 {
+    /// `None` if the fixed header is not there whole, or contradicts itself.
+    pub(super) fn parse(packet: &[u8]) -> Option<Self> {
+        let fixed = packet.first_chunk::<20>()?;
+        #[rustfmt::skip]
+        let [
+            version_ihl, _, length_high, length_low,
+            _, _, fragment_high, fragment_low,
+            _, protocol, _, _,
+            source @ ..,
+            d0, d1, d2, d3,
+        ] = *fixed;
+        let source: [u8; 4] = source;
+
+        let header_length = usize::from(version_ihl & 0x0f).checked_mul(4)?;
+        let total_length = u16::from_be_bytes([length_high, length_low]);
+        let too_short = total_length != 0 && usize::from(total_length) < header_length;
+        if version_ihl >> 4 != 4 || header_length < fixed.len() || too_short {
+            return None;
+        }
+        let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
+        Some(Self {
+            source: source.into(),
+            destination: [d0, d1, d2, d3].into(),
+            protocol: IpNumber(protocol),
+            header_length,
+            total_length,
+            more_fragments: fragment & 0x2000 != 0,
+            fragment_offset: fragment & 0x1fff,
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! What the bytes of one frame mean: link layer, outer packet, TZSP, inner packet.
+//!
+//! Everything here is pure: no allocation, no clock, no input or output. Mirrored packets
+//! are normally cut short, so each layer uses what is there and takes lengths from the
+//! headers. A frame that counts in no flow says why, as a [`Skipped`].
+
+#![cfg_attr(
+    not(test),
+    deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
+)]
+
+mod ether;
+mod inner;
+mod ipv4;
+mod link;
+mod outer;
+mod part;
+mod skipped;
+mod tzsp;
+
+use std::net::Ipv4Addr;
+
+use etherparse::IpNumber;
+
+pub use link::LinkType;
+pub use part::Part;
+pub use skipped::Skipped;
+
+/// The UDP destination ports whose datagrams are unwrapped.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ListenPorts {
+    /// Every datagram that starts like TZSP, whatever its port.
+    Any,
+    /// These ports alone.
+    Only(Vec<u16>),
+}
+
+/// A UDP datagram that may carry TZSP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    pub destination_port: u16,
+    /// What stands behind the UDP header, with the length that this header claims for it.
+    pub payload: Part<'a>,
+    /// The datagram's other fragments are not here.
+    pub first_fragment: bool,
+}
+
+/// What one inner packet adds to its flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Observation {
+    pub source: Ipv4Addr,
+    pub destination: Ipv4Addr,
+    pub protocol: IpNumber,
+    /// UDP destination port of the datagram.
+    pub listen_port: u16,
+    /// Length of the inner IPv4 packet, header included, as its header claims it.
+    pub bytes: u64,
+    /// Why the inner packet is not there whole, if it is not.
+    pub truncated: Option<Truncated>,
+}
+
+/// What kept a counted inner packet from being there whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Truncated {
+    /// The inner packet claims more than the datagram carries.
+    Sensor,
+    /// Only the first fragment of the datagram is here.
+    Fragment,
+    /// The capture kept less than was sent.
+    Snaplen,
+}
+
+impl Truncated {
+    pub const ALL: [Self; 3] = [Self::Sensor, Self::Fragment, Self::Snaplen];
+
+    /// The value of the label `cause`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sensor => "sensor",
+            Self::Fragment => "fragment",
+            Self::Snaplen => "snaplen",
+        }
+    }
+}
+
+impl ListenPorts {
+    #[must_use]
+    pub fn contains(&self, port: u16) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Only(ports) => ports.contains(&port),
+        }
+    }
+}
+
+/// Reads a captured frame, from its link-layer header to the inner packet.
+///
+/// # Errors
+/// The reason why the frame counts in no flow: the first that it meets.
+pub fn decode_frame(
+    link: LinkType,
+    frame: &[u8],
+    listen_ports: &ListenPorts,
+) -> Result<Observation, Skipped> {
+    let packet = link::strip(link, frame)?;
+    let datagram = outer::datagram(packet)?;
+    if !listen_ports.contains(datagram.destination_port) {
+        return Err(Skipped::OtherPort);
+    }
+    decode_datagram(&datagram)
+}
+
+/// Reads a datagram, from its TZSP header to the inner packet.
+///
+/// # Errors
+/// The reason why the datagram counts in no flow: the first that it meets.
+pub fn decode_datagram(datagram: &Datagram<'_>) -> Result<Observation, Skipped> {
+    let frame = tzsp::unwrap(datagram.payload)?;
+    let (packet, carried) = inner::ipv4(frame)?;
+
+    let bytes = match packet.total_length {
+        0 => carried.length,
+        claimed => usize::from(claimed),
+    };
+    if bytes < packet.header_length {
+        return Err(Skipped::InnerMalformed);
+    }
+    let truncated = if bytes <= carried.bytes.len() {
+        None
+    } else if bytes > carried.length {
+        Some(Truncated::Sensor)
+    } else if datagram.first_fragment {
+        Some(Truncated::Fragment)
+    } else {
+        Some(Truncated::Snaplen)
+    };
+    Ok(Observation {
+        source: packet.source,
+        destination: packet.destination,
+        protocol: packet.protocol,
+        listen_port: datagram.destination_port,
+        bytes: bytes as u64,
+        truncated,
+    })
+}
+
+#[cfg(test)]
+mod tests;

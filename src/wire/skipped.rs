@@ -1,0 +1,72 @@
+/// Why a frame counts in no flow, in the order in which a frame meets the reasons.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Skipped {
+    /// The capture's link type is not one that is read.
+    UnsupportedLink,
+    /// The frame ends, or contradicts itself, before the end of the UDP header.
+    OuterMalformed,
+    /// The frame carries neither IPv4 nor IPv6.
+    NotIp,
+    /// The outer packet carries something other than UDP.
+    NotUdp,
+    /// A fragment other than the first: it has no UDP header.
+    LaterFragment,
+    /// UDP to a port that is not listened to.
+    OtherPort,
+    /// An empty datagram, or one whose first byte is not TZSP version 1.
+    NotTzsp,
+    /// TZSP types 4 (keepalive) and 5 (port opener), which carry nothing.
+    TzspKeepalive,
+    /// A TZSP type other than 0, 1, 4 and 5.
+    TzspUnsupportedType,
+    /// A TZSP encapsulation other than 1 (Ethernet).
+    TzspUnsupportedEncapsulation,
+    /// The TZSP header has no end tag, or a tag reaches past the end.
+    TzspMalformed,
+    /// The inner frame ends, or contradicts itself, before the end of the IPv4 header.
+    InnerMalformed,
+    /// The inner frame carries something other than IP.
+    InnerNotIp,
+    /// The inner frame carries IPv6.
+    InnerIpv6,
+}
+
+impl Skipped {
+    pub const ALL: [Self; 14] = [
+        Self::UnsupportedLink,
+        Self::OuterMalformed,
+        Self::NotIp,
+        Self::NotUdp,
+        Self::LaterFragment,
+        Self::OtherPort,
+        Self::NotTzsp,
+        Self::TzspKeepalive,
+        Self::TzspUnsupportedType,
+        Self::TzspUnsupportedEncapsulation,
+        Self::TzspMalformed,
+        Self::InnerMalformed,
+        Self::InnerNotIp,
+        Self::InnerIpv6,
+    ];
+
+    /// The value of the label `reason`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::UnsupportedLink => "unsupported_link",
+            Self::OuterMalformed => "outer_malformed",
+            Self::NotIp => "not_ip",
+            Self::NotUdp => "not_udp",
+            Self::LaterFragment => "later_fragment",
+            Self::OtherPort => "other_port",
+            Self::NotTzsp => "not_tzsp",
+            Self::TzspKeepalive => "tzsp_keepalive",
+            Self::TzspUnsupportedType => "tzsp_unsupported_type",
+            Self::TzspUnsupportedEncapsulation => "tzsp_unsupported_encapsulation",
+            Self::TzspMalformed => "tzsp_malformed",
+            Self::InnerMalformed => "inner_malformed",
+            Self::InnerNotIp => "inner_not_ip",
+            Self::InnerIpv6 => "inner_ipv6",
+        }
+    }
+}

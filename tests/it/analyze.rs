@@ -1,0 +1,148 @@
+//! `analyze` beyond what the captures in testdata/ show: inputs, ports, problems.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use insta::assert_snapshot;
+use predicates::str::{contains, is_empty};
+
+use crate::scrape::Scrape;
+use crate::support::{program, testdata};
+
+/// Runs in testdata/, so that messages name files as they were typed.
+fn analyze(arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = program();
+    command.current_dir(testdata()).arg("analyze");
+    command.args(arguments).assert()
+}
+
+fn scrape(run: &assert_cmd::assert::Assert) -> Scrape {
+    Scrape::parse(std::str::from_utf8(&run.get_output().stdout).unwrap())
+}
+
+fn stderr(run: &assert_cmd::assert::Assert) -> &str {
+    std::str::from_utf8(&run.get_output().stderr).unwrap()
+}
+
+#[test]
+fn several_files_add_up() {
+    let run = analyze(&["snap_length_96.pcap", "pcapng_little_endian.pcapng"]);
+    let run = run.success().stderr(is_empty());
+    // 3 packets of 1537 bytes and 2 of 136.
+    assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 5.0);
+    assert_eq!(scrape(&run).sum("tzsp_observed_bytes_total"), 1673.0);
+}
+
+#[test]
+fn a_dash_is_standard_input() {
+    let capture = fs::read(testdata().join("lone_first_fragment.pcap")).unwrap();
+    let run = program()
+        .args(["analyze", "-"])
+        .write_stdin(capture)
+        .assert();
+    let run = run.success().stderr(is_empty());
+    assert_eq!(scrape(&run).sum("tzsp_observed_bytes_total"), 1500.0);
+}
+
+#[test]
+fn listen_ports_choose_what_is_unwrapped() {
+    let file = "listen_ports_keep_flows_apart.pcap";
+    let run = analyze(&["--listen-port", "1234", "--port", "65535", file]).success();
+    let ports: Vec<_> = ["1234", "37008", "65535"]
+        .map(|port| format!("listen_port=\"{port}\""))
+        .iter()
+        .map(|label| {
+            let scrape = scrape(&run);
+            let packets = scrape.family("tzsp_observed_packets_total");
+            packets.filter(|(labels, _)| labels.contains(label)).count()
+        })
+        .collect();
+    assert_eq!(ports, [1, 0, 1]);
+    let skipped = "tzsp_frames_skipped_total{reason=\"other_port\"}";
+    assert_eq!(scrape(&run).value(skipped), 1.0);
+    scrape(&run).assert_every_frame_is_accounted_for();
+}
+
+#[test]
+fn a_missing_file_is_an_error_and_the_others_count() {
+    let run = analyze(&["nowhere.pcap", "lone_first_fragment.pcap"]).code(1);
+    assert_snapshot!(stderr(&run), @"error: nowhere.pcap: No such file or directory (os error 2)");
+    assert_eq!(scrape(&run).sum("tzsp_observed_bytes_total"), 1500.0);
+}
+
+#[test]
+fn without_any_capture_nothing_is_printed() {
+    let run = analyze(&["nowhere.pcap", "README.md", "."]).code(1);
+    assert_snapshot!(stderr(&run), @r"
+    error: nowhere.pcap: No such file or directory (os error 2)
+    error: README.md: this is neither a pcap nor a pcapng capture
+    error: .: Is a directory (os error 21)
+    ");
+    run.stdout(is_empty());
+}
+
+#[test]
+fn an_empty_input_is_no_capture() {
+    let run = program().args(["analyze", "-"]).assert().code(1);
+    let run = run.stdout(is_empty());
+    assert_snapshot!(stderr(&run), @"error: standard input: it is empty, where a pcap or pcapng capture was expected");
+}
+
+#[test]
+fn a_capture_cut_in_its_last_record_is_a_warning() {
+    let capture = fs::read(testdata().join("snap_length_96.pcap")).unwrap();
+    let cut = &capture[..capture.len() - 1];
+    let run = program().args(["analyze", "-"]).write_stdin(cut).assert();
+    let run = run.success();
+    // The header takes 24 bytes, the first two records 16 + 93 and 16 + 96.
+    assert_snapshot!(stderr(&run), @"warning: standard input: the capture is cut short: its last record, at byte 245, is incomplete");
+    assert_eq!(scrape(&run).value("tzsp_frames_received_total"), 2.0);
+}
+
+#[test]
+fn a_damaged_record_is_an_error_and_what_was_before_it_counts() {
+    let mut capture = fs::read(testdata().join("snap_length_96.pcap")).unwrap();
+    // The captured length of the second record, little endian.
+    capture[24 + 16 + 93 + 8..][..4].copy_from_slice(&[0, 0, 0, 0x7f]);
+    let run = program()
+        .args(["analyze", "-"])
+        .write_stdin(capture)
+        .assert();
+    let run = run.code(1);
+    assert_snapshot!(stderr(&run), @"error: standard input: the capture is damaged at byte 133: a record of 2130706432 bytes");
+    assert_eq!(scrape(&run).value("tzsp_frames_received_total"), 1.0);
+}
+
+#[test]
+fn a_damaged_block_is_an_error_and_what_was_before_it_counts() {
+    let mut capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
+    let last = capture.len() - 4;
+    capture[last] ^= 0x04;
+    let run = program()
+        .args(["analyze", "-"])
+        .write_stdin(capture)
+        .assert();
+    let run = run
+        .code(1)
+        .stderr(contains("the capture is damaged at byte"));
+    assert_eq!(scrape(&run).value("tzsp_frames_received_total"), 1.0);
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_is_no_error() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"))
+        .args(["analyze", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let capture = testdata().join("address_class_edges_to.pcap");
+    let mut stdin = child.stdin.take().unwrap();
+    std::io::copy(&mut fs::File::open(capture).unwrap(), &mut stdin).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}

@@ -1,0 +1,112 @@
+//! Every capture in testdata/ gives what its line in testdata/README.md says, worked out by hand.
+
+use std::collections::BTreeMap;
+
+use tzsp_packetstream_exporter::aggregator::Aggregator;
+use tzsp_packetstream_exporter::capture::CaptureReader;
+use tzsp_packetstream_exporter::wire::{ListenPorts, Skipped, Truncated};
+
+use crate::scrape::Scrape;
+use crate::support::{Trickle, analyze, captures, file_name, testdata};
+
+#[test]
+fn every_capture_gives_the_numbers_worked_out_by_hand() {
+    let mut expected = hand_worked();
+    for capture in captures() {
+        let name = file_name(&capture);
+        let scrape = analyze(&capture);
+        scrape.assert_every_frame_is_accounted_for();
+        let row = expected
+            .remove(name)
+            .unwrap_or_else(|| panic!("no line for {name}"));
+        assert_eq!(summary(&scrape), row, "{name}");
+    }
+    assert!(expected.is_empty(), "lines without a capture: {expected:?}");
+}
+
+#[test]
+fn every_capture_gives_its_snapshot() {
+    insta::glob!("../../testdata", "*.pcap*", |capture| {
+        insta::assert_snapshot!(analyze(capture).text);
+    });
+}
+
+#[test]
+fn frames_come_out_alike_however_slowly_the_stream_delivers() {
+    for capture in captures() {
+        let bytes = std::fs::read(&capture).unwrap();
+        let mut reader = CaptureReader::new(Trickle(&bytes));
+        let mut core = Aggregator::new(ListenPorts::Any);
+        while reader.fill().unwrap() {
+            while let Some(frame) = reader.next_frame().unwrap() {
+                core.frame(&frame);
+            }
+        }
+        let scrape = analyze(&capture);
+        assert_eq!(
+            core.frames().received as f64,
+            scrape.value("tzsp_frames_received_total"),
+            "{}",
+            capture.display()
+        );
+        assert_eq!(
+            core.flows()
+                .flows()
+                .iter()
+                .map(|flow| flow.counters.bytes)
+                .sum::<u64>() as f64,
+            scrape.sum("tzsp_observed_bytes_total"),
+            "{}",
+            capture.display()
+        );
+    }
+}
+
+/// The columns packets, bytes, skipped and truncated, by capture.
+fn hand_worked() -> BTreeMap<String, [String; 4]> {
+    let table = std::fs::read_to_string(testdata().join("README.md")).unwrap();
+    let rows = table.lines().filter_map(|line| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [capture, _, packets, bytes, skipped, truncated] = cells[..] else {
+            return None;
+        };
+        let row = [packets, bytes, skipped, truncated].map(str::to_owned);
+        capture.contains(".pcap").then(|| (capture.to_owned(), row))
+    });
+    rows.collect()
+}
+
+fn summary(scrape: &Scrape) -> [String; 4] {
+    let list = |family: &str, label: &str, values: &[&str]| {
+        let listed: Vec<_> = values
+            .iter()
+            .map(|value| {
+                (
+                    value,
+                    scrape.value(&format!("{family}{{{label}=\"{value}\"}}")),
+                )
+            })
+            .filter(|(_, count)| *count > 0.0)
+            .map(|(value, count)| format!("{value} {count}"))
+            .collect();
+        if listed.is_empty() {
+            "-".to_owned()
+        } else {
+            listed.join(", ")
+        }
+    };
+    [
+        scrape.sum("tzsp_observed_packets_total").to_string(),
+        scrape.sum("tzsp_observed_bytes_total").to_string(),
+        list(
+            "tzsp_frames_skipped_total",
+            "reason",
+            &Skipped::ALL.map(Skipped::label),
+        ),
+        list(
+            "tzsp_frames_truncated_total",
+            "cause",
+            &Truncated::ALL.map(Truncated::label),
+        ),
+    ]
+}

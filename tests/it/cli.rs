@@ -1,0 +1,107 @@
+//! What can be typed, and what comes back for it.
+
+use std::process::Output;
+
+use insta::assert_snapshot;
+
+use crate::support::program;
+
+#[track_caller]
+fn run(arguments: &[&str]) -> String {
+    let output = program().args(arguments).output().unwrap();
+    let Output {
+        status,
+        stdout,
+        stderr,
+    } = output;
+    format!(
+        "status: {}\n--- stdout\n{}--- stderr\n{}",
+        status.code().unwrap(),
+        String::from_utf8(stdout).unwrap(),
+        String::from_utf8(stderr).unwrap()
+    )
+}
+
+#[test]
+fn version() {
+    assert_snapshot!(run(&["--version"]));
+}
+
+#[test]
+fn help() {
+    assert_snapshot!(run(&["--help"]));
+}
+
+#[test]
+fn help_of_analyze() {
+    assert_snapshot!(run(&["analyze", "--help"]));
+}
+
+#[test]
+fn nothing_typed() {
+    assert_snapshot!(run(&[]));
+}
+
+#[test]
+fn interface_without_listen_port() {
+    assert_snapshot!(run(&["--interface", "eth0"]));
+}
+
+#[test]
+fn unknown_option() {
+    assert_snapshot!(run(&["--listen-prot", "37008"]));
+}
+
+#[test]
+fn listen_port_twice() {
+    assert_snapshot!(run(&[
+        "--listen-port",
+        "37008",
+        "--port",
+        "1234",
+        "--port",
+        "37008"
+    ]));
+}
+
+#[test]
+fn listen_port_too_large() {
+    assert_snapshot!(run(&["--listen-port", "65536"]));
+}
+
+#[test]
+fn listen_port_not_a_number() {
+    assert_snapshot!(run(&["--listen-port", "tzsp"]));
+}
+
+#[test]
+fn listen_port_0_with_an_interface() {
+    assert_snapshot!(run(&["--interface", "eth0", "--listen-port", "0"]));
+}
+
+#[test]
+fn publish_port_negative() {
+    assert_snapshot!(run(&["--listen-port", "37008", "--publish-port=-1"]));
+}
+
+#[test]
+fn analyze_without_a_file() {
+    assert_snapshot!(run(&["analyze"]));
+}
+
+#[test]
+fn analyze_with_live_options() {
+    assert_snapshot!(run(&["--listen-port", "37008", "analyze", "x.pcap"]));
+}
+
+#[test]
+fn analyze_with_a_listen_port_twice() {
+    assert_snapshot!(run(&[
+        "analyze",
+        "--listen-port",
+        "1",
+        "--listen-port",
+        "1",
+        "x.pcap"
+    ]));
+}

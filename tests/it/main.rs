@@ -1,0 +1,15 @@
+//! Runs the built program the way its users do, and looks at all that they see.
+
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+#![expect(clippy::float_cmp, reason = "counts are exact in an f64")]
+
+mod analyze;
+mod captures;
+mod cli;
+mod hostile;
+mod http;
+mod live;
+mod readme;
+mod scrape;
+mod support;
+mod tshark;

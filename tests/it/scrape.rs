@@ -1,0 +1,62 @@
+//! The text format, as far as the tests need it.
+
+use std::collections::BTreeMap;
+
+/// Samples by name and labels as they stand in the text.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Scrape {
+    pub(crate) text: String,
+    samples: BTreeMap<String, f64>,
+}
+
+impl Scrape {
+    /// Panics if a line is no sample, or if two samples have equal names and labels.
+    #[track_caller]
+    pub(crate) fn parse(text: &str) -> Self {
+        let mut samples = BTreeMap::new();
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
+            let (name, value) = line.rsplit_once(' ').expect(line);
+            let value = value.parse().expect(line);
+            let twice = samples.insert(name.to_owned(), value);
+            assert_eq!(twice, None, "two samples {name}");
+        }
+        Self {
+            text: text.to_owned(),
+            samples,
+        }
+    }
+
+    /// The sample with this name and these labels.
+    #[track_caller]
+    pub(crate) fn value(&self, sample: &str) -> f64 {
+        *self
+            .samples
+            .get(sample)
+            .unwrap_or_else(|| panic!("no sample {sample} in:\n{}", self.text))
+    }
+
+    /// The sum of a family.
+    pub(crate) fn sum(&self, family: &str) -> f64 {
+        // Starting from 0 rather than with sum(), which starts from -0.
+        self.family(family).fold(0.0, |sum, (_, value)| sum + value)
+    }
+
+    /// The samples of a family, by their labels.
+    pub(crate) fn family<'a>(&'a self, family: &'a str) -> impl Iterator<Item = (&'a str, f64)> {
+        self.samples.iter().filter_map(move |(name, value)| {
+            let labels = name.strip_prefix(family)?;
+            (labels.is_empty() || labels.starts_with('{')).then_some((labels, *value))
+        })
+    }
+
+    /// Frames received = packets of all flows + frames skipped.
+    #[track_caller]
+    pub(crate) fn assert_every_frame_is_accounted_for(&self) {
+        assert_eq!(
+            self.value("tzsp_frames_received_total"),
+            self.sum("tzsp_observed_packets_total") + self.sum("tzsp_frames_skipped_total"),
+            "{}",
+            self.text
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! The program under test and the tools around it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::scrape::Scrape;
+
+/// Long enough for the slowest machine; nothing waits for it unless something is broken.
+const DEADLINE: Duration = Duration::from_secs(30);
+
+pub(crate) fn program() -> assert_cmd::Command {
+    assert_cmd::cargo::cargo_bin_cmd!("tzsp_packetstream_exporter")
+}
+
+/// Runs `analyze` on a capture that it must accept, and returns its output.
+#[track_caller]
+pub(crate) fn analyze(capture: &Path) -> Scrape {
+    let output = program().arg("analyze").arg(capture).output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(stderr, "", "{}", capture.display());
+    assert!(output.status.success(), "{}", capture.display());
+    Scrape::parse(&String::from_utf8(output.stdout).unwrap())
+}
+
+pub(crate) fn testdata() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
+}
+
+/// All captures in testdata/, sorted.
+pub(crate) fn captures() -> Vec<PathBuf> {
+    let mut captures: Vec<_> = testdata()
+        .read_dir()
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension() != Some(OsStr::new("md")))
+        .collect();
+    captures.sort();
+    captures
+}
+
+pub(crate) fn file_name(path: &Path) -> &str {
+    path.file_name().unwrap().to_str().unwrap()
+}
+
+/// The output of a tool that tests rely on. A missing tool is a failure, not a skipped test.
+#[track_caller]
+pub(crate) fn tool(command: &mut Command) -> String {
+    let output = command.output().unwrap_or_else(|error| {
+        let name = command.get_program().display();
+        panic!("{name}: {error}; `cargo xtask ci` installs what the tests need")
+    });
+    assert!(output.status.success(), "{command:?}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Asks again and again until the answer is there.
+#[track_caller]
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+    let begin = Instant::now();
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(begin.elapsed() < DEADLINE, "waited in vain: {what}");
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A running exporter. It publishes on a port of the system's choice.
+pub(crate) struct Exporter {
+    child: Child,
+    pub(crate) port: u16,
+    log: Receiver<String>,
+    said: Vec<String>,
+}
+
+impl Exporter {
+    /// Starts it and waits until it serves.
+    #[track_caller]
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        Self::start_with_path(arguments, None)
+    }
+
+    /// The same, with another `tshark` in front of the PATH.
+    #[track_caller]
+    pub(crate) fn start_with_path(arguments: &[&str], tools: Option<&Path>) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+        command
+            .args(["--publish-port", "0"])
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped());
+        if let Some(tools) = tools {
+            let path = std::env::var("PATH").unwrap();
+            command.env("PATH", format!("{}:{path}", tools.display()));
+        }
+        let mut child = command.spawn().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, log) = channel();
+        thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut exporter = Self {
+            child,
+            port: 0,
+            log,
+            said: Vec::new(),
+        };
+        let line = exporter.line_with("metrics are at http://localhost:");
+        let port = line
+            .rsplit_once("localhost:")
+            .unwrap()
+            .1
+            .trim_end_matches("/metrics");
+        exporter.port = port.parse().unwrap();
+        exporter
+    }
+
+    /// The UDP port of a listener that was asked for with port 0.
+    #[track_caller]
+    pub(crate) fn udp_port(&mut self) -> u16 {
+        let line = self.line_with("receiving TZSP on UDP port ");
+        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+    }
+
+    /// The first log line that contains this; waits for it if it was not said yet.
+    #[track_caller]
+    pub(crate) fn line_with(&mut self, words: &str) -> String {
+        if let Some(line) = self.said.iter().find(|line| line.contains(words)) {
+            return line.clone();
+        }
+        let deadline = Instant::now() + DEADLINE;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let Ok(line) = self.log.recv_timeout(left) else {
+                panic!("never said {words:?}, but:\n{}", self.said.join("\n"));
+            };
+            self.said.push(line.clone());
+            if line.contains(words) {
+                return line;
+            }
+        }
+    }
+
+    pub(crate) fn url(&self, path: &str) -> String {
+        format!("http://localhost:{}{path}", self.port)
+    }
+
+    #[track_caller]
+    pub(crate) fn scrape(&self) -> Scrape {
+        let mut response = ureq::get(self.url("/metrics")).call().unwrap();
+        Scrape::parse(&response.body_mut().read_to_string().unwrap())
+    }
+
+    /// Scrapes until the numbers are right.
+    #[track_caller]
+    pub(crate) fn scrape_until(&self, what: &str, right: impl Fn(&Scrape) -> bool) -> Scrape {
+        let mut last = None;
+        eventually(what, || {
+            let scrape = self.scrape();
+            scrape.assert_every_frame_is_accounted_for();
+            if right(&scrape) {
+                return Some(scrape);
+            }
+            if last.as_ref() != Some(&scrape.text) {
+                last = Some(scrape.text);
+            }
+            None
+        })
+    }
+
+    pub(crate) fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.child.id()).unwrap())
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// Waits for its end: the status, and what it said.
+    #[track_caller]
+    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+        let status = eventually("the exporter's end", || self.child.try_wait().unwrap());
+        self.said.extend(self.log.iter());
+        (status, self.said.join("\n"))
+    }
+}
+
+impl Drop for Exporter {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A stream that delivers one byte at a time.
+pub(crate) struct Trickle<'a>(pub(crate) &'a [u8]);
+
+impl Read for Trickle<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let size = buffer.len().min(1);
+        self.0.read(&mut buffer[..size])
+    }
+}

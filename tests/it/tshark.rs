@@ -1,0 +1,192 @@
+//! tshark as an independent judge of what is in a capture.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use tzsp_packetstream_exporter::capture::CaptureReader;
+use tzsp_packetstream_exporter::wire::{self, ListenPorts, Observation, Skipped};
+
+use crate::support::{captures, file_name, tool};
+
+/// What tshark says of one frame: the innermost IPv4 header behind a TZSP header.
+#[derive(Debug, PartialEq)]
+struct Verdict {
+    source: String,
+    destination: String,
+    protocol: u8,
+    bytes: u64,
+    port: u16,
+}
+
+/// Where tshark and we differ on purpose, and why. Any other difference fails the test, and so
+/// does an entry here without a difference.
+const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
+    (
+        "first_fragment_with_total_length_zero_inside.pcap",
+        "tshark replaces a total length of 0 by what is there, we by what the UDP header claims",
+    ),
+    (
+        "ipv4_options_cut_away_inside.pcap",
+        "tshark shows no header whose options are cut; 20 bytes are enough for us",
+    ),
+    (
+        "ipv4_total_length_zero_outside.pcap",
+        "tshark refuses a UDP length of 0",
+    ),
+    (
+        "not_ip_inside.pcap",
+        "tshark looks under an MPLS label, which is not IP",
+    ),
+    ("not_tzsp.pcap", "tshark does not check the version"),
+    (
+        "null_families_of_ipv6.pcap",
+        "tshark does not know AF_INET6 of Linux",
+    ),
+    (
+        "pcapng_blocks_between_packets.pcapng",
+        "tshark counts custom blocks as frames",
+    ),
+    (
+        "tzsp_unsupported_types.pcap",
+        "tshark looks into every type of packet",
+    ),
+    ("udp_length_zero.pcap", "tshark refuses a UDP length of 0"),
+];
+
+#[test]
+fn tshark_reads_the_same_out_of_every_capture() {
+    let captures = captures();
+    let (left, right) = captures.split_at(captures.len() / 2);
+    let compared = |half: &[PathBuf]| {
+        let pairs = half.iter().map(|capture| compare(capture));
+        pairs.fold(
+            (0, Vec::new()),
+            |(sum, mut all), (compared, differences)| {
+                all.extend(differences);
+                (sum + compared, all)
+            },
+        )
+    };
+    let (compared, differences) = std::thread::scope(|scope| {
+        let other = scope.spawn(|| compared(left));
+        let (compared, mut differences) = compared(right);
+        let (more, others) = other.join().unwrap();
+        differences.extend(others);
+        (compared + more, differences)
+    });
+    let known = |difference: &str| {
+        let capture = difference.split(',').next();
+        KNOWN_DIFFERENCES
+            .iter()
+            .any(|(name, _)| Some(*name) == capture)
+    };
+    let (known, unknown): (Vec<_>, Vec<_>) = differences
+        .into_iter()
+        .partition(|difference| known(difference));
+    assert!(unknown.is_empty(), "{}", unknown.join("\n"));
+    for (name, reason) in KNOWN_DIFFERENCES {
+        let shown = known.iter().any(|difference| difference.starts_with(name));
+        assert!(shown, "no longer a difference: {name}: {reason}");
+    }
+    assert!(compared > 250, "only {compared} frames were compared");
+}
+
+/// Compares frame by frame: how many frames both have decoded, and where they differ.
+fn compare(capture: &Path) -> (usize, Vec<String>) {
+    let name = file_name(capture);
+    let ours = observations(capture);
+    let theirs = verdicts(capture);
+    if ours.len() != theirs.len() {
+        return (
+            0,
+            vec![format!(
+                "{name}, {} frames, of which tshark sees {}",
+                ours.len(),
+                theirs.len()
+            )],
+        );
+    }
+    let mut compared = 0;
+    let mut differences = Vec::new();
+    for (index, pair) in ours.iter().zip(&theirs).enumerate() {
+        let difference = match pair {
+            (Ok(ours), Some(theirs)) => {
+                compared += 1;
+                !agree(ours, theirs)
+            }
+            (Ok(_), None) | (Err(_), Some(_)) => true,
+            (Err(_), None) => false,
+        };
+        if difference {
+            let frame = index + 1;
+            differences.push(format!("{name}, frame {frame}: ours, tshark's: {pair:?}"));
+        }
+    }
+    (compared, differences)
+}
+
+fn agree(ours: &Observation, theirs: &Verdict) -> bool {
+    // A total length of 0 is what tshark shows; we take the length from the UDP header then.
+    let same_length = theirs.bytes == 0 || theirs.bytes == ours.bytes;
+    same_length
+        && theirs.source == ours.source.to_string()
+        && theirs.destination == ours.destination.to_string()
+        && theirs.protocol == ours.protocol.0
+        && theirs.port == ours.listen_port
+}
+
+fn observations(capture: &Path) -> Vec<Result<Observation, Skipped>> {
+    let mut reader = CaptureReader::new(std::fs::File::open(capture).unwrap());
+    let mut observations = Vec::new();
+    while reader.fill().unwrap() {
+        while let Some(frame) = reader.next_frame().unwrap() {
+            let outcome = wire::decode_frame(frame.link, frame.bytes, &ListenPorts::Any);
+            observations.push(outcome);
+        }
+    }
+    observations
+}
+
+/// tshark's own decoding. It does not put fragments together, as we do not.
+fn verdicts(capture: &Path) -> Vec<Option<Verdict>> {
+    let mut command = Command::new("tshark");
+    command.arg("-r").arg(capture);
+    for port in [37008, 37009, 1234, 31337, 65535] {
+        command.args(["-d", &format!("udp.port=={port},tzsp")]);
+    }
+    command.args(["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE"]);
+    command.args(["-T", "fields", "-e", "frame.protocols"]);
+    for field in ["ip.src", "ip.dst", "ip.proto", "ip.len", "udp.dstport"] {
+        command.args(["-e", field]);
+    }
+    tool(&mut command).lines().map(verdict).collect()
+}
+
+fn verdict(line: &str) -> Option<Verdict> {
+    let fields: Vec<Vec<&str>> = line
+        .split('\t')
+        .map(|field| field.split(',').collect())
+        .collect();
+    let [
+        protocols,
+        sources,
+        destinations,
+        protocol_numbers,
+        lengths,
+        ports,
+    ] = &fields[..]
+    else {
+        panic!("not the fields that were asked for: {line}");
+    };
+    let (outer, inner) = protocols[0].split_once(":tzsp:")?;
+    // Fields list the outer header first, if that is IPv4 too.
+    let position = usize::from(outer.split(':').any(|name| name == "ip"));
+    inner.split(':').find(|name| *name == "ip")?;
+    Some(Verdict {
+        source: sources.get(position)?.to_string(),
+        destination: destinations.get(position)?.to_string(),
+        protocol: protocol_numbers.get(position)?.parse().ok()?,
+        bytes: lengths.get(position)?.parse().ok()?,
+        port: ports[0].parse().ok()?,
+    })
+}

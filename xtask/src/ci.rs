@@ -1,0 +1,185 @@
+//! Everything that must pass, in the order in which it fails fastest.
+
+use std::env;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use anyhow::{Context, bail};
+
+use crate::fixtures;
+
+pub(crate) fn run() -> anyhow::Result<()> {
+    step("tools that the tests run", tools)?;
+    step("fixtures are fresh", fixtures::check)?;
+    step("formatting", || cargo(&["fmt", "--all", "--check"]))?;
+    step("lints", || {
+        cargo(&[
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--",
+            "-D",
+            "warnings",
+        ])
+    })?;
+    step("tests", || cargo(&["test", "--workspace", "--locked"]))?;
+    println!("all passed");
+    Ok(())
+}
+
+fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+    println!("== {name}");
+    let started = Instant::now();
+    check().with_context(|| format!("{name}: failed"))?;
+    println!("== {name}: {:.1} s", started.elapsed().as_secs_f64());
+    Ok(())
+}
+
+fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
+    succeed(Command::new(cargo).args(arguments).current_dir(root()))
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+fn succeed(command: &mut Command) -> anyhow::Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {command:?}"))?;
+    if !status.success() {
+        bail!("{command:?} ended with {status}");
+    }
+    Ok(())
+}
+
+/// A program that tests run, how it tells that it is there, and Debian's package for it.
+struct Tool {
+    program: &'static str,
+    version: &'static str,
+    package: &'static str,
+}
+
+const TOOLS: [Tool; 3] = [
+    Tool {
+        program: "tshark",
+        version: "--version",
+        package: "tshark",
+    },
+    Tool {
+        program: "promtool",
+        version: "--version",
+        package: "prometheus",
+    },
+    Tool {
+        program: "ip",
+        version: "-V",
+        package: "iproute2",
+    },
+];
+
+fn tools() -> anyhow::Result<()> {
+    let packages = missing_packages();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    if !is_debian() || !is_root() {
+        bail!(
+            "missing: {}\non Debian or Ubuntu: sudo apt-get install --no-install-recommends {}",
+            missing_programs().join(", "),
+            packages.join(" ")
+        );
+    }
+    install(&packages)?;
+    let still_missing = missing_programs();
+    if !still_missing.is_empty() {
+        bail!(
+            "installed {}, but not found: {}",
+            packages.join(" "),
+            still_missing.join(", ")
+        );
+    }
+    Ok(())
+}
+
+fn missing_programs() -> Vec<&'static str> {
+    missing().map(|tool| tool.program).collect()
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    missing().map(|tool| tool.package).collect()
+}
+
+fn missing() -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().filter(|tool| {
+        let mut command = Command::new(tool.program);
+        command
+            .arg(tool.version)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        !command.status().is_ok_and(|status| status.success())
+    })
+}
+
+fn is_debian() -> bool {
+    Path::new("/etc/debian_version").exists()
+}
+
+fn is_root() -> bool {
+    Command::new("id")
+        .arg("-u")
+        .output()
+        .is_ok_and(|output| output.stdout == b"0\n")
+}
+
+fn install(packages: &[&str]) -> anyhow::Result<()> {
+    let _no_services = NoServices::start()?;
+    succeed(apt_get().arg("update"))?;
+    succeed(
+        apt_get()
+            .args(["install", "--yes", "--no-install-recommends"])
+            .args(packages),
+    )
+}
+
+fn apt_get() -> Command {
+    let mut command = Command::new("apt-get");
+    command
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .arg("--quiet");
+    command
+}
+
+/// While this lives, Debian starts no service that it installs: only promtool is wanted of
+/// Prometheus. See invoke-rc.d(8).
+struct NoServices {
+    /// Whether the policy is ours to remove.
+    ours: bool,
+}
+
+const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
+
+impl NoServices {
+    fn start() -> anyhow::Result<Self> {
+        let ours = !Path::new(SERVICE_POLICY).exists();
+        if ours {
+            fs::write(SERVICE_POLICY, "#!/bin/sh\nexit 101\n")
+                .with_context(|| format!("writing {SERVICE_POLICY}"))?;
+            succeed(Command::new("chmod").args(["755", SERVICE_POLICY]))?;
+        }
+        Ok(Self { ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.ours && fs::remove_file(SERVICE_POLICY).is_err() {
+            eprintln!("please remove {SERVICE_POLICY}: it keeps new services from starting");
+        }
+    }
+}

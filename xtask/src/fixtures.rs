@@ -1,0 +1,294 @@
+//! The captures in testdata/: one for each thing that the program promises, each with what it
+//! must give, worked out by hand. The README there is written from the same list.
+
+mod capture_formats;
+mod cut_short;
+mod flows;
+mod inner;
+mod links;
+mod outer;
+mod outer_ipv6;
+mod tzsp;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use crate::capture_file::{Pcap, Record};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// Write nothing; fail if a file is stale, missing or superfluous
+    #[arg(long)]
+    check: bool,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if options.check { check() } else { write() }
+}
+
+/// Compares testdata/ with what would be written.
+pub(crate) fn check() -> anyhow::Result<()> {
+    let complaints = complaints(&directory())?;
+    if complaints.is_empty() {
+        return Ok(());
+    }
+    bail!("{}\nrun: cargo xtask fixtures", complaints.join("\n"));
+}
+
+fn write() -> anyhow::Result<()> {
+    let directory = directory();
+    fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    let files = files();
+    for name in superfluous(&directory, &files)? {
+        println!("removing {name}");
+        let path = directory.join(name);
+        fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+    }
+    for (name, content) in &files {
+        let path = directory.join(name);
+        fs::write(&path, content).with_context(|| format!("writing {}", path.display()))?;
+    }
+    println!("{} files in {}", files.len(), directory.display());
+    Ok(())
+}
+
+fn complaints(directory: &Path) -> anyhow::Result<Vec<String>> {
+    let files = files();
+    let mut complaints = Vec::new();
+    for (name, content) in &files {
+        match fs::read(directory.join(name)) {
+            Ok(found) if found == *content => {}
+            Ok(_) => complaints.push(format!("testdata/{name} is stale")),
+            Err(_) => complaints.push(format!("testdata/{name} is missing")),
+        }
+    }
+    for name in superfluous(directory, &files)? {
+        complaints.push(format!("testdata/{name} is superfluous"));
+    }
+    Ok(complaints)
+}
+
+/// The names of files that are there although no fixture writes them.
+fn superfluous(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    if !directory.exists() {
+        return Ok(names);
+    }
+    let entries =
+        fs::read_dir(directory).with_context(|| format!("listing {}", directory.display()))?;
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !files.contains_key(&name) {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+fn directory() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).with_file_name("testdata")
+}
+
+fn files() -> BTreeMap<String, Vec<u8>> {
+    let fixtures = all();
+    let mut files = BTreeMap::from([("README.md".to_owned(), readme(&fixtures).into_bytes())]);
+    for fixture in fixtures {
+        let before = files.insert(fixture.name.to_owned(), fixture.content);
+        assert!(before.is_none(), "two fixtures are called {}", fixture.name);
+    }
+    files
+}
+
+/// Every fixture, in the order in which the README lists them.
+fn all() -> Vec<Fixture> {
+    [
+        capture_formats::fixtures(),
+        links::fixtures(),
+        outer::fixtures(),
+        outer_ipv6::fixtures(),
+        tzsp::fixtures(),
+        inner::fixtures(),
+        cut_short::fixtures(),
+        flows::fixtures(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+fn readme(fixtures: &[Fixture]) -> String {
+    let mut text = String::from(
+        "# Test captures
+
+Written by `cargo xtask fixtures` from xtask/src/fixtures; do not edit by hand. The numbers are \
+what `analyze` gives without `--listen-port`, worked out by hand: packets and bytes are sums over \
+all flows, skipped frames are listed by reason, truncated ones by cause.
+
+| capture | proves | packets | bytes | skipped | truncated |
+|---|---|---|---|---|---|
+",
+    );
+    for fixture in fixtures {
+        let Fixture {
+            name,
+            proves,
+            packets,
+            bytes,
+            skipped,
+            truncated,
+            ..
+        } = fixture;
+        writeln!(
+            text,
+            "| {name} | {proves} | {packets} | {bytes} | {skipped} | {truncated} |"
+        )
+        .expect("a String takes everything");
+    }
+    text
+}
+
+/// A capture and what it must give.
+struct Fixture {
+    name: &'static str,
+    proves: &'static str,
+    packets: u64,
+    bytes: u64,
+    /// Reasons and numbers in the order in which a frame meets them, or `-`.
+    skipped: &'static str,
+    /// Causes and numbers, or `-`.
+    truncated: &'static str,
+    content: Vec<u8>,
+}
+
+impl Fixture {
+    fn new(name: &'static str, proves: &'static str) -> Self {
+        Self {
+            name,
+            proves,
+            packets: 0,
+            bytes: 0,
+            skipped: "-",
+            truncated: "-",
+            content: vec![],
+        }
+    }
+
+    /// `bytes` is the sum over all `packets`.
+    fn counts(self, packets: u64, bytes: u64) -> Self {
+        Self {
+            packets,
+            bytes,
+            ..self
+        }
+    }
+
+    fn skips(self, skipped: &'static str) -> Self {
+        Self { skipped, ..self }
+    }
+
+    fn truncates(self, truncated: &'static str) -> Self {
+        Self { truncated, ..self }
+    }
+
+    fn content(self, content: Vec<u8>) -> Self {
+        Self { content, ..self }
+    }
+
+    /// Whole frames in an ordinary pcap file.
+    fn frames(self, link: u32, frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
+        let records: Vec<Record> = frames.into_iter().map(Record::whole).collect();
+        self.content(Pcap::new(link).file(&records))
+    }
+
+    /// Frames cut at a snap length, in a pcap file that states it.
+    fn frames_cut_at(
+        self,
+        snap_length: u32,
+        link: u32,
+        frames: impl IntoIterator<Item = Vec<u8>>,
+    ) -> Self {
+        let cut = usize::try_from(snap_length).expect("a snap length is small");
+        let records: Vec<Record> = frames
+            .into_iter()
+            .map(|frame| Record::cut_at(frame, cut))
+            .collect();
+        self.content(
+            Pcap {
+                snap_length,
+                ..Pcap::new(link)
+            }
+            .file(&records),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::Command;
+
+    use super::*;
+
+    #[test]
+    fn testdata_is_fresh() {
+        check().expect("every file is as the code says");
+    }
+
+    /// Wireshark's reader opens every capture, and agrees about the number of frames.
+    #[test]
+    fn every_frame_is_counted_or_skipped() {
+        let frames = frames_by_capinfos();
+        for fixture in all() {
+            let accounted = fixture.packets + sum(fixture.skipped);
+            assert_eq!(
+                frames.get(fixture.name),
+                Some(&accounted),
+                "{}",
+                fixture.name
+            );
+            assert!(
+                sum(fixture.truncated) <= fixture.packets,
+                "{}",
+                fixture.name
+            );
+        }
+    }
+
+    /// The sum of a list like `not_ip 1, not_udp 3`.
+    fn sum(list: &str) -> u64 {
+        list.split(", ")
+            .filter(|item| *item != "-")
+            .map(|item| {
+                let (_, number) = item.rsplit_once(' ').expect("a name and a number");
+                number.parse::<u64>().expect("a number")
+            })
+            .sum()
+    }
+
+    fn frames_by_capinfos() -> BTreeMap<String, u64> {
+        let output = Command::new("capinfos")
+            .args(["-T", "-r", "-b", "-M", "-c"])
+            .args(all().iter().map(|fixture| fixture.name))
+            .current_dir(directory())
+            .output()
+            .expect("capinfos, which comes with tshark, is installed: see cargo xtask ci");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout)
+            .expect("capinfos prints text")
+            .lines()
+            .map(|line| {
+                let (name, count) = line.split_once(' ').expect("a name and a number");
+                (name.to_owned(), count.parse().expect("a number"))
+            })
+            .collect()
+    }
+}

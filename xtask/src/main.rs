@@ -1,0 +1,55 @@
+//! What the project does to itself: write the test captures, generate load, replay captures and
+//! check everything. Nothing here uses the exporter's library, so a mistake there cannot hide
+//! behind the same mistake here.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "these are command line tools that report to whoever runs them"
+)]
+
+mod capture_file;
+mod ci;
+mod fixtures;
+mod generate;
+mod packet;
+mod replay;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(bin_name = "cargo xtask", about = "Chores of this project")]
+struct Cli {
+    #[command(subcommand)]
+    chore: Chore,
+}
+
+#[derive(Subcommand)]
+enum Chore {
+    /// Write every capture in testdata/, and its README
+    Fixtures(fixtures::Options),
+    /// Write a synthetic TZSP capture of any size
+    Generate(generate::Options),
+    /// Send a capture's TZSP datagrams to a live exporter
+    Replay(replay::Options),
+    /// Check everything that must pass
+    Ci,
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().chore {
+        Chore::Fixtures(options) => fixtures::run(&options),
+        Chore::Generate(options) => generate::run(&options),
+        Chore::Replay(options) => replay::run(&options),
+        Chore::Ci => ci::run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Sends a capture's TZSP datagrams to a live exporter, so that one can see it work without a
+//! sensor.
+
+mod datagrams;
+
+use std::io::ErrorKind;
+use std::net::{ToSocketAddrs, UdpSocket};
+use std::path::PathBuf;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use self::datagrams::{Payload, tzsp_payload, visit_frames};
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// A pcap or pcapng file with TZSP to any UDP port
+    file: PathBuf,
+
+    /// Where the exporter listens; the host may be a name or an address, IPv6 in brackets
+    #[arg(long, value_name = "HOST:PORT")]
+    to: String,
+
+    /// Datagrams per second; 0 is as fast as it goes
+    #[arg(long, value_name = "N", default_value_t = 1000)]
+    pps: u32,
+
+    /// How often to send the capture; 0 is for ever
+    #[arg(long = "loop", value_name = "N", default_value_t = 1)]
+    rounds: u64,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let mut sender = Sender::new(&options.to, options.pps)?;
+    let mut passed_over: u64 = 0;
+    let mut round = 0;
+    while options.rounds == 0 || round < options.rounds {
+        let sent_before = sender.sent;
+        visit_frames(&options.file, |link, frame| {
+            match tzsp_payload(link, frame) {
+                Some(payload) => sender.send(&payload)?,
+                None => passed_over += 1,
+            }
+            Ok(())
+        })?;
+        if sender.sent == sent_before {
+            bail!("{} has no TZSP datagrams", options.file.display());
+        }
+        round += 1;
+    }
+    sender.await_refusal()?;
+    let Sender { sent, started, .. } = sender;
+    let seconds = started.elapsed().as_secs_f64();
+    #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
+    let rate = sent as f64 / seconds.max(0.001);
+    println!(
+        "{sent} datagrams sent, {passed_over} frames passed over, \
+         {seconds:.1} seconds, {rate:.0} datagrams/s"
+    );
+    Ok(())
+}
+
+/// The largest payload of a UDP datagram over IPv4.
+const LARGEST_PAYLOAD: usize = 65_507;
+
+/// How long the last datagram's refusal may take to come back.
+const REFUSAL_PATIENCE: Duration = Duration::from_millis(200);
+
+struct Sender {
+    socket: UdpSocket,
+    to: String,
+    pps: u32,
+    sent: u64,
+    started: Instant,
+    /// Zeros behind the payload at hand, and room for both.
+    extended: Vec<u8>,
+}
+
+impl Sender {
+    fn new(to: &str, pps: u32) -> anyhow::Result<Self> {
+        let socket = connect(to).with_context(|| {
+            format!("cannot send to {to}: give HOST:PORT, such as 127.0.0.1:37008")
+        })?;
+        let extended = Vec::with_capacity(LARGEST_PAYLOAD);
+        Ok(Self {
+            socket,
+            to: to.to_owned(),
+            pps,
+            sent: 0,
+            started: Instant::now(),
+            extended,
+        })
+    }
+
+    /// Sends `payload` when its turn has come, with zeros for what the capture lacks: the
+    /// exporter counts what headers claim.
+    fn send(&mut self, payload: &Payload<'_>) -> anyhow::Result<()> {
+        self.await_turn();
+        self.extended.clear();
+        self.extended.extend_from_slice(payload.bytes);
+        self.extended
+            .resize(payload.claimed_length.min(LARGEST_PAYLOAD), 0);
+        match self.socket.send(&self.extended) {
+            Ok(_) => {
+                self.sent += 1;
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.refused(),
+            Err(error) => Err(error)
+                .with_context(|| format!("sending {} bytes to {}", self.extended.len(), self.to)),
+        }
+    }
+
+    fn await_turn(&self) {
+        if self.pps == 0 {
+            return;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "precise for 2^53 datagrams")]
+        let due = Duration::from_secs_f64(self.sent as f64 / f64::from(self.pps));
+        let early = due.saturating_sub(self.started.elapsed());
+        if !early.is_zero() {
+            thread::sleep(early);
+        }
+    }
+
+    /// A refusal is reported with the next call on the socket, so the last datagram needs one
+    /// more call.
+    fn await_refusal(&self) -> anyhow::Result<()> {
+        self.socket.set_read_timeout(Some(REFUSAL_PATIENCE))?;
+        match self.socket.recv(&mut [0]) {
+            Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.refused(),
+            _ => Ok(()),
+        }
+    }
+
+    fn refused(&self) -> anyhow::Result<()> {
+        bail!(
+            "nobody listens on {} (after {} datagrams); start the exporter with its --listen-port",
+            self.to,
+            self.sent
+        )
+    }
+}
+
+/// A socket connected to the first of the host's addresses that there is a route to.
+fn connect(to: &str) -> anyhow::Result<UdpSocket> {
+    let mut failure = None;
+    for address in to.to_socket_addrs()? {
+        let any = if address.is_ipv6() {
+            "[::]:0"
+        } else {
+            "0.0.0.0:0"
+        };
+        let socket = UdpSocket::bind(any).and_then(|socket| {
+            socket.connect(address)?;
+            Ok(socket)
+        });
+        match socket {
+            Ok(socket) => return Ok(socket),
+            Err(error) => failure = Some(error),
+        }
+    }
+    Err(failure.map_or_else(|| anyhow::anyhow!("the host has no address"), Into::into))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replay(capture: &str) -> Vec<Vec<u8>> {
+        let receiver = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        let to = receiver.local_addr().expect("it is bound").to_string();
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../testdata")
+            .join(capture);
+        run(&Options {
+            file,
+            to,
+            pps: 0,
+            rounds: 1,
+        })
+        .expect("the capture is replayed");
+        receiver.set_nonblocking(true).expect("it is a socket");
+        let mut payloads = Vec::new();
+        let mut buffer = vec![0; 65_536];
+        while let Ok(length) = receiver.recv(&mut buffer) {
+            payloads.push(buffer[..length].to_vec());
+        }
+        payloads
+    }
+
+    #[track_caller]
+    fn check_lengths(capture: &str, expected: &[usize]) {
+        let lengths: Vec<usize> = replay(capture).iter().map(Vec::len).collect();
+        assert_eq!(lengths, expected);
+    }
+
+    #[test]
+    fn whole_datagrams_are_sent_as_they_are() {
+        let payloads = replay("routeros_ephemeral_source_port.pcap");
+        assert_eq!(payloads.iter().map(Vec::len).collect::<Vec<_>>(), [71, 595]);
+        assert!(
+            payloads
+                .iter()
+                .all(|payload| payload.starts_with(&[1, 0, 0, 1, 1]))
+        );
+    }
+
+    #[test]
+    fn what_is_cut_is_extended_to_what_udp_claims() {
+        check_lengths("lone_first_fragment.pcap", &[1519]);
+        check_lengths("lone_first_fragment_of_a_jumbo_packet.pcap", &[65_019]);
+        check_lengths("snap_length_96.pcap", &[51, 71, 1472]);
+    }
+
+    #[test]
+    fn later_fragments_are_passed_over() {
+        check_lengths("datagram_in_two_fragments.pcap", &[1519]);
+        check_lengths("ipv6_fragments_outside.pcap", &[1519]);
+    }
+
+    #[test]
+    fn padding_behind_the_outer_packet_is_not_sent() {
+        check_lengths("ethernet_padding_outside.pcap", &[4, 39]);
+        check_lengths("udp_length_zero.pcap", &[71, 71]);
+    }
+
+    #[test]
+    fn every_link_type_and_format_is_read() {
+        for capture in [
+            "linux_cooked_v1.pcap",
+            "linux_cooked_v2.pcap",
+            "loop_of_openbsd.pcap",
+            "null_family_in_both_byte_orders.pcap",
+            "pcap_link_type_with_fcs_bits.pcap",
+            "pcap_snap_length_zero.pcap",
+            "raw_ip_link_type_101.pcap",
+            "raw_ip_link_type_12.pcap",
+        ] {
+            assert_eq!(replay(capture).len(), 2, "{capture}");
+        }
+        for capture in [
+            "pcapng_enhanced_simple_obsolete.pcapng",
+            "pcapng_interfaces_of_different_link_types.pcapng",
+            "pcapng_simple_packets_cut_at_snap_length.pcapng",
+        ] {
+            assert_eq!(replay(capture).len(), 3, "{capture}");
+        }
+        check_lengths(
+            "pcapng_sections_of_both_byte_orders.pcapng",
+            &[71, 103, 71, 71, 103],
+        );
+    }
+
+    #[test]
+    fn a_port_where_nobody_listens_is_an_error() {
+        let to = {
+            let unused = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+            unused.local_addr().expect("it is bound").to_string()
+        };
+        let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+            .join("../testdata/routeros_ephemeral_source_port.pcap");
+        let error = run(&Options {
+            file,
+            to,
+            pps: 0,
+            rounds: 1,
+        })
+        .expect_err("refused");
+        assert!(
+            error
+                .to_string()
+                .starts_with("nobody listens on 127.0.0.1:"),
+            "{error}"
+        );
+    }
+}
