@@ -1,12 +1,14 @@
 //! What can be typed. What it means is in [`live::Options`] and [`analyze::Options`].
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::error::ErrorKind;
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
+use crate::live::log::{self, Format, Level};
 use crate::wire::ListenPorts;
-use crate::{analyze, live};
+use crate::{analyze, capture, live};
 
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
@@ -17,7 +19,8 @@ use crate::{analyze, live};
 #[command(
     version,
     args_conflicts_with_subcommands = true,
-    subcommand_negates_reqs = true
+    subcommand_negates_reqs = true,
+    max_term_width = 100
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -28,9 +31,10 @@ pub struct Cli {
 
 #[derive(Debug, Args)]
 struct LiveArguments {
-    /// Capture through tshark on this network interface: a name or number from `tshark -D`
-    #[arg(long, value_name = "INTERFACE")]
-    interface: Option<String>,
+    /// Capture through tshark on this network interface: a name or number from `tshark -D`, or
+    /// any; may be given several times
+    #[arg(long = "interface", value_name = "INTERFACE")]
+    interfaces: Vec<String>,
 
     /// UDP port to which the TZSP stream is sent; may be given several times
     #[arg(
@@ -50,8 +54,46 @@ struct LiveArguments {
     )]
     publish_port: u16,
 
-    /// Log more: what is started and how, and what tshark says
-    #[arg(long)]
+    /// Kernel's capture buffer for each interface, in MiB
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 64,
+        value_parser = value_parser!(u32).range(1..=2047),
+        requires = "interfaces"
+    )]
+    capture_buffer: u32,
+
+    /// Bytes that are captured of each frame; the default holds every header that matters
+    #[arg(
+        long,
+        value_name = "BYTES",
+        default_value_t = 256,
+        value_parser = value_parser!(u32).range(96..=262_144),
+        requires = "interfaces"
+    )]
+    snaplen: u32,
+
+    /// Kernel's receive buffer for each UDP socket, in MiB
+    #[arg(
+        long,
+        value_name = "MIB",
+        default_value_t = 16,
+        value_parser = value_parser!(u32).range(1..=1023),
+        conflicts_with = "interfaces"
+    )]
+    receive_buffer: u32,
+
+    /// How log lines on standard error look
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
+    log_format: Format,
+
+    /// The least important messages that are logged
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Info)]
+    log_level: Level,
+
+    /// Log what is started and how, and what tshark says; the same as --log-level debug
+    #[arg(long, conflicts_with = "log_level")]
     verbose: bool,
 }
 
@@ -59,6 +101,9 @@ struct LiveArguments {
 enum Command {
     /// Read captures and write the metrics of what is in them to standard output
     Analyze(AnalyzeArguments),
+    /// What the live capture starts tshark with
+    #[command(name = capture::leash::SUBCOMMAND, hide = true)]
+    RunLeashed(Leashed),
 }
 
 #[derive(Debug, Args)]
@@ -73,11 +118,21 @@ struct AnalyzeArguments {
     listen_ports: Vec<u16>,
 }
 
+/// A program that is to end with the process that asked for it.
+#[derive(Debug, Args)]
+pub struct Leashed {
+    pub parent: u32,
+    pub program: OsString,
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub arguments: Vec<OsString>,
+}
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Task {
     Live(live::Options),
     Analyze(analyze::Options),
+    RunLeashed(Leashed),
 }
 
 impl Cli {
@@ -86,6 +141,7 @@ impl Cli {
     pub fn task(self) -> Result<Task, clap::Error> {
         match self.command {
             Some(Command::Analyze(arguments)) => arguments.options().map(Task::Analyze),
+            Some(Command::RunLeashed(leashed)) => Ok(Task::RunLeashed(leashed)),
             None => self.live.options().map(Task::Live),
         }
     }
@@ -94,17 +150,36 @@ impl Cli {
 impl LiveArguments {
     fn options(self) -> Result<live::Options, clap::Error> {
         check_ports(&self.listen_ports)?;
-        if self.interface.is_some() && self.listen_ports.contains(&0) {
+        if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
                 "'--listen-port 0' lets the system choose a port, which works without \
                  '--interface' alone: a capture filter needs the real port",
             ));
         }
+        let source = if self.interfaces.is_empty() {
+            live::Source::Sockets {
+                receive_buffer: self.receive_buffer,
+            }
+        } else {
+            live::Source::Tshark(capture::tshark::Options {
+                interfaces: self.interfaces,
+                listen_ports: self.listen_ports.clone(),
+                buffer: self.capture_buffer,
+                snaplen: self.snaplen,
+            })
+        };
         Ok(live::Options {
-            interface: self.interface,
+            source,
             listen_ports: self.listen_ports,
             publish_port: self.publish_port,
-            verbose: self.verbose,
+            log: log::Options {
+                format: self.log_format,
+                level: if self.verbose {
+                    Level::Debug
+                } else {
+                    self.log_level
+                },
+            },
         })
     }
 }

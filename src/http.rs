@@ -48,6 +48,9 @@ pub trait Pages: Send + Sync + 'static {
     /// # Errors
     /// Those of `out`.
     fn metrics(&self, out: &mut dyn Write) -> io::Result<()>;
+
+    /// Whether a capture is running.
+    fn is_ready(&self) -> bool;
 }
 
 type Body = Either<Full<Bytes>, Channel<Bytes, io::Error>>;
@@ -133,26 +136,36 @@ async fn accept(listener: &TcpListener) -> TcpStream {
 }
 
 fn respond<B>(request: &Request<B>, pages: &Arc<impl Pages>) -> Response<Body> {
-    let known = matches!(request.uri().path(), "/" | "/metrics");
-    if !known {
-        return text(
-            StatusCode::NOT_FOUND,
-            "Not found. Metrics are at /metrics.\n",
-        );
+    let page = match request.uri().path() {
+        "/" => html(LANDING_PAGE),
+        "/metrics" => return allowing_reads(request, || scrape(request, Arc::clone(pages))),
+        "/-/healthy" => text(StatusCode::OK, "Healthy.\n"),
+        "/-/ready" if pages.is_ready() => text(StatusCode::OK, "Ready.\n"),
+        "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "No capture is running.\n"),
+        _ => {
+            return text(
+                StatusCode::NOT_FOUND,
+                "Not found. Metrics are at /metrics.\n",
+            );
+        }
+    };
+    allowing_reads(request, || page)
+}
+
+fn allowing_reads<B>(
+    request: &Request<B>,
+    response: impl FnOnce() -> Response<Body>,
+) -> Response<Body> {
+    if matches!(*request.method(), Method::GET | Method::HEAD) {
+        return response();
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut response = text(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "Method not allowed. Use GET.\n",
-        );
-        let headers = response.headers_mut();
-        headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-        return response;
-    }
-    if request.uri().path() == "/" {
-        return page("text/html; charset=utf-8", LANDING_PAGE);
-    }
-    scrape(request, Arc::clone(pages))
+    let mut response = text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "Method not allowed. Use GET.\n",
+    );
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+    response
 }
 
 const LANDING_PAGE: &str = concat!(
@@ -169,6 +182,10 @@ fn text(status: StatusCode, body: &'static str) -> Response<Body> {
     let mut response = page("text/plain; charset=utf-8", body);
     *response.status_mut() = status;
     response
+}
+
+fn html(body: &'static str) -> Response<Body> {
+    page("text/html; charset=utf-8", body)
 }
 
 fn page(content_type: &'static str, body: &'static str) -> Response<Body> {

@@ -10,7 +10,8 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
-use tzsp_packetstream_exporter::cli::{Cli, Task};
+use tzsp_packetstream_exporter::capture::leash;
+use tzsp_packetstream_exporter::cli::{Cli, Leashed, Task};
 use tzsp_packetstream_exporter::{analyze, live};
 
 fn main() -> ExitCode {
@@ -19,6 +20,7 @@ fn main() -> ExitCode {
     let result = match task {
         Task::Live(options) => live::run(options).map_err(anyhow::Error::from),
         Task::Analyze(options) => print_analysis(options),
+        Task::RunLeashed(leashed) => return run_leashed(&leashed),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -27,6 +29,22 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Returns only if the program cannot be run, with the status that a shell would end with.
+fn run_leashed(leashed: &Leashed) -> ExitCode {
+    let Leashed {
+        parent,
+        program,
+        arguments,
+    } = leashed;
+    let error = leash::become_leashed(*parent, program, arguments);
+    eprintln!("cannot run {}: {error}", program.display());
+    ExitCode::from(if error.kind() == io::ErrorKind::NotFound {
+        leash::STATUS_NOT_FOUND
+    } else {
+        leash::STATUS_NOT_RUNNABLE
+    })
 }
 
 fn print_analysis(options: analyze::Options) -> anyhow::Result<()> {

@@ -4,8 +4,10 @@
 //! [`tshark`] runs the capture program, whose output such a reader takes.
 //! [`udp`] receives datagrams without any capture program.
 
+pub mod leash;
 mod pcap;
 mod pcapng;
+pub mod quiet;
 mod reader;
 pub mod tshark;
 pub mod udp;

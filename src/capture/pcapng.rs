@@ -10,8 +10,8 @@ use std::time::Duration;
 use byteorder_slice::{BigEndian, ByteOrder, LittleEndian};
 use pcap_file::Endianness;
 use pcap_file::pcapng::blocks::{
-    ENHANCED_PACKET_BLOCK, INTERFACE_DESCRIPTION_BLOCK, PACKET_BLOCK, RawBlock,
-    SECTION_HEADER_BLOCK, SIMPLE_PACKET_BLOCK,
+    ENHANCED_PACKET_BLOCK, INTERFACE_DESCRIPTION_BLOCK, INTERFACE_STATISTIC_BLOCK, PACKET_BLOCK,
+    RawBlock, SECTION_HEADER_BLOCK, SIMPLE_PACKET_BLOCK,
 };
 use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
@@ -29,7 +29,10 @@ const MAX_INTERFACES: usize = 65_536;
 #[derive(Debug)]
 pub(super) struct Pcapng {
     byte_order: Endianness,
+    has_section: bool,
     interfaces: Vec<Interface>,
+    /// Frames that earlier sections say were dropped.
+    dropped_before: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -38,6 +41,8 @@ struct Interface {
     /// 0 where there is no limit.
     snaplen: u32,
     clock: Clock,
+    /// Frames that the capture says it dropped here, up to its last statistics.
+    dropped: u64,
 }
 
 /// What the timestamps of an interface mean.
@@ -62,12 +67,25 @@ impl Default for Pcapng {
     fn default() -> Self {
         Self {
             byte_order: Endianness::Big,
+            has_section: false,
             interfaces: Vec::new(),
+            dropped_before: 0,
         }
     }
 }
 
 impl Pcapng {
+    /// Whether a section header was read.
+    pub(super) fn has_section(&self) -> bool {
+        self.has_section
+    }
+
+    /// Frames that the capture says were dropped, on all interfaces.
+    pub(super) fn dropped(&self) -> u64 {
+        let here = self.interfaces.iter().map(|interface| interface.dropped);
+        here.fold(self.dropped_before, u64::saturating_add)
+    }
+
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Item<'a> {
         let parsed = match self.byte_order {
             Endianness::Big => RawBlock::from_slice::<BigEndian>(bytes),
@@ -106,10 +124,12 @@ impl Pcapng {
             [0x4d, ..] => Endianness::Little,
             _ => Endianness::Big,
         };
+        self.has_section = true;
+        self.dropped_before = self.dropped();
         self.interfaces.clear();
     }
 
-    /// Blocks of other types are passed over: they hold names, statistics, secrets.
+    /// Blocks of other types are passed over: they hold names, secrets, other programs' data.
     fn block<'a, B: ByteOrder>(
         &mut self,
         block_type: u32,
@@ -136,6 +156,10 @@ impl Pcapng {
                 id.and_then(|id| self.packet(u32::from(id), fields))
             }
             SIMPLE_PACKET_BLOCK => self.simple_packet(fields),
+            INTERFACE_STATISTIC_BLOCK => {
+                self.statistics(&mut fields);
+                return Ok(None);
+            }
             _ => return Ok(None),
         };
         frame.map(Some).ok_or("a packet cut short".to_owned())
@@ -168,6 +192,23 @@ impl Pcapng {
         })
     }
 
+    /// Counts from the start of the capture; a later block of the same interface replaces them.
+    fn statistics<B: ByteOrder>(&mut self, fields: &mut Fields<'_, B>) -> Option<()> {
+        const ISB_IFDROP: u16 = 5;
+        const ISB_OSDROP: u16 = 7;
+
+        let id = usize::try_from(fields.u32()?).ok()?;
+        let _timestamp = fields.bytes(8)?;
+        let mut dropped = 0_u64;
+        while let Some((code, value)) = fields.option() {
+            if matches!(code, ISB_IFDROP | ISB_OSDROP) {
+                dropped = dropped.saturating_add(Fields::<B>::new(value).u64()?);
+            }
+        }
+        self.interfaces.get_mut(id)?.dropped = dropped;
+        Some(())
+    }
+
     fn interface(&self, id: u32) -> Interface {
         usize::try_from(id)
             .ok()
@@ -184,6 +225,7 @@ impl Interface {
         link: LinkType(u16::MAX),
         snaplen: 0,
         clock: Clock::DEFAULT,
+        dropped: 0,
     };
 }
 
@@ -206,6 +248,7 @@ fn interface<B: ByteOrder>(fields: &mut Fields<'_, B>) -> Option<Interface> {
         link,
         snaplen,
         clock,
+        dropped: 0,
     })
 }
 
@@ -289,6 +332,10 @@ impl<'a, B: ByteOrder> Fields<'a, B> {
 
     fn u32(&mut self) -> Option<u32> {
         self.bytes(4).map(B::read_u32)
+    }
+
+    fn u64(&mut self) -> Option<u64> {
+        self.bytes(8).map(B::read_u64)
     }
 
     fn i64(&mut self) -> Option<i64> {

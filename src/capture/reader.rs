@@ -138,7 +138,20 @@ impl<R: Read> CaptureReader<R> {
     /// Whether the capture's header was read: from then on it is known to be a capture.
     #[must_use]
     pub fn has_header(&self) -> bool {
-        self.format.is_some()
+        match &self.format {
+            Some(Format::Pcap(_)) => true,
+            Some(Format::Pcapng(pcapng)) => pcapng.has_section(),
+            None => false,
+        }
+    }
+
+    /// Frames that the capture itself says were dropped before they reached it.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        match &self.format {
+            Some(Format::Pcapng(pcapng)) => pcapng.dropped(),
+            Some(Format::Pcap(_)) | None => 0,
+        }
     }
 
     /// Finds out the format; `false` if more bytes are needed for that.

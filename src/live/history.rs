@@ -11,6 +11,8 @@ pub(super) struct History {
     down_since: Option<Instant>,
     /// Time without a capture, up to when the last one started.
     lost: Duration,
+    /// Frames that the captures say they dropped.
+    dropped: u64,
 }
 
 impl History {
@@ -22,9 +24,23 @@ impl History {
         }
     }
 
-    pub(super) fn ended(&mut self, now: Instant) {
-        self.up = false;
-        self.down_since.get_or_insert(now);
+    /// Ends what was started; without a start there is nothing to end.
+    ///
+    /// `since` is when it last took in what there was, which may be before it ended.
+    pub(super) fn ended(&mut self, since: Instant) {
+        if self.up {
+            self.up = false;
+            self.down_since = Some(since);
+        }
+    }
+
+    /// Adds what an ended capture says it dropped.
+    pub(super) fn dropped(&mut self, frames: u64) {
+        self.dropped += frames;
+    }
+
+    pub(super) fn is_up(&self) -> bool {
+        self.up
     }
 
     pub(super) fn state(&self, now: Instant) -> CaptureState {
@@ -35,7 +51,7 @@ impl History {
             up: self.up,
             iterations: self.iterations,
             lost: self.lost + still_down,
-            dropped: 0,
+            dropped: self.dropped,
         }
     }
 }

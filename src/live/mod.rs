@@ -1,41 +1,44 @@
 //! The daemon: bind, capture, serve, wind down.
 
+mod exporter;
 mod history;
+pub mod log;
+mod service;
+mod signals;
+mod sockets;
+mod supervisor;
 
-use std::fs::File;
-use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard};
-use std::thread;
-use std::time::{Duration, Instant, SystemTime};
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
 
 use thiserror::Error;
-use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::{mpsc, oneshot};
-use tokio::time::timeout;
-use tracing::info;
-use tracing::level_filters::LevelFilter;
+use tokio::sync::watch;
+use tracing::{info, warn};
 
-use crate::aggregator::Aggregator;
-use crate::capture::tshark::{self, Tshark};
-use crate::capture::udp::Receiver;
-use crate::capture::{CaptureError, CaptureReader};
-use crate::http::{self, Pages};
-use crate::metrics;
-use crate::wire::ListenPorts;
-use history::History;
-
-/// How long tshark may take to end once it was asked to.
-const TSHARK_PATIENCE: Duration = Duration::from_secs(1);
+use crate::capture::quiet::QuietPort;
+use crate::capture::{tshark, udp};
+use crate::http;
+use exporter::Exporter;
+use signals::Signals;
 
 /// What the daemon is to do.
 #[derive(Debug)]
 pub struct Options {
-    /// Capture through tshark on this interface; without one, receive on UDP sockets.
-    pub interface: Option<String>,
+    pub source: Source,
     pub listen_ports: Vec<u16>,
     pub publish_port: u16,
-    pub verbose: bool,
+    pub log: log::Options,
+}
+
+/// Where the frames come from.
+#[derive(Debug)]
+pub enum Source {
+    Tshark(tshark::Options),
+    Sockets {
+        /// The kernel's buffer for each socket, in MiB.
+        receive_buffer: u32,
+    },
 }
 
 /// Why the daemon cannot go on.
@@ -47,20 +50,32 @@ pub enum Error {
         "cannot publish metrics on TCP port {port}: {error}; choose another with --publish-port"
     )]
     Publish { port: u16, error: io::Error },
-    #[error("cannot listen on UDP port {port}: {error}; is another receiver running?")]
-    Listen { port: u16, error: io::Error },
-    #[error(transparent)]
-    Tshark(#[from] tshark::StartError),
-    #[error("the capture ended: {0}")]
-    CaptureEnded(String),
+    #[error(
+        "cannot listen on UDP port {port}: {error}{}; stop what uses it or choose another with \
+         --listen-port",
+        used_by(.holder.as_deref())
+    )]
+    Listen {
+        port: u16,
+        holder: Option<String>,
+        error: io::Error,
+    },
+    #[error("cannot receive on UDP port {port} any more: {error}")]
+    Receive { port: u16, error: io::Error },
+    #[error("cannot capture: {0}")]
+    Start(String),
+}
+
+fn used_by(holder: Option<&str>) -> String {
+    holder.map_or(String::new(), |holder| format!(", used by {holder}"))
 }
 
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// It cannot start, or the capture ended.
+/// It cannot start, or cannot go on.
 pub fn run(options: Options) -> Result<(), Error> {
-    start_log(options.verbose);
+    log::start(options.log);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -68,227 +83,98 @@ pub fn run(options: Options) -> Result<(), Error> {
         .block_on(daemon(options))
 }
 
-fn start_log(verbose: bool) {
-    let level = if verbose {
-        LevelFilter::DEBUG
-    } else {
-        LevelFilter::INFO
-    };
-    tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_target(false)
-        .with_ansi(false)
-        .with_writer(io::stderr)
-        .init();
-}
-
 async fn daemon(options: Options) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::System)?;
     let port = options.publish_port;
     let listener = http::bind(port).map_err(|error| Error::Publish { port, error })?;
-    let address = listener.local_addr().map_err(Error::System)?;
-    let exporter = Arc::new(Exporter::new(&options.listen_ports));
-    let mut capture = Capture::start(&options, &exporter)?;
-    info!("metrics are at http://localhost:{}/metrics", address.port());
+    let published = listener.local_addr().map_err(Error::System)?.port();
 
-    let (stop, stopped) = oneshot::channel::<()>();
-    let server = tokio::spawn(http::serve(listener, Arc::clone(&exporter), async {
-        let _ = stopped.await;
+    let exporter = Arc::new(Exporter::new(&options.listen_ports));
+    let (stop, stopped) = watch::channel(false);
+    let (what, capture) = prepare(options, Arc::clone(&exporter), stopped.clone())?;
+    info!(
+        "tzsp_packetstream_exporter {}: {what}; metrics are at http://localhost:{published}/metrics",
+        env!("CARGO_PKG_VERSION")
+    );
+    let mut capture = tokio::spawn(capture);
+    let server = tokio::spawn(http::serve(listener, Arc::clone(&exporter), {
+        let mut stopped = stopped;
+        async move {
+            let _ = stopped.wait_for(|stop| *stop).await;
+        }
     }));
-    let outcome = tokio::select! {
+    let watched = Arc::clone(&exporter);
+    let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
+
+    let ended = tokio::select! {
         name = signals.next() => {
             info!("stopping on {name}");
-            Ok(())
+            None
         }
-        reason = capture.ended() => Err(Error::CaptureEnded(reason)),
+        ended = &mut capture => Some(ended),
     };
-    capture.stop().await;
-    drop(stop);
+    service::stopping();
+    stop.send_replace(true);
+    let outcome = match ended {
+        Some(ended) => ended,
+        None => capture.await,
+    };
     let _ = server.await;
-
-    let received = exporter.lock().aggregator.frames().received;
-    info!(frames = received, "stopped");
-    outcome
+    watchdog.abort();
+    exporter.log_totals();
+    outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// The signals that ask for an end.
-struct Signals {
-    interrupt: Signal,
-    terminate: Signal,
-}
+type Capture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
-    }
-
-    async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+/// Binds what the capture needs. Returns it, and in words what it is going to do.
+fn prepare(
+    options: Options,
+    exporter: Arc<Exporter>,
+    stop: watch::Receiver<bool>,
+) -> Result<(String, Capture), Error> {
+    match options.source {
+        Source::Tshark(tshark) => {
+            let quiet = keep_quiet(&tshark.listen_ports);
+            let what = format!(
+                "capturing TZSP to UDP {} on {} through tshark",
+                ports(&tshark.listen_ports),
+                tshark.interfaces.join(", ")
+            );
+            let capture = async move {
+                let _quiet = quiet;
+                supervisor::capture(tshark, exporter, stop).await
+            };
+            Ok((what, Box::pin(capture)))
+        }
+        Source::Sockets { receive_buffer } => {
+            let listeners = sockets::bind(&options.listen_ports, receive_buffer)?;
+            let bound: Vec<_> = listeners.iter().map(udp::Listener::port).collect();
+            let what = format!("receiving TZSP on UDP {}", ports(&bound));
+            let capture = sockets::receive(listeners, exporter, stop);
+            Ok((what, Box::pin(capture)))
         }
     }
 }
 
-/// What the capture threads write and the scrapes read.
-struct Exporter {
-    state: Mutex<State>,
+/// A port that another program uses is quiet already, unless that program wants it otherwise.
+fn keep_quiet(ports: &[u16]) -> Vec<QuietPort> {
+    let quiet = ports.iter().filter_map(|&port| {
+        QuietPort::bind(port)
+            .inspect_err(|error| {
+                warn!(
+                    "cannot keep the host from answering on UDP port {port}: {error}{}; the                      capture goes on all the same",
+                    used_by(udp::holder(port).as_deref())
+                );
+            })
+            .ok()
+    });
+    quiet.collect()
 }
 
-struct State {
-    aggregator: Aggregator,
-    history: History,
-}
-
-impl Exporter {
-    fn new(listen_ports: &[u16]) -> Self {
-        Self {
-            state: Mutex::new(State {
-                aggregator: Aggregator::new(ListenPorts::Only(listen_ports.to_vec())),
-                history: History::default(),
-            }),
-        }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state
-            .lock()
-            .expect("no thread panics while it holds the lock")
-    }
-}
-
-impl Pages for Exporter {
-    fn metrics(&self, out: &mut dyn Write) -> io::Result<()> {
-        // Only the copying happens under the lock; sorting and text do not.
-        let (flows, frames, capture) = {
-            let state = self.lock();
-            (
-                state.aggregator.flows().flows(),
-                state.aggregator.frames().clone(),
-                state.history.state(Instant::now()),
-            )
-        };
-        metrics::write_scrape(&mut { out }, flows, &frames, &capture)
-    }
-}
-
-/// The running capture: threads that take frames in, and the tshark behind them, if any.
-struct Capture {
-    tshark: Option<Tshark>,
-    stop: Arc<AtomicBool>,
-    /// Closed when the last thread has ended; until then each says why it did.
-    reasons: mpsc::Receiver<String>,
-}
-
-impl Capture {
-    fn start(options: &Options, exporter: &Arc<Exporter>) -> Result<Self, Error> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let (sender, reasons) = mpsc::channel(options.listen_ports.len());
-        let mut tshark = None;
-        if let Some(interface) = &options.interface {
-            let (process, stream) = Tshark::start(&tshark::Options {
-                interface: interface.clone(),
-                listen_ports: options.listen_ports.clone(),
-            })?;
-            tshark = Some(process);
-            info!("capturing on {interface} through tshark");
-            let exporter = Arc::clone(exporter);
-            thread::spawn(move || {
-                if let Err(error) = take_in_stream(stream, &exporter) {
-                    let _ = sender.blocking_send(error.to_string());
-                }
-            });
-        } else {
-            let receivers = options
-                .listen_ports
-                .iter()
-                .map(|&port| Receiver::bind(port).map_err(|error| Error::Listen { port, error }))
-                .collect::<Result<Vec<_>, _>>()?;
-            exporter.lock().history.started(Instant::now());
-            for receiver in receivers {
-                info!("receiving TZSP on UDP port {}", receiver.port());
-                let exporter = Arc::clone(exporter);
-                let stop = Arc::clone(&stop);
-                let sender = sender.clone();
-                thread::spawn(move || {
-                    if let Err(error) = take_in_datagrams(receiver, &exporter, &stop) {
-                        let _ = sender.blocking_send(error.to_string());
-                    }
-                });
-            }
-        }
-        Ok(Self {
-            tshark,
-            stop,
-            reasons,
-        })
-    }
-
-    /// Waits until the capture ends by itself and says why it did.
-    async fn ended(&mut self) -> String {
-        let reason = self.reasons.recv().await;
-        match self.tshark.take() {
-            Some(tshark) => {
-                tshark.stop();
-                let ending = tshark.ended().await;
-                ending.to_string()
-            }
-            None => reason.unwrap_or_default(),
-        }
-    }
-
-    /// Ends the capture; what it has taken in by then is counted.
-    async fn stop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(tshark) = self.tshark.take() {
-            tshark.stop();
-            let _ = timeout(TSHARK_PATIENCE, tshark.ended()).await;
-        }
-        let _ = timeout(TSHARK_PATIENCE, async {
-            while self.reasons.recv().await.is_some() {}
-        })
-        .await;
-    }
-}
-
-fn take_in_stream(stream: File, exporter: &Exporter) -> Result<(), CaptureError> {
-    let mut reader = CaptureReader::new(stream);
-    let mut result = Ok(());
-    while result.is_ok() && reader.fill()? {
-        let mut state = exporter.lock();
-        result = take_in_frames(&mut reader, &mut state);
-    }
-    exporter.lock().history.ended(Instant::now());
-    result
-}
-
-fn take_in_frames(reader: &mut CaptureReader<File>, state: &mut State) -> Result<(), CaptureError> {
-    let had_header = reader.has_header();
-    while let Some(frame) = reader.next_frame()? {
-        state.aggregator.frame(&frame);
-    }
-    if reader.has_header() && !had_header {
-        state.history.started(Instant::now());
-    }
-    Ok(())
-}
-
-fn take_in_datagrams(
-    mut receiver: Receiver,
-    exporter: &Exporter,
-    stop: &AtomicBool,
-) -> io::Result<()> {
-    let port = receiver.port();
-    while !stop.load(Ordering::Relaxed) {
-        if let Some(payload) = receiver.receive()? {
-            let now = SystemTime::now()
-                .duration_since(SystemTime::UNIX_EPOCH)
-                .unwrap_or_default();
-            exporter.lock().aggregator.datagram(now, port, payload);
-        }
-    }
-    Ok(())
+/// `port 1` or `ports 1, 2`.
+fn ports(ports: &[u16]) -> String {
+    let list: Vec<_> = ports.iter().map(u16::to_string).collect();
+    let noun = if ports.len() == 1 { "port" } else { "ports" };
+    format!("{noun} {}", list.join(", "))
 }

@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 use crate::scrape::Scrape;
 use crate::support::Exporter;
 
-fn exporter() -> Exporter {
+fn exporter() -> Exporter<'static> {
     Exporter::start(&["--listen-port", "0"])
 }
 
 /// Sends raw bytes and returns all that comes back until the server closes.
-fn exchange(exporter: &Exporter, request: &str) -> String {
+fn exchange(exporter: &Exporter<'_>, request: &str) -> String {
     let mut stream = TcpStream::connect(("localhost", exporter.port)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = Vec::new();

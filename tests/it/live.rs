@@ -1,17 +1,14 @@
 //! The daemon with real sockets, a real tshark, and real signals.
 
-use std::fs;
-use std::io::Write;
 use std::net::{TcpListener, UdpSocket};
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
+use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+use std::time::Duration;
 
 use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use crate::support::{Exporter, eventually, program, testdata, tool};
+use crate::support::{Exporter, Place, file_name, program, testdata, tool};
 
 /// A mirrored packet of 40 bytes, TCP from 10.1.2.3 to 142.250.74.110, as RouterOS sends it.
 #[rustfmt::skip]
@@ -145,174 +142,6 @@ fn replay_feeds_an_exporter() {
 }
 
 #[test]
-fn a_real_tshark_captures_on_loopback() {
-    // Bound, so that no other test can use it, and never read.
-    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    let port = socket.local_addr().unwrap().port();
-    let exporter = Exporter::start(&["--interface", "lo", "--listen-port", &port.to_string()]);
-    exporter.scrape_until("the capture runs", |scrape| {
-        scrape.value("tzsp_capture_up") == 1.0
-    });
-    // tshark opens the interface after it wrote its header, so the first ones may be missed.
-    let begin = exporter.scrape_until("the first datagram", |scrape| {
-        send(port, &DATAGRAM);
-        scrape.value("tzsp_frames_received_total") > 0.0
-    });
-    let sent_until_now = begin.value("tzsp_frames_received_total");
-    for _ in 0..100 {
-        send(port, &DATAGRAM);
-    }
-    let scrape = exporter.scrape_until("100 more", |scrape| {
-        scrape.value("tzsp_frames_received_total") >= sent_until_now + 100.0
-    });
-    let packets = scrape.value(&flow("tzsp_observed_packets_total", port));
-    let bytes = scrape.value(&flow("tzsp_observed_bytes_total", port));
-    assert_eq!(packets, scrape.value("tzsp_frames_received_total"));
-    assert_eq!(bytes, 40.0 * packets);
-
-    let tshark = children_of(exporter.pid().as_raw());
-    assert!(!tshark.is_empty());
-    exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
-    for pid in tshark {
-        assert!(!is_running(pid), "tshark is still there");
-    }
-}
-
-/// The processes below this one, down to the last generation.
-fn children_of(pid: i32) -> Vec<i32> {
-    let children =
-        fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let mut all = Vec::new();
-    for child in children.split_whitespace() {
-        let child = child.parse().unwrap();
-        all.push(child);
-        all.extend(children_of(child));
-    }
-    all
-}
-
-fn is_running(pid: i32) -> bool {
-    Path::new(&format!("/proc/{pid}")).exists()
-}
-
-/// A directory with a `tshark` in it that runs this shell script.
-fn fake_tshark(script: &str) -> TempDir {
-    let directory = TempDir::new().unwrap();
-    let path = directory.path().join("tshark");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    directory
-}
-
-#[test]
-fn a_packet_counts_as_soon_as_its_last_byte_is_there() {
-    let tools = fake_tshark("exec cat \"$(dirname \"$0\")\"/stream");
-    let stream = tools.path().join("stream");
-    nix::unistd::mkfifo(&stream, Mode::S_IRWXU).unwrap();
-    let exporter = Exporter::start_with_path(
-        &["--interface", "eth0", "--listen-port", "37008"],
-        Some(tools.path()),
-    );
-    let mut stream = fs::OpenOptions::new().write(true).open(&stream).unwrap();
-    assert_eq!(exporter.scrape().value("tzsp_capture_up"), 0.0);
-
-    let capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
-    // Two packets of 52 and 84 bytes; each ends with its block.
-    let ends = packet_block_ends(&capture);
-    let mut sent = 0;
-    for (index, &end) in ends.iter().enumerate() {
-        // All but the last byte, in small pieces; each write can be read alone.
-        while sent < end - 1 {
-            let piece = &capture[sent..(sent + 50).min(end - 1)];
-            stream.write_all(piece).unwrap();
-            sent += piece.len();
-            let scrape = exporter.scrape();
-            assert_eq!(scrape.value("tzsp_frames_received_total"), index as f64);
-        }
-        stream.write_all(&capture[sent..end]).unwrap();
-        sent = end;
-        exporter.scrape_until("the packet", |scrape| {
-            scrape.value("tzsp_frames_received_total") == (index + 1) as f64
-        });
-    }
-    let scrape = exporter.scrape();
-    assert_eq!(ends.len(), 2);
-    assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
-    assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 136.0);
-}
-
-/// Where the enhanced packet blocks of a little-endian capture end.
-fn packet_block_ends(capture: &[u8]) -> Vec<usize> {
-    let word = |at: usize| u32::from_le_bytes(capture[at..at + 4].try_into().unwrap());
-    let mut ends = Vec::new();
-    let mut at = 0;
-    while at < capture.len() {
-        let end = at + word(at + 4) as usize;
-        if word(at) == 6 {
-            ends.push(end);
-        }
-        at = end;
-    }
-    ends
-}
-
-#[test]
-fn tshark_is_asked_for_what_was_measured() {
-    let tools = fake_tshark("echo \"$@\" > \"$(dirname \"$0\")\"/arguments; exec sleep 60");
-    let _exporter = Exporter::start_with_path(
-        &["--interface", "eth0", "--port", "37008", "--port", "1234"],
-        Some(tools.path()),
-    );
-    let arguments = eventually("the arguments", || {
-        fs::read_to_string(tools.path().join("arguments"))
-            .ok()
-            .filter(|text| text.ends_with('\n'))
-    });
-    assert_eq!(
-        arguments,
-        "-p -Q -B 64 -s 256 -f (dst port 37008 or dst port 1234) and udp -i eth0 -w -\n"
-    );
-}
-
-#[test]
-fn without_tshark_one_message_says_what_to_do() {
-    let nothing = TempDir::new().unwrap();
-    let run = program()
-        .args(["--interface", "eth0", "--listen-port", "37008"])
-        .args(["--publish-port", "0"])
-        .env("PATH", nothing.path())
-        .assert()
-        .code(1);
-    let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
-    assert_eq!(
-        stderr,
-        "error: tshark is not installed, or not on the PATH: install it (Debian, Ubuntu and \
-         Alpine: the package tshark; Fedora: wireshark-cli; macOS: wireshark), or leave out \
-         --interface to receive on plain UDP sockets\n"
-    );
-}
-
-#[test]
-fn an_interface_that_does_not_exist_ends_the_program() {
-    let run = program()
-        .args(["--interface", "nope0", "--listen-port", "37008"])
-        .args(["--publish-port", "0"])
-        .assert()
-        .code(1);
-    let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
-    let error = stderr
-        .lines()
-        .find(|line| line.starts_with("error: "))
-        .unwrap();
-    assert!(
-        error.contains("There is no device named \"nope0\""),
-        "{stderr}"
-    );
-}
-
-#[test]
 fn signals_end_the_program_with_status_0() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let exporter = Exporter::start(&["--listen-port", "0"]);
@@ -340,7 +169,7 @@ fn a_publish_port_in_use_is_an_error() {
 }
 
 #[test]
-fn a_listen_port_in_use_is_an_error() {
+fn a_listen_port_in_use_is_an_error_that_names_its_user() {
     let taken = UdpSocket::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let run = program()
@@ -348,9 +177,123 @@ fn a_listen_port_in_use_is_an_error() {
         .assert()
         .code(1);
     let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+    let this = std::env::current_exe().unwrap();
     let expected = format!(
-        "error: cannot listen on UDP port {port}: Address already in use (os error 98); \
-         is another receiver running?\n"
+        "error: cannot listen on UDP port {port}: Address already in use (os error 98), used by \
+         {} (pid {}); stop what uses it or choose another with --listen-port\n",
+        file_name(&this),
+        std::process::id()
     );
     assert_eq!(stderr, expected);
+}
+
+#[test]
+fn a_burst_beyond_the_receive_buffer_is_counted_as_received_or_dropped() {
+    const SENT: u32 = 20_000;
+
+    let mut exporter = Exporter::start(&["--listen-port", "0", "--receive-buffer", "1"]);
+    let port = exporter.udp_port();
+    let mut datagram = DATAGRAM.to_vec();
+    datagram.resize(1000, 0);
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    // While it is stopped, nothing leaves the buffer.
+    exporter.signal(Signal::SIGSTOP);
+    for _ in 0..SENT {
+        socket.send_to(&datagram, ("127.0.0.1", port)).unwrap();
+    }
+    exporter.signal(Signal::SIGCONT);
+    let scrape = exporter.scrape_until("all that was sent", |scrape| {
+        let received = scrape.value("tzsp_frames_received_total");
+        received + scrape.value("tzsp_capture_dropped_total") == f64::from(SENT)
+    });
+    assert!(scrape.value("tzsp_capture_dropped_total") > 0.0);
+    assert!(scrape.value("tzsp_frames_received_total") > 0.0);
+
+    exporter.signal(Signal::SIGTERM);
+    let (_, said) = exporter.ended();
+    let dropped = scrape.value("tzsp_capture_dropped_total");
+    assert!(said.contains(&format!("dropped={dropped} ")), "{said}");
+}
+
+#[test]
+fn a_receive_buffer_beyond_the_limit_is_a_warning_that_names_the_sysctl() {
+    // Without the privilege to go beyond it, net.core.rmem_max holds.
+    let place = Place {
+        unprivileged: true,
+        ..Place::default()
+    };
+    let mut exporter =
+        Exporter::start_at(&place, &["--listen-port", "0", "--receive-buffer", "1023"]);
+    let line = exporter.line_with("receive buffer");
+    assert!(line.contains(" WARN "), "{line}");
+    assert!(
+        line.contains("sysctl -w net.core.rmem_max=1072693248"),
+        "{line}"
+    );
+}
+
+#[test]
+fn health_and_readiness_are_told() {
+    let exporter = Exporter::start(&["--listen-port", "0"]);
+    assert_eq!(exporter.get("/-/healthy"), (200, "Healthy.\n".to_owned()));
+    assert_eq!(exporter.get("/-/ready"), (200, "Ready.\n".to_owned()));
+}
+
+#[test]
+fn systemd_is_told_of_readiness_watchdog_and_stop() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(30)))
+        .unwrap();
+    let message = || {
+        let mut buffer = [0; 100];
+        let size = socket.recv(&mut buffer).unwrap();
+        String::from_utf8(buffer[..size].to_vec())
+            .unwrap()
+            .trim_end()
+            .to_owned()
+    };
+    let place = Place {
+        environment: &[
+            ("NOTIFY_SOCKET", path.to_str().unwrap()),
+            ("WATCHDOG_USEC", "20000"),
+        ],
+        ..Place::default()
+    };
+    let exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let mut said = vec![message(), message(), message()];
+    assert!(said.contains(&"READY=1".to_owned()), "{said:?}");
+    assert!(said.contains(&"WATCHDOG=1".to_owned()), "{said:?}");
+    exporter.signal(Signal::SIGTERM);
+    while said.last().unwrap() != "STOPPING=1" {
+        said.push(message());
+    }
+}
+
+#[test]
+fn logs_are_json_if_asked_for() {
+    let exporter = Exporter::start(&["--listen-port", "0", "--log-format", "json"]);
+    exporter.signal(Signal::SIGTERM);
+    let (_, said) = exporter.ended();
+    let lines: Vec<serde_json::Value> = said
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let last = lines.last().unwrap();
+    assert_eq!(last["message"], "stopped");
+    assert_eq!(last["level"], "INFO");
+    assert_eq!(last["frames"], 0);
+}
+
+#[test]
+fn a_quiet_log_level_silences_everything_but_problems() {
+    let run = program()
+        .args(["--interface", "nope0", "--listen-port", "37008"])
+        .args(["--publish-port", "0", "--log-level", "error"])
+        .assert()
+        .code(1);
+    let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+    assert!(stderr.starts_with("error: cannot capture"), "{stderr}");
 }

@@ -1,7 +1,10 @@
 //! The program under test and the tools around it.
 
 use std::ffi::OsStr;
+use std::fs;
 use std::io::{BufRead, BufReader, Read};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, channel};
@@ -10,7 +13,9 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use tempfile::TempDir;
 
+use crate::namespace::Namespace;
 use crate::scrape::Scrape;
 
 /// Long enough for the slowest machine; nothing waits for it unless something is broken.
@@ -75,35 +80,56 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
 }
 
 /// A running exporter. It publishes on a port of the system's choice.
-pub(crate) struct Exporter {
+pub(crate) struct Exporter<'a> {
     child: Child,
     pub(crate) port: u16,
     log: Receiver<String>,
     said: Vec<String>,
+    /// The host it runs on; without one, the one that runs the tests.
+    host: Option<&'a Namespace>,
 }
 
-impl Exporter {
+/// Where and how an exporter is started.
+#[derive(Default)]
+pub(crate) struct Place<'host, 'a> {
+    pub(crate) host: Option<&'host Namespace>,
+    /// A directory that comes first on the PATH.
+    pub(crate) tools: Option<&'a Path>,
+    pub(crate) environment: &'a [(&'a str, &'a str)],
+    /// Runs as nobody.
+    pub(crate) unprivileged: bool,
+}
+
+impl<'a> Exporter<'a> {
     /// Starts it and waits until it serves.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_with_path(arguments, None)
+        Self::start_at(&Place::default(), arguments)
     }
 
-    /// The same, with another `tshark` in front of the PATH.
     #[track_caller]
-    pub(crate) fn start_with_path(arguments: &[&str], tools: Option<&Path>) -> Self {
+    pub(crate) fn start_at(place: &Place<'a, '_>, arguments: &[&str]) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+        if place.unprivileged {
+            // Needs root, as the namespaces do.
+            command.uid(65_534).gid(65_534);
+        }
         command
             .args(["--publish-port", "0"])
             .args(arguments)
+            .envs(place.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        if let Some(tools) = tools {
+        if let Some(tools) = place.tools {
             let path = std::env::var("PATH").unwrap();
             command.env("PATH", format!("{}:{path}", tools.display()));
         }
-        let mut child = command.spawn().unwrap();
+        let mut child = match place.host {
+            Some(host) => host.run(|| command.spawn()),
+            None => command.spawn(),
+        }
+        .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
         thread::spawn(move || {
@@ -118,14 +144,11 @@ impl Exporter {
             port: 0,
             log,
             said: Vec::new(),
+            host: place.host,
         };
         let line = exporter.line_with("metrics are at http://localhost:");
-        let port = line
-            .rsplit_once("localhost:")
-            .unwrap()
-            .1
-            .trim_end_matches("/metrics");
-        exporter.port = port.parse().unwrap();
+        let (_, rest) = line.split_once("localhost:").unwrap();
+        exporter.port = rest.split_once("/metrics").unwrap().0.parse().unwrap();
         exporter
     }
 
@@ -133,7 +156,8 @@ impl Exporter {
     #[track_caller]
     pub(crate) fn udp_port(&mut self) -> u16 {
         let line = self.line_with("receiving TZSP on UDP port ");
-        line.rsplit_once(' ').unwrap().1.parse().unwrap()
+        let (_, rest) = line.split_once("UDP port ").unwrap();
+        rest.split_once(';').unwrap().0.parse().unwrap()
     }
 
     /// The first log line that contains this; waits for it if it was not said yet.
@@ -161,8 +185,24 @@ impl Exporter {
 
     #[track_caller]
     pub(crate) fn scrape(&self) -> Scrape {
-        let mut response = ureq::get(self.url("/metrics")).call().unwrap();
-        Scrape::parse(&response.body_mut().read_to_string().unwrap())
+        Scrape::parse(&self.get("/metrics").1)
+    }
+
+    /// The status and the body of a page.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
+        let url = self.url(path);
+        let get = || {
+            let agent = ureq::Agent::config_builder().http_status_as_error(false);
+            let agent = agent.build().new_agent();
+            let mut response = agent.get(&url).call().unwrap();
+            let body = response.body_mut().read_to_string().unwrap();
+            (response.status().as_u16(), body)
+        };
+        match self.host {
+            Some(host) => host.run(get),
+            None => get(),
+        }
     }
 
     /// Scrapes until the numbers are right.
@@ -190,6 +230,14 @@ impl Exporter {
         kill(self.pid(), signal).unwrap();
     }
 
+    /// The processes below it with this name.
+    pub(crate) fn descendants(&self, name: &str) -> Vec<Pid> {
+        let all = descendants(self.pid());
+        all.into_iter()
+            .filter(|pid| process_name(*pid).as_deref() == Some(name))
+            .collect()
+    }
+
     /// Waits for its end: the status, and what it said.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
@@ -199,7 +247,7 @@ impl Exporter {
     }
 }
 
-impl Drop for Exporter {
+impl Drop for Exporter<'_> {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -214,4 +262,37 @@ impl Read for Trickle<'_> {
         let size = buffer.len().min(1);
         self.0.read(&mut buffer[..size])
     }
+}
+
+fn descendants(pid: Pid) -> Vec<Pid> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"));
+    let children = children.unwrap_or_default();
+    let children = children
+        .split_whitespace()
+        .map(|child| Pid::from_raw(child.parse().unwrap()));
+    children
+        .flat_map(|child| [vec![child], descendants(child)].concat())
+        .collect()
+}
+
+fn process_name(pid: Pid) -> Option<String> {
+    let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+    Some(name.trim_end().to_owned())
+}
+
+/// One that has ended and waits for its parent to notice does not run.
+pub(crate) fn is_running(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let state = status.lines().find(|line| line.starts_with("State:"));
+    state.is_some_and(|state| !state.contains('Z'))
+}
+
+/// A directory with a `tshark` in it that runs this shell script there.
+pub(crate) fn fake_tshark(script: &str) -> TempDir {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("tshark");
+    let script = format!("#!/bin/sh\ncd \"$(dirname \"$0\")\"\n{script}\n");
+    fs::write(&path, script).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    directory
 }

@@ -1,0 +1,47 @@
+//! What to do when tshark cannot start capturing.
+
+use std::process::Stdio;
+
+use tokio::process::Command;
+
+use super::Ending;
+
+/// A sentence that tells the operator what to do about this ending, if it is a known one.
+pub async fn advice(ending: &Ending) -> Option<String> {
+    if ending.is_not_installed() {
+        return Some(
+            "tshark is not installed, or not on the PATH: install it (Debian and Ubuntu: apt \
+             install tshark; Fedora: dnf install wireshark-cli; Alpine: apk add tshark; macOS: \
+             brew install wireshark), or leave out --interface to receive on plain UDP sockets"
+                .to_owned(),
+        );
+    }
+    let said = |words: &str| ending.words.contains(words);
+    if said("Permission denied") || said("permission to") || said("Operation not permitted") {
+        return Some(
+            "to capture without being root, add the user to the group wireshark (Debian, Ubuntu: \
+             dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap \
+             cap_net_raw,cap_net_admin+eip \"$(command -v dumpcap)\""
+                .to_owned(),
+        );
+    }
+    if said("no device named") || said("No such device") || said("no interface") {
+        let interfaces = interfaces().await?;
+        return Some(format!("--interface takes one of these:\n{interfaces}"));
+    }
+    None
+}
+
+/// The list that `tshark -D` prints.
+async fn interfaces() -> Option<String> {
+    let output = Command::new("tshark")
+        .arg("-D")
+        .stdin(Stdio::null())
+        .output()
+        .await
+        .ok()?;
+    let list = String::from_utf8_lossy(&output.stdout)
+        .trim_end()
+        .to_owned();
+    (!list.is_empty()).then_some(list)
+}

@@ -1,0 +1,256 @@
+//! tshark as the source of frames: `tshark -w -` hands dumpcap's pcapng stream through.
+
+mod advice;
+
+use std::fs::File;
+use std::pin::pin;
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+use std::{fmt, io};
+
+use tokio::io::AsyncReadExt;
+use tokio::process::{Child, ChildStderr, Command};
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::leash;
+pub use advice::advice;
+
+/// How long a packet may take from the interface to the stream: dumpcap takes them from the
+/// kernel in blocks, and waits no longer for one to fill up.
+pub const DELAY: Duration = Duration::from_millis(200);
+/// How long everything goes on before tshark is asked to end: packets that are under way arrive,
+/// and a tshark that is ending by itself gets to tell its own status.
+const SETTLING: Duration = Duration::from_millis(300);
+/// How long tshark may take to end once it was asked to.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// How much of the end of what tshark says is kept to explain its own end.
+const WORDS_KEPT: usize = 4096;
+
+/// What to capture, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Names or numbers from `tshark -D`.
+    pub interfaces: Vec<String>,
+    pub listen_ports: Vec<u16>,
+    /// The kernel's capture buffer for each interface, in MiB.
+    pub buffer: u32,
+    /// How many bytes of each frame are kept.
+    pub snaplen: u32,
+}
+
+impl Options {
+    /// What tshark is started with. The settings stand before the interfaces: behind the first
+    /// of them, they would hold for that one alone.
+    #[must_use]
+    pub fn arguments(&self) -> Vec<String> {
+        let ports: Vec<_> = self
+            .listen_ports
+            .iter()
+            .map(|port| format!("dst port {port}"))
+            .collect();
+        let filter = format!("({}) and udp", ports.join(" or "));
+        let buffer = self.buffer.to_string();
+        let snaplen = self.snaplen.to_string();
+        let mut arguments = ["-p", "-Q", "-B", &buffer, "-s", &snaplen, "-f", &filter]
+            .map(str::to_owned)
+            .to_vec();
+        for interface in &self.interfaces {
+            arguments.extend(["-i".to_owned(), interface.clone()]);
+        }
+        arguments.extend(["-w", "-"].map(str::to_owned));
+        arguments
+    }
+}
+
+/// A running tshark.
+#[derive(Debug)]
+pub struct Tshark {
+    child: Child,
+    words: JoinHandle<String>,
+    /// For signals to it and to its dumpcap.
+    group: Option<i32>,
+}
+
+/// How tshark ended, and the last that it said.
+#[derive(Debug)]
+pub struct Ending {
+    pub status: Option<ExitStatus>,
+    pub words: String,
+}
+
+impl Tshark {
+    /// Starts tshark. Also returns its output: a pcapng stream, to be read by a thread.
+    ///
+    /// # Errors
+    /// The system cannot run another process. That tshark is not installed shows in its
+    /// [`Ending`].
+    pub fn start(options: &Options) -> io::Result<(Self, File)> {
+        let arguments = options.arguments();
+        debug!(?arguments, "starting tshark");
+        let mut child = Command::from(leash::command("tshark"))
+            .args(arguments)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().expect("standard output is piped");
+        #[cfg(unix)]
+        let stream = File::from(stdout.into_owned_fd()?);
+        #[cfg(windows)]
+        let stream = File::from(stdout.into_owned_handle()?);
+        let stderr = child.stderr.take().expect("standard error is piped");
+        let words = tokio::spawn(last_words(stderr));
+        let group = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let tshark = Self {
+            child,
+            words,
+            group,
+        };
+        Ok((tshark, stream))
+    }
+
+    /// Waits until it ends by itself. It may go on capturing then: dumpcap is a process of its
+    /// own, and [`end`](Self::end) is still to be called.
+    pub async fn exited(&mut self) {
+        // An error means that nobody can wait for it any more.
+        let _ = self.child.wait().await;
+    }
+
+    /// Asks it to hand over what it has captured and to end; makes it end if it does not.
+    ///
+    /// `drained` is done when the stream was read to its end.
+    pub async fn end(mut self, drained: impl Future<Output = ()>) -> Ending {
+        {
+            let mut over = pin!(async { tokio::join!(self.child.wait(), drained) });
+            if timeout(SETTLING, &mut over).await.is_err() {
+                signal(self.group, Asked::Kindly);
+                if timeout(PATIENCE, &mut over).await.is_err() {
+                    debug!("tshark did not end when asked to");
+                }
+            }
+        }
+        // Whatever is left is of no use any more.
+        signal(self.group, Asked::Firmly);
+        let _ = self.child.start_kill();
+        let status = self.child.wait().await.ok();
+        let words = timeout(PATIENCE, self.words).await;
+        Ending {
+            status,
+            words: words.ok().and_then(Result::ok).unwrap_or_default(),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Asked {
+    Kindly,
+    Firmly,
+}
+
+#[cfg(unix)]
+fn signal(group: Option<i32>, asked: Asked) {
+    use nix::sys::signal::{Signal, killpg};
+    use nix::unistd::Pid;
+
+    let signal = match asked {
+        Asked::Kindly => Signal::SIGTERM,
+        Asked::Firmly => Signal::SIGKILL,
+    };
+    if let Some(group) = group {
+        // All of it may have ended by itself.
+        let _ = killpg(Pid::from_raw(group), signal);
+    }
+}
+
+/// Elsewhere there are no groups: dumpcap ends when its reader is gone.
+#[cfg(not(unix))]
+fn signal(_group: Option<i32>, _asked: Asked) {}
+
+impl Ending {
+    /// What tshark said, on one line, without the warning that it always prints for root: it is
+    /// about dissectors, and here it dissects nothing.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let lines = self.words.lines().map(str::trim);
+        let lines = lines.map(|line| line.trim_start_matches("tshark:").trim_start());
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("Running as user"));
+        lines.collect::<Vec<_>>().join(" ")
+    }
+
+    /// tshark could not even be run: see [`leash`].
+    #[must_use]
+    pub fn is_not_installed(&self) -> bool {
+        let status = self.status.and_then(|status| status.code());
+        status == Some(i32::from(leash::STATUS_NOT_FOUND))
+    }
+
+    /// What it says the kernel dropped: lines like `5 packets dropped from eth0`.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        let counts = self.words.lines().filter_map(|line| {
+            let (count, rest) = line.trim().split_once(' ')?;
+            let (what, _interface) = rest.split_once(" dropped from ")?;
+            matches!(what, "packet" | "packets").then(|| count.parse::<u64>().ok())?
+        });
+        counts.fold(0, u64::saturating_add)
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.status {
+            Some(status) => write!(f, "tshark ended ({status})")?,
+            None => write!(f, "tshark ended")?,
+        }
+        match self.said() {
+            said if said.is_empty() => Ok(()),
+            said => write!(f, ": {said}"),
+        }
+    }
+}
+
+/// Reads standard error to its end, so that tshark never waits for us, and keeps the last of it.
+async fn last_words(mut stderr: ChildStderr) -> String {
+    let mut words = Vec::new();
+    let mut piece = [0; 1024];
+    while let Ok(size @ 1..) = stderr.read(&mut piece).await {
+        let piece = &piece[..size];
+        debug!(words = %String::from_utf8_lossy(piece).trim_end(), "tshark says");
+        words.extend_from_slice(piece);
+        let superfluous = words.len().saturating_sub(WORDS_KEPT);
+        words.drain(..superfluous);
+    }
+    String::from_utf8_lossy(&words).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(words: &str, dropped: u64) {
+        let ending = Ending {
+            status: None,
+            words: words.to_owned(),
+        };
+        assert_eq!(ending.dropped(), dropped, "{words}");
+    }
+
+    #[test]
+    fn dropped_packets_are_read_from_what_tshark_says() {
+        check("", 0);
+        check("1 packet dropped from eth0\n", 1);
+        check(
+            "17 packets dropped from eth0\n25 packets dropped from any\n",
+            42,
+        );
+        check("100 packets captured\n", 0);
+        check(
+            "-1 packets dropped from eth0\nmany packets dropped from eth0\n",
+            0,
+        );
+    }
+}

@@ -1,0 +1,141 @@
+//! What the kernel knows about UDP sockets: /proc/net/udp, see proc_net(5).
+
+use std::io;
+
+use socket2::Socket;
+
+/// Counts the datagrams that the kernel dropped at one socket.
+///
+/// `SO_RXQ_OVFL` tells the same number, but only along with the next datagram that gets
+/// through, so the end of a burst would go unseen. This table has it at any time.
+#[derive(Debug)]
+pub struct Drops {
+    inode: u64,
+    /// The kernel's number when it was last read; it wraps around at 32 bits.
+    seen: u32,
+    total: u64,
+}
+
+impl Drops {
+    pub(super) fn of(socket: &Socket) -> Self {
+        Self {
+            inode: inode(socket),
+            seen: 0,
+            total: 0,
+        }
+    }
+
+    /// All that were dropped until now.
+    ///
+    /// # Errors
+    /// The kernel does not tell.
+    pub fn total(&mut self) -> io::Result<u64> {
+        if let Some(now) = table_entry(|entry| (entry.inode == self.inode).then_some(entry.drops))?
+        {
+            self.total += u64::from(now.wrapping_sub(self.seen));
+            self.seen = now;
+        }
+        Ok(self.total)
+    }
+}
+
+/// The program that holds a UDP port, as far as it can be found out: `name (pid 123)`.
+#[must_use]
+pub fn holder(port: u16) -> Option<String> {
+    let inode = table_entry(|entry| (entry.port == port).then_some(entry.inode)).ok()??;
+    process_with(inode)
+}
+
+/// A line of the table.
+struct Entry {
+    port: u16,
+    inode: u64,
+    drops: u32,
+}
+
+impl Entry {
+    /// `sl local_address rem_address st queues timer retrnsmt uid timeout inode ref pointer drops`
+    fn parse(line: &str) -> Option<Self> {
+        let mut fields = line.split_ascii_whitespace();
+        let (_, port) = fields.nth(1)?.rsplit_once(':')?;
+        let inode = fields.nth(7)?;
+        let drops = fields.nth(2)?;
+        Some(Self {
+            port: u16::from_str_radix(port, 16).ok()?,
+            inode: inode.parse().ok()?,
+            drops: drops.parse().ok()?,
+        })
+    }
+}
+
+/// The first that `wanted` finds something in.
+#[cfg(target_os = "linux")]
+fn table_entry<T>(wanted: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
+    use std::io::BufRead;
+
+    for table in ["/proc/self/net/udp6", "/proc/self/net/udp"] {
+        let table = match std::fs::File::open(table) {
+            Ok(table) => io::BufReader::new(table),
+            // No IPv6 on this host.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(error),
+        };
+        for line in table.lines().skip(1) {
+            if let Some(found) = Entry::parse(&line?).and_then(&wanted) {
+                return Ok(Some(found));
+            }
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn table_entry<T>(_wanted: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn inode(socket: &Socket) -> u64 {
+    use std::os::fd::AsRawFd;
+    use std::os::unix::fs::MetadataExt;
+
+    let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
+    std::fs::metadata(path).map_or(0, |metadata| metadata.ino())
+}
+
+#[cfg(not(target_os = "linux"))]
+fn inode(_socket: &Socket) -> u64 {
+    0
+}
+
+#[cfg(target_os = "linux")]
+fn process_with(inode: u64) -> Option<String> {
+    use procfs::process::{FDTarget, all_processes};
+
+    all_processes().ok()?.flatten().find_map(|process| {
+        // Other users' processes do not show what they have open.
+        let mut open = process.fd().ok()?.flatten();
+        open.find(|fd| matches!(fd.target, FDTarget::Socket(socket) if socket == inode))?;
+        let program = process.cmdline().ok()?.into_iter().next()?;
+        let (_, name) = program.rsplit_once('/').unwrap_or(("", &program));
+        Some(format!("{name} (pid {})", process.pid))
+    })
+}
+
+#[cfg(not(target_os = "linux"))]
+fn process_with(_inode: u64) -> Option<String> {
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_the_table_is_read() {
+        let line = "  331: 00000000000000000000000000000000:9090 00000000000000000000000000000000:0000 \
+                    07 00000000:00000000 00:00000000 00000000     0        0 48711 2 0000000000000000 4242";
+        let entry = Entry::parse(line).expect("a line as Linux prints it");
+        assert_eq!((entry.port, entry.inode, entry.drops), (37008, 48711, 4242));
+    }
+}

@@ -1,0 +1,259 @@
+//! Keeps a tshark running, whatever happens to it.
+
+use std::fs::File;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
+use tokio::sync::{mpsc, watch};
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::exporter::{Exporter, State};
+use super::{Error, service};
+use crate::capture::tshark::{self, Ending, Tshark};
+use crate::capture::{CaptureError, CaptureReader};
+
+/// A capture that ran for so long is healthy: after it, the waiting starts from the beginning.
+const HEALTHY: Duration = Duration::from_mins(1);
+
+/// Captures until `stop` says so. After a start that worked, an end of tshark is no reason to
+/// give up: it is started again, for ever.
+pub(super) async fn capture(
+    options: tshark::Options,
+    exporter: Arc<Exporter>,
+    mut stop: watch::Receiver<bool>,
+) -> Result<(), Error> {
+    let supervisor = Supervisor { options, exporter };
+    let mut waits = waits();
+    let mut down: Option<Down> = None;
+    loop {
+        let begin = Instant::now();
+        let outcome = supervisor.run(&mut down, &mut stop).await;
+        let reason = match outcome {
+            Outcome::Stopped => return Ok(()),
+            Outcome::NeverStarted(failure) if down.is_none() => return Err(Error::Start(failure)),
+            Outcome::NeverStarted(failure) => failure,
+            Outcome::Ended(reason) => reason,
+        };
+        if begin.elapsed() >= HEALTHY {
+            waits = self::waits();
+        }
+        down = Some(Down::after(down, reason));
+        let wait = waits.next().unwrap_or(HEALTHY);
+        tokio::select! {
+            () = sleep(wait) => {}
+            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+        }
+    }
+}
+
+/// Half a second to half a minute: the jitter adds up to as much again.
+fn waits() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(Duration::from_millis(500))
+        .with_max_delay(Duration::from_secs(15))
+        .with_factor(2.0)
+        .without_max_times()
+        .with_jitter()
+        .build()
+}
+
+/// A time without a capture.
+struct Down {
+    since: Instant,
+    /// What was logged last, so that it is not logged for every attempt.
+    reason: String,
+}
+
+impl Down {
+    fn after(earlier: Option<Self>, reason: String) -> Self {
+        match earlier {
+            Some(earlier) if earlier.reason == reason => earlier,
+            Some(earlier) => {
+                warn!("the capture cannot start again: {reason}");
+                Self { reason, ..earlier }
+            }
+            None => {
+                warn!("the capture ended and is started again: {reason}");
+                let since = Instant::now();
+                Self { since, reason }
+            }
+        }
+    }
+}
+
+struct Supervisor {
+    options: tshark::Options,
+    exporter: Arc<Exporter>,
+}
+
+/// How one run of tshark went.
+enum Outcome {
+    Stopped,
+    /// It ended before its stream began.
+    NeverStarted(String),
+    Ended(String),
+}
+
+impl Supervisor {
+    /// Runs tshark once, from its start to its end.
+    async fn run(&self, down: &mut Option<Down>, stop: &mut watch::Receiver<bool>) -> Outcome {
+        let (mut tshark, output) = match Tshark::start(&self.options) {
+            Ok(started) => started,
+            Err(error) => return Outcome::NeverStarted(format!("cannot start tshark: {error}")),
+        };
+        let mut stream = Stream::take_in(output, Arc::clone(&self.exporter));
+        let mut stopped = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => true,
+            () = stream.begun() => false,
+            () = tshark.exited() => false,
+        };
+        if stream.has_begun && !stopped {
+            self.log_start(down.take());
+            stopped = tokio::select! {
+                _ = stop.wait_for(|stop| *stop) => true,
+                () = stream.ended() => false,
+                () = tshark.exited() => false,
+            };
+        }
+        let ending = tshark.end(stream.ended()).await;
+        let end = stream.end.take().unwrap_or_default();
+        // The end of the stream tells it, unless that is missing; then tshark's words do.
+        let dropped = end.dropped.max(ending.dropped());
+        self.exporter.lock().history.dropped(dropped);
+        if stopped {
+            Outcome::Stopped
+        } else if stream.has_begun {
+            Outcome::Ended(match end.error {
+                Some(error) => format!("{error}; {ending}"),
+                None => ending.to_string(),
+            })
+        } else {
+            Outcome::NeverStarted(explain(&ending, end.error).await)
+        }
+    }
+
+    fn log_start(&self, down: Option<Down>) {
+        let interfaces = self.options.interfaces.join(", ");
+        match down {
+            None => info!("capturing on {interfaces}"),
+            Some(down) => info!(
+                "capturing on {interfaces} again, after {:.1} s without",
+                down.since.elapsed().as_secs_f64()
+            ),
+        }
+        service::ready();
+    }
+}
+
+/// Why a capture never began, in tshark's own words where it has some, and what to do about it.
+async fn explain(ending: &Ending, error: Option<CaptureError>) -> String {
+    let advice = tshark::advice(ending).await;
+    let mut parts = Vec::new();
+    if !ending.is_not_installed() {
+        parts.push(ending.to_string());
+        // An empty stream is no news when tshark has ended.
+        parts.extend(
+            error
+                .filter(|error| !matches!(error, CaptureError::Empty))
+                .map(|error| {
+                    format!("instead of a capture stream it sent something else: {error}")
+                }),
+        );
+    }
+    parts.extend(advice);
+    parts.join("; ")
+}
+
+/// A thread that takes in what tshark captures.
+struct Stream {
+    events: mpsc::UnboundedReceiver<Event>,
+    /// The header has arrived: from here on, the capture counts as running.
+    has_begun: bool,
+    end: Option<End>,
+}
+
+enum Event {
+    Begun,
+    Ended(End),
+}
+
+#[derive(Default)]
+struct End {
+    error: Option<CaptureError>,
+    /// Frames that the stream itself says were dropped.
+    dropped: u64,
+}
+
+impl Stream {
+    fn take_in(output: File, exporter: Arc<Exporter>) -> Self {
+        let (sender, events) = mpsc::unbounded_channel();
+        thread::spawn(move || {
+            let mut reader = CaptureReader::new(output);
+            let mut newest = Instant::now();
+            let error = take_in(&mut reader, &exporter, &sender, &mut newest).err();
+            // What came after the newest frame, within the delay, may never have got here.
+            let delay = tshark::DELAY.min(newest.elapsed());
+            let lost_since = Instant::now().checked_sub(delay).unwrap_or(newest);
+            exporter.lock().history.ended(lost_since);
+            let dropped = reader.dropped();
+            let _ = sender.send(Event::Ended(End { error, dropped }));
+        });
+        Self {
+            events,
+            has_begun: false,
+            end: None,
+        }
+    }
+
+    /// Waits until the header has arrived, or cannot arrive any more.
+    async fn begun(&mut self) {
+        while !self.has_begun && self.end.is_none() {
+            self.next().await;
+        }
+    }
+
+    async fn ended(&mut self) {
+        while self.end.is_none() {
+            self.next().await;
+        }
+    }
+
+    async fn next(&mut self) {
+        match self.events.recv().await {
+            Some(Event::Begun) => self.has_begun = true,
+            Some(Event::Ended(end)) => self.end = Some(end),
+            None => self.end = Some(End::default()),
+        }
+    }
+}
+
+fn take_in(
+    reader: &mut CaptureReader<File>,
+    exporter: &Exporter,
+    events: &mpsc::UnboundedSender<Event>,
+    newest: &mut Instant,
+) -> Result<(), CaptureError> {
+    let mut has_begun = false;
+    while reader.fill()? {
+        *newest = Instant::now();
+        let mut state = exporter.lock();
+        let result = take_in_frames(reader, &mut state);
+        if reader.has_header() && !has_begun {
+            has_begun = true;
+            state.history.started(Instant::now());
+            let _ = events.send(Event::Begun);
+        }
+        result?;
+    }
+    Ok(())
+}
+
+fn take_in_frames(reader: &mut CaptureReader<File>, state: &mut State) -> Result<(), CaptureError> {
+    while let Some(frame) = reader.next_frame()? {
+        state.aggregator.frame(&frame);
+    }
+    Ok(())
+}
