@@ -22,8 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -31,15 +30,15 @@ use crate::metrics;
 
 /// More than a pair of Prometheus servers and a few people ever open.
 const MAX_CONNECTIONS: usize = 128;
-/// A client that has not sent its request by then is gone or means harm.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(10);
+/// A client that has not sent its next request by then is gone or means harm. Prometheus asks
+/// every minute if not told otherwise, and may keep its connection for that long.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(65);
 /// A client that takes no byte for so long is gone or means harm.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long open responses may take once the server is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// The body goes out in pieces of at least this size, with as many of them in flight.
+/// The body goes out in pieces of at least this size; few of them wait at a time.
 const PIECE: usize = 64 * 1024;
-const PIECES_IN_FLIGHT: usize = 2;
 
 /// What the server shows. It is called off the runtime's thread and may take its time.
 pub trait Pages: Send + Sync + 'static {
@@ -199,18 +198,11 @@ fn page(content_type: &'static str, body: &'static str) -> Response<Body> {
 /// size nor a slow client costs memory.
 fn scrape<B>(request: &Request<B>, pages: Arc<impl Pages>) -> Response<Body> {
     let gzip = accepts_gzip(request.headers());
-    let (sender, body) = Channel::new(PIECES_IN_FLIGHT);
+    let (sender, body) = Channel::new(1);
     if request.method() == Method::GET {
-        let mut out = BodyWriter::new(sender);
-        tokio::task::spawn_blocking(move || {
-            let written = if gzip {
-                let mut out = GzEncoder::new(&mut out, Compression::fast());
-                pages.metrics(&mut out).and_then(|()| out.try_finish())
-            } else {
-                pages.metrics(&mut out)
-            };
-            out.end(written);
-        });
+        let (pieces, written) = mpsc::channel(1);
+        tokio::task::spawn_blocking(move || write_scrape(&*pages, gzip, pieces));
+        tokio::spawn(forward(written, sender));
     }
     let mut response = Response::new(Either::Right(body));
     let headers = response.headers_mut();
@@ -223,6 +215,43 @@ fn scrape<B>(request: &Request<B>, pages: Arc<impl Pages>) -> Response<Body> {
         headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     response
+}
+
+type Piece = io::Result<Bytes>;
+
+fn write_scrape(pages: &impl Pages, gzip: bool, pieces: mpsc::Sender<Piece>) {
+    let mut out = PieceWriter {
+        pieces,
+        piece: Vec::new(),
+    };
+    let written = if gzip {
+        let mut out = GzEncoder::new(&mut out, Compression::fast());
+        pages.metrics(&mut out).and_then(|()| out.try_finish())
+    } else {
+        pages.metrics(&mut out)
+    };
+    if let Err(error) = written.and_then(|()| out.flush()) {
+        // No client must take a part for the whole.
+        let _ = out.pieces.blocking_send(Err(error));
+    }
+}
+
+/// Hands on what the thread writes, to a client that keeps taking it. Once this ends, the
+/// thread's next piece fails, and it ends too.
+async fn forward(mut written: mpsc::Receiver<Piece>, mut body: Sender<Bytes, io::Error>) {
+    while let Some(piece) = written.recv().await {
+        let error = match piece {
+            Ok(piece) => match timeout(STALL_TIMEOUT, body.send_data(piece)).await {
+                Ok(Ok(())) => continue,
+                Ok(Err(_)) => io::ErrorKind::BrokenPipe.into(),
+                Err(_) => io::ErrorKind::TimedOut.into(),
+            },
+            Err(error) => error,
+        };
+        debug!(%error, "a scrape was not sent whole");
+        body.abort(error);
+        return;
+    }
 }
 
 /// RFC 9110, section 12.5.3: a list of codings, each with an optional weight; weight 0 forbids.
@@ -241,54 +270,27 @@ fn accepts_gzip(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Sends a response's body from a thread that may block.
-struct BodyWriter {
-    sender: Sender<Bytes, io::Error>,
-    runtime: Handle,
+/// Collects what is written into pieces, and waits for room before it hands one on.
+struct PieceWriter {
+    pieces: mpsc::Sender<Piece>,
     piece: Vec<u8>,
 }
 
-impl BodyWriter {
-    fn new(sender: Sender<Bytes, io::Error>) -> Self {
-        Self {
-            sender,
-            runtime: Handle::current(),
-            piece: Vec::new(),
-        }
-    }
-
-    fn send(&mut self) -> io::Result<()> {
-        if self.piece.is_empty() {
-            return Ok(());
-        }
-        let piece = Bytes::from(std::mem::take(&mut self.piece));
-        let sent = timeout(STALL_TIMEOUT, self.sender.send_data(piece));
-        match self.runtime.block_on(sent) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(io::ErrorKind::BrokenPipe.into()),
-            Err(_) => Err(io::ErrorKind::TimedOut.into()),
-        }
-    }
-
-    /// Ends the body, or breaks it off, so that no client takes a part for the whole.
-    fn end(mut self, written: io::Result<()>) {
-        if let Err(error) = written.and_then(|()| self.send()) {
-            debug!(%error, "a scrape was not sent whole");
-            self.sender.abort(error);
-        }
-    }
-}
-
-impl Write for BodyWriter {
+impl Write for PieceWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.piece.extend_from_slice(bytes);
         if self.piece.len() >= PIECE {
-            self.send()?;
+            self.flush()?;
         }
         Ok(bytes.len())
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.send()
+        if self.piece.is_empty() {
+            return Ok(());
+        }
+        let piece = Bytes::from(std::mem::take(&mut self.piece));
+        let sent = self.pieces.blocking_send(Ok(piece));
+        sent.map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 }
