@@ -11,6 +11,7 @@ mod http;
 mod live;
 mod namespace;
 mod network;
+mod prometheus;
 mod readme;
 mod scrape;
 mod supervision;

@@ -1,0 +1,100 @@
+//! A real Prometheus scrapes the exporter.
+
+use std::fs::{self, File};
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::live::{DATAGRAM, send};
+use crate::support::{Exporter, eventually};
+
+struct Prometheus {
+    child: Child,
+    port: u16,
+    directory: TempDir,
+}
+
+impl Prometheus {
+    /// Starts one that scrapes this port of this host every second.
+    #[track_caller]
+    fn start(target: u16) -> Self {
+        let directory = TempDir::new().unwrap();
+        let configuration = format!(
+            "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
+             scrape_configs:\n\
+             - job_name: tzsp\n  static_configs: [{{targets: ['localhost:{target}']}}]\n"
+        );
+        let path = directory.path().join("prometheus.yml");
+        fs::write(&path, configuration).unwrap();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let log = File::create(directory.path().join("log")).unwrap();
+        let child = Command::new("prometheus")
+            .arg(format!("--config.file={}", path.display()))
+            .arg(format!(
+                "--storage.tsdb.path={}",
+                directory.path().join("data").display()
+            ))
+            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("prometheus is missing; `cargo xtask ci` installs it");
+        Self {
+            child,
+            port,
+            directory,
+        }
+    }
+
+    /// The value of an instant query with one result.
+    fn query(&self, query: &str) -> Option<f64> {
+        let answer = self.get(&format!("query?query={query}"))?;
+        let value = answer["data"]["result"][0]["value"][1].as_str()?;
+        value.parse().ok()
+    }
+
+    fn get(&self, path: &str) -> Option<Value> {
+        let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.port);
+        let mut response = ureq::get(&url).call().ok()?;
+        serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.directory.path().join("log")).unwrap()
+    }
+}
+
+impl Drop for Prometheus {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn prometheus_stores_what_was_counted_without_a_warning() {
+    let mut exporter = Exporter::start(&["--listen-port", "0"]);
+    let port = exporter.udp_port();
+    for _ in 0..7 {
+        send(port, &DATAGRAM);
+    }
+    let prometheus = Prometheus::start(exporter.port);
+    let bytes = "sum(tzsp_observed_bytes_total%7Bto_type=%22public%22%7D)";
+    eventually("seven packets of 40 bytes", || {
+        prometheus.query(bytes).filter(|&bytes| bytes == 280.0)
+    });
+    assert_eq!(prometheus.query("up"), Some(1.0));
+    let targets = prometheus.get("targets").unwrap();
+    let target = &targets["data"]["activeTargets"][0];
+    assert_eq!(target["health"], "up");
+    assert_eq!(target["lastError"], "");
+    let log = prometheus.log();
+    let complaint = log
+        .lines()
+        .find(|line| line.contains("level=warn") || line.contains("level=error"));
+    assert_eq!(complaint, None, "{log}");
+}
