@@ -1,12 +1,17 @@
 //! What can be typed. What it means is in [`live::Options`] and [`analyze::Options`].
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
-use crate::wire::ListenPorts;
+use crate::aggregator::Settings;
+use crate::wire::{ListenPorts, Reading};
 use crate::{analyze, live};
+
+mod flows;
+use flows::{FlowArguments, duration};
 
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
@@ -53,6 +58,22 @@ struct LiveArguments {
     /// Log more: what is started and how, and what tshark says
     #[arg(long)]
     verbose: bool,
+
+    /// Expose this many flows at most; packets of others are counted as `other`
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 10_000,
+        value_parser = flows::max_flows()
+    )]
+    max_flows: u32,
+
+    /// A flow without a packet for this long gives up its place, and its count is kept; 0: never
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    flow_idle_timeout: Duration,
+
+    #[command(flatten)]
+    flows: FlowArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -71,13 +92,29 @@ struct AnalyzeArguments {
     /// that starts like TZSP]
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
+
+    /// Expose this many flows at most; packets of others are counted as `other`
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1_000_000,
+        value_parser = flows::max_flows()
+    )]
+    max_flows: u32,
+
+    /// A flow without a packet for this long, by the capture's time, gives up its place; 0: never
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    flow_idle_timeout: Duration,
+
+    #[command(flatten)]
+    flows: FlowArguments,
 }
 
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Task {
-    Live(live::Options),
-    Analyze(analyze::Options),
+    Live(live::Options, Settings),
+    Analyze(analyze::Options, Settings),
 }
 
 impl Cli {
@@ -85,14 +122,14 @@ impl Cli {
     /// The command line contradicts itself.
     pub fn task(self) -> Result<Task, clap::Error> {
         match self.command {
-            Some(Command::Analyze(arguments)) => arguments.options().map(Task::Analyze),
-            None => self.live.options().map(Task::Live),
+            Some(Command::Analyze(arguments)) => arguments.task(),
+            None => self.live.task(),
         }
     }
 }
 
 impl LiveArguments {
-    fn options(self) -> Result<live::Options, clap::Error> {
+    fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
         if self.interface.is_some() && self.listen_ports.contains(&0) {
             return Err(wrong(
@@ -100,26 +137,47 @@ impl LiveArguments {
                  '--interface' alone: a capture filter needs the real port",
             ));
         }
-        Ok(live::Options {
+        let mut limits = self.flows.limits(self.max_flows);
+        limits.idle_timeout = self.flow_idle_timeout;
+        let settings = Settings {
+            reading: Reading {
+                listen_ports: ListenPorts::Only(self.listen_ports.clone()),
+                ipv6: self.flows.ipv6,
+            },
+            shape: self.flows.shape()?,
+            limits,
+        };
+        let options = live::Options {
             interface: self.interface,
             listen_ports: self.listen_ports,
             publish_port: self.publish_port,
             verbose: self.verbose,
-        })
+        };
+        Ok(Task::Live(options, settings))
     }
 }
 
 impl AnalyzeArguments {
-    fn options(self) -> Result<analyze::Options, clap::Error> {
+    fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
-        Ok(analyze::Options {
-            files: self.files,
-            listen_ports: if self.listen_ports.is_empty() {
-                ListenPorts::Any
-            } else {
-                ListenPorts::Only(self.listen_ports)
+        let mut limits = self.flows.limits(self.max_flows);
+        limits.idle_timeout = self.flow_idle_timeout;
+        // Nobody scrapes while captures are read.
+        limits.leave_unseen = true;
+        let settings = Settings {
+            reading: Reading {
+                listen_ports: if self.listen_ports.is_empty() {
+                    ListenPorts::Any
+                } else {
+                    ListenPorts::Only(self.listen_ports)
+                },
+                ipv6: self.flows.ipv6,
             },
-        })
+            shape: self.flows.shape()?,
+            limits,
+        };
+        let options = analyze::Options { files: self.files };
+        Ok(Task::Analyze(options, settings))
     }
 }
 

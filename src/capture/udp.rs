@@ -1,7 +1,7 @@
 //! UDP sockets that receive TZSP without any capture program.
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -46,13 +46,14 @@ impl Receiver {
         self.port
     }
 
-    /// Waits a moment for a datagram; `None` if none came.
+    /// Waits a moment for a datagram; `None` if none came. Also tells who sent it.
     ///
     /// # Errors
     /// The socket cannot be read any more.
-    pub fn receive(&mut self) -> io::Result<Option<&[u8]>> {
-        match self.socket.recv(&mut self.buffer) {
-            Ok(size) => Ok(Some(&self.buffer[..size])),
+    pub fn receive(&mut self) -> io::Result<Option<(IpAddr, &[u8])>> {
+        match self.socket.recv_from(&mut self.buffer) {
+            // A socket for both versions shows IPv4 addresses as mapped ones.
+            Ok((size, sender)) => Ok(Some((sender.ip().to_canonical(), &self.buffer[..size]))),
             Err(error) => match error.kind() {
                 io::ErrorKind::WouldBlock
                 | io::ErrorKind::TimedOut

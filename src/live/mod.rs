@@ -13,16 +13,15 @@ use thiserror::Error;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
-use tracing::info;
 use tracing::level_filters::LevelFilter;
+use tracing::{info, warn};
 
-use crate::aggregator::Aggregator;
+use crate::aggregator::{Aggregator, Settings};
 use crate::capture::tshark::{self, Tshark};
 use crate::capture::udp::Receiver;
 use crate::capture::{CaptureError, CaptureReader};
 use crate::http::{self, Pages};
 use crate::metrics;
-use crate::wire::ListenPorts;
 use history::History;
 
 /// How long tshark may take to end once it was asked to.
@@ -59,13 +58,13 @@ pub enum Error {
 ///
 /// # Errors
 /// It cannot start, or the capture ended.
-pub fn run(options: Options) -> Result<(), Error> {
+pub fn run(options: Options, settings: Settings) -> Result<(), Error> {
     start_log(options.verbose);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::System)?
-        .block_on(daemon(options))
+        .block_on(daemon(options, settings))
 }
 
 fn start_log(verbose: bool) {
@@ -82,12 +81,12 @@ fn start_log(verbose: bool) {
         .init();
 }
 
-async fn daemon(options: Options) -> Result<(), Error> {
+async fn daemon(options: Options, settings: Settings) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::System)?;
     let port = options.publish_port;
     let listener = http::bind(port).map_err(|error| Error::Publish { port, error })?;
     let address = listener.local_addr().map_err(Error::System)?;
-    let exporter = Arc::new(Exporter::new(&options.listen_ports));
+    let exporter = Arc::new(Exporter::new(settings));
     let mut capture = Capture::start(&options, &exporter)?;
     info!("metrics are at http://localhost:{}/metrics", address.port());
 
@@ -135,20 +134,25 @@ impl Signals {
 
 /// What the capture threads write and the scrapes read.
 struct Exporter {
+    /// The time of the flow table counts from here.
+    began: Instant,
     state: Mutex<State>,
 }
 
 struct State {
     aggregator: Aggregator,
     history: History,
+    has_warned: bool,
 }
 
 impl Exporter {
-    fn new(listen_ports: &[u16]) -> Self {
+    fn new(settings: Settings) -> Self {
         Self {
+            began: Instant::now(),
             state: Mutex::new(State {
-                aggregator: Aggregator::new(ListenPorts::Only(listen_ports.to_vec())),
+                aggregator: Aggregator::new(settings),
                 history: History::default(),
+                has_warned: false,
             }),
         }
     }
@@ -160,13 +164,29 @@ impl Exporter {
     }
 }
 
+impl State {
+    /// Says once that the limit of flows was reached.
+    fn warn_of_limit(&mut self) {
+        let flows = self.aggregator.flows();
+        if self.has_warned || flows.overflow_packets() == 0 {
+            return;
+        }
+        self.has_warned = true;
+        warn!(
+            "the limit of {} flows was reached: packets of more flows are counted as `other`; \
+             tzsp_flows_demand tells what --max-flows would hold them",
+            flows.occupancy().limit
+        );
+    }
+}
+
 impl Pages for Exporter {
     fn metrics(&self, out: &mut dyn Write) -> io::Result<()> {
         // Only the copying happens under the lock; sorting and text do not.
         let (flows, frames, capture) = {
-            let state = self.lock();
+            let mut state = self.lock();
             (
-                state.aggregator.flows().flows(),
+                state.aggregator.scrape(self.began.elapsed()),
                 state.aggregator.frames().clone(),
                 state.history.state(Instant::now()),
             )
@@ -258,17 +278,23 @@ fn take_in_stream(stream: File, exporter: &Exporter) -> Result<(), CaptureError>
     let mut reader = CaptureReader::new(stream);
     let mut result = Ok(());
     while result.is_ok() && reader.fill()? {
+        let now = exporter.began.elapsed();
         let mut state = exporter.lock();
-        result = take_in_frames(&mut reader, &mut state);
+        result = take_in_frames(&mut reader, &mut state, now);
+        state.warn_of_limit();
     }
     exporter.lock().history.ended(Instant::now());
     result
 }
 
-fn take_in_frames(reader: &mut CaptureReader<File>, state: &mut State) -> Result<(), CaptureError> {
+fn take_in_frames(
+    reader: &mut CaptureReader<File>,
+    state: &mut State,
+    now: Duration,
+) -> Result<(), CaptureError> {
     let had_header = reader.has_header();
     while let Some(frame) = reader.next_frame()? {
-        state.aggregator.frame(&frame);
+        state.aggregator.frame(now, &frame);
     }
     if reader.has_header() && !had_header {
         state.history.started(Instant::now());
@@ -283,11 +309,14 @@ fn take_in_datagrams(
 ) -> io::Result<()> {
     let port = receiver.port();
     while !stop.load(Ordering::Relaxed) {
-        if let Some(payload) = receiver.receive()? {
-            let now = SystemTime::now()
+        if let Some((sensor, payload)) = receiver.receive()? {
+            let at = SystemTime::now()
                 .duration_since(SystemTime::UNIX_EPOCH)
                 .unwrap_or_default();
-            exporter.lock().aggregator.datagram(now, port, payload);
+            let now = exporter.began.elapsed();
+            let mut state = exporter.lock();
+            state.aggregator.datagram(now, at, sensor, port, payload);
+            state.warn_of_limit();
         }
     }
     Ok(())
