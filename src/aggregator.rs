@@ -1,16 +1,27 @@
+use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::capture::Frame;
-use crate::flow::FlowTable;
-use crate::wire::{self, Datagram, ListenPorts, Observation, Part, Skipped, Truncated};
+use crate::flow::{FlowTable, Limits, Shape, Snapshot};
+use crate::wire::{self, Datagram, Observation, Part, Reading, Skipped, Truncated};
+
+/// What is counted, and how.
+#[derive(Debug)]
+pub struct Settings {
+    pub reading: Reading,
+    pub shape: Shape,
+    pub limits: Limits,
+}
 
 /// The core: takes frames from any source, keeps the flows and accounts for every frame.
 ///
-/// At any time `frames().received` equals the packets of all flows plus the sum of
+/// At any time `frames().received` equals the packets of all flows ever counted plus the sum of
 /// `frames().skipped`.
+///
+/// `now` is the time by which flows come and go; it may count from anywhere.
 #[derive(Debug)]
 pub struct Aggregator {
-    listen_ports: ListenPorts,
+    reading: Reading,
     flows: FlowTable,
     frames: FrameCounts,
 }
@@ -27,28 +38,43 @@ pub struct FrameCounts {
 
 impl Aggregator {
     #[must_use]
-    pub fn new(listen_ports: ListenPorts) -> Self {
+    pub fn new(settings: Settings) -> Self {
         Self {
-            listen_ports,
-            flows: FlowTable::default(),
+            reading: settings.reading,
+            flows: FlowTable::new(settings.shape, settings.limits),
             frames: FrameCounts::default(),
         }
     }
 
     /// Takes a frame as a capture holds it.
-    pub fn frame(&mut self, frame: &Frame<'_>) {
-        let outcome = wire::decode_frame(frame.link, frame.bytes, &self.listen_ports);
-        self.account(frame.at, outcome);
+    pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
+        let outcome = wire::decode_frame(frame.link, frame.bytes, &self.reading);
+        self.account(now, frame.at, outcome);
     }
 
-    /// Takes the payload of a datagram that a socket on `listen_port` received at `at`.
-    pub fn datagram(&mut self, at: Duration, listen_port: u16, payload: &[u8]) {
-        let outcome = wire::decode_datagram(&Datagram {
+    /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
+    /// `at`, since the Unix epoch.
+    pub fn datagram(
+        &mut self,
+        now: Duration,
+        at: Duration,
+        sensor: IpAddr,
+        listen_port: u16,
+        payload: &[u8],
+    ) {
+        let datagram = Datagram {
+            source: sensor,
             destination_port: listen_port,
             payload: Part::whole(payload),
             first_fragment: false,
-        });
-        self.account(at, outcome);
+        };
+        let outcome = wire::decode_datagram(&datagram, &self.reading);
+        self.account(now, at, outcome);
+    }
+
+    /// What is to be seen of the flows.
+    pub fn scrape(&mut self, now: Duration) -> Snapshot {
+        self.flows.scrape(now)
     }
 
     #[must_use]
@@ -61,12 +87,12 @@ impl Aggregator {
         &self.frames
     }
 
-    fn account(&mut self, at: Duration, outcome: Result<Observation, Skipped>) {
+    fn account(&mut self, now: Duration, at: Duration, outcome: Result<Observation, Skipped>) {
         self.frames.received += 1;
         self.frames.newest = self.frames.newest.max(Some(at));
         match outcome {
             Ok(observation) => {
-                self.flows.record(&observation);
+                self.flows.record(now, &observation);
                 if let Some(cause) = observation.truncated {
                     self.frames.truncated[cause as usize] += 1;
                 }

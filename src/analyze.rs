@@ -3,20 +3,20 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
-use crate::aggregator::Aggregator;
+use crate::aggregator::{Aggregator, Settings};
 use crate::capture::{CaptureError, CaptureReader};
+use crate::flow::Occupancy;
 use crate::metrics;
-use crate::wire::ListenPorts;
 
 /// What is to be analysed.
 #[derive(Debug)]
 pub struct Options {
     /// `-` is standard input.
     pub files: Vec<PathBuf>,
-    pub listen_ports: ListenPorts,
 }
 
 /// Something that was wrong with one input. What was read before it counts.
@@ -35,12 +35,28 @@ impl Problem {
     }
 }
 
+/// What is to be said about a run, besides its output.
+#[derive(Debug)]
+pub struct Report {
+    pub problems: Vec<Problem>,
+    pub limit_reached: Option<LimitReached>,
+}
+
+/// Packets whose flow found no place.
+#[derive(Debug, Error)]
+#[error(
+    "the limit of {} flows was reached: {} packets were counted as `other`; about {} flows asked \
+     for a place, so raise --max-flows, or choose fewer --labels",
+    .0.limit, .0.overflow_packets, .0.demand
+)]
+pub struct LimitReached(Occupancy);
+
 /// Reads every input and writes the metrics to `out`, unless no input was a capture.
 ///
 /// # Errors
 /// Those of `out`. Problems with the inputs are returned as values: the others still count.
-pub fn run(options: Options, out: &mut impl Write) -> io::Result<Vec<Problem>> {
-    let mut core = Aggregator::new(options.listen_ports);
+pub fn run(options: Options, settings: Settings, out: &mut impl Write) -> io::Result<Report> {
+    let mut core = Aggregator::new(settings);
     let mut problems = Vec::new();
     let mut captures = 0;
     for file in options.files {
@@ -50,10 +66,16 @@ pub fn run(options: Options, out: &mut impl Write) -> io::Result<Vec<Problem>> {
             problems.push(Problem { file, error });
         }
     }
+    let occupancy = core.flows().occupancy();
     if captures > 0 {
-        metrics::write_analysis(out, core.flows().flows(), core.frames())?;
+        // At the time of the newest frame, or of what the table takes for it.
+        let snapshot = core.scrape(Duration::ZERO);
+        metrics::write_analysis(out, snapshot, core.frames())?;
     }
-    Ok(problems)
+    Ok(Report {
+        problems,
+        limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
+    })
 }
 
 /// Reads one input to its end, or to where it is damaged. Also tells whether it was a capture.
@@ -77,7 +99,7 @@ fn read_frames(
 ) -> Result<(), CaptureError> {
     while reader.fill()? {
         while let Some(frame) = reader.next_frame()? {
-            core.frame(&frame);
+            core.frame(frame.at, &frame);
         }
     }
     Ok(())

@@ -2,13 +2,18 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
+use crate::aggregator::Settings;
 use crate::live::log::{self, Format, Level};
-use crate::wire::ListenPorts;
+use crate::wire::{ListenPorts, Reading};
 use crate::{analyze, capture, live};
+
+mod flows;
+use flows::{FlowArguments, duration};
 
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
@@ -95,6 +100,22 @@ struct LiveArguments {
     /// Log what is started and how, and what tshark says; the same as --log-level debug
     #[arg(long, conflicts_with = "log_level")]
     verbose: bool,
+
+    /// Expose this many flows at most; packets of others are counted as `other`
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 10_000,
+        value_parser = flows::max_flows()
+    )]
+    max_flows: u32,
+
+    /// A flow without a packet for this long gives up its place, and its count is kept; 0: never
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
+    flow_idle_timeout: Duration,
+
+    #[command(flatten)]
+    flows: FlowArguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -116,6 +137,22 @@ struct AnalyzeArguments {
     /// that starts like TZSP]
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
+
+    /// Expose this many flows at most; packets of others are counted as `other`
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1_000_000,
+        value_parser = flows::max_flows()
+    )]
+    max_flows: u32,
+
+    /// A flow without a packet for this long, by the capture's time, gives up its place; 0: never
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    flow_idle_timeout: Duration,
+
+    #[command(flatten)]
+    flows: FlowArguments,
 }
 
 /// A program that is to end with the process that asked for it.
@@ -130,8 +167,8 @@ pub struct Leashed {
 /// What the command line asks for.
 #[derive(Debug)]
 pub enum Task {
-    Live(live::Options),
-    Analyze(analyze::Options),
+    Live(live::Options, Settings),
+    Analyze(analyze::Options, Settings),
     RunLeashed(Leashed),
 }
 
@@ -140,15 +177,15 @@ impl Cli {
     /// The command line contradicts itself.
     pub fn task(self) -> Result<Task, clap::Error> {
         match self.command {
-            Some(Command::Analyze(arguments)) => arguments.options().map(Task::Analyze),
+            Some(Command::Analyze(arguments)) => arguments.task(),
             Some(Command::RunLeashed(leashed)) => Ok(Task::RunLeashed(leashed)),
-            None => self.live.options().map(Task::Live),
+            None => self.live.task(),
         }
     }
 }
 
 impl LiveArguments {
-    fn options(self) -> Result<live::Options, clap::Error> {
+    fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
         if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
@@ -168,7 +205,17 @@ impl LiveArguments {
                 snaplen: self.snaplen,
             })
         };
-        Ok(live::Options {
+        let mut limits = self.flows.limits(self.max_flows);
+        limits.idle_timeout = self.flow_idle_timeout;
+        let settings = Settings {
+            reading: Reading {
+                listen_ports: ListenPorts::Only(self.listen_ports.clone()),
+                ipv6: self.flows.ipv6,
+            },
+            shape: self.flows.shape()?,
+            limits,
+        };
+        let options = live::Options {
             source,
             listen_ports: self.listen_ports,
             publish_port: self.publish_port,
@@ -180,21 +227,32 @@ impl LiveArguments {
                     self.log_level
                 },
             },
-        })
+        };
+        Ok(Task::Live(options, settings))
     }
 }
 
 impl AnalyzeArguments {
-    fn options(self) -> Result<analyze::Options, clap::Error> {
+    fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
-        Ok(analyze::Options {
-            files: self.files,
-            listen_ports: if self.listen_ports.is_empty() {
-                ListenPorts::Any
-            } else {
-                ListenPorts::Only(self.listen_ports)
+        let mut limits = self.flows.limits(self.max_flows);
+        limits.idle_timeout = self.flow_idle_timeout;
+        // Nobody scrapes while captures are read.
+        limits.leave_unseen = true;
+        let settings = Settings {
+            reading: Reading {
+                listen_ports: if self.listen_ports.is_empty() {
+                    ListenPorts::Any
+                } else {
+                    ListenPorts::Only(self.listen_ports)
+                },
+                ipv6: self.flows.ipv6,
             },
-        })
+            shape: self.flows.shape()?,
+            limits,
+        };
+        let options = analyze::Options { files: self.files };
+        Ok(Task::Analyze(options, settings))
     }
 }
 

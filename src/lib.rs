@@ -3,7 +3,7 @@
 //! 1. [`capture`] hands over frames: from capture files and streams, from a tshark child,
 //!    from UDP sockets.
 //! 2. [`wire`] says what the bytes of one frame mean, or why it counts in no flow.
-//! 3. [`flow`] keeps the flows and their counters. [`aggregator`] ties these steps
+//! 3. [`flow`] keeps the flows and their counters, within limits. [`aggregator`] ties these steps
 //!    together and accounts for every frame.
 //! 4. [`metrics`] turns a snapshot into the text that Prometheus reads.
 //! 5. [`http`] serves it, or it goes to standard output.

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::capture::leash;
 use tzsp_packetstream_exporter::cli::{Cli, Leashed, Task};
 use tzsp_packetstream_exporter::{analyze, live};
@@ -18,8 +19,8 @@ fn main() -> ExitCode {
     // clap prints its own errors and ends with status 2.
     let task = Cli::parse().task().unwrap_or_else(|error| error.exit());
     let result = match task {
-        Task::Live(options) => live::run(options).map_err(anyhow::Error::from),
-        Task::Analyze(options) => print_analysis(options),
+        Task::Live(options, settings) => live::run(options, settings).map_err(anyhow::Error::from),
+        Task::Analyze(options, settings) => print_analysis(options, settings),
         Task::RunLeashed(leashed) => return run_leashed(&leashed),
     };
     match result {
@@ -47,20 +48,25 @@ fn run_leashed(leashed: &Leashed) -> ExitCode {
     })
 }
 
-fn print_analysis(options: analyze::Options) -> anyhow::Result<()> {
+fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Result<()> {
     let mut out = BufWriter::new(io::stdout().lock());
-    let problems = match analyze::run(options, &mut out).and_then(|problems| {
+    let report = match analyze::run(options, settings, &mut out).and_then(|report| {
         out.flush()?;
-        Ok(problems)
+        Ok(report)
     }) {
-        Ok(problems) => problems,
+        Ok(report) => report,
         // Whoever read our output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         Err(error) => return Err(error).context("cannot write to standard output"),
     };
-    let (warnings, mut errors): (Vec<_>, Vec<_>) =
-        problems.into_iter().partition(analyze::Problem::is_warning);
+    let (warnings, mut errors): (Vec<_>, Vec<_>) = report
+        .problems
+        .into_iter()
+        .partition(analyze::Problem::is_warning);
     for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    if let Some(warning) = report.limit_reached {
         eprintln!("warning: {warning}");
     }
     let Some(last) = errors.pop() else {

@@ -1,11 +1,29 @@
 //! What a flow is: all inner packets with equal label values; and the table that counts them.
 //!
+//! [`Labels`], [`Network`] and [`PrefixLength`] are what a user chooses, [`Shape`] is what follows
+//! from it. [`FlowTable`] holds the rules of who has a place, and [`Snapshot`] is what a scrape
+//! sees of it.
+//!
 //! Pure: no clock, no input or output.
 
-mod address;
+mod class;
+mod clock;
+mod hold;
+mod key;
+mod label;
+mod network;
 mod protocol;
+mod series;
+mod shape;
+mod snapshot;
+mod store;
 mod table;
 
-pub use address::AddressClass;
+pub use class::{Class, Classes, ClassesError, WHOLE};
+pub use key::{Address, Key};
+pub use label::{Label, Labels, LabelsError};
+pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use protocol::ProtocolName;
-pub use table::{Counters, Flow, FlowKey, FlowTable};
+pub use shape::{OverflowKey, Shape, TrafficKey};
+pub use snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
+pub use table::{FlowTable, Limits};

@@ -1,112 +1,443 @@
-use std::collections::HashMap;
-use std::net::Ipv4Addr;
+//! Who has a place in the table, who gives it up, and what is seen of whom.
 
-use etherparse::IpNumber;
+use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
 use foldhash::quality::RandomState;
+use hyperloglog::HyperLogLog;
 
+use super::clock::Moment;
+use super::hold::Holds;
+use super::key::{Address, Key};
+use super::series::{One, Series};
+use super::shape::{AnyKey, OverflowKey, Shape, TrafficKey};
+use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
+use super::store::{Slot, State, Store};
 use crate::wire::Observation;
 
-/// What tells one flow from another: 12 bytes. The other labels follow from these.
-///
-/// The order is that of the exposition.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct FlowKey {
-    pub source: Ipv4Addr,
-    pub destination: Ipv4Addr,
-    pub protocol: IpNumber,
-    pub listen_port: u16,
-}
+/// The demand is off by about this much, for 16 KiB of memory.
+const DEMAND_ERROR: f64 = 0.01;
+/// While the table is full, flows that may leave are looked for in rounds: one round a second at
+/// most, and so many flows for each packet without a place. No packet waits for a whole round.
+const ROUND: Duration = Duration::from_secs(1);
+const FLOWS_PER_PACKET: usize = 128;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Counters {
-    pub bytes: u64,
-    pub packets: u64,
-}
-
-/// One flow and what it has counted.
+/// What the table is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flow {
-    pub key: FlowKey,
-    pub counters: Counters,
+pub struct Limits {
+    /// Flows that are exposed.
+    pub flows: u32,
+    /// Flows that are not, but whose counts are kept.
+    pub idle_flows: u32,
+    /// After this time without a packet a flow gives up its place; zero: never.
+    pub idle_timeout: Duration,
+    /// For this time a new or returning flow shows the value of before.
+    pub hold: Duration,
+    /// Whether flows may leave that no scrape has shown: where nobody scrapes.
+    pub leave_unseen: bool,
 }
 
-/// All flows seen so far.
+/// Exposed flows, idle flows, and the sums that lose nothing.
+///
+/// Time comes in as an argument and never goes back: what is earlier than something before counts
+/// as simultaneous with it.
 ///
 /// Senders choose the keys, so the hash is seeded: nobody can prepare keys that collide.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct FlowTable {
-    counters: HashMap<FlowKey, Counters, RandomState>,
+    narrow: Store<Ipv4Addr>,
+    wide: Store<IpAddr>,
+    books: Books,
+    round: Round,
+}
+
+/// All that does not depend on the kind of a flow's addresses.
+#[derive(Debug)]
+struct Books {
+    shape: Arc<Shape>,
+    limits: Limits,
+    seed: RandomState,
+    now: Moment,
+    last_scrape: Option<Moment>,
+    holds: Holds,
+    traffic: Series<TrafficKey>,
+    /// Whether a flow's packets all count in one series of the traffic families.
+    traffic_by_flow: bool,
+    overflow: Series<OverflowKey>,
+    overflow_packets: u64,
+    demand: HyperLogLog,
+    forgotten_flows: u64,
+    forgotten: Counters,
+}
+
+/// The search for flows that may leave.
+#[derive(Debug, Default)]
+struct Round {
+    position: usize,
+    left: usize,
+    next: Moment,
 }
 
 impl FlowTable {
-    pub fn record(&mut self, observation: &Observation) {
-        let key = FlowKey {
-            source: observation.source,
-            destination: observation.destination,
-            protocol: observation.protocol,
-            listen_port: observation.listen_port,
+    #[must_use]
+    pub fn new(shape: Shape, limits: Limits) -> Self {
+        let seed = RandomState::default();
+        let traffic_by_flow = shape.tells_traffic_apart();
+        let books = Books {
+            shape: Arc::new(shape),
+            limits,
+            // The estimate is fed with hashes of ours; its own key is of no use.
+            demand: HyperLogLog::new_deterministic(DEMAND_ERROR, 0),
+            seed,
+            now: Moment::default(),
+            last_scrape: None,
+            holds: Holds::default(),
+            traffic: Series::default(),
+            traffic_by_flow,
+            overflow: Series::default(),
+            overflow_packets: 0,
+            forgotten_flows: 0,
+            forgotten: Counters::default(),
         };
-        let counters = self.counters.entry(key).or_default();
-        counters.bytes += observation.bytes;
-        counters.packets += 1;
+        Self {
+            narrow: Store::default(),
+            wide: Store::default(),
+            books,
+            round: Round::default(),
+        }
+    }
+
+    /// Counts a packet that came at `at`.
+    pub fn record(&mut self, at: Duration, seen: &Observation) {
+        self.books.advance(at);
+        let key = self.books.shape.key(seen);
+        let placed = self.place(&key, seen) || (self.make_room() && self.place(&key, seen));
+        if !placed {
+            self.books.overflow(seen);
+        }
+    }
+
+    /// What is to be seen at `at`.
+    pub fn scrape(&mut self, at: Duration) -> Snapshot {
+        self.books.advance(at);
+        self.hide_idle();
+        self.release_holds();
+        let snapshot = Snapshot {
+            shape: Arc::clone(&self.books.shape),
+            narrow: self.books.flows(&self.narrow),
+            wide: self.books.flows(&self.wide),
+            overflow: self.books.overflow_sums(),
+            traffic: self.books.traffic.iter().map(whole).collect(),
+            occupancy: self.occupancy(),
+        };
+        self.books.last_scrape = Some(self.books.now);
+        snapshot
     }
 
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.counters.len()
+    pub fn occupancy(&self) -> Occupancy {
+        Occupancy {
+            flows: self.exposed(),
+            limit: self.books.limits.flows,
+            overflow_packets: self.books.overflow_packets,
+            demand: self.books.demand(),
+            idle: self.idle(),
+            idle_limit: self.books.limits.idle_flows,
+            forgotten: self.books.forgotten_flows,
+        }
     }
 
+    /// Packets whose flow found no place, so far.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.counters.is_empty()
+    pub fn overflow_packets(&self) -> u64 {
+        self.books.overflow_packets
     }
 
-    /// A copy of all flows, in no order: the order of the table would tell its seed.
+    /// Bytes that were asked for to keep the flows, spare room included.
     #[must_use]
-    pub fn flows(&self) -> Vec<Flow> {
-        self.counters
-            .iter()
-            .map(|(&key, &counters)| Flow { key, counters })
+    pub fn allocated(&self) -> usize {
+        self.narrow.allocated() + self.wide.allocated()
+    }
+
+    fn exposed(&self) -> usize {
+        self.narrow.exposed().len() + self.wide.exposed().len()
+    }
+
+    fn idle(&self) -> usize {
+        self.narrow.idle() + self.wide.idle()
+    }
+
+    fn place(&mut self, key: &AnyKey, seen: &Observation) -> bool {
+        let is_full = self.exposed() >= self.books.limits.flows as usize;
+        match key {
+            AnyKey::Narrow(key) => self.books.place(&mut self.narrow, key, is_full, seen),
+            AnyKey::Wide(key) => self.books.place(&mut self.wide, key, is_full, seen),
+        }
+    }
+
+    /// Goes on with the search for a flow that may leave, and makes it leave.
+    fn make_room(&mut self) -> bool {
+        if !self.books.flows_leave() {
+            return false;
+        }
+        if self.books.limits.leave_unseen {
+            self.release_holds();
+        }
+        let now = self.books.now;
+        if self.round.left == 0 {
+            if now < self.round.next {
+                return false;
+            }
+            self.round.left = self.exposed();
+            self.round.next = now.plus(ROUND);
+        }
+        for _ in 0..self.round.left.min(FLOWS_PER_PACKET) {
+            if self.round.position >= self.exposed() {
+                self.round.position = 0;
+            }
+            let position = self.round.position;
+            let behind_narrow = position.checked_sub(self.narrow.exposed().len());
+            let hidden = match behind_narrow {
+                None => self.books.hide_if_idle(&mut self.narrow, position),
+                Some(position) => self.books.hide_if_idle(&mut self.wide, position),
+            };
+            if hidden {
+                self.forget_surplus();
+                return true;
+            }
+            self.round.position += 1;
+            self.round.left -= 1;
+        }
+        false
+    }
+
+    /// Makes all flows leave that may, those first that have been without a packet for longest.
+    fn hide_idle(&mut self) {
+        if !self.books.flows_leave() {
+            return;
+        }
+        let mut leaving = self.books.leaving(&self.narrow);
+        leaving.extend(self.books.leaving(&self.wide));
+        leaving.sort_unstable();
+        for (_, is_wide, slot) in leaving {
+            if is_wide {
+                self.wide.hide(slot);
+            } else {
+                self.narrow.hide(slot);
+            }
+        }
+        self.forget_surplus();
+    }
+
+    /// Forgets those that have been idle for longest, down to the limit.
+    fn forget_surplus(&mut self) {
+        while self.idle() > self.books.limits.idle_flows as usize {
+            let narrow = self.narrow.longest_idle();
+            let wide = self.wide.longest_idle();
+            match (narrow, wide) {
+                (Some(narrow), Some(wide)) if self.narrow[narrow].last > self.wide[wide].last => {
+                    self.books.forget(&mut self.wide, wide);
+                }
+                (Some(narrow), _) => self.books.forget(&mut self.narrow, narrow),
+                (None, Some(wide)) => self.books.forget(&mut self.wide, wide),
+                (None, None) => return,
+            }
+        }
+    }
+
+    /// Lets all held flows that are old enough show their true value.
+    fn release_holds(&mut self) {
+        let Books {
+            holds, limits, now, ..
+        } = &mut self.books;
+        while let Some(hold) = holds.pop(limits.hold, *now) {
+            let state = if hold.wide {
+                &mut self.wide[hold.slot].state
+            } else {
+                &mut self.narrow[hold.slot].state
+            };
+            *state = State::Exposed;
+        }
+    }
+}
+
+impl Books {
+    fn advance(&mut self, at: Duration) {
+        self.now = self.now.max(Moment::of(at));
+    }
+
+    /// Counts a packet in its flow. `false` if that needs a place and there is none.
+    #[inline]
+    fn place<A: Address>(
+        &mut self,
+        store: &mut Store<A>,
+        key: &Key<A>,
+        is_full: bool,
+        seen: &Observation,
+    ) -> bool {
+        let hash = self.seed.hash_one(key);
+        let index = match store.find(hash, key) {
+            Some(index) if store[index].state != State::Idle => index,
+            known => {
+                if known.is_none() {
+                    self.demand.insert_by_hash_value(hash);
+                }
+                if is_full {
+                    return false;
+                }
+                let index = match known {
+                    Some(index) => {
+                        store.wake(index);
+                        index
+                    }
+                    None => self.start(store, hash, key, seen),
+                };
+                self.hold(store, index);
+                index
+            }
+        };
+        let slot = &mut store[index];
+        slot.counters.add(seen.bytes);
+        slot.last = self.now;
+        let traffic = if self.traffic_by_flow {
+            slot.traffic
+        } else {
+            self.traffic_of(seen)
+        };
+        self.traffic.add(traffic, self.now, seen.bytes);
+        true
+    }
+
+    fn start<A: Address>(
+        &mut self,
+        store: &mut Store<A>,
+        hash: u64,
+        key: &Key<A>,
+        seen: &Observation,
+    ) -> u32 {
+        let classes = self.shape.classes_of(seen);
+        let traffic = self.traffic_of(seen);
+        store.insert(hash, &self.seed, Slot::new(*key, classes, traffic))
+    }
+
+    fn hold<A: Address>(&mut self, store: &mut Store<A>, index: u32) {
+        if self.limits.hold.is_zero() {
+            return;
+        }
+        let slot = &mut store[index];
+        slot.state = State::Held;
+        slot.back = self.holds.push(self.now, slot.counters, index, A::WIDE);
+    }
+
+    /// Counts a packet that found no place.
+    fn overflow(&mut self, seen: &Observation) {
+        self.overflow_packets += 1;
+        let key = self.shape.overflow(seen);
+        let number = key.map_or(0, |key| self.overflow.number(key));
+        self.overflow.add(number, self.now, seen.bytes);
+        let traffic = self.traffic_of(seen);
+        self.traffic.add(traffic, self.now, seen.bytes);
+    }
+
+    fn traffic_of(&mut self, seen: &Observation) -> u16 {
+        let [from_class, to_class] = self.shape.classes_of(seen);
+        self.traffic.number(TrafficKey {
+            from_class,
+            to_class,
+            protocol: seen.protocol,
+            listen_port: seen.listen_port,
+        })
+    }
+
+    /// Whether any flow may leave now.
+    fn flows_leave(&self) -> bool {
+        let were_seen = self.limits.leave_unseen || self.last_scrape.is_some();
+        !self.limits.idle_timeout.is_zero() && were_seen
+    }
+
+    /// A flow may leave when it is idle and a scrape has shown its last value.
+    fn may_leave<A>(&self, slot: &Slot<A>) -> bool {
+        let was_seen = self.limits.leave_unseen || self.last_scrape > Some(slot.last);
+        slot.state == State::Exposed
+            && slot.last.is_over(self.limits.idle_timeout, self.now)
+            && was_seen
+    }
+
+    fn leaving<A: Address>(&self, store: &Store<A>) -> Vec<(Moment, bool, u32)> {
+        let exposed = store.exposed().iter();
+        let leaving = exposed.filter(|&&slot| self.may_leave(&store[slot]));
+        leaving
+            .map(|&slot| (store[slot].last, A::WIDE, slot))
             .collect()
+    }
+
+    fn hide_if_idle<A: Address>(&self, store: &mut Store<A>, position: usize) -> bool {
+        let slot = store.exposed()[position];
+        let may_leave = self.may_leave(&store[slot]);
+        if may_leave {
+            store.hide(slot);
+        }
+        may_leave
+    }
+
+    fn forget<A: Address>(&mut self, store: &mut Store<A>, slot: u32) {
+        let counters = store.forget(slot, &self.seed);
+        self.forgotten_flows += 1;
+        self.forgotten.bytes += counters.bytes;
+        self.forgotten.packets += counters.packets;
+    }
+
+    fn flows<A: Address>(&self, store: &Store<A>) -> Vec<Flow<A>> {
+        let exposed = store.exposed().iter().map(|&slot| &store[slot]);
+        exposed
+            .map(|slot| {
+                let [source_class, destination_class] = slot.classes;
+                Flow {
+                    key: Key {
+                        source_class,
+                        destination_class,
+                        ..slot.key
+                    },
+                    counters: match slot.state {
+                        State::Held => self.holds.base(slot.back),
+                        _ => slot.counters,
+                    },
+                }
+            })
+            .collect()
+    }
+
+    fn overflow_sums(&self) -> Vec<Sum<OverflowKey>> {
+        let sums = self.overflow.iter().map(|one| {
+            let mut sum = whole(one);
+            if !one.since.is_over(self.limits.hold, self.now) {
+                sum.counters = Counters::default();
+            }
+            sum
+        });
+        sums.collect()
+    }
+
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "an estimate of a number of flows is neither negative nor beyond 2^64"
+    )]
+    fn demand(&self) -> u64 {
+        self.demand.len().round() as u64
+    }
+}
+
+fn whole<K: Copy>(one: &One<K>) -> Sum<K> {
+    Sum {
+        key: one.key,
+        counters: one.counters,
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn observation(source: [u8; 4], protocol: u8, listen_port: u16, bytes: u64) -> Observation {
-        Observation {
-            source: source.into(),
-            destination: [192, 0, 2, 1].into(),
-            protocol: IpNumber(protocol),
-            listen_port,
-            bytes,
-            truncated: None,
-        }
-    }
-
-    #[test]
-    fn packets_of_one_flow_add_up_and_others_stay_apart() {
-        let mut table = FlowTable::default();
-        table.record(&observation([10, 0, 0, 1], 6, 37008, 52));
-        table.record(&observation([10, 0, 0, 1], 6, 37008, 1500));
-        table.record(&observation([10, 0, 0, 1], 6, 37009, 40));
-        table.record(&observation([10, 0, 0, 1], 17, 37008, 60));
-        table.record(&observation([10, 0, 0, 2], 6, 37008, 70));
-
-        let mut flows = table.flows();
-        flows.sort_unstable_by_key(|flow| flow.key);
-        let counted: Vec<_> = flows
-            .iter()
-            .map(|flow| (flow.counters.packets, flow.counters.bytes))
-            .collect();
-        assert_eq!(counted, [(2, 1552), (1, 40), (1, 60), (1, 70)]);
-    }
-
-    #[test]
-    fn a_key_stays_small() {
-        assert_eq!(size_of::<FlowKey>(), 12);
-        assert_eq!(size_of::<Flow>(), 32);
-    }
-}
+mod model;
+#[cfg(test)]
+mod tests;

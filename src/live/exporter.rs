@@ -1,18 +1,20 @@
 use std::io::{self, Write};
 use std::sync::{Mutex, MutexGuard};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tracing::{info, warn};
 
 use super::history::History;
-use crate::aggregator::Aggregator;
+use crate::aggregator::{Aggregator, Settings};
 use crate::capture::udp;
 use crate::http::Pages;
 use crate::metrics;
-use crate::wire::{ListenPorts, Skipped};
+use crate::wire::Skipped;
 
 /// What the capture threads write and the scrapes read.
 pub(super) struct Exporter {
+    /// The time of the flow table counts from here.
+    began: Instant,
     state: Mutex<State>,
     sockets: Mutex<Vec<udp::Drops>>,
 }
@@ -20,17 +22,25 @@ pub(super) struct Exporter {
 pub(super) struct State {
     pub(super) aggregator: Aggregator,
     pub(super) history: History,
+    has_warned: bool,
 }
 
 impl Exporter {
-    pub(super) fn new(listen_ports: &[u16]) -> Self {
+    pub(super) fn new(settings: Settings) -> Self {
         Self {
+            began: Instant::now(),
             state: Mutex::new(State {
-                aggregator: Aggregator::new(ListenPorts::Only(listen_ports.to_vec())),
+                aggregator: Aggregator::new(settings),
                 history: History::default(),
+                has_warned: false,
             }),
             sockets: Mutex::new(Vec::new()),
         }
+    }
+
+    /// The time by which flows come and go.
+    pub(super) fn now(&self) -> Duration {
+        self.began.elapsed()
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
@@ -76,6 +86,22 @@ impl Exporter {
     }
 }
 
+impl State {
+    /// Says once that the limit of flows was reached.
+    pub(super) fn warn_of_limit(&mut self) {
+        let flows = self.aggregator.flows();
+        if self.has_warned || flows.overflow_packets() == 0 {
+            return;
+        }
+        self.has_warned = true;
+        warn!(
+            "the limit of {} flows was reached: packets of more flows are counted as `other`; \
+             tzsp_flows_demand tells what --max-flows would hold them",
+            flows.occupancy().limit
+        );
+    }
+}
+
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
@@ -84,9 +110,9 @@ impl Pages for Exporter {
         let dropped_at_sockets = self.dropped_at_sockets();
         // Only the copying happens under the lock; sorting and text do not.
         let (flows, frames, mut capture) = {
-            let state = self.lock();
+            let mut state = self.lock();
             (
-                state.aggregator.flows().flows(),
+                state.aggregator.scrape(self.now()),
                 state.aggregator.frames().clone(),
                 state.history.state(Instant::now()),
             )

@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::sync::watch;
 use tracing::{info, warn};
 
+use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
 use crate::capture::{tshark, udp};
 use crate::http;
@@ -74,22 +75,22 @@ fn used_by(holder: Option<&str>) -> String {
 ///
 /// # Errors
 /// It cannot start, or cannot go on.
-pub fn run(options: Options) -> Result<(), Error> {
+pub fn run(options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(Error::System)?
-        .block_on(daemon(options))
+        .block_on(daemon(options, settings))
 }
 
-async fn daemon(options: Options) -> Result<(), Error> {
+async fn daemon(options: Options, settings: Settings) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::System)?;
     let port = options.publish_port;
     let listener = http::bind(port).map_err(|error| Error::Publish { port, error })?;
     let published = listener.local_addr().map_err(Error::System)?.port();
 
-    let exporter = Arc::new(Exporter::new(&options.listen_ports));
+    let exporter = Arc::new(Exporter::new(settings));
     let (stop, stopped) = watch::channel(false);
     let (what, capture) = prepare(options, Arc::clone(&exporter), stopped.clone())?;
     info!(
@@ -163,7 +164,8 @@ fn keep_quiet(ports: &[u16]) -> Vec<QuietPort> {
         QuietPort::bind(port)
             .inspect_err(|error| {
                 warn!(
-                    "cannot keep the host from answering on UDP port {port}: {error}{}; the                      capture goes on all the same",
+                    "cannot keep the host from answering on UDP port {port}: {error}{}; the \
+                     capture goes on all the same",
                     used_by(udp::holder(port).as_deref())
                 );
             })

@@ -85,11 +85,13 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
         if !receiver.fill()? {
             continue;
         }
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now = exporter.now();
         let mut state = exporter.lock();
-        for payload in receiver.datagrams() {
-            state.aggregator.datagram(now, port, payload);
+        for (sensor, payload) in receiver.datagrams() {
+            state.aggregator.datagram(now, at, sensor, port, payload);
         }
+        state.warn_of_limit();
     }
     Ok(())
 }

@@ -110,7 +110,8 @@ impl Supervisor {
             () = stream.begun() => false,
             () = tshark.exited() => false,
         };
-        if stream.has_begun && !stopped {
+        let began_in_time = stream.has_begun;
+        if began_in_time && !stopped {
             self.log_start(down.take());
             stopped = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => true,
@@ -119,6 +120,10 @@ impl Supervisor {
             };
         }
         let ending = tshark.end(stream.ended()).await;
+        if stream.has_begun && !began_in_time {
+            // It was over before we could look.
+            self.log_start(down.take());
+        }
         let end = stream.end.take().unwrap_or_default();
         // The end of the stream tells it, unless that is missing; then tshark's words do.
         let dropped = end.dropped.max(ending.dropped());
@@ -239,8 +244,10 @@ fn take_in(
     let mut has_begun = false;
     while reader.fill()? {
         *newest = Instant::now();
+        let now = exporter.now();
         let mut state = exporter.lock();
-        let result = take_in_frames(reader, &mut state);
+        let result = take_in_frames(reader, &mut state, now);
+        state.warn_of_limit();
         if reader.has_header() && !has_begun {
             has_begun = true;
             state.history.started(Instant::now());
@@ -251,9 +258,13 @@ fn take_in(
     Ok(())
 }
 
-fn take_in_frames(reader: &mut CaptureReader<File>, state: &mut State) -> Result<(), CaptureError> {
+fn take_in_frames(
+    reader: &mut CaptureReader<File>,
+    state: &mut State,
+    now: Duration,
+) -> Result<(), CaptureError> {
     while let Some(frame) = reader.next_frame()? {
-        state.aggregator.frame(&frame);
+        state.aggregator.frame(now, &frame);
     }
     Ok(())
 }

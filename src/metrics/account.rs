@@ -12,6 +12,7 @@ use prometheus::{
 use super::CaptureState;
 use super::catalog::{self, Family};
 use crate::aggregator::FrameCounts;
+use crate::flow::Occupancy;
 use crate::wire::{Skipped, Truncated};
 
 pub(super) fn write_analysis(out: &mut impl Write, frames: &FrameCounts) -> io::Result<()> {
@@ -22,7 +23,7 @@ pub(super) fn write_analysis(out: &mut impl Write, frames: &FrameCounts) -> io::
 
 pub(super) fn write_scrape(
     out: &mut impl Write,
-    flows: usize,
+    flows: &Occupancy,
     frames: &FrameCounts,
     capture: &CaptureState,
 ) -> io::Result<()> {
@@ -34,7 +35,7 @@ pub(super) fn write_scrape(
     account.gauge(catalog::CAPTURE_UP, f64::from(u8::from(capture.up)));
     let newest = frames.newest.unwrap_or_default();
     account.gauge(catalog::CAPTURE_LAST_FRAME, newest.as_secs_f64());
-    account.gauge(catalog::FLOWS, flows as f64);
+    account.flows(flows);
     account.build_info();
     #[cfg(target_os = "linux")]
     account.add(prometheus::process_collector::ProcessCollector::for_self());
@@ -53,6 +54,16 @@ impl Account {
         self.counters(catalog::FRAMES_SKIPPED, &skipped);
         let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
         self.counters(catalog::FRAMES_TRUNCATED, &truncated);
+    }
+
+    fn flows(&self, flows: &Occupancy) {
+        self.gauge(catalog::FLOWS, flows.flows as f64);
+        self.gauge(catalog::FLOWS_LIMIT, f64::from(flows.limit));
+        self.counter(catalog::FLOWS_OVERFLOW, flows.overflow_packets);
+        self.gauge(catalog::FLOWS_DEMAND, flows.demand as f64);
+        self.gauge(catalog::FLOWS_IDLE, flows.idle as f64);
+        self.gauge(catalog::FLOWS_IDLE_LIMIT, f64::from(flows.idle_limit));
+        self.counter(catalog::FLOWS_FORGOTTEN, flows.forgotten);
     }
 
     fn counter(&self, family: Family, value: u64) {

@@ -25,6 +25,7 @@ impl Kind {
     }
 }
 
+/// Those of the default; `--labels` chooses others.
 pub(super) const FLOW_LABELS: &[&str] = &[
     "from",
     "from_type",
@@ -34,18 +35,34 @@ pub(super) const FLOW_LABELS: &[&str] = &[
     "listen_port",
 ];
 
+pub(super) const TRAFFIC_LABELS: &[&str] = &["from_type", "to_type", "protocol", "listen_port"];
+
 pub(super) const OBSERVED_BYTES: Family = Family {
     name: "tzsp_observed_bytes_total",
     kind: Kind::Counter,
     labels: FLOW_LABELS,
-    help: "Bytes of mirrored IPv4 packets, headers included.",
+    help: "Bytes of mirrored packets, IP headers included.",
 };
 
 pub(super) const OBSERVED_PACKETS: Family = Family {
     name: "tzsp_observed_packets_total",
     kind: Kind::Counter,
     labels: FLOW_LABELS,
-    help: "Mirrored IPv4 packets.",
+    help: "Mirrored packets.",
+};
+
+pub(super) const TRAFFIC_BYTES: Family = Family {
+    name: "tzsp_traffic_bytes_total",
+    kind: Kind::Counter,
+    labels: TRAFFIC_LABELS,
+    help: "Bytes of all mirrored packets ever counted, however many flows there are.",
+};
+
+pub(super) const TRAFFIC_PACKETS: Family = Family {
+    name: "tzsp_traffic_packets_total",
+    kind: Kind::Counter,
+    labels: TRAFFIC_LABELS,
+    help: "All mirrored packets ever counted, however many flows there are.",
 };
 
 pub(super) const CAPTURE_ITERATIONS: Family = Family {
@@ -111,6 +128,48 @@ pub(super) const FLOWS: Family = Family {
     help: "Flows exposed now.",
 };
 
+pub(super) const FLOWS_LIMIT: Family = Family {
+    name: "tzsp_flows_limit",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Flows that may be exposed: --max-flows.",
+};
+
+pub(super) const FLOWS_OVERFLOW: Family = Family {
+    name: "tzsp_flows_overflow_packets_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Packets whose flow found no place, counted as `other`.",
+};
+
+pub(super) const FLOWS_DEMAND: Family = Family {
+    name: "tzsp_flows_demand",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "How many distinct flows asked for a place since the start; an estimate, off by about 1 %.",
+};
+
+pub(super) const FLOWS_IDLE: Family = Family {
+    name: "tzsp_flows_idle",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Idle flows whose count is kept although they are not exposed.",
+};
+
+pub(super) const FLOWS_IDLE_LIMIT: Family = Family {
+    name: "tzsp_flows_idle_limit",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Idle flows whose count may be kept: --max-idle-flows.",
+};
+
+pub(super) const FLOWS_FORGOTTEN: Family = Family {
+    name: "tzsp_flows_forgotten_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Idle flows whose count was given up; they start from 0 when they return.",
+};
+
 pub(super) const BUILD_INFO: Family = Family {
     name: "tzsp_exporter_build_info",
     kind: Kind::Gauge,
@@ -119,9 +178,11 @@ pub(super) const BUILD_INFO: Family = Family {
 };
 
 /// All of them, in the order of the documentation.
-pub const ALL: [Family; 12] = [
+pub const ALL: [Family; 20] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
+    TRAFFIC_BYTES,
+    TRAFFIC_PACKETS,
     CAPTURE_ITERATIONS,
     DATA_LOST_SECONDS,
     FRAMES_RECEIVED,
@@ -131,5 +192,11 @@ pub const ALL: [Family; 12] = [
     CAPTURE_UP,
     CAPTURE_LAST_FRAME,
     FLOWS,
+    FLOWS_LIMIT,
+    FLOWS_OVERFLOW,
+    FLOWS_DEMAND,
+    FLOWS_IDLE,
+    FLOWS_IDLE_LIMIT,
+    FLOWS_FORGOTTEN,
     BUILD_INFO,
 ];

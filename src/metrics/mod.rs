@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::aggregator::FrameCounts;
-use crate::flow::Flow;
+use crate::flow::Snapshot;
 
 pub use catalog::{ALL, Family, Kind};
 
@@ -36,7 +36,7 @@ pub struct CaptureState {
 /// Those of `out`.
 pub fn write_analysis(
     out: &mut impl Write,
-    flows: Vec<Flow>,
+    flows: Snapshot,
     frames: &FrameCounts,
 ) -> io::Result<()> {
     account::write_analysis(out, frames)?;
@@ -49,10 +49,10 @@ pub fn write_analysis(
 /// Those of `out`.
 pub fn write_scrape(
     out: &mut impl Write,
-    flows: Vec<Flow>,
+    flows: Snapshot,
     frames: &FrameCounts,
     capture: &CaptureState,
 ) -> io::Result<()> {
-    account::write_scrape(out, flows.len(), frames, capture)?;
+    account::write_scrape(out, &flows.occupancy, frames, capture)?;
     flows::write(out, flows)
 }

@@ -9,10 +9,18 @@
 
 use etherparse::EtherType;
 
-/// Reads an Ethernet header with its tags: the EtherType behind them and the payload.
-///
-/// `None` if the frame ends before that.
-pub(super) fn payload(frame: &[u8]) -> Option<(EtherType, &[u8])> {
+/// What an Ethernet header with its tags says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ethernet<'a> {
+    /// The EtherType behind the tags.
+    pub(super) ether_type: EtherType,
+    /// The VLAN identifier of the outermost tag, if there is a tag.
+    pub(super) vlan: Option<u16>,
+    pub(super) payload: &'a [u8],
+}
+
+/// Reads an Ethernet header with its tags. `None` if the frame ends before its payload.
+pub(super) fn parse(frame: &[u8]) -> Option<Ethernet<'_>> {
     let (header, rest) = frame.split_first_chunk::<14>()?;
     let [.., high, low] = *header;
     skip_tags(EtherType(u16::from_be_bytes([high, low])), rest)
@@ -20,16 +28,23 @@ pub(super) fn payload(frame: &[u8]) -> Option<(EtherType, &[u8])> {
 
 /// Passes over a stack of VLAN tags of any depth (IEEE 802.1Q, 802.1ad and the 0x9100 in use
 /// before it): each holds two bytes of tag and the EtherType of what follows.
-pub(super) fn skip_tags(mut ether_type: EtherType, mut rest: &[u8]) -> Option<(EtherType, &[u8])> {
+pub(super) fn skip_tags(mut ether_type: EtherType, mut rest: &[u8]) -> Option<Ethernet<'_>> {
+    let mut vlan = None;
     while let EtherType::VLAN_TAGGED_FRAME
     | EtherType::PROVIDER_BRIDGING
     | EtherType::VLAN_DOUBLE_TAGGED_FRAME = ether_type
     {
-        let [_, _, high, low, tail @ ..] = rest else {
+        let [tag_high, tag_low, high, low, tail @ ..] = rest else {
             return None;
         };
+        // The four bits before the identifier are priority and drop eligibility.
+        vlan = vlan.or(Some(u16::from_be_bytes([*tag_high, *tag_low]) & 0x0fff));
         ether_type = EtherType(u16::from_be_bytes([*high, *low]));
         rest = tail;
     }
-    Some((ether_type, rest))
+    Some(Ethernet {
+        ether_type,
+        vlan,
+        payload: rest,
+    })
 }

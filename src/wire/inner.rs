@@ -1,9 +1,13 @@
-//! From the mirrored Ethernet frame to the IPv4 packet in it.
+//! From the mirrored Ethernet frame to the IP packet in it.
 
-use etherparse::EtherType;
+use std::net::IpAddr;
 
+use etherparse::{EtherType, IpNumber};
+
+use super::ether::{self, Ethernet};
 use super::ipv4::Ipv4;
-use super::{Part, Skipped, ether};
+use super::ipv6::{self, Ipv6, Through};
+use super::{Part, Skipped};
 
 /// RFC 2516, section 4: the EtherType of a PPPoE session.
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
@@ -11,32 +15,116 @@ const PPPOE_SESSION: EtherType = EtherType(0x8864);
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
 
-/// The IPv4 header, and the packet from that header on.
-pub(super) fn ipv4(frame: Part<'_>) -> Result<(Ipv4, Part<'_>), Skipped> {
-    let (ether_type, rest) = ether::payload(frame.bytes).ok_or(Skipped::InnerMalformed)?;
-    let packet = match ether_type {
-        EtherType::IPV4 => rest,
-        EtherType::IPV6 => return Err(Skipped::InnerIpv6),
-        PPPOE_SESSION => ipv4_in_pppoe(rest)?,
-        _ => return Err(Skipped::InnerNotIp),
-    };
-    let header = Ipv4::parse(packet).ok_or(Skipped::InnerMalformed)?;
-    Ok((header, frame.behind_header(packet)))
+/// What the headers of an inner packet say.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Inner<'a> {
+    pub(super) source: IpAddr,
+    pub(super) destination: IpAddr,
+    pub(super) protocol: IpNumber,
+    pub(super) ports: Option<(u16, u16)>,
+    pub(super) vlan: Option<u16>,
+    pub(super) dscp: u8,
+    /// Length of the whole packet, as its header claims it.
+    pub(super) bytes: usize,
+    /// The packet from its IP header on, with the length that the outer headers leave for it.
+    pub(super) carried: Part<'a>,
 }
 
+pub(super) fn packet(frame: Part<'_>, with_ipv6: bool) -> Result<Inner<'_>, Skipped> {
+    let Ethernet {
+        ether_type,
+        vlan,
+        payload,
+    } = ether::parse(frame.bytes).ok_or(Skipped::InnerMalformed)?;
+    let (is_ipv6, packet) = match ether_type {
+        EtherType::IPV4 => (false, payload),
+        EtherType::IPV6 => (true, payload),
+        PPPOE_SESSION => in_pppoe(payload)?,
+        _ => return Err(Skipped::InnerNotIp),
+    };
+    let carried = frame.behind_header(packet);
+    let inner = match (is_ipv6, with_ipv6) {
+        (false, _) => in_ipv4(carried),
+        (true, true) => in_ipv6(carried),
+        (true, false) => return Err(Skipped::InnerIpv6),
+    };
+    let inner = inner.ok_or(Skipped::InnerMalformed)?;
+    Ok(Inner { vlan, ..inner })
+}
+
+/// Whether the session carries IPv6, and the packet in it.
+///
 /// ```text
 ///  +---------------+------+------------+--------+--------------+
 ///  | version, type | code | session id | length | PPP protocol |
 ///  |    1 byte     |  1   |     2      |   2    |      2       |
 ///  +---------------+------+------------+--------+--------------+
 /// ```
-fn ipv4_in_pppoe(rest: &[u8]) -> Result<&[u8], Skipped> {
+fn in_pppoe(rest: &[u8]) -> Result<(bool, &[u8]), Skipped> {
     let [_, _, _, _, _, _, high, low, packet @ ..] = rest else {
         return Err(Skipped::InnerMalformed);
     };
     match u16::from_be_bytes([*high, *low]) {
-        PPP_IPV4 => Ok(packet),
-        PPP_IPV6 => Err(Skipped::InnerIpv6),
+        PPP_IPV4 => Ok((false, packet)),
+        PPP_IPV6 => Ok((true, packet)),
         _ => Err(Skipped::InnerNotIp),
+    }
+}
+
+fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
+    let header = Ipv4::parse(carried.bytes)?;
+    let bytes = match header.total_length {
+        0 => carried.length,
+        claimed => usize::from(claimed),
+    };
+    if bytes < header.header_length {
+        return None;
+    }
+    let payload = Part::claimed(carried.bytes, bytes).skip(header.header_length);
+    let has_ports = header.fragment_offset == 0;
+    Some(Inner {
+        source: header.source.into(),
+        destination: header.destination.into(),
+        protocol: header.protocol,
+        ports: has_ports.then(|| ports(header.protocol, payload)).flatten(),
+        vlan: None,
+        dscp: header.dscp,
+        bytes,
+        carried,
+    })
+}
+
+fn in_ipv6(carried: Part<'_>) -> Option<Inner<'_>> {
+    let header = Ipv6::parse(carried.bytes)?;
+    let bytes = match header.payload_length {
+        0 => carried.length,
+        claimed => usize::from(claimed).saturating_add(Ipv6::LENGTH),
+    };
+    let payload = header.payload(carried.bytes);
+    let chain = ipv6::walk(header.next_header, payload, Through::Authentication);
+    let first = chain.rest.filter(|_| !chain.later_fragment);
+    Some(Inner {
+        source: header.source.into(),
+        destination: header.destination.into(),
+        protocol: chain.protocol,
+        ports: first.and_then(|rest| ports(chain.protocol, rest)),
+        vlan: None,
+        dscp: header.dscp,
+        bytes,
+        carried,
+    })
+}
+
+/// Source and destination port: the first four bytes of these protocols' headers.
+fn ports(protocol: IpNumber, payload: Part<'_>) -> Option<(u16, u16)> {
+    match (protocol, payload.bytes) {
+        (
+            IpNumber::TCP | IpNumber::UDP | IpNumber::UDP_LITE | IpNumber::SCTP | IpNumber::DCCP,
+            [source_high, source_low, high, low, ..],
+        ) => Some((
+            u16::from_be_bytes([*source_high, *source_low]),
+            u16::from_be_bytes([*high, *low]),
+        )),
+        _ => None,
     }
 }

@@ -26,6 +26,8 @@ pub(super) struct Ipv4 {
     pub(super) source: Ipv4Addr,
     pub(super) destination: Ipv4Addr,
     pub(super) protocol: IpNumber,
+    /// RFC 2474, section 3: the upper six bits of what was the type of service.
+    pub(super) dscp: u8,
     /// In bytes, options included: 20 to 60.
     pub(super) header_length: usize,
     /// In bytes, header included. 0 where segmentation offload left it empty.
@@ -41,7 +43,7 @@ impl Ipv4 {
         let fixed = packet.first_chunk::<20>()?;
         #[rustfmt::skip]
         let [
-            version_ihl, _, length_high, length_low,
+            version_ihl, service, length_high, length_low,
             _, _, fragment_high, fragment_low,
             _, protocol, _, _,
             source @ ..,
@@ -60,6 +62,7 @@ impl Ipv4 {
             source: source.into(),
             destination: [d0, d1, d2, d3].into(),
             protocol: IpNumber(protocol),
+            dscp: service >> 2,
             header_length,
             total_length,
             more_fragments: fragment & 0x2000 != 0,

@@ -2,7 +2,8 @@
 
 use etherparse::EtherType;
 
-use super::{Skipped, ether};
+use super::Skipped;
+use super::ether::{self, Ethernet};
 
 /// A link type as captures number them: <https://www.tcpdump.org/linktypes.html>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,7 +33,7 @@ pub(super) enum Packet<'a> {
 
 pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped> {
     match link {
-        LinkType::ETHERNET => by_ether_type(ether::payload(frame)),
+        LinkType::ETHERNET => by_ether_type(ether::parse(frame)),
         LinkType::LINUX_SLL => by_ether_type(linux_sll(frame)),
         LinkType::LINUX_SLL2 => by_ether_type(linux_sll2(frame)),
         LinkType::NULL | LinkType::LOOP => by_address_family(frame),
@@ -43,24 +44,24 @@ pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped>
     }
 }
 
-fn by_ether_type(payload: Option<(EtherType, &[u8])>) -> Result<Packet<'_>, Skipped> {
-    match payload {
-        Some((EtherType::IPV4, packet)) => Ok(Packet::Ipv4(packet)),
-        Some((EtherType::IPV6, packet)) => Ok(Packet::Ipv6(packet)),
-        Some(_) => Err(Skipped::NotIp),
-        None => Err(Skipped::OuterMalformed),
+fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Packet<'_>, Skipped> {
+    let frame = frame.ok_or(Skipped::OuterMalformed)?;
+    match frame.ether_type {
+        EtherType::IPV4 => Ok(Packet::Ipv4(frame.payload)),
+        EtherType::IPV6 => Ok(Packet::Ipv6(frame.payload)),
+        _ => Err(Skipped::NotIp),
     }
 }
 
 /// Linux cooked capture, version 1: 14 bytes about the device, then the protocol.
-fn linux_sll(frame: &[u8]) -> Option<(EtherType, &[u8])> {
+fn linux_sll(frame: &[u8]) -> Option<Ethernet<'_>> {
     let (header, rest) = frame.split_first_chunk::<16>()?;
     let [.., high, low] = *header;
     ether::skip_tags(EtherType(u16::from_be_bytes([high, low])), rest)
 }
 
 /// Linux cooked capture, version 2: the protocol, then 18 bytes about the device.
-fn linux_sll2(frame: &[u8]) -> Option<(EtherType, &[u8])> {
+fn linux_sll2(frame: &[u8]) -> Option<Ethernet<'_>> {
     let (header, rest) = frame.split_first_chunk::<20>()?;
     let [high, low, ..] = *header;
     ether::skip_tags(EtherType(u16::from_be_bytes([high, low])), rest)

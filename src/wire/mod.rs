@@ -12,13 +12,14 @@
 mod ether;
 mod inner;
 mod ipv4;
+mod ipv6;
 mod link;
 mod outer;
 mod part;
 mod skipped;
 mod tzsp;
 
-use std::net::Ipv4Addr;
+use std::net::IpAddr;
 
 use etherparse::IpNumber;
 
@@ -35,9 +36,19 @@ pub enum ListenPorts {
     Only(Vec<u16>),
 }
 
+/// What is taken out of frames.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reading {
+    pub listen_ports: ListenPorts,
+    /// Count inner IPv6 packets too, rather than skip them.
+    pub ipv6: bool,
+}
+
 /// A UDP datagram that may carry TZSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
+    /// Who sent it: the sensor.
+    pub source: IpAddr,
     pub destination_port: u16,
     /// What stands behind the UDP header, with the length that this header claims for it.
     pub payload: Part<'a>,
@@ -48,12 +59,21 @@ pub struct Datagram<'a> {
 /// What one inner packet adds to its flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
-    pub source: Ipv4Addr,
-    pub destination: Ipv4Addr,
+    /// Both addresses are IPv4, or both are IPv6.
+    pub source: IpAddr,
+    pub destination: IpAddr,
     pub protocol: IpNumber,
     /// UDP destination port of the datagram.
     pub listen_port: u16,
-    /// Length of the inner IPv4 packet, header included, as its header claims it.
+    /// Source address of the datagram.
+    pub sensor: IpAddr,
+    /// Source and destination port, if the protocol has ports and they are there.
+    pub ports: Option<(u16, u16)>,
+    /// VLAN identifier of the outermost tag inside.
+    pub vlan: Option<u16>,
+    /// Six bits: RFC 2474.
+    pub dscp: u8,
+    /// Length of the inner packet, header included, as its header claims it.
     pub bytes: u64,
     /// Why the inner packet is not there whole, if it is not.
     pub truncated: Option<Truncated>,
@@ -101,34 +121,27 @@ impl ListenPorts {
 pub fn decode_frame(
     link: LinkType,
     frame: &[u8],
-    listen_ports: &ListenPorts,
+    reading: &Reading,
 ) -> Result<Observation, Skipped> {
     let packet = link::strip(link, frame)?;
     let datagram = outer::datagram(packet)?;
-    if !listen_ports.contains(datagram.destination_port) {
+    if !reading.listen_ports.contains(datagram.destination_port) {
         return Err(Skipped::OtherPort);
     }
-    decode_datagram(&datagram)
+    decode_datagram(&datagram, reading)
 }
 
-/// Reads a datagram, from its TZSP header to the inner packet.
+/// Reads a datagram, from its TZSP header to the inner packet. Its port is not looked at.
 ///
 /// # Errors
 /// The reason why the datagram counts in no flow: the first that it meets.
-pub fn decode_datagram(datagram: &Datagram<'_>) -> Result<Observation, Skipped> {
+pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
     let frame = tzsp::unwrap(datagram.payload)?;
-    let (packet, carried) = inner::ipv4(frame)?;
+    let packet = inner::packet(frame, reading.ipv6)?;
 
-    let bytes = match packet.total_length {
-        0 => carried.length,
-        claimed => usize::from(claimed),
-    };
-    if bytes < packet.header_length {
-        return Err(Skipped::InnerMalformed);
-    }
-    let truncated = if bytes <= carried.bytes.len() {
+    let truncated = if packet.bytes <= packet.carried.bytes.len() {
         None
-    } else if bytes > carried.length {
+    } else if packet.bytes > packet.carried.length {
         Some(Truncated::Sensor)
     } else if datagram.first_fragment {
         Some(Truncated::Fragment)
@@ -140,7 +153,11 @@ pub fn decode_datagram(datagram: &Datagram<'_>) -> Result<Observation, Skipped> 
         destination: packet.destination,
         protocol: packet.protocol,
         listen_port: datagram.destination_port,
-        bytes: bytes as u64,
+        sensor: datagram.source,
+        ports: packet.ports,
+        vlan: packet.vlan,
+        dscp: packet.dscp,
+        bytes: packet.bytes as u64,
         truncated,
     })
 }

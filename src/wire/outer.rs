@@ -1,8 +1,11 @@
 //! From the outer IP packet to the UDP datagram in it.
 
-use etherparse::{IpNumber, Ipv6Header, Ipv6HeaderSlice, UdpHeader, UdpHeaderSlice};
+use std::net::IpAddr;
+
+use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
 
 use super::ipv4::Ipv4;
+use super::ipv6::{self, Ipv6, Through};
 use super::link::Packet;
 use super::{Datagram, Part, Skipped};
 
@@ -25,60 +28,32 @@ fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
         0 => Part::whole(packet),
         total => Part::claimed(packet, usize::from(total)),
     };
-    udp(whole.skip(header.header_length), header.more_fragments)
+    udp(
+        header.source.into(),
+        whole.skip(header.header_length),
+        header.more_fragments,
+    )
 }
 
 fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
-    let header = Ipv6HeaderSlice::from_slice(packet).map_err(|_| Skipped::OuterMalformed)?;
-    let payload = packet.get(Ipv6Header::LEN..).unwrap_or_default();
-    let mut part = match header.payload_length() {
-        0 => Part::whole(payload),
-        length => Part::claimed(payload, usize::from(length)),
-    };
-    let mut protocol = header.next_header();
-    let mut more_fragments = false;
-    let mut later_fragment = false;
-
-    // RFC 8200, section 4: each extension header starts with the number of the next one.
-    // Every turn takes a byte at least, so the walk ends.
-    loop {
-        match protocol {
-            IpNumber::IPV6_HEADER_HOP_BY_HOP
-            | IpNumber::IPV6_ROUTE_HEADER
-            | IpNumber::IPV6_DESTINATION_OPTIONS
-                if !later_fragment =>
-            {
-                let (next, size) = match part.bytes {
-                    [next, units, ..] => (*next, usize::from(*units)),
-                    // Its size is cut away, and so is all behind it.
-                    [next] => (*next, usize::from(u8::MAX)),
-                    [] => return Err(Skipped::OuterMalformed),
-                };
-                protocol = IpNumber(next);
-                part = part.skip(size.saturating_add(1).saturating_mul(8));
-            }
-            IpNumber::IPV6_FRAGMENTATION_HEADER if !later_fragment => {
-                let [next, _, high, low, ..] = part.bytes else {
-                    return Err(Skipped::OuterMalformed);
-                };
-                let offset_and_flags = u16::from_be_bytes([*high, *low]);
-                protocol = IpNumber(*next);
-                more_fragments = offset_and_flags & 1 != 0;
-                later_fragment = offset_and_flags & 0xfff8 != 0;
-                part = part.skip(8);
-            }
-            IpNumber::UDP if !later_fragment => return udp(part, more_fragments),
-            IpNumber::UDP
-            | IpNumber::IPV6_HEADER_HOP_BY_HOP
-            | IpNumber::IPV6_ROUTE_HEADER
-            | IpNumber::IPV6_DESTINATION_OPTIONS
-            | IpNumber::IPV6_FRAGMENTATION_HEADER => return Err(Skipped::LaterFragment),
-            _ => return Err(Skipped::NotUdp),
+    let header = Ipv6::parse(packet).ok_or(Skipped::OuterMalformed)?;
+    let chain = ipv6::walk(header.next_header, header.payload(packet), Through::Plain);
+    let rest = chain.rest.ok_or(Skipped::OuterMalformed)?;
+    match chain.protocol {
+        IpNumber::UDP if !chain.later_fragment => {
+            udp(header.source.into(), rest, chain.more_fragments)
         }
+        // It may have been UDP, behind headers that are in the first fragment.
+        IpNumber::UDP
+        | IpNumber::IPV6_HEADER_HOP_BY_HOP
+        | IpNumber::IPV6_ROUTE_HEADER
+        | IpNumber::IPV6_DESTINATION_OPTIONS
+        | IpNumber::IPV6_FRAGMENTATION_HEADER => Err(Skipped::LaterFragment),
+        _ => Err(Skipped::NotUdp),
     }
 }
 
-fn udp(part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
+fn udp(source: IpAddr, part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
     let header = UdpHeaderSlice::from_slice(part.bytes).map_err(|_| Skipped::OuterMalformed)?;
     let datagram = match header.length() {
         // RFC 2675, section 4, and what segmentation offload leaves: the rest of the packet.
@@ -87,6 +62,7 @@ fn udp(part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
         length => Part::claimed(part.bytes, usize::from(length)),
     };
     Ok(Datagram {
+        source,
         destination_port: header.destination_port(),
         payload: datagram.skip(UdpHeader::LEN),
         first_fragment: more_fragments,

@@ -23,7 +23,7 @@ pub enum Skipped {
     TzspUnsupportedEncapsulation,
     /// The TZSP header has no end tag, or a tag reaches past the end.
     TzspMalformed,
-    /// The inner frame ends, or contradicts itself, before the end of the IPv4 header.
+    /// The inner frame ends, or contradicts itself, before the end of the IP header.
     InnerMalformed,
     /// The inner frame carries something other than IP.
     InnerNotIp,

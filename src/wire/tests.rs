@@ -25,16 +25,25 @@ const TZSP: usize = 42;
 const INNER: usize = 47;
 const INNER_IP: usize = 61;
 
+const IPV4_ALONE: Reading = Reading {
+    listen_ports: ListenPorts::Any,
+    ipv6: false,
+};
+
 fn decode(frame: &[u8]) -> Result<Observation, Skipped> {
-    decode_frame(LinkType::ETHERNET, frame, &ListenPorts::Any)
+    decode_frame(LinkType::ETHERNET, frame, &IPV4_ALONE)
 }
 
 fn tcp(bytes: u64, truncated: Option<Truncated>) -> Observation {
     Observation {
-        source: Ipv4Addr::new(10, 1, 2, 3),
-        destination: Ipv4Addr::new(142, 250, 74, 110),
+        source: [10, 1, 2, 3].into(),
+        destination: [142, 250, 74, 110].into(),
         protocol: IpNumber::TCP,
         listen_port: 37008,
+        sensor: [192, 168, 88, 1].into(),
+        ports: Some((54321, 443)),
+        vlan: None,
+        dscp: 0,
         bytes,
         truncated,
     }
@@ -58,11 +67,11 @@ fn a_whole_frame_is_read() {
 #[test]
 fn other_ports_are_skipped_when_ports_are_named() {
     let only = |port| {
-        decode_frame(
-            LinkType::ETHERNET,
-            &FRAME,
-            &ListenPorts::Only(vec![1, port]),
-        )
+        let reading = Reading {
+            listen_ports: ListenPorts::Only(vec![1, port]),
+            ipv6: false,
+        };
+        decode_frame(LinkType::ETHERNET, &FRAME, &reading)
     };
     assert_eq!(only(37008), Ok(tcp(40, None)));
     assert_eq!(only(37009), Err(Skipped::OtherPort));
@@ -76,6 +85,10 @@ fn a_frame_cut_anywhere_says_where() {
             TZSP => Err(Skipped::NotTzsp),
             43..INNER => Err(Skipped::TzspMalformed),
             INNER..81 => Err(Skipped::InnerMalformed),
+            81..85 => Ok(Observation {
+                ports: None,
+                ..tcp(40, Some(Truncated::Snaplen))
+            }),
             _ => Ok(tcp(40, Some(Truncated::Snaplen))),
         };
         assert_eq!(decode(&FRAME[..length]), expected, "cut at {length}");
@@ -127,16 +140,166 @@ fn an_inner_total_length_of_0_takes_what_udp_leaves() {
 #[test]
 fn a_datagram_from_a_socket_is_read_alike() {
     let datagram = Datagram {
+        source: [192, 168, 88, 1].into(),
         destination_port: 37008,
         payload: Part::whole(&FRAME[TZSP..]),
         first_fragment: false,
     };
-    assert_eq!(decode_datagram(&datagram), Ok(tcp(40, None)));
+    assert_eq!(decode_datagram(&datagram, &IPV4_ALONE), Ok(tcp(40, None)));
     let cut = Datagram {
         payload: Part::whole(&FRAME[TZSP..90]),
         ..datagram
     };
-    assert_eq!(decode_datagram(&cut), Ok(tcp(40, Some(Truncated::Sensor))));
+    assert_eq!(
+        decode_datagram(&cut, &IPV4_ALONE),
+        Ok(tcp(40, Some(Truncated::Sensor)))
+    );
+}
+
+#[test]
+fn ports_belong_to_some_protocols_and_to_first_fragments() {
+    const PROTOCOL: usize = INNER_IP + 9;
+    let of = |protocol, ports| {
+        Ok(Observation {
+            protocol: IpNumber(protocol),
+            ports,
+            ..tcp(40, None)
+        })
+    };
+    for protocol in [6, 17, 33, 132, 136] {
+        check(&[(PROTOCOL, protocol)], of(protocol, Some((54321, 443))));
+    }
+    for protocol in [1, 47, 50, 51, 58] {
+        check(&[(PROTOCOL, protocol)], of(protocol, None));
+    }
+    // More fragments follow; then a fragment in the middle.
+    check(&[(INNER_IP + 6, 0x20)], of(6, Some((54321, 443))));
+    check(&[(INNER_IP + 7, 1)], of(6, None));
+    // The packet ends with its header: what follows is padding.
+    let bytes_of_20 = Observation {
+        ports: None,
+        ..tcp(20, None)
+    };
+    check(&[(INNER_IP + 3, 20)], Ok(bytes_of_20));
+}
+
+#[test]
+fn dscp_is_six_bits_of_the_second_byte() {
+    let expedited = Observation {
+        dscp: 46,
+        ..tcp(40, None)
+    };
+    check(&[(INNER_IP + 1, 0xb8)], Ok(expedited));
+    check(&[(INNER_IP + 1, 0xbb)], Ok(expedited));
+}
+
+#[test]
+fn the_outermost_tag_inside_names_the_vlan() {
+    let tagged = |tags: &[u8]| {
+        let payload = [&FRAME[TZSP..INNER + 12], tags, &FRAME[INNER + 12..]].concat();
+        let datagram = Datagram {
+            source: [192, 168, 88, 1].into(),
+            destination_port: 37008,
+            payload: Part::whole(&payload),
+            first_fragment: false,
+        };
+        decode_datagram(&datagram, &IPV4_ALONE).map(|observation| observation.vlan)
+    };
+    assert_eq!(tagged(&[]), Ok(None));
+    assert_eq!(tagged(&[0x81, 0, 0, 0]), Ok(Some(0)));
+    // Priority 7 does not belong to the identifier.
+    assert_eq!(tagged(&[0x81, 0, 0xef, 0xff]), Ok(Some(4095)));
+    let two = [0x88, 0xa8, 0, 100, 0x81, 0, 0, 10];
+    assert_eq!(tagged(&two), Ok(Some(100)));
+}
+
+/// Decodes an inner IPv6 packet with this next header, payload length and payload.
+fn ipv6(next: u8, length: u16, payload: &[u8]) -> Result<Observation, Skipped> {
+    #[rustfmt::skip]
+    let header = [
+        // TZSP, then Ethernet
+        1, 0, 0, 1, 1,
+        0x02, 0, 0, 0, 0, 0x04,  0x02, 0, 0, 0, 0, 0x03,  0x86, 0xdd,
+        // Traffic class 0xb8, flow label 0x12345
+        0x6b, 0x81, 0x23, 0x45,
+    ];
+    let addresses = [
+        [0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1],
+        [0x26; 16],
+    ]
+    .concat();
+    let length = length.to_be_bytes();
+    let bytes = [&header[..], &length, &[next, 64], &addresses, payload].concat();
+    let datagram = Datagram {
+        source: [192, 168, 88, 1].into(),
+        destination_port: 37008,
+        payload: Part::whole(&bytes),
+        first_fragment: false,
+    };
+    let reading = Reading {
+        ipv6: true,
+        ..IPV4_ALONE
+    };
+    assert_eq!(
+        decode_datagram(&datagram, &IPV4_ALONE),
+        Err(Skipped::InnerIpv6)
+    );
+    decode_datagram(&datagram, &reading)
+}
+
+#[track_caller]
+fn check_ipv6(next: u8, payload: &[u8], protocol: u8, ports: Option<(u16, u16)>) {
+    let length = u16::try_from(payload.len()).expect("a short payload");
+    let expected = Observation {
+        source: IpAddr::V6("fd00::1".parse().expect("an address")),
+        destination: IpAddr::V6([0x26; 16].into()),
+        protocol: IpNumber(protocol),
+        ports,
+        dscp: 46,
+        ..tcp(u64::from(length) + 40, None)
+    };
+    assert_eq!(ipv6(next, length, payload), Ok(expected));
+}
+
+#[test]
+fn inner_ipv6_leads_through_extension_headers_to_the_protocol() {
+    const TCP: [u8; 4] = [0xd4, 0x31, 0x01, 0xbb];
+    let behind = |header: &[u8]| [header, &TCP].concat();
+    let ports = Some((54321, 443));
+
+    check_ipv6(6, &TCP, 6, ports);
+    check_ipv6(59, &[], 59, None);
+    check_ipv6(0, &behind(&[6, 0, 1, 4, 0, 0, 0, 0]), 6, ports);
+    check_ipv6(43, &behind(&[6, 0, 1, 4, 0, 0, 0, 0]), 6, ports);
+    check_ipv6(60, &behind(&[6, 0, 1, 4, 0, 0, 0, 0]), 6, ports);
+    // An authentication header of 12 bytes, without a check value.
+    check_ipv6(51, &behind(&[6, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1]), 6, ports);
+    // The first fragment, then a later one.
+    check_ipv6(44, &behind(&[6, 0, 0, 1, 0, 0, 0, 7]), 6, ports);
+    check_ipv6(44, &behind(&[6, 0, 0, 8, 0, 0, 0, 7]), 6, None);
+    check_ipv6(50, &behind(&[0; 8]), 50, None);
+}
+
+#[test]
+fn inner_ipv6_with_a_chain_cut_short_counts_for_the_last_number_known() {
+    check_ipv6(0, &[], 0, None);
+    check_ipv6(0, &[43], 43, None);
+    check_ipv6(0, &[6, 1, 1, 4, 0, 0, 0, 0], 6, None);
+    check_ipv6(44, &[17, 0], 17, None);
+    check_ipv6(51, &[6], 6, None);
+    check_ipv6(60, &[60, 0, 1, 4, 0, 0, 0, 0], 60, None);
+}
+
+#[test]
+fn inner_ipv6_needs_its_40_bytes_and_takes_lengths_like_ipv4() {
+    assert_eq!(ipv6(6, 1460, &[0; 20]).map(|seen| seen.bytes), Ok(1500));
+    assert_eq!(
+        ipv6(6, 1460, &[0; 20]).map(|seen| seen.truncated),
+        Ok(Some(Truncated::Sensor))
+    );
+    // What the datagram leaves.
+    assert_eq!(ipv6(6, 0, &[0; 20]).map(|seen| seen.bytes), Ok(60));
+    assert_eq!(ipv6(6, 0, &[0; 20]).map(|seen| seen.truncated), Ok(None));
 }
 
 #[test]

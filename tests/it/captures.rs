@@ -1,13 +1,13 @@
 //! Every capture in testdata/ gives what its line in testdata/README.md says, worked out by hand.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use tzsp_packetstream_exporter::aggregator::Aggregator;
 use tzsp_packetstream_exporter::capture::CaptureReader;
-use tzsp_packetstream_exporter::wire::{ListenPorts, Skipped, Truncated};
+use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::scrape::Scrape;
-use crate::support::{Trickle, analyze, captures, file_name, testdata};
+use crate::support::{Trickle, aggregator, analyze, captures, file_name, testdata};
 
 #[test]
 fn every_capture_gives_the_numbers_worked_out_by_hand() {
@@ -36,10 +36,10 @@ fn frames_come_out_alike_however_slowly_the_stream_delivers() {
     for capture in captures() {
         let bytes = std::fs::read(&capture).unwrap();
         let mut reader = CaptureReader::new(Trickle(&bytes));
-        let mut core = Aggregator::new(ListenPorts::Any);
+        let mut core = aggregator();
         while reader.fill().unwrap() {
             while let Some(frame) = reader.next_frame().unwrap() {
-                core.frame(&frame);
+                core.frame(frame.at, &frame);
             }
         }
         let scrape = analyze(&capture);
@@ -50,8 +50,8 @@ fn frames_come_out_alike_however_slowly_the_stream_delivers() {
             capture.display()
         );
         assert_eq!(
-            core.flows()
-                .flows()
+            core.scrape(Duration::ZERO)
+                .narrow
                 .iter()
                 .map(|flow| flow.counters.bytes)
                 .sum::<u64>() as f64,

@@ -1,10 +1,12 @@
 //! Damaged captures: no panic, no endless loop, and every frame accounted for.
 
+use std::time::Duration;
+
 use tzsp_packetstream_exporter::aggregator::Aggregator;
 use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader};
-use tzsp_packetstream_exporter::wire::{ListenPorts, Skipped};
+use tzsp_packetstream_exporter::wire::Skipped;
 
-use crate::support::captures;
+use crate::support::{aggregator, captures};
 
 #[test]
 fn captures_cut_at_every_byte_count_what_is_whole() {
@@ -43,24 +45,24 @@ fn captures_with_any_byte_changed_keep_their_accounts() {
 /// Reads to the end or to the damage, and checks the accounts.
 #[track_caller]
 fn read(bytes: &[u8]) -> (Aggregator, Result<(), CaptureError>) {
-    let mut core = Aggregator::new(ListenPorts::Any);
+    let mut core = aggregator();
     let mut reader = CaptureReader::new(bytes);
     let mut frames = 0;
     let result = (|| {
         while reader.fill()? {
             while let Some(frame) = reader.next_frame()? {
-                core.frame(&frame);
+                core.frame(frame.at, &frame);
                 frames += 1;
             }
         }
         Ok(())
     })();
-    let counted: u64 = core
-        .flows()
-        .flows()
-        .iter()
-        .map(|flow| flow.counters.packets)
-        .sum();
+    let snapshot = core.scrape(Duration::ZERO);
+    let traffic = snapshot.traffic.iter().map(|sum| sum.counters.packets);
+    let narrow = snapshot.narrow.iter().map(|flow| flow.counters.packets);
+    let wide = snapshot.wide.iter().map(|flow| flow.counters.packets);
+    let counted: u64 = traffic.sum();
+    assert_eq!(narrow.chain(wide).sum::<u64>(), counted);
     let skipped: u64 = Skipped::ALL
         .map(|reason| core.frames().skipped(reason))
         .iter()

@@ -15,6 +15,10 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tempfile::TempDir;
 
+use tzsp_packetstream_exporter::aggregator::{Aggregator, Settings};
+use tzsp_packetstream_exporter::flow::{Limits, Shape};
+use tzsp_packetstream_exporter::wire::{ListenPorts, Reading};
+
 use crate::namespace::Namespace;
 use crate::scrape::Scrape;
 
@@ -23,6 +27,24 @@ const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) fn program() -> assert_cmd::Command {
     assert_cmd::cargo::cargo_bin_cmd!("tzsp_packetstream_exporter")
+}
+
+/// A core that takes everything in, IPv6 included, and forgets nothing.
+pub(crate) fn aggregator() -> Aggregator {
+    Aggregator::new(Settings {
+        reading: Reading {
+            listen_ports: ListenPorts::Any,
+            ipv6: true,
+        },
+        shape: Shape::default(),
+        limits: Limits {
+            flows: 1_000_000,
+            idle_flows: 0,
+            idle_timeout: Duration::ZERO,
+            hold: Duration::ZERO,
+            leave_unseen: false,
+        },
+    })
 }
 
 /// Runs `analyze` on a capture that it must accept, and returns its output.

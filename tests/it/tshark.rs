@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tzsp_packetstream_exporter::capture::CaptureReader;
-use tzsp_packetstream_exporter::wire::{self, ListenPorts, Observation, Skipped};
+use tzsp_packetstream_exporter::wire::{self, ListenPorts, Observation, Reading, Skipped};
 
 use crate::support::{captures, file_name, tool};
 
@@ -138,9 +138,13 @@ fn agree(ours: &Observation, theirs: &Verdict) -> bool {
 fn observations(capture: &Path) -> Vec<Result<Observation, Skipped>> {
     let mut reader = CaptureReader::new(std::fs::File::open(capture).unwrap());
     let mut observations = Vec::new();
+    let reading = Reading {
+        listen_ports: ListenPorts::Any,
+        ipv6: false,
+    };
     while reader.fill().unwrap() {
         while let Some(frame) = reader.next_frame().unwrap() {
-            let outcome = wire::decode_frame(frame.link, frame.bytes, &ListenPorts::Any);
+            let outcome = wire::decode_frame(frame.link, frame.bytes, &reading);
             observations.push(outcome);
         }
     }

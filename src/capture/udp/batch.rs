@@ -2,6 +2,7 @@
 
 use std::array;
 use std::io::{self, IoSliceMut};
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
@@ -16,7 +17,8 @@ pub(super) struct Batch {
     /// A place of [`LARGEST_DATAGRAM`] bytes for each.
     bytes: Vec<u8>,
     headers: MultiHeaders<SockaddrStorage>,
-    sizes: Vec<usize>,
+    /// Who sent each, and how many bytes.
+    taken: Vec<(IpAddr, usize)>,
 }
 
 impl Batch {
@@ -24,13 +26,13 @@ impl Batch {
         Self {
             bytes: vec![0; BATCH * LARGEST_DATAGRAM],
             headers: MultiHeaders::preallocate(BATCH, None),
-            sizes: Vec::with_capacity(BATCH),
+            taken: Vec::with_capacity(BATCH),
         }
     }
 
     /// Waits for the first datagram, then takes what else is there already.
     pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<()> {
-        self.sizes.clear();
+        self.taken.clear();
         let mut places = self.bytes.chunks_exact_mut(LARGEST_DATAGRAM);
         let mut places: [_; BATCH] =
             array::from_fn(|_| [IoSliceMut::new(places.next().unwrap_or_default())]);
@@ -41,21 +43,37 @@ impl Batch {
             MsgFlags::MSG_WAITFORONE,
             None,
         )?;
-        self.sizes.extend(received.map(|message| message.bytes));
+        self.taken.extend(received.map(|message| {
+            let sender = message.address.as_ref().and_then(sender);
+            (
+                sender.unwrap_or(Ipv4Addr::UNSPECIFIED.into()),
+                message.bytes,
+            )
+        }));
         Ok(())
     }
 
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
         let places = self.bytes.chunks_exact(LARGEST_DATAGRAM);
-        let taken = places.zip(&self.sizes);
-        taken.filter_map(|(place, &size)| place.get(..size))
+        let taken = places.zip(&self.taken);
+        taken.filter_map(|(place, &(sender, size))| Some((sender, place.get(..size)?)))
     }
+}
+
+/// A socket for both versions shows IPv4 addresses as mapped ones.
+fn sender(address: &SockaddrStorage) -> Option<IpAddr> {
+    let ip = match (address.as_sockaddr_in(), address.as_sockaddr_in6()) {
+        (Some(address), _) => IpAddr::V4(address.ip()),
+        (None, Some(address)) => IpAddr::V6(address.ip()),
+        (None, None) => return None,
+    };
+    Some(ip.to_canonical())
 }
 
 impl std::fmt::Debug for Batch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Batch")
-            .field("sizes", &self.sizes)
+            .field("taken", &self.taken)
             .finish_non_exhaustive()
     }
 }

@@ -8,7 +8,7 @@ mod batch;
 mod kernel;
 
 use std::io;
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -112,8 +112,8 @@ impl Receiver {
         }
     }
 
-    /// The payloads of what [`fill`](Self::fill) took in.
-    pub fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
+    /// What [`fill`](Self::fill) took in: who sent it, and the payload.
+    pub fn datagrams(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
         self.batch.datagrams()
     }
 }

@@ -1,6 +1,7 @@
 //! Datagrams one by one, where there is no call for many.
 
-use std::io::{self, Read};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr};
 
 use socket2::Socket;
 
@@ -9,6 +10,7 @@ use super::LARGEST_DATAGRAM;
 #[derive(Debug)]
 pub(super) struct Batch {
     bytes: Vec<u8>,
+    sender: IpAddr,
     size: usize,
 }
 
@@ -16,17 +18,21 @@ impl Batch {
     pub(super) fn new() -> Self {
         Self {
             bytes: vec![0; LARGEST_DATAGRAM],
+            sender: Ipv4Addr::UNSPECIFIED.into(),
             size: 0,
         }
     }
 
     pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<()> {
-        let mut socket = socket;
-        self.size = socket.read(&mut self.bytes)?;
+        let socket = std::net::UdpSocket::from(socket.try_clone()?);
+        let (size, sender) = socket.recv_from(&mut self.bytes)?;
+        self.size = size;
+        self.sender = sender.ip().to_canonical();
         Ok(())
     }
 
-    pub(super) fn datagrams(&self) -> impl Iterator<Item = &[u8]> {
-        self.bytes.get(..self.size).into_iter()
+    pub(super) fn datagrams(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
+        let payload = self.bytes.get(..self.size);
+        payload.into_iter().map(|payload| (self.sender, payload))
     }
 }

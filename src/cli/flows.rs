@@ -1,0 +1,82 @@
+//! The options that live mode and `analyze` share: how flows are told apart, and how many.
+
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::RangedI64ValueParser;
+
+use super::wrong;
+use crate::flow::{Classes, Labels, Limits, Network, PrefixLength, Shape};
+
+/// More flows than any Prometheus takes from one target.
+const MOST_FLOWS: i64 = 100_000_000;
+
+pub(super) fn max_flows() -> RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=MOST_FLOWS)
+}
+
+#[derive(Debug, Args)]
+pub(super) struct FlowArguments {
+    /// Keep the counts of this many idle flows at most; the longest idle are forgotten first
+    /// [default: ten times --max-flows]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_parser = clap::value_parser!(u32).range(..=10 * MOST_FLOWS)
+    )]
+    max_idle_flows: Option<u32>,
+
+    /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets
+    /// then count in rate() and increase()
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    hold_new_flows: Duration,
+
+    /// Labels that tell flows apart, separated by commas: any of the default, sensor, from_port,
+    /// to_port, vlan, dscp and ip_version
+    #[arg(
+        long,
+        value_name = "LIST",
+        default_value = "from,from_type,to,to_type,protocol,listen_port"
+    )]
+    labels: Labels,
+
+    /// Call addresses in this range NAME in from_type and to_type, such as office=192.0.2.0/24;
+    /// may be given several times, and the longest prefix wins
+    #[arg(long = "network", value_name = "NAME=CIDR")]
+    networks: Vec<Network>,
+
+    /// Show addresses of this class or network as their prefix, such as public=24; IPv6 may differ:
+    /// public=24/48; may be given several times
+    #[arg(long = "prefix-length", value_name = "NAME=BITS")]
+    prefix_lengths: Vec<PrefixLength>,
+
+    /// Count mirrored IPv6 packets too
+    #[arg(long)]
+    pub(super) ipv6: bool,
+}
+
+impl FlowArguments {
+    pub(super) fn limits(&self, flows: u32) -> Limits {
+        Limits {
+            flows,
+            idle_flows: self.max_idle_flows.unwrap_or(flows.saturating_mul(10)),
+            idle_timeout: Duration::ZERO,
+            hold: self.hold_new_flows,
+            leave_unseen: false,
+        }
+    }
+
+    pub(super) fn shape(&self) -> Result<Shape, clap::Error> {
+        let classes = Classes::new(&self.networks, &self.prefix_lengths)
+            .map_err(|error| wrong(&error.to_string()))?;
+        Ok(Shape {
+            labels: self.labels,
+            classes,
+        })
+    }
+}
+
+/// A time as Prometheus writes it.
+pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
+    humantime::parse_duration(text).map_err(|_| "write a time such as 15s, 5m, 1h or 1h30m")
+}

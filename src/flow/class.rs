@@ -1,0 +1,352 @@
+use std::collections::HashMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use prefix_trie::PrefixMap;
+use thiserror::Error;
+
+use super::network::{self, Network, PrefixLength};
+
+/// The classes of address that are always there, and their ranges: IANA's special-purpose address
+/// registries (RFC 6890). `public` is what nothing else matches.
+const BUILT_IN: [(&str, &[&str]); 8] = [
+    (
+        "private",
+        &["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"],
+    ),
+    ("loopback", &["127.0.0.0/8", "::1/128"]),
+    ("link_local", &["169.254.0.0/16", "fe80::/10"]),
+    ("shared", &["100.64.0.0/10"]),
+    ("multicast", &["224.0.0.0/4", "ff00::/8"]),
+    ("broadcast", &["255.255.255.255/32"]),
+    (
+        "reserved",
+        &[
+            "0.0.0.0/8",
+            "192.0.0.0/24",
+            "192.0.2.0/24",
+            "198.18.0.0/15",
+            "198.51.100.0/24",
+            "203.0.113.0/24",
+            "240.0.0.0/4",
+            "::/128",
+            "100::/64",
+            "2001:db8::/32",
+        ],
+    ),
+    ("public", &["0.0.0.0/0", "::/0"]),
+];
+
+/// Names beyond the built-in ones: with these, a class fits a byte.
+const MAX_NAMES: usize = 200;
+
+/// What kind of network an address belongs to: a name's number in its [`Classes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+pub struct Class(pub(super) u8);
+
+/// An address of which only the first bits are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Shown {
+    pub(super) address: IpAddr,
+    /// The number of bits, or [`WHOLE`].
+    pub(super) prefix: u8,
+}
+
+/// The prefix length of an address that is shown whole.
+pub const WHOLE: u8 = u8::MAX;
+
+/// Which addresses belong together. The longest matching prefix decides.
+#[derive(Debug)]
+pub struct Classes {
+    names: Vec<String>,
+    ipv4: PrefixMap<Ipv4Net, Class>,
+    ipv6: PrefixMap<Ipv6Net, Class>,
+    /// Prefix lengths for IPv4 and IPv6, of the classes whose addresses are not shown whole.
+    folded: HashMap<Class, (u8, u8)>,
+}
+
+/// Why networks and prefix lengths do not go together.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum ClassesError {
+    #[error("'--network' takes {MAX_NAMES} names at most: let ranges share one")]
+    TooManyNames,
+    #[error("'--network' names {0} twice, '{1}' and '{2}': name each range once")]
+    RangeTwice(IpNet, String, String),
+    #[error(
+        "'--prefix-length' is given for '{0}', which is no class and no network: there are {1}, \
+         and those that '--network' names"
+    )]
+    UnknownName(String, String),
+    #[error("'--prefix-length' is given twice for '{0}': give one length for each name")]
+    LengthTwice(String),
+}
+
+impl Classes {
+    /// # Errors
+    /// Two of the arguments contradict each other.
+    pub fn new(networks: &[Network], lengths: &[PrefixLength]) -> Result<Self, ClassesError> {
+        let mut classes = Self::default();
+        let mut ranges: HashMap<IpNet, &str> = HashMap::new();
+        for Network { name, range } in networks {
+            if let Some(before) = ranges.insert(*range, name) {
+                let (before, name) = (before.to_owned(), name.clone());
+                return Err(ClassesError::RangeTwice(*range, before, name));
+            }
+            let class = classes.named(name).ok_or(ClassesError::TooManyNames)?;
+            classes.insert(*range, class);
+        }
+        for PrefixLength { name, ipv4, ipv6 } in lengths {
+            let Some(position) = classes.names.iter().position(|known| known == name) else {
+                return Err(ClassesError::UnknownName(
+                    name.clone(),
+                    BUILT_IN.map(|(name, _)| name).join(", "),
+                ));
+            };
+            let class = Self::numbered(position);
+            if classes.folded.insert(class, (*ipv4, *ipv6)).is_some() {
+                return Err(ClassesError::LengthTwice(name.clone()));
+            }
+        }
+        Ok(classes)
+    }
+
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> Class {
+        let class = match address {
+            IpAddr::V4(address) => self.ipv4.get_lpm(&Ipv4Net::from(address)).map(|(_, c)| c),
+            IpAddr::V6(address) => self.ipv6.get_lpm(&Ipv6Net::from(address)).map(|(_, c)| c),
+        };
+        *class.expect("the ranges of public hold every address")
+    }
+
+    /// The value of the labels `from_type` and `to_type`.
+    #[must_use]
+    pub fn name(&self, class: Class) -> &str {
+        &self.names[usize::from(class.0)]
+    }
+
+    /// Whether there are addresses that are not shown whole.
+    pub(super) fn fold(&self) -> bool {
+        !self.folded.is_empty()
+    }
+
+    /// What is shown of an address of this class.
+    pub(super) fn shown(&self, address: IpAddr, class: Class) -> Shown {
+        let whole = Shown {
+            address,
+            prefix: WHOLE,
+        };
+        let Some(&(ipv4, ipv6)) = self.folded.get(&class) else {
+            return whole;
+        };
+        let (prefix, bits) = match address {
+            IpAddr::V4(_) => (ipv4, 32),
+            IpAddr::V6(_) => (ipv6, 128),
+        };
+        if prefix >= bits {
+            return whole;
+        }
+        let address = network::masked(address, prefix);
+        Shown { address, prefix }
+    }
+
+    /// The class with this name, new if there was none.
+    fn named(&mut self, name: &str) -> Option<Class> {
+        let known = self.names.iter().position(|known| known == name);
+        if known.is_none() && self.names.len() >= BUILT_IN.len() + MAX_NAMES {
+            return None;
+        }
+        Some(Self::numbered(known.unwrap_or_else(|| {
+            self.names.push(name.to_owned());
+            self.names.len() - 1
+        })))
+    }
+
+    fn numbered(position: usize) -> Class {
+        Class(u8::try_from(position).expect("the number of names is limited"))
+    }
+
+    fn insert(&mut self, range: IpNet, class: Class) {
+        match range {
+            IpNet::V4(range) => self.ipv4.insert(range, class),
+            IpNet::V6(range) => self.ipv6.insert(range, class),
+        };
+    }
+}
+
+/// The built-in classes, with all addresses shown whole.
+impl Default for Classes {
+    fn default() -> Self {
+        let mut classes = Self {
+            names: Vec::new(),
+            ipv4: PrefixMap::new(),
+            ipv6: PrefixMap::new(),
+            folded: HashMap::new(),
+        };
+        for (name, ranges) in BUILT_IN {
+            let class = classes.named(name).expect("the built-in names fit");
+            for range in ranges {
+                let range = range.parse().expect("the built-in ranges are well formed");
+                classes.insert(range, class);
+            }
+        }
+        classes
+    }
+}
+
+impl Shown {
+    /// Stands for all addresses alike.
+    pub(super) const NOTHING: Self = Self {
+        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        prefix: WHOLE,
+    };
+    /// Stands for all IPv6 addresses alike.
+    pub(super) const NOTHING_OF_IPV6: Self = Self {
+        address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+        prefix: WHOLE,
+    };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(first: &str, last: &str, label: &str) {
+        let classes = Classes::default();
+        for address in [first, last] {
+            let parsed = address.parse().expect("an address");
+            assert_eq!(classes.name(classes.of(parsed)), label, "{address}");
+        }
+    }
+
+    #[test]
+    fn each_class_ends_where_its_prefix_ends() {
+        check("0.0.0.0", "0.255.255.255", "reserved");
+        check("1.0.0.0", "9.255.255.255", "public");
+        check("10.0.0.0", "10.255.255.255", "private");
+        check("11.0.0.0", "100.63.255.255", "public");
+        check("100.64.0.0", "100.127.255.255", "shared");
+        check("100.128.0.0", "126.255.255.255", "public");
+        check("127.0.0.0", "127.255.255.255", "loopback");
+        check("128.0.0.0", "169.253.255.255", "public");
+        check("169.254.0.0", "169.254.255.255", "link_local");
+        check("169.255.0.0", "172.15.255.255", "public");
+        check("172.16.0.0", "172.31.255.255", "private");
+        check("172.32.0.0", "191.255.255.255", "public");
+        check("192.0.0.0", "192.0.0.255", "reserved");
+        check("192.0.1.0", "192.0.1.255", "public");
+        check("192.0.2.0", "192.0.2.255", "reserved");
+        check("192.0.3.0", "192.167.255.255", "public");
+        check("192.168.0.0", "192.168.255.255", "private");
+        check("192.169.0.0", "198.17.255.255", "public");
+        check("198.18.0.0", "198.19.255.255", "reserved");
+        check("198.20.0.0", "198.51.99.255", "public");
+        check("198.51.100.0", "198.51.100.255", "reserved");
+        check("198.51.101.0", "203.0.112.255", "public");
+        check("203.0.113.0", "203.0.113.255", "reserved");
+        check("203.0.114.0", "223.255.255.255", "public");
+        check("224.0.0.0", "239.255.255.255", "multicast");
+        check("240.0.0.0", "255.255.255.254", "reserved");
+        check("255.255.255.255", "255.255.255.255", "broadcast");
+    }
+
+    #[test]
+    fn each_class_of_ipv6_ends_where_its_prefix_ends() {
+        check("::", "::", "reserved");
+        check("::1", "::1", "loopback");
+        check("::2", "ff:ffff::", "public");
+        check("100::", "100::ffff:ffff:ffff:ffff", "reserved");
+        check("100:0:0:1::", "2001:db7:ffff::", "public");
+        check("2001:db8::", "2001:db8:ffff::1", "reserved");
+        check("2001:db9::", "fbff:ffff::", "public");
+        check("fc00::", "fdff:ffff::", "private");
+        check("fe00::", "fe7f:ffff::", "public");
+        check("fe80::", "febf:ffff::", "link_local");
+        check("fec0::", "feff:ffff::", "public");
+        check("ff00::", "ffff:ffff::", "multicast");
+        // Mapped IPv4 addresses do not belong on the wire.
+        check("::ffff:10.0.0.1", "::ffff:127.0.0.1", "public");
+    }
+
+    fn classes(networks: &[&str], lengths: &[&str]) -> Result<Classes, ClassesError> {
+        let networks: Vec<_> = networks
+            .iter()
+            .map(|text| text.parse().expect("a network"))
+            .collect();
+        let lengths: Vec<_> = lengths
+            .iter()
+            .map(|text| text.parse().expect("a prefix length"))
+            .collect();
+        Classes::new(&networks, &lengths)
+    }
+
+    #[test]
+    fn the_longest_prefix_wins_over_built_in_classes_too() {
+        let classes = classes(
+            &[
+                "lan=192.168.0.0/16",
+                "printers=192.168.7.0/24",
+                "lan=fd00:1::/32",
+                "all_v6=::/0",
+                "multicast=9.9.9.9/32",
+            ],
+            &[],
+        )
+        .expect("these go together");
+        let class = |address: &str| {
+            let class = classes.of(address.parse().expect("an address"));
+            classes.name(class).to_owned()
+        };
+        assert_eq!(class("192.168.1.1"), "lan");
+        assert_eq!(class("192.168.7.1"), "printers");
+        assert_eq!(class("10.0.0.1"), "private");
+        assert_eq!(class("fd00:1::1"), "lan");
+        assert_eq!(class("fd00:2::1"), "private");
+        assert_eq!(class("2620::1"), "all_v6");
+        assert_eq!(class("9.9.9.9"), "multicast");
+        assert_eq!(class("9.9.9.8"), "public");
+    }
+
+    #[test]
+    fn prefix_lengths_belong_to_the_class_of_the_whole_address() {
+        let classes = classes(&["office=8.8.8.0/24"], &["public=0", "office=16/48"])
+            .expect("these go together");
+        let shown = |address: &str| {
+            let address = address.parse().expect("an address");
+            let shown = classes.shown(address, classes.of(address));
+            (shown.address.to_string(), shown.prefix)
+        };
+        assert_eq!(shown("8.8.8.8"), ("8.8.0.0".into(), 16));
+        assert_eq!(shown("8.8.9.8"), ("0.0.0.0".into(), 0));
+        assert_eq!(shown("2620::1"), ("::".into(), 0));
+        assert_eq!(shown("10.1.2.3"), ("10.1.2.3".into(), WHOLE));
+    }
+
+    #[test]
+    fn contradictions_are_refused() {
+        let error = |networks: &[&str], lengths: &[&str]| {
+            classes(networks, lengths).expect_err("these contradict each other")
+        };
+        assert_eq!(
+            error(&["a=8.0.0.0/8", "b=8.0.0.0/8"], &[]),
+            ClassesError::RangeTwice(
+                "8.0.0.0/8".parse().expect("a range"),
+                "a".into(),
+                "b".into()
+            )
+        );
+        assert!(matches!(
+            error(&["a=8.0.0.0/8"], &["b=8"]),
+            ClassesError::UnknownName(..)
+        ));
+        assert_eq!(
+            error(&[], &["public=8", "public=9"]),
+            ClassesError::LengthTwice("public".into())
+        );
+        let names: Vec<_> = (0..=200).map(|n| format!("n{n}=8.0.{n}.0/24")).collect();
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        assert!(classes(&names[..200], &[]).is_ok());
+        assert_eq!(error(&names, &[]), ClassesError::TooManyNames);
+    }
+}

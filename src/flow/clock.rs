@@ -1,0 +1,21 @@
+use std::time::Duration;
+
+/// A moment in the table's time, in nanoseconds since whatever the caller counts from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub(super) struct Moment(u64);
+
+impl Moment {
+    /// Moments beyond the year 2554 are alike.
+    pub(super) fn of(at: Duration) -> Self {
+        Self(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
+    }
+
+    /// Whether so much time has passed since then.
+    pub(super) fn is_over(self, duration: Duration, now: Self) -> bool {
+        Duration::from_nanos(now.0.saturating_sub(self.0)) >= duration
+    }
+
+    pub(super) fn plus(self, duration: Duration) -> Self {
+        Self(self.0.saturating_add(Self::of(duration).0))
+    }
+}

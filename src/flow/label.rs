@@ -1,0 +1,172 @@
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// A label of the flow families.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Label {
+    From,
+    FromType,
+    To,
+    ToType,
+    Protocol,
+    ListenPort,
+    Sensor,
+    FromPort,
+    ToPort,
+    Vlan,
+    Dscp,
+    IpVersion,
+}
+
+impl Label {
+    /// All of them, in the order of the exposition.
+    pub const ALL: [Self; 12] = [
+        Self::From,
+        Self::FromType,
+        Self::To,
+        Self::ToType,
+        Self::Protocol,
+        Self::ListenPort,
+        Self::Sensor,
+        Self::FromPort,
+        Self::ToPort,
+        Self::Vlan,
+        Self::Dscp,
+        Self::IpVersion,
+    ];
+
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::From => "from",
+            Self::FromType => "from_type",
+            Self::To => "to",
+            Self::ToType => "to_type",
+            Self::Protocol => "protocol",
+            Self::ListenPort => "listen_port",
+            Self::Sensor => "sensor",
+            Self::FromPort => "from_port",
+            Self::ToPort => "to_port",
+            Self::Vlan => "vlan",
+            Self::Dscp => "dscp",
+            Self::IpVersion => "ip_version",
+        }
+    }
+}
+
+/// The labels that tell flows apart. Never empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Labels(u16);
+
+/// Why a list of labels is none.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum LabelsError {
+    #[error("there is no label '{0}': choose from {names}, separated by commas", names = names())]
+    Unknown(String),
+    #[error("the label '{0}' is there twice: name each label once")]
+    Twice(&'static str),
+}
+
+impl Labels {
+    #[must_use]
+    pub fn contains(self, label: Label) -> bool {
+        self.0 & Self::bit(label) != 0
+    }
+
+    /// In the order of [`Label::ALL`], whatever order was typed.
+    pub fn iter(self) -> impl Iterator<Item = Label> {
+        Label::ALL
+            .into_iter()
+            .filter(move |&label| self.contains(label))
+    }
+
+    fn bit(label: Label) -> u16 {
+        1 << label as u16
+    }
+}
+
+/// Those of the program that this one replaces.
+impl Default for Labels {
+    fn default() -> Self {
+        Label::ALL[..6].iter().copied().collect()
+    }
+}
+
+impl FromIterator<Label> for Labels {
+    fn from_iter<T: IntoIterator<Item = Label>>(labels: T) -> Self {
+        Self(
+            labels
+                .into_iter()
+                .fold(0, |set, label| set | Self::bit(label)),
+        )
+    }
+}
+
+impl FromStr for Labels {
+    type Err = LabelsError;
+
+    /// Reads a list like `from,to,vlan`.
+    fn from_str(list: &str) -> Result<Self, LabelsError> {
+        let mut labels = Self(0);
+        for name in list.split(',') {
+            let label = Label::ALL
+                .into_iter()
+                .find(|label| label.name() == name)
+                .ok_or_else(|| LabelsError::Unknown(name.to_owned()))?;
+            if labels.contains(label) {
+                return Err(LabelsError::Twice(label.name()));
+            }
+            labels.0 |= Self::bit(label);
+        }
+        Ok(labels)
+    }
+}
+
+fn names() -> String {
+    Label::ALL.map(Label::name).join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(list: &str, expected: &str) {
+        let labels: Labels = list.parse().expect("a list of labels");
+        let names: Vec<_> = labels.iter().map(Label::name).collect();
+        assert_eq!(names.join(","), expected);
+    }
+
+    #[test]
+    fn labels_come_out_in_the_order_of_the_exposition() {
+        check("to", "to");
+        check("vlan,to,from", "from,to,vlan");
+        let all = names().replace(' ', "");
+        check(&all, &all);
+        let default: Vec<_> = Labels::default().iter().map(Label::name).collect();
+        assert_eq!(
+            default,
+            [
+                "from",
+                "from_type",
+                "to",
+                "to_type",
+                "protocol",
+                "listen_port"
+            ]
+        );
+    }
+
+    #[test]
+    fn unknown_and_repeated_labels_are_refused() {
+        let error = |list: &str| list.parse::<Labels>().expect_err("no list of labels");
+        assert_eq!(
+            error("from,twice,from"),
+            LabelsError::Unknown("twice".into())
+        );
+        assert_eq!(error("from,to,from"), LabelsError::Twice("from"));
+        assert_eq!(error(""), LabelsError::Unknown(String::new()));
+        assert_eq!(error("from, to"), LabelsError::Unknown(" to".into()));
+    }
+}

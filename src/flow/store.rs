@@ -1,0 +1,247 @@
+//! Where flows are kept: slots that never move, an index over them, and two lists of them.
+
+use std::hash::BuildHasher;
+use std::ops::{Index, IndexMut};
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+
+use super::clock::Moment;
+use super::key::{Address, Key};
+use super::{Class, Counters};
+
+/// The index is made of this many parts, each of which grows alone: growing one to 8,000 flows
+/// takes a fraction of a millisecond, growing a whole index of a million 45.
+const SHARDS: usize = 256;
+/// Slots are allocated by this many.
+const CHUNK: usize = 1024;
+const NONE: u32 = u32::MAX;
+
+/// One flow. `A` says what kind of addresses it has.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Slot<A> {
+    pub(super) key: Key<A>,
+    pub(super) classes: [Class; 2],
+    /// Its number in the traffic families, if all its packets have the same.
+    pub(super) traffic: u16,
+    pub(super) state: State,
+    pub(super) counters: Counters,
+    /// When its last packet came.
+    pub(super) last: Moment,
+    /// Exposed: the number of its hold, if it is held. Idle: the slot before it in the list.
+    pub(super) back: u32,
+    /// Exposed: its place among the exposed. Idle: the slot behind it. Free: the next free one.
+    forth: u32,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    Exposed,
+    /// Exposed, with a value of before.
+    Held,
+    Idle,
+    Free,
+}
+
+/// Flows with one kind of addresses.
+#[derive(Debug)]
+pub(super) struct Store<A> {
+    shards: Vec<HashTable<u32>>,
+    chunks: Vec<Vec<Slot<A>>>,
+    free: u32,
+    /// In no order.
+    exposed: Vec<u32>,
+    longest_idle: u32,
+    last_idle: u32,
+    idle: usize,
+}
+
+impl<A: Address> Store<A> {
+    pub(super) fn exposed(&self) -> &[u32] {
+        &self.exposed
+    }
+
+    pub(super) fn idle(&self) -> usize {
+        self.idle
+    }
+
+    pub(super) fn longest_idle(&self) -> Option<u32> {
+        (self.longest_idle != NONE).then_some(self.longest_idle)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &Key<A>) -> Option<u32> {
+        self.shards[shard(hash)]
+            .find(hash, |&slot| self[slot].key == *key)
+            .copied()
+    }
+
+    /// Takes in a new flow and exposes it.
+    pub(super) fn insert(&mut self, hash: u64, seed: &RandomState, slot: Slot<A>) -> u32 {
+        let index = self.place(slot);
+        let chunks = &self.chunks;
+        self.shards[shard(hash)]
+            .insert_unique(hash, index, |&slot| seed.hash_one(at(chunks, slot).key));
+        self.expose(index);
+        index
+    }
+
+    /// Makes an idle flow an exposed one again.
+    pub(super) fn wake(&mut self, index: u32) {
+        let Slot { back, forth, .. } = self[index];
+        match back {
+            NONE => self.longest_idle = forth,
+            back => self[back].forth = forth,
+        }
+        match forth {
+            NONE => self.last_idle = back,
+            forth => self[forth].back = back,
+        }
+        self.idle -= 1;
+        self.expose(index);
+    }
+
+    /// Makes an exposed flow the last of the idle ones.
+    pub(super) fn hide(&mut self, index: u32) {
+        let place = self[index].forth;
+        self.exposed.swap_remove(place as usize);
+        if let Some(&moved) = self.exposed.get(place as usize) {
+            self[moved].forth = place;
+        }
+        let before = self.last_idle;
+        match before {
+            NONE => self.longest_idle = index,
+            before => self[before].forth = index,
+        }
+        self.last_idle = index;
+        self.idle += 1;
+        let slot = &mut self[index];
+        slot.state = State::Idle;
+        slot.back = before;
+        slot.forth = NONE;
+    }
+
+    /// Forgets an idle flow: what it had counted.
+    pub(super) fn forget(&mut self, index: u32, seed: &RandomState) -> Counters {
+        self.wake(index);
+        self.exposed.pop();
+        let hash = seed.hash_one(self[index].key);
+        let entry = self.shards[shard(hash)].find_entry(hash, |&slot| slot == index);
+        entry.expect("every flow is in the index").remove();
+        let free = self.free;
+        self.free = index;
+        let slot = &mut self[index];
+        slot.state = State::Free;
+        slot.forth = free;
+        slot.counters
+    }
+
+    /// Bytes that were asked for to keep the flows.
+    pub(super) fn allocated(&self) -> usize {
+        let index: usize = self.shards.iter().map(HashTable::allocation_size).sum();
+        let slots = self.chunks.len() * CHUNK * size_of::<Slot<A>>();
+        index + slots + self.exposed.capacity() * size_of::<u32>()
+    }
+
+    #[cfg(test)]
+    pub(super) fn get(&self, slot: u32) -> Option<&Slot<A>> {
+        let slot = slot as usize;
+        self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)
+    }
+
+    fn place(&mut self, slot: Slot<A>) -> u32 {
+        if self.free != NONE {
+            let index = self.free;
+            self.free = self[index].forth;
+            self[index] = slot;
+            return index;
+        }
+        if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
+            self.chunks.push(Vec::with_capacity(CHUNK));
+        }
+        let full = (self.chunks.len() - 1) * CHUNK;
+        let chunk = self.chunks.last_mut().expect("there is one with room");
+        chunk.push(slot);
+        u32::try_from(full + chunk.len() - 1).expect("the limits of flows fit")
+    }
+
+    fn expose(&mut self, index: u32) {
+        let place = u32::try_from(self.exposed.len()).expect("the limits of flows fit");
+        self.exposed.push(index);
+        let slot = &mut self[index];
+        slot.state = State::Exposed;
+        slot.forth = place;
+    }
+}
+
+impl<A> Slot<A> {
+    /// A flow that has counted nothing yet.
+    pub(super) fn new(key: Key<A>, classes: [Class; 2], traffic: u16) -> Self {
+        Self {
+            key,
+            classes,
+            traffic,
+            state: State::Free,
+            counters: Counters::default(),
+            last: Moment::default(),
+            back: NONE,
+            forth: NONE,
+        }
+    }
+}
+
+impl<A> Default for Store<A> {
+    fn default() -> Self {
+        Self {
+            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            chunks: Vec::new(),
+            free: NONE,
+            exposed: Vec::new(),
+            longest_idle: NONE,
+            last_idle: NONE,
+            idle: 0,
+        }
+    }
+}
+
+impl<A> Index<u32> for Store<A> {
+    type Output = Slot<A>;
+
+    #[inline]
+    fn index(&self, slot: u32) -> &Slot<A> {
+        at(&self.chunks, slot)
+    }
+}
+
+impl<A> IndexMut<u32> for Store<A> {
+    #[inline]
+    fn index_mut(&mut self, slot: u32) -> &mut Slot<A> {
+        let slot = slot as usize;
+        &mut self.chunks[slot / CHUNK][slot % CHUNK]
+    }
+}
+
+#[inline]
+fn at<A>(chunks: &[Vec<Slot<A>>], slot: u32) -> &Slot<A> {
+    let slot = slot as usize;
+    &chunks[slot / CHUNK][slot % CHUNK]
+}
+
+/// Taken from bits of the hash that a part's own table does not use.
+fn shard(hash: u64) -> usize {
+    let [_, _, byte, ..] = hash.to_be_bytes();
+    usize::from(byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{IpAddr, Ipv4Addr};
+
+    use super::*;
+
+    #[test]
+    fn a_slot_stays_small() {
+        assert_eq!(size_of::<Slot<Ipv4Addr>>(), 72);
+        assert_eq!(size_of::<Slot<IpAddr>>(), 112);
+    }
+}

@@ -1,0 +1,234 @@
+//! The table against a plain map without limits.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::{Class, Classes, Label, Labels};
+use super::tests::{ipv6_packet, packet, seconds};
+use super::*;
+
+#[derive(Debug, Clone)]
+enum Step {
+    /// A packet of one of a few kinds.
+    Packet(u8),
+    Scrape,
+    /// Seconds pass.
+    Wait(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        6 => (0..40_u8).prop_map(Step::Packet),
+        2 => Just(Step::Scrape),
+        2 => (0..50_u8).prop_map(Step::Wait),
+    ]
+}
+
+fn limits() -> impl Strategy<Value = Limits> {
+    let flows = prop_oneof![3 => 0..12_u32, 1 => Just(1000)];
+    let idle = prop_oneof![3 => 0..12_u32, 1 => Just(1000)];
+    let timeout = prop_oneof![3 => 0..=60_u64, 1 => Just(0)].prop_map(seconds);
+    let hold = prop_oneof![2 => 0..=30_u64, 1 => Just(0)].prop_map(seconds);
+    (flows, idle, timeout, hold, any::<bool>()).prop_map(
+        |(flows, idle_flows, idle_timeout, hold, leave_unseen)| Limits {
+            flows,
+            idle_flows,
+            idle_timeout,
+            hold,
+            leave_unseen,
+        },
+    )
+}
+
+fn shape() -> impl Strategy<Value = (Labels, bool)> {
+    let some = proptest::sample::subsequence(Label::ALL.to_vec(), 1..=Label::ALL.len());
+    let labels = prop_oneof![
+        Just(Labels::default()),
+        some.prop_map(|labels| labels.into_iter().collect())
+    ];
+    (labels, any::<bool>())
+}
+
+/// Few values in every field, so that packets merge in many ways.
+fn packet_of(kind: u8) -> Observation {
+    let host = kind % 3;
+    let seen = match kind % 4 {
+        0 => ipv6_packet(host),
+        1 => Observation {
+            source: [8, 8, 8, host].into(),
+            ..packet(host)
+        },
+        _ => packet(host),
+    };
+    Observation {
+        protocol: etherparse::IpNumber(kind % 2),
+        listen_port: u16::from(kind % 5),
+        vlan: (kind % 7 > 3).then_some(7),
+        ports: (kind % 2 == 1).then_some((u16::from(kind % 3), 0)),
+        bytes: u64::from(kind) + 1,
+        ..seen
+    }
+}
+
+/// Counters by all that tells flows apart; without it: those of the overflow.
+type Sums = BTreeMap<Option<Key<IpAddr>>, Counters>;
+
+fn shown(snapshot: &Snapshot) -> Sums {
+    let narrow = snapshot.narrow.iter().map(|flow| Flow {
+        key: widened(flow.key),
+        counters: flow.counters,
+    });
+    let mut shown = Sums::new();
+    for flow in narrow.chain(snapshot.wide.iter().copied()) {
+        let key = without_derived_classes(&snapshot.shape, flow.key);
+        let twice = shown.insert(Some(key), flow.counters);
+        assert_eq!(twice, None, "two samples with the labels of {flow:?}");
+    }
+    if !snapshot.overflow.is_empty() {
+        let overflow = snapshot.overflow.iter().map(|sum| sum.counters);
+        shown.insert(None, sum(overflow));
+    }
+    shown
+}
+
+fn key_of(shape: &Shape, seen: &Observation) -> Key<IpAddr> {
+    let key = match shape.key(seen) {
+        AnyKey::Narrow(key) => widened(key),
+        AnyKey::Wide(key) => key,
+    };
+    without_derived_classes(shape, key)
+}
+
+/// Classes that follow from the address are no part of what tells flows apart.
+fn without_derived_classes(shape: &Shape, mut key: Key<IpAddr>) -> Key<IpAddr> {
+    let has = |label| shape.labels.contains(label);
+    let tells = |label, class| has(class) && (!has(label) || shape.classes.fold());
+    if !tells(Label::From, Label::FromType) {
+        key.source_class = Class::default();
+    }
+    if !tells(Label::To, Label::ToType) {
+        key.destination_class = Class::default();
+    }
+    key
+}
+
+fn widened(key: Key<Ipv4Addr>) -> Key<IpAddr> {
+    Key {
+        source: key.source.into(),
+        source_prefix: key.source_prefix,
+        source_class: key.source_class,
+        destination: key.destination.into(),
+        destination_prefix: key.destination_prefix,
+        destination_class: key.destination_class,
+        protocol: key.protocol,
+        listen_port: key.listen_port,
+        sensor: key.sensor.into(),
+        from_port: key.from_port,
+        to_port: key.to_port,
+        vlan: key.vlan,
+        dscp: key.dscp,
+    }
+}
+
+fn plus(left: Counters, right: Counters) -> Counters {
+    Counters {
+        bytes: left.bytes + right.bytes,
+        packets: left.packets + right.packets,
+    }
+}
+
+fn sum(all: impl IntoIterator<Item = Counters>) -> Counters {
+    all.into_iter().fold(Counters::default(), plus)
+}
+
+/// The true counts of all flows in a store, which must be so many.
+#[track_caller]
+fn kept<A: Address>(store: &Store<A>) -> Counters {
+    let slots = (0..).map_while(|slot| store.get(slot));
+    let kept: Vec<_> = slots.filter(|slot| slot.state != State::Free).collect();
+    assert_eq!(kept.len(), store.exposed().len() + store.idle());
+    sum(kept.iter().map(|slot| slot.counters))
+}
+
+/// Exposed + idle + forgotten + overflow = all that was counted.
+#[track_caller]
+fn check_books(table: &FlowTable, counted: Counters) {
+    let overflow = sum(table.books.overflow.iter().map(|one| one.counters));
+    let parts = [
+        kept(&table.narrow),
+        kept(&table.wide),
+        overflow,
+        table.books.forgotten,
+    ];
+    assert_eq!(sum(parts), counted);
+    assert_eq!(overflow.packets, table.books.overflow_packets);
+    let limits = table.books.limits;
+    assert!(table.exposed() <= limits.flows as usize);
+    assert!(table.idle() <= limits.idle_flows as usize);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 500,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn sums_are_exact_and_no_counter_goes_back(
+        steps in vec(step(), 1..200),
+        limits in limits(),
+        (labels, fold) in shape(),
+    ) {
+        let lengths = ["public=0".parse().expect("a prefix length")];
+        let lengths = if fold { &lengths[..] } else { &[] };
+        let classes = Classes::new(&[], lengths).expect("a known name");
+        let mut table = FlowTable::new(Shape { labels, classes }, limits);
+        let shape = Arc::clone(&table.books.shape);
+
+        let mut model = Sums::new();
+        let mut last_shown = Sums::new();
+        let mut forgotten = 0;
+        let mut now = Duration::ZERO;
+        for step in steps {
+            match step {
+                Step::Wait(length) => now += seconds(length.into()),
+                Step::Packet(kind) => {
+                    let seen = packet_of(kind);
+                    table.record(now, &seen);
+                    let key = Some(key_of(&shape, &seen));
+                    model.entry(key).or_default().add(seen.bytes);
+                }
+                Step::Scrape => {
+                    let snapshot = table.scrape(now);
+                    let traffic = snapshot.traffic.iter().map(|sum| sum.counters);
+                    prop_assert_eq!(sum(traffic), sum(model.values().copied()));
+
+                    let shown = shown(&snapshot);
+                    // Which flow was forgotten does not show; any may start from 0 then.
+                    if table.books.forgotten_flows > forgotten {
+                        forgotten = table.books.forgotten_flows;
+                        last_shown.retain(|key, _| key.is_none());
+                    }
+                    let nothing_in_the_way = limits.hold.is_zero()
+                        && table.books.overflow_packets == 0
+                        && forgotten == 0;
+                    for (key, counters) in &shown {
+                        let before = last_shown.insert(*key, *counters).unwrap_or_default();
+                        prop_assert!(counters.packets >= before.packets, "{:?}", key);
+                        prop_assert!(counters.bytes >= before.bytes, "{:?}", key);
+                        if nothing_in_the_way {
+                            prop_assert_eq!(Some(counters), model.get(key));
+                        }
+                    }
+                    if nothing_in_the_way {
+                        prop_assert_eq!(shown.len() + table.idle(), model.len());
+                    }
+                }
+            }
+            check_books(&table, sum(model.values().copied()));
+        }
+    }
+}

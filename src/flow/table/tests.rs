@@ -1,0 +1,503 @@
+use super::super::{Classes, Label, Labels};
+use super::*;
+
+const MINUTE: Duration = Duration::from_mins(1);
+
+const NO_LIMITS: Limits = Limits {
+    flows: 1000,
+    idle_flows: 1000,
+    idle_timeout: Duration::ZERO,
+    hold: Duration::ZERO,
+    leave_unseen: false,
+};
+
+pub(super) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A TCP packet from 10.0.0.`host` of 100 bytes.
+pub(super) fn packet(host: u8) -> Observation {
+    Observation {
+        source: [10, 0, 0, host].into(),
+        destination: [192, 0, 2, 1].into(),
+        protocol: etherparse::IpNumber::TCP,
+        listen_port: 37008,
+        sensor: [192, 168, 88, 1].into(),
+        ports: Some((54321, 443)),
+        vlan: None,
+        dscp: 0,
+        bytes: 100,
+        truncated: None,
+    }
+}
+
+pub(super) fn ipv6_packet(host: u8) -> Observation {
+    Observation {
+        source: IpAddr::V6([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host].into()),
+        destination: IpAddr::V6([0x26; 16].into()),
+        ..packet(host)
+    }
+}
+
+fn table(limits: Limits) -> FlowTable {
+    FlowTable::new(Shape::default(), limits)
+}
+
+fn with_labels(list: &str) -> FlowTable {
+    let shape = Shape {
+        labels: list.parse().expect("a list of labels"),
+        classes: Classes::default(),
+    };
+    FlowTable::new(shape, NO_LIMITS)
+}
+
+/// Packets by the last octet of the source, then those of the overflow as `None`.
+fn seen(table: &mut FlowTable, at: Duration) -> Vec<(Option<u8>, u64)> {
+    let snapshot = table.scrape(at);
+    let narrow = snapshot
+        .narrow
+        .iter()
+        .map(|flow| (Some(flow.key.source.octets()[3]), flow.counters.packets));
+    let wide = snapshot.wide.iter().map(|flow| {
+        let IpAddr::V6(source) = flow.key.source else {
+            panic!("{flow:?} is narrow");
+        };
+        (Some(source.octets()[15]), flow.counters.packets)
+    });
+    let overflow = snapshot
+        .overflow
+        .iter()
+        .map(|sum| (None, sum.counters.packets));
+    let mut all: Vec<_> = narrow.chain(wide).collect();
+    all.sort_unstable();
+    all.extend(overflow);
+    all
+}
+
+#[test]
+fn packets_of_one_flow_add_up_and_others_stay_apart() {
+    let mut table = table(NO_LIMITS);
+    let first = packet(1);
+    let udp = Observation {
+        protocol: etherparse::IpNumber::UDP,
+        ..first
+    };
+    let to_other_port = Observation {
+        listen_port: 37009,
+        ..first
+    };
+    // Labels that were not chosen keep nothing apart.
+    let same_flow = Observation {
+        ports: None,
+        vlan: Some(7),
+        dscp: 46,
+        sensor: IpAddr::V6([0x26; 16].into()),
+        bytes: 1400,
+        ..first
+    };
+    for seen in [first, udp, to_other_port, same_flow, packet(2)] {
+        table.record(Duration::ZERO, &seen);
+    }
+    let mut counted: Vec<_> = table
+        .scrape(Duration::ZERO)
+        .narrow
+        .iter()
+        .map(|flow| (flow.counters.packets, flow.counters.bytes))
+        .collect();
+    counted.sort_unstable();
+    assert_eq!(counted, [(1, 100), (1, 100), (1, 100), (2, 1500)]);
+}
+
+#[test]
+fn every_label_keeps_apart_what_differs_in_it_alone() {
+    let first = packet(1);
+    let differing = [
+        (Label::From, packet(2)),
+        (
+            Label::To,
+            Observation {
+                destination: [192, 0, 2, 2].into(),
+                ..first
+            },
+        ),
+        (
+            Label::FromType,
+            Observation {
+                source: [8, 8, 8, 8].into(),
+                ..first
+            },
+        ),
+        (
+            Label::ToType,
+            Observation {
+                destination: [8, 8, 8, 8].into(),
+                ..first
+            },
+        ),
+        (
+            Label::Protocol,
+            Observation {
+                protocol: etherparse::IpNumber::UDP,
+                ..first
+            },
+        ),
+        (
+            Label::ListenPort,
+            Observation {
+                listen_port: 1,
+                ..first
+            },
+        ),
+        (
+            Label::Sensor,
+            Observation {
+                sensor: IpAddr::V6([0x26; 16].into()),
+                ..first
+            },
+        ),
+        (
+            Label::FromPort,
+            Observation {
+                ports: Some((1, 443)),
+                ..first
+            },
+        ),
+        (
+            Label::ToPort,
+            Observation {
+                ports: Some((54321, 1)),
+                ..first
+            },
+        ),
+        (
+            Label::Vlan,
+            Observation {
+                vlan: Some(0),
+                ..first
+            },
+        ),
+        (Label::Dscp, Observation { dscp: 1, ..first }),
+        (Label::IpVersion, ipv6_packet(1)),
+    ];
+    for (label, other) in differing {
+        let flows = |labels: Labels| {
+            let shape = Shape {
+                labels,
+                classes: Classes::default(),
+            };
+            let mut table = FlowTable::new(shape, NO_LIMITS);
+            for packet in [&first, &other, &first, &other] {
+                table.record(Duration::ZERO, packet);
+            }
+            table.occupancy().flows
+        };
+        assert_eq!(flows(Labels::from_iter([label])), 2, "{label:?}");
+        let unrelated = match label {
+            Label::From | Label::FromType | Label::IpVersion => Label::Vlan,
+            _ => Label::From,
+        };
+        assert_eq!(flows(Labels::from_iter([unrelated])), 1, "{label:?}");
+    }
+}
+
+#[test]
+fn ports_that_are_not_there_are_not_port_0() {
+    let mut table = with_labels("from_port,to_port,vlan");
+    for ports in [None, Some((0, 0)), Some((0, 1))] {
+        for vlan in [None, Some(0)] {
+            let packet = Observation {
+                ports,
+                vlan,
+                ..packet(1)
+            };
+            table.record(Duration::ZERO, &packet);
+        }
+    }
+    assert_eq!(table.occupancy().flows, 6);
+}
+
+#[test]
+fn flows_without_a_place_count_as_other() {
+    let mut table = table(Limits {
+        flows: 2,
+        ..NO_LIMITS
+    });
+    for host in [1, 2, 3, 4, 1, 3] {
+        table.record(Duration::ZERO, &packet(host));
+    }
+    table.record(Duration::ZERO, &ipv6_packet(5));
+    let expected = [(Some(1), 2), (Some(2), 1), (None, 4)];
+    assert_eq!(seen(&mut table, Duration::ZERO), expected);
+    let occupancy = table.occupancy();
+    assert_eq!((occupancy.flows, occupancy.overflow_packets), (2, 4));
+    assert_eq!(occupancy.demand, 5);
+}
+
+#[test]
+fn overflow_stays_apart_by_protocol_and_listen_port_unless_flows_would_have_its_labels() {
+    let overflow = |list: &str| {
+        let mut table = with_labels(list);
+        table.books.limits.flows = 0;
+        for (protocol, listen_port) in [(6, 1), (6, 2), (17, 1), (6, 1)] {
+            let packet = Observation {
+                protocol: etherparse::IpNumber(protocol),
+                listen_port,
+                ..packet(1)
+            };
+            table.record(Duration::ZERO, &packet);
+        }
+        let snapshot = table.scrape(Duration::ZERO);
+        let keys = snapshot.overflow.iter().filter(|sum| sum.key.is_some());
+        let packets = snapshot.overflow.iter().map(|sum| sum.counters.packets);
+        (keys.count(), packets.sum::<u64>(), snapshot.overflow.len())
+    };
+    assert_eq!(overflow("from,protocol,listen_port"), (3, 4, 3));
+    assert_eq!(overflow("from,protocol"), (2, 4, 2));
+    assert_eq!(overflow("from,listen_port"), (2, 4, 2));
+    assert_eq!(overflow("from"), (1, 4, 1));
+    // Without a key: all labels are `other`.
+    assert_eq!(overflow("protocol,listen_port"), (0, 4, 1));
+    assert_eq!(overflow("protocol"), (0, 4, 1));
+}
+
+const LEAVING: Limits = Limits {
+    idle_timeout: MINUTE,
+    ..NO_LIMITS
+};
+
+#[test]
+fn a_flow_leaves_after_the_timeout_and_a_scrape_and_returns_with_its_count() {
+    let mut table = table(LEAVING);
+    table.record(seconds(0), &packet(1));
+    // No scrape has shown it yet, however old it is.
+    assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 1)]);
+    assert_eq!(seen(&mut table, seconds(101)), []);
+    assert_eq!((table.exposed(), table.idle()), (0, 1));
+
+    table.record(seconds(200), &packet(1));
+    assert_eq!(seen(&mut table, seconds(259)), [(Some(1), 2)]);
+    assert_eq!(seen(&mut table, seconds(260)), []);
+    assert_eq!(table.occupancy().forgotten, 0);
+}
+
+#[test]
+fn a_scrape_before_the_last_packet_is_not_enough() {
+    let mut table = table(LEAVING);
+    table.record(seconds(0), &packet(1));
+    assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 1)]);
+    table.record(seconds(10), &packet(1));
+    // The scrape at 10 s was before this packet.
+    assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 2)]);
+    assert_eq!(seen(&mut table, seconds(101)), []);
+}
+
+#[test]
+fn where_nobody_scrapes_flows_leave_unseen() {
+    let mut table = table(Limits {
+        leave_unseen: true,
+        ..LEAVING
+    });
+    table.record(seconds(0), &packet(1));
+    table.record(seconds(50), &packet(2));
+    assert_eq!(seen(&mut table, seconds(70)), [(Some(2), 1)]);
+}
+
+#[test]
+fn a_full_table_makes_room_between_scrapes() {
+    let mut table = table(Limits {
+        flows: 2,
+        ..LEAVING
+    });
+    table.record(seconds(0), &packet(1));
+    table.record(seconds(0), &ipv6_packet(2));
+    table.scrape(seconds(1));
+    table.record(seconds(59), &packet(3));
+    table.record(seconds(60), &packet(3));
+    table.record(seconds(60), &packet(4));
+    // 3 found no place until 1 and 2 had been idle for a minute.
+    let expected = [(Some(3), 1), (Some(4), 1), (None, 1)];
+    assert_eq!(seen(&mut table, seconds(60)), expected);
+    // An idle flow finds no place either, and its count is still kept.
+    table.record(seconds(61), &packet(1));
+    assert_eq!(table.idle(), 2);
+    assert_eq!(table.occupancy().overflow_packets, 2);
+}
+
+#[test]
+fn the_longest_idle_are_forgotten_first() {
+    let mut table = table(Limits {
+        idle_flows: 2,
+        ..LEAVING
+    });
+    // 3 is idle for longest, then 1, 4 and 2; all leave in one scrape, 2 has the first slot.
+    table.record(seconds(0), &packet(2));
+    table.record(seconds(1), &packet(3));
+    table.record(seconds(2), &ipv6_packet(1));
+    table.record(seconds(3), &packet(4));
+    table.record(seconds(4), &packet(2));
+    table.scrape(seconds(5));
+    table.scrape(seconds(100));
+    assert_eq!((table.idle(), table.occupancy().forgotten), (2, 2));
+    for packet in [packet(3), ipv6_packet(1), packet(4), packet(2)] {
+        table.record(seconds(100), &packet);
+    }
+    let expected = [(Some(1), 1), (Some(2), 3), (Some(3), 1), (Some(4), 2)];
+    assert_eq!(seen(&mut table, seconds(100)), expected);
+}
+
+#[test]
+fn a_held_flow_shows_its_true_value_when_it_is_old_enough_whoever_scraped() {
+    for scrapes in [&[][..], &[0, 5, 14], &[14]] {
+        let mut table = table(Limits {
+            hold: seconds(15),
+            ..NO_LIMITS
+        });
+        table.record(seconds(0), &packet(1));
+        table.record(seconds(3), &packet(2));
+        for &at in scrapes {
+            table.record(seconds(at), &packet(1));
+            let shown: u64 = seen(&mut table, seconds(at)).iter().map(|one| one.1).sum();
+            assert_eq!(shown, 0);
+        }
+        let packets = 1 + scrapes.len() as u64;
+        let expected = [(Some(1), packets), (Some(2), 0)];
+        assert_eq!(seen(&mut table, seconds(15)), expected);
+        table.record(seconds(16), &packet(2));
+        let expected = [(Some(1), packets), (Some(2), 2)];
+        assert_eq!(seen(&mut table, seconds(18)), expected);
+    }
+}
+
+#[test]
+fn a_returning_flow_shows_its_old_value_while_it_is_held() {
+    let mut table = table(Limits {
+        hold: seconds(15),
+        ..LEAVING
+    });
+    table.record(seconds(0), &packet(1));
+    // Shown as 0: that was not its last value.
+    assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 0)]);
+    assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 1)]);
+    assert_eq!(seen(&mut table, seconds(101)), []);
+    table.record(seconds(200), &packet(1));
+    assert_eq!(seen(&mut table, seconds(214)), [(Some(1), 1)]);
+    assert_eq!(seen(&mut table, seconds(215)), [(Some(1), 2)]);
+}
+
+#[test]
+fn the_overflow_is_held_like_a_flow() {
+    let mut table = table(Limits {
+        flows: 0,
+        hold: seconds(15),
+        ..NO_LIMITS
+    });
+    table.record(seconds(1), &packet(1));
+    assert_eq!(seen(&mut table, seconds(15)), [(None, 0)]);
+    assert_eq!(seen(&mut table, seconds(16)), [(None, 1)]);
+}
+
+#[test]
+fn traffic_keeps_everything_that_was_ever_counted() {
+    let shape = |labels: &str, lengths: &[&str]| {
+        let lengths: Vec<_> = lengths
+            .iter()
+            .map(|text| text.parse().expect("a prefix length"))
+            .collect();
+        Shape {
+            labels: labels.parse().expect("a list of labels"),
+            classes: Classes::new(&[], &lengths).expect("known names"),
+        }
+    };
+    let limits = Limits {
+        flows: 2,
+        idle_flows: 0,
+        hold: MINUTE,
+        ..LEAVING
+    };
+    for shape in [
+        shape("from,to,protocol,listen_port", &[]),
+        shape("from,to,protocol,listen_port", &["public=0", "private=0"]),
+        shape("from_type,to_type,protocol,listen_port", &[]),
+        shape("vlan", &[]),
+    ] {
+        let mut table = FlowTable::new(shape, limits);
+        for at in 0..100 {
+            let host = u8::try_from(at % 7).expect("a small number");
+            let from_public = Observation {
+                source: [8, 8, 8, host].into(),
+                ..packet(host)
+            };
+            for packet in [packet(host), from_public, ipv6_packet(host)] {
+                table.record(seconds(20 * at), &packet);
+            }
+            table.scrape(seconds(20 * at + 1));
+        }
+        let traffic = table.scrape(seconds(2000)).traffic;
+        let mut packets: Vec<_> = traffic.iter().map(|sum| sum.counters.packets).collect();
+        packets.sort_unstable();
+        assert_eq!(packets, [100, 100, 100]);
+    }
+}
+
+#[test]
+fn ten_million_distinct_flows_leave_memory_and_time_per_packet_flat() {
+    const BATCH: u32 = 100_000;
+    let mut table = table(Limits {
+        flows: 1000,
+        idle_flows: 2000,
+        ..LEAVING
+    });
+    let mut batches = Vec::new();
+    for batch in 0..100 {
+        let begin = std::time::Instant::now();
+        for number in batch * BATCH..(batch + 1) * BATCH {
+            let packet = Observation {
+                source: number.to_be_bytes().into(),
+                ..packet(0)
+            };
+            // A thousand flows a minute.
+            let at = MINUTE * (number / 10) / 100;
+            table.record(at, &packet);
+            if number % 500 == 0 {
+                table.scrape(at);
+            }
+        }
+        batches.push(begin.elapsed());
+        assert!(table.allocated() < 3000 * 128, "{}", table.allocated());
+    }
+    let occupancy = table.occupancy();
+    assert!(occupancy.flows <= 1000, "{occupancy:?}");
+    assert_eq!(occupancy.idle, 2000);
+    assert!(occupancy.forgotten > 1_000_000, "{occupancy:?}");
+    let demand = occupancy.demand as f64;
+    assert!((demand / 1e7 - 1.0).abs() < 0.05, "{demand}");
+
+    // Medians, because other programs may take the processor at any time.
+    let (early, late) = batches.split_at_mut(50);
+    early.sort_unstable();
+    late.sort_unstable();
+    assert!(late[25] < early[25] * 3, "{:?}, {:?}", early[25], late[25]);
+}
+
+#[test]
+fn a_million_kept_flows_take_less_than_128_bytes_each() {
+    for packet in [packet(0), ipv6_packet(0)] {
+        let mut table = table(Limits {
+            flows: 1_000_000,
+            ..NO_LIMITS
+        });
+        for number in 0..1_000_000_u32 {
+            let [a, b, c, d] = number.to_be_bytes();
+            let source = match packet.source {
+                IpAddr::V4(_) => [a, b, c, d].into(),
+                IpAddr::V6(_) => {
+                    IpAddr::V6([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1].into())
+                }
+            };
+            table.record(Duration::ZERO, &Observation { source, ..packet });
+        }
+        assert_eq!(table.exposed(), 1_000_000);
+        let each = table.allocated() / 1_000_000;
+        assert!((64..128).contains(&each), "{each} bytes");
+    }
+}

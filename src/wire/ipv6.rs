@@ -1,0 +1,135 @@
+//! IPv6 (RFC 8200, section 3) and its extension headers.
+//!
+//! ```text
+//!   0                   1                   2                   3
+//!  +-------+---------------+---------------------------------------+
+//!  |version| traffic class |              flow label               |
+//!  +-------+---------------+-------+---------------+---------------+
+//!  |        payload length         |  next header  |   hop limit   |
+//!  +-------------------------------+---------------+---------------+
+//!  |                   source address, 16 bytes                    |
+//!  +---------------------------------------------------------------+
+//!  |                 destination address, 16 bytes                 |
+//!  +---------------------------------------------------------------+
+//! ```
+
+use std::net::Ipv6Addr;
+
+use etherparse::{IpNumber, Ipv6Header, Ipv6HeaderSlice};
+
+use super::Part;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Ipv6 {
+    pub(super) source: Ipv6Addr,
+    pub(super) destination: Ipv6Addr,
+    /// RFC 2474, section 3: the upper six bits of the traffic class.
+    pub(super) dscp: u8,
+    /// In bytes, without these 40. 0 in a jumbogram and where segmentation offload left it empty.
+    pub(super) payload_length: u16,
+    pub(super) next_header: IpNumber,
+}
+
+impl Ipv6 {
+    pub(super) const LENGTH: usize = Ipv6Header::LEN;
+
+    /// `None` if the 40 bytes are not there whole, or are no IPv6.
+    pub(super) fn parse(packet: &[u8]) -> Option<Self> {
+        let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
+        Some(Self {
+            source: header.source_addr(),
+            destination: header.destination_addr(),
+            dscp: header.traffic_class() >> 2,
+            payload_length: header.payload_length(),
+            next_header: header.next_header(),
+        })
+    }
+
+    /// What stands behind the 40 bytes of `packet`.
+    pub(super) fn payload(self, packet: &[u8]) -> Part<'_> {
+        let payload = packet.get(Self::LENGTH..).unwrap_or_default();
+        match self.payload_length {
+            0 => Part::whole(payload),
+            length => Part::claimed(payload, usize::from(length)),
+        }
+    }
+}
+
+/// Which extension headers are walked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Through {
+    /// Hop-by-hop, routing, destination options and fragment.
+    Plain,
+    /// These and the authentication header.
+    Authentication,
+}
+
+/// Where a chain of extension headers leads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Chain<'a> {
+    /// The first number that is walked no further; the last one known if the chain is cut.
+    pub(super) protocol: IpNumber,
+    /// What stands behind the chain; `None` if it is cut before its end.
+    pub(super) rest: Option<Part<'a>>,
+    pub(super) more_fragments: bool,
+    /// A fragment other than the first: `protocol` is that of the first, and `rest` is payload.
+    pub(super) later_fragment: bool,
+}
+
+/// RFC 8200, section 4: each extension header starts with the number of the next one.
+pub(super) fn walk(first: IpNumber, payload: Part<'_>, through: Through) -> Chain<'_> {
+    let mut chain = Chain {
+        protocol: first,
+        rest: None,
+        more_fragments: false,
+        later_fragment: false,
+    };
+    let mut part = payload;
+    // Every turn takes a byte at least, so the walk ends.
+    while !chain.later_fragment {
+        let (next, size) = match (chain.protocol, part.bytes) {
+            (
+                IpNumber::IPV6_HEADER_HOP_BY_HOP
+                | IpNumber::IPV6_ROUTE_HEADER
+                | IpNumber::IPV6_DESTINATION_OPTIONS,
+                bytes,
+            ) => match bytes {
+                [next, units, ..] => (
+                    *next,
+                    usize::from(*units).saturating_add(1).saturating_mul(8),
+                ),
+                // Its size is cut away, and so is all behind it.
+                [next] => (*next, usize::MAX),
+                [] => return chain,
+            },
+            // RFC 4302, section 2.2: in units of 4 bytes, minus 2.
+            (IpNumber::AUTHENTICATION_HEADER, bytes) if through == Through::Authentication => {
+                match bytes {
+                    [next, units, ..] => (
+                        *next,
+                        usize::from(*units).saturating_add(2).saturating_mul(4),
+                    ),
+                    [next] => (*next, usize::MAX),
+                    [] => return chain,
+                }
+            }
+            (IpNumber::IPV6_FRAGMENTATION_HEADER, bytes) => {
+                let [next, _, high, low, ..] = bytes else {
+                    if let [next, ..] = bytes {
+                        chain.protocol = IpNumber(*next);
+                    }
+                    return chain;
+                };
+                let offset_and_flags = u16::from_be_bytes([*high, *low]);
+                chain.more_fragments = offset_and_flags & 1 != 0;
+                chain.later_fragment = offset_and_flags & 0xfff8 != 0;
+                (*next, 8)
+            }
+            _ => break,
+        };
+        chain.protocol = IpNumber(next);
+        part = part.skip(size);
+    }
+    chain.rest = Some(part);
+    chain
+}
