@@ -1,9 +1,11 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use etherparse::IpNumber;
+
 use crate::capture::Frame;
 use crate::flow::{FlowTable, Limits, Shape, Snapshot};
-use crate::wire::{self, Datagram, Observation, Part, Reading, Skipped, Truncated};
+use crate::wire::{self, Datagram, ListenPorts, Observation, Part, Reading, Skipped, Truncated};
 
 /// What is counted, and how.
 #[derive(Debug)]
@@ -34,6 +36,10 @@ pub struct FrameCounts {
     truncated: [u64; Truncated::ALL.len()],
     /// When the newest frame arrived, since the Unix epoch.
     pub newest: Option<Duration>,
+    /// Those counted in a flow whose inner packet is itself UDP to a listen port.
+    pub self_captured: u64,
+    /// Who sent the last of them.
+    pub self_capturing_sensor: Option<IpAddr>,
 }
 
 impl Aggregator {
@@ -93,12 +99,28 @@ impl Aggregator {
         match outcome {
             Ok(observation) => {
                 self.flows.record(now, &observation);
+                if self.is_own_stream(&observation) {
+                    self.frames.self_captured += 1;
+                    self.frames.self_capturing_sensor = Some(observation.sensor);
+                }
                 if let Some(cause) = observation.truncated {
                     self.frames.truncated[cause as usize] += 1;
                 }
             }
             Err(reason) => self.frames.skipped[reason as usize] += 1,
         }
+    }
+
+    /// Whether a sensor mirrors the link through which it streams: its stream then comes wrapped
+    /// in itself, again and again. Without listen ports, any stream may be meant.
+    fn is_own_stream(&self, observation: &Observation) -> bool {
+        let ListenPorts::Only(listen_ports) = &self.reading.listen_ports else {
+            return false;
+        };
+        observation.protocol == IpNumber::UDP
+            && observation
+                .ports
+                .is_some_and(|(_, to)| listen_ports.contains(&to))
     }
 }
 

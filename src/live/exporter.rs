@@ -22,7 +22,6 @@ pub(super) struct Exporter {
 pub(super) struct State {
     pub(super) aggregator: Aggregator,
     pub(super) history: History,
-    has_warned: bool,
 }
 
 impl Exporter {
@@ -32,7 +31,6 @@ impl Exporter {
             state: Mutex::new(State {
                 aggregator: Aggregator::new(settings),
                 history: History::default(),
-                has_warned: false,
             }),
             sockets: Mutex::new(Vec::new()),
         }
@@ -83,22 +81,6 @@ impl Exporter {
                 })
             })
             .sum()
-    }
-}
-
-impl State {
-    /// Says once that the limit of flows was reached.
-    pub(super) fn warn_of_limit(&mut self) {
-        let flows = self.aggregator.flows();
-        if self.has_warned || flows.overflow_packets() == 0 {
-            return;
-        }
-        self.has_warned = true;
-        warn!(
-            "the limit of {} flows was reached: packets of more flows are counted as `other`; \
-             tzsp_flows_demand tells what --max-flows would hold them",
-            flows.occupancy().limit
-        );
     }
 }
 

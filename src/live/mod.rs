@@ -7,6 +7,7 @@ mod service;
 mod signals;
 mod sockets;
 mod supervisor;
+mod warnings;
 
 use std::io;
 use std::pin::Pin;
@@ -106,6 +107,7 @@ async fn daemon(options: Options, settings: Settings) -> Result<(), Error> {
     }));
     let watched = Arc::clone(&exporter);
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
+    let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -122,6 +124,7 @@ async fn daemon(options: Options, settings: Settings) -> Result<(), Error> {
     };
     let _ = server.await;
     watchdog.abort();
+    warnings.abort();
     exporter.log_totals();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }

@@ -91,7 +91,6 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
         for (sensor, payload) in receiver.datagrams() {
             state.aggregator.datagram(now, at, sensor, port, payload);
         }
-        state.warn_of_limit();
     }
     Ok(())
 }

@@ -247,7 +247,6 @@ fn take_in(
         let now = exporter.now();
         let mut state = exporter.lock();
         let result = take_in_frames(reader, &mut state, now);
-        state.warn_of_limit();
         if reader.has_header() && !has_begun {
             has_begun = true;
             state.history.started(Instant::now());

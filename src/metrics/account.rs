@@ -29,6 +29,7 @@ pub(super) fn write_scrape(
 ) -> io::Result<()> {
     let account = Account::default();
     account.frames(frames);
+    account.counter(catalog::SELF_CAPTURED, frames.self_captured);
     account.counter(catalog::CAPTURE_ITERATIONS, capture.iterations);
     account.seconds(catalog::DATA_LOST_SECONDS, capture.lost);
     account.counter(catalog::CAPTURE_DROPPED, capture.dropped);

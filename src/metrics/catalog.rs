@@ -100,6 +100,13 @@ pub(super) const FRAMES_TRUNCATED: Family = Family {
     help: "Frames counted in a flow although their inner packet was not there whole.",
 };
 
+pub(super) const SELF_CAPTURED: Family = Family {
+    name: "tzsp_self_captured_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Packets that are themselves TZSP to a listen port: a sensor mirrors its own stream.",
+};
+
 pub(super) const CAPTURE_DROPPED: Family = Family {
     name: "tzsp_capture_dropped_total",
     kind: Kind::Counter,
@@ -178,7 +185,7 @@ pub(super) const BUILD_INFO: Family = Family {
 };
 
 /// All of them, in the order of the documentation.
-pub const ALL: [Family; 20] = [
+pub const ALL: [Family; 21] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
     TRAFFIC_BYTES,
@@ -188,6 +195,7 @@ pub const ALL: [Family; 20] = [
     FRAMES_RECEIVED,
     FRAMES_SKIPPED,
     FRAMES_TRUNCATED,
+    SELF_CAPTURED,
     CAPTURE_DROPPED,
     CAPTURE_UP,
     CAPTURE_LAST_FRAME,

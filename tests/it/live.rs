@@ -297,3 +297,28 @@ fn a_quiet_log_level_silences_everything_but_problems() {
     let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
     assert!(stderr.starts_with("error: cannot capture"), "{stderr}");
 }
+
+#[test]
+fn a_sensor_that_mirrors_its_own_stream_is_named() {
+    let free = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let port = free.local_addr().unwrap().port();
+    drop(free);
+    let mut exporter = Exporter::start(&["--listen-port", &port.to_string()]);
+    // The mirrored packet becomes UDP to the listen port: protocol 17, and the ports.
+    let mut own = DATAGRAM;
+    own[5 + 14 + 9] = 17;
+    own[5 + 14 + 20 + 2..][..2].copy_from_slice(&port.to_be_bytes());
+    send(port, &own);
+    send(port, &own);
+    send(port, &DATAGRAM);
+    let line = exporter.line_with("mirrors its own stream");
+    assert!(
+        line.contains(" WARN the sensor 127.0.0.1 mirrors"),
+        "{line}"
+    );
+    let scrape = exporter.scrape_until("three packets", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 3.0
+    });
+    assert_eq!(scrape.value("tzsp_self_captured_total"), 2.0);
+    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 3.0);
+}
