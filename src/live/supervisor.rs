@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::sync::Arc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::{mpsc, watch};
@@ -197,12 +197,9 @@ impl Stream {
         let (sender, events) = mpsc::unbounded_channel();
         thread::spawn(move || {
             let mut reader = CaptureReader::new(output);
-            let mut newest = Instant::now();
+            let mut newest = Duration::ZERO;
             let error = take_in(&mut reader, &exporter, &sender, &mut newest).err();
-            // What came after the newest frame, within the delay, may never have got here.
-            let delay = tshark::DELAY.min(newest.elapsed());
-            let lost_since = Instant::now().checked_sub(delay).unwrap_or(newest);
-            exporter.lock().history.ended(lost_since);
+            exporter.lock().history.ended(lost_since(newest));
             let dropped = reader.dropped();
             let _ = sender.send(Event::Ended(End { error, dropped }));
         });
@@ -235,18 +232,26 @@ impl Stream {
     }
 }
 
+/// Since when frames may be missing, at the end of a stream whose newest frame was captured then,
+/// since the Unix epoch: what came later and within the delay may never have got here.
+fn lost_since(newest: Duration) -> Instant {
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let delay = tshark::DELAY.min(now.saturating_sub(newest));
+    let now = Instant::now();
+    now.checked_sub(delay).unwrap_or(now)
+}
+
 fn take_in(
     reader: &mut CaptureReader<File>,
     exporter: &Exporter,
     events: &mpsc::UnboundedSender<Event>,
-    newest: &mut Instant,
+    newest: &mut Duration,
 ) -> Result<(), CaptureError> {
     let mut has_begun = false;
     while reader.fill()? {
-        *newest = Instant::now();
         let now = exporter.now();
         let mut state = exporter.lock();
-        let result = take_in_frames(reader, &mut state, now);
+        let result = take_in_frames(reader, &mut state, now, newest);
         if reader.has_header() && !has_begun {
             has_begun = true;
             state.history.started(Instant::now());
@@ -261,8 +266,10 @@ fn take_in_frames(
     reader: &mut CaptureReader<File>,
     state: &mut State,
     now: Duration,
+    newest: &mut Duration,
 ) -> Result<(), CaptureError> {
     while let Some(frame) = reader.next_frame()? {
+        *newest = frame.at;
         state.aggregator.frame(now, &frame);
     }
     Ok(())

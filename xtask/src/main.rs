@@ -14,6 +14,8 @@ mod fixtures;
 mod generate;
 mod packet;
 mod replay;
+#[cfg(target_os = "linux")]
+mod soak;
 
 use std::process::ExitCode;
 
@@ -34,6 +36,10 @@ enum Chore {
     Generate(generate::Options),
     /// Send a capture's TZSP datagrams to a live exporter
     Replay(replay::Options),
+    /// Let the exporter run for long while its capture is killed, and check what it says; needs
+    /// root, tshark and ip
+    #[cfg(target_os = "linux")]
+    Soak(soak::Options),
     /// Check everything that must pass
     Ci,
 }
@@ -43,6 +49,8 @@ fn main() -> ExitCode {
         Chore::Fixtures(options) => fixtures::run(&options),
         Chore::Generate(options) => generate::run(&options),
         Chore::Replay(options) => replay::run(&options),
+        #[cfg(target_os = "linux")]
+        Chore::Soak(options) => soak::run(&options),
         Chore::Ci => ci::run(),
     };
     match outcome {

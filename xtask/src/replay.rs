@@ -62,6 +62,45 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A capture's TZSP datagrams: what is there of each, and its whole length.
+#[cfg(target_os = "linux")]
+pub(crate) struct Datagrams(Vec<(Vec<u8>, usize)>);
+
+#[cfg(target_os = "linux")]
+impl Datagrams {
+    pub(crate) fn read(file: &std::path::Path) -> anyhow::Result<Self> {
+        let mut datagrams = Vec::new();
+        visit_frames(file, |link, frame| {
+            let payload = tzsp_payload(link, frame);
+            datagrams
+                .extend(payload.map(|payload| (payload.bytes.to_vec(), payload.claimed_length)));
+            Ok(())
+        })?;
+        Ok(Self(datagrams))
+    }
+
+    /// Sends them over and over. Asks `more`, before each, whether to go on after so many.
+    /// Returns how long it took.
+    pub(crate) fn stream(
+        &self,
+        to: &str,
+        pps: u32,
+        more: impl Fn(u64) -> bool,
+    ) -> anyhow::Result<Duration> {
+        let mut sender = Sender::new(to, pps)?;
+        for (bytes, claimed_length) in self.0.iter().cycle() {
+            if !more(sender.sent) {
+                break;
+            }
+            sender.send(&Payload {
+                bytes,
+                claimed_length: *claimed_length,
+            })?;
+        }
+        Ok(sender.started.elapsed())
+    }
+}
+
 /// The largest payload of a UDP datagram over IPv4.
 const LARGEST_PAYLOAD: usize = 65_507;
 

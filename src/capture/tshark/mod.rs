@@ -17,12 +17,9 @@ use tracing::debug;
 use super::leash;
 pub use advice::advice;
 
-/// How long a packet may take from the interface to the stream: dumpcap takes them from the
-/// kernel in blocks, and waits no longer for one to fill up.
-pub const DELAY: Duration = Duration::from_millis(200);
-/// How long everything goes on before tshark is asked to end: packets that are under way arrive,
-/// and a tshark that is ending by itself gets to tell its own status.
-const SETTLING: Duration = Duration::from_millis(300);
+/// How long a packet may take from the interface to the stream: dumpcap takes packets from the
+/// kernel in blocks and waits for a block to fill up, but (measured) no longer than 250 ms.
+pub const DELAY: Duration = Duration::from_millis(300);
 /// How long tshark may take to end once it was asked to.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How much of the end of what tshark says is kept to explain its own end.
@@ -124,8 +121,10 @@ impl Tshark {
     /// `drained` is done when the stream was read to its end.
     pub async fn end(mut self, drained: impl Future<Output = ()>) -> Ending {
         {
+            // Packets that are under way arrive, and a tshark that is ending by itself gets to
+            // tell its own status.
             let mut over = pin!(async { tokio::join!(self.child.wait(), drained) });
-            if timeout(SETTLING, &mut over).await.is_err() {
+            if timeout(DELAY, &mut over).await.is_err() {
                 signal(self.group, Asked::Kindly);
                 if timeout(PATIENCE, &mut over).await.is_err() {
                     debug!("tshark did not end when asked to");

@@ -1,0 +1,64 @@
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::replay::Datagrams;
+
+use super::exporter::LISTEN_PORT;
+use super::network::{COLLECTOR, Namespace};
+
+/// A sensor that streams to the collector.
+pub(super) struct Load {
+    thread: JoinHandle<anyhow::Result<Duration>>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Default)]
+struct Progress {
+    sent: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Load {
+    /// Streams `datagrams` over and over, until `wanted` are sent.
+    pub(super) fn start(sensor: &Namespace, datagrams: Datagrams, pps: u32, wanted: u64) -> Self {
+        let progress = Arc::new(Progress::default());
+        let thread = thread::spawn({
+            let progress = Arc::clone(&progress);
+            let door = sensor.door();
+            let to = format!("{COLLECTOR}:{LISTEN_PORT}");
+            move || {
+                door.enter()?;
+                datagrams.stream(&to, pps, |sent| {
+                    progress.sent.store(sent, Ordering::Relaxed);
+                    sent < wanted && !progress.stop.load(Ordering::Relaxed)
+                })
+            }
+        });
+        Self { thread, progress }
+    }
+
+    pub(super) fn sent(&self) -> u64 {
+        self.progress.sent.load(Ordering::Relaxed)
+    }
+
+    /// All is sent, or nothing can be sent any more.
+    pub(super) fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Waits until all is sent. Returns how many datagrams that were, and how long it took.
+    pub(super) fn finish(self) -> anyhow::Result<(u64, Duration)> {
+        let duration = self
+            .thread
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        Ok((self.progress.sent.load(Ordering::Relaxed), duration))
+    }
+
+    /// Sends nothing more.
+    pub(super) fn stop(&self) {
+        self.progress.stop.store(true, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,154 @@
+//! Two hosts made for the occasion: network namespaces joined by a cable.
+
+use std::fs::{self, File};
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::process::Command;
+use std::thread;
+
+use anyhow::{Context, bail};
+use nix::sched::{CloneFlags, setns};
+use nix::unistd::Pid;
+
+pub(super) const COLLECTOR: &str = "192.0.2.1";
+const SENSOR: &str = "192.0.2.2";
+/// The collector's end of the cable, and the sensor's.
+pub(super) const COLLECTOR_LINK: &str = "cable0";
+const SENSOR_LINK: &str = "cable1";
+
+/// A collector, where the exporter runs, and a sensor that streams to it.
+pub(super) struct Network {
+    pub(super) collector: Namespace,
+    pub(super) sensor: Namespace,
+}
+
+impl Network {
+    pub(super) fn new() -> anyhow::Result<Self> {
+        let network = Self {
+            collector: Namespace::new("collector")?,
+            sensor: Namespace::new("sensor")?,
+        };
+        network.plug_in()?;
+        Ok(network)
+    }
+
+    fn plug_in(&self) -> anyhow::Result<()> {
+        let sensor = &self.sensor.name;
+        self.collector.ip(&[
+            "link",
+            "add",
+            COLLECTOR_LINK,
+            "type",
+            "veth",
+            "peer",
+            SENSOR_LINK,
+            "netns",
+            sensor,
+        ])?;
+        let ends = [
+            (&self.collector, COLLECTOR_LINK, COLLECTOR),
+            (&self.sensor, SENSOR_LINK, SENSOR),
+        ];
+        for (host, link, address) in ends {
+            host.ip(&["address", "add", &format!("{address}/24"), "dev", link])?;
+            host.ip(&["link", "set", link, "up"])?;
+        }
+        Ok(())
+    }
+}
+
+/// A host. It is gone when this is dropped.
+pub(super) struct Namespace {
+    name: String,
+}
+
+impl Namespace {
+    fn new(role: &str) -> anyhow::Result<Self> {
+        let name = format!("tzsp-soak-{role}-{}", std::process::id());
+        ip(&["netns", "add", &name])?;
+        let namespace = Self { name };
+        namespace.ip(&["link", "set", "lo", "up"])?;
+        Ok(namespace)
+    }
+
+    fn ip(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        ip(&[&["-n", self.name.as_str()], arguments].concat())
+    }
+
+    /// Does something on this host, in a thread of its own; processes started there stay there.
+    pub(super) fn run<T: Send>(
+        &self,
+        work: impl FnOnce() -> anyhow::Result<T> + Send,
+    ) -> anyhow::Result<T> {
+        let door = self.door();
+        thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                door.enter()?;
+                work()
+            });
+            worker
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
+    }
+
+    /// For a thread that outlives the borrow.
+    pub(super) fn door(&self) -> Door {
+        Door(PathBuf::from("/run/netns").join(&self.name))
+    }
+
+    /// The processes of this name on this host. Unlike a search from the parent down, this also
+    /// finds a dumpcap whose tshark was killed.
+    pub(super) fn processes(&self, name: &str) -> anyhow::Result<Vec<Pid>> {
+        let namespace = fs::metadata(self.door().0)
+            .with_context(|| format!("looking at namespace {}", self.name))?
+            .ino();
+        let processes = fs::read_dir("/proc").context("reading /proc")?;
+        let here = processes.filter_map(|entry| {
+            let process = entry.ok()?;
+            let pid = process.file_name().to_str()?.parse().ok()?;
+            let path = process.path();
+            // A process that has ended in the meantime has no files.
+            let is_called_so = fs::read_to_string(path.join("comm")).ok()?.trim_end() == name;
+            let is_here =
+                is_called_so && fs::metadata(path.join("ns/net")).ok()?.ino() == namespace;
+            is_here.then(|| Pid::from_raw(pid))
+        });
+        Ok(here.collect())
+    }
+}
+
+impl Drop for Namespace {
+    fn drop(&mut self) {
+        if ip(&["netns", "delete", &self.name]).is_err() {
+            eprintln!("please remove it: ip netns delete {}", self.name);
+        }
+    }
+}
+
+pub(super) struct Door(PathBuf);
+
+impl Door {
+    /// Moves this thread to the host.
+    pub(super) fn enter(&self) -> anyhow::Result<()> {
+        let name = self.0.display();
+        let namespace = File::open(&self.0).with_context(|| format!("opening {name}"))?;
+        setns(namespace, CloneFlags::CLONE_NEWNET).with_context(|| format!("entering {name}"))
+    }
+}
+
+/// `ip` from iproute2.
+fn ip(arguments: &[&str]) -> anyhow::Result<()> {
+    let output = Command::new("ip")
+        .args(arguments)
+        .output()
+        .context("cannot run ip; Debian has it in the package iproute2")?;
+    if !output.status.success() {
+        bail!(
+            "ip {}: {}; this needs root",
+            arguments.join(" "),
+            String::from_utf8_lossy(&output.stderr).trim_end()
+        );
+    }
+    Ok(())
+}

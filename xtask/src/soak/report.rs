@@ -1,0 +1,236 @@
+//! What came of it, and whether that is good.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::ledger::{Ledger, Sample};
+
+/// How much memory may grow, after the flows are known and all was used once.
+const GROWTH_ALLOWED: f64 = 0.2;
+const BYTES_ALLOWED: f64 = 4.0 * MIB;
+const MIB: f64 = 1_048_576.0;
+
+/// When the flows are known and all was used once.
+const WARM: Duration = Duration::from_mins(1);
+
+/// How often the capture was killed.
+#[derive(Default)]
+pub(super) struct Kills {
+    tshark: u64,
+    dumpcap: u64,
+    /// The exporter was just waiting to start the capture again.
+    in_vain: u64,
+}
+
+impl Kills {
+    /// tshark and dumpcap take turns.
+    pub(super) fn next_victim(&self) -> &'static str {
+        if self.tshark > self.dumpcap {
+            "dumpcap"
+        } else {
+            "tshark"
+        }
+    }
+
+    /// The next victim was killed, or was not there.
+    pub(super) fn count(&mut self, killed: bool) {
+        let counter = match (killed, self.next_victim()) {
+            (false, _) => &mut self.in_vain,
+            (true, "tshark") => &mut self.tshark,
+            (true, _) => &mut self.dumpcap,
+        };
+        *counter += 1;
+    }
+
+    fn total(&self) -> u64 {
+        self.tshark + self.dumpcap
+    }
+}
+
+pub(super) fn progress(ledger: &Ledger, kills: &Kills, sent: u64) -> String {
+    let Some(sample) = ledger.newest() else {
+        return String::new();
+    };
+    format!(
+        "{:5.0} s: {} kills, {sent} sent, {} received, {} dropped, {:.1} s lost, {:.1} MiB",
+        sample.at.as_secs_f64(),
+        kills.total(),
+        sample.received,
+        sample.dropped,
+        sample.lost_seconds,
+        sample.resident_bytes / MIB,
+    )
+}
+
+pub(super) struct Report {
+    /// How long the load lasted.
+    pub(super) duration: Duration,
+    pub(super) kills: Kills,
+    pub(super) sent: u64,
+    /// Time without a capture when the load ended.
+    pub(super) lost_seconds: f64,
+    /// At least one; the last one was taken when all had arrived.
+    pub(super) samples: Vec<Sample>,
+    pub(super) complaints: Vec<String>,
+}
+
+impl Report {
+    /// Why it is not good.
+    pub(super) fn failures(&self) -> Vec<String> {
+        let mut failures = self.complaints.clone();
+        let (warm, end) = (self.warm().resident_bytes, self.end().resident_bytes);
+        let growth = end - warm;
+        if growth > warm * GROWTH_ALLOWED || growth > BYTES_ALLOWED {
+            failures.push(format!(
+                "memory grew by {:.1} MiB, {:.0} %",
+                growth / MIB,
+                growth / warm * 100.0
+            ));
+        }
+        failures
+    }
+
+    fn end(&self) -> &Sample {
+        self.samples.last().expect("a scrape ends it")
+    }
+
+    /// The first sample after the first minute, or the first one of all if there is none but
+    /// the last.
+    fn warm(&self) -> &Sample {
+        let earlier = &self.samples[..self.samples.len() - 1];
+        let warm = earlier.iter().find(|sample| sample.at >= WARM);
+        warm.unwrap_or(&self.samples[0])
+    }
+
+    /// Resident memory of all samples, from the least to the most.
+    fn resident_bytes(&self) -> Vec<f64> {
+        let samples = self.samples.iter();
+        let mut resident: Vec<_> = samples.map(|sample| sample.resident_bytes).collect();
+        resident.sort_by(f64::total_cmp);
+        resident
+    }
+
+    fn expected_loss(&self) -> f64 {
+        self.lost_seconds * self.rate()
+    }
+
+    fn rate(&self) -> f64 {
+        self.sent as f64 / self.duration.as_secs_f64()
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Kills {
+            tshark,
+            dumpcap,
+            in_vain,
+        } = self.kills;
+        let kills = self.kills.total();
+        let end = self.end();
+        let sent = self.sent as f64;
+        let unexplained = sent - end.received - end.dropped - self.expected_loss();
+        let resident = self.resident_bytes();
+        let median = resident[resident.len() / 2];
+        let maximum = resident[resident.len() - 1];
+        let mut row = |name: &str, value: String| writeln!(f, "{name:22} {value}");
+
+        row("duration", format!("{:.1} s", self.duration.as_secs_f64()))?;
+        row(
+            "kills",
+            format!("{kills}: tshark {tshark}, dumpcap {dumpcap}; {in_vain} times none was there"),
+        )?;
+        row("captures started", end.iterations.to_string())?;
+        row("sent", self.sent.to_string())?;
+        row("received", end.received.to_string())?;
+        row("dropped", end.dropped.to_string())?;
+        row("lost", format!("{:.3} s", self.lost_seconds))?;
+        row(
+            "expected loss",
+            format!("{:.0}, at {:.1}/s", self.expected_loss(), self.rate()),
+        )?;
+        row(
+            "unexplained",
+            format!(
+                "{unexplained:.0}: {:.3} % of sent, {:.1} per kill",
+                unexplained / sent * 100.0,
+                unexplained / (kills.max(1) as f64)
+            ),
+        )?;
+        row("memory, warm", mib(self.warm().resident_bytes))?;
+        row("memory, median", mib(median))?;
+        row("memory, maximum", mib(maximum))?;
+        row("memory, end", mib(end.resident_bytes))
+    }
+}
+
+fn mib(bytes: f64) -> String {
+    format!("{:.2} MiB", bytes / MIB)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(resident_mib: &[f64]) -> Report {
+        let sample = |(resident, minute): (&f64, u64)| Sample {
+            at: Duration::from_secs(minute * 60 + 10),
+            resident_bytes: resident * MIB,
+            received: 100_000.0,
+            dropped: 0.0,
+            lost_seconds: 10.5,
+            iterations: 2.0,
+        };
+        Report {
+            duration: Duration::from_mins(1),
+            kills: Kills {
+                tshark: 1,
+                dumpcap: 1,
+                in_vain: 0,
+            },
+            sent: 120_000,
+            lost_seconds: 10.0,
+            samples: resident_mib.iter().zip(0..).map(sample).collect(),
+            complaints: Vec::new(),
+        }
+    }
+
+    #[track_caller]
+    fn check(resident_mib: &[f64], expected: &[&str]) {
+        assert_eq!(report(resident_mib).failures(), expected);
+    }
+
+    #[test]
+    fn memory_may_not_grow_after_the_first_minute() {
+        check(&[10.0], &[]);
+        check(&[10.0, 12.0], &[]);
+        check(&[10.0, 12.1], &["memory grew by 2.1 MiB, 21 %"]);
+        check(&[5.0, 10.0, 15.0, 10.1], &[]);
+        check(&[30.0, 30.0, 34.1], &["memory grew by 4.1 MiB, 14 %"]);
+    }
+
+    #[test]
+    fn what_lost_time_does_not_explain_is_unexplained() {
+        let text = report(&[10.0]).to_string();
+        assert!(
+            text.contains("expected loss          20000, at 2000.0/s\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("unexplained            0: 0.000 % of sent, 0.0 per kill\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn tshark_and_dumpcap_are_killed_in_turn() {
+        let mut kills = Kills::default();
+        let mut victims = Vec::new();
+        for killed in [true, false, true, true] {
+            victims.push(kills.next_victim());
+            kills.count(killed);
+        }
+        assert_eq!(victims, ["tshark", "dumpcap", "dumpcap", "tshark"]);
+        assert_eq!((kills.total(), kills.in_vain), (3, 1));
+    }
+}
