@@ -9,6 +9,7 @@ mod cli;
 mod hostile;
 mod http;
 mod live;
+mod promtool;
 mod readme;
 mod scrape;
 mod support;
