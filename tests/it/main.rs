@@ -6,8 +6,10 @@
 mod analyze;
 mod captures;
 mod cli;
+mod flows;
 mod hostile;
 mod http;
+mod ipv6;
 mod live;
 mod promtool;
 mod readme;

@@ -58,7 +58,10 @@ fn packet(host: u8) -> Observation {
 fn scraped(limits: Limits, bursts: &[Burst], family: &str) -> BTreeMap<String, Vec<String>> {
     let mut table = FlowTable::new(Shape::default(), limits);
     let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (index, at) in (0..=END).step_by(INTERVAL as usize).enumerate() {
+    for (index, at) in (0..=END / INTERVAL)
+        .map(|scrape| scrape * INTERVAL)
+        .enumerate()
+    {
         let due = |burst: &&Burst| (at.saturating_sub(INTERVAL)..at).contains(&burst.at);
         for burst in bursts.iter().filter(due) {
             for _ in 0..burst.packets {
@@ -143,7 +146,7 @@ fn a_held_flow_is_exact_for_each_scraper_that_is_fast_enough() {
 }
 
 const LEAVING: Limits = Limits {
-    idle_timeout: Duration::from_secs(60),
+    idle_timeout: Duration::from_mins(1),
     ..HELD
 };
 
