@@ -30,7 +30,7 @@ pub struct Key<A: Address> {
 
 /// The addresses in a key: all IPv4, or of any version.
 pub trait Address: Copy + Ord + Into<IpAddr> {
-    type Packed: Copy + Bits + std::fmt::Debug;
+    type Words: Copy + Words + std::fmt::Debug;
     /// Whether a key with such addresses is of the wide kind.
     const WIDE: bool;
     /// Stands for all addresses alike.
@@ -40,14 +40,15 @@ pub trait Address: Copy + Ord + Into<IpAddr> {
     #[must_use]
     fn shown(self, lengths: Lengths) -> (Self, u8);
 
-    /// Bits of a source, a destination and a sensor.
-    fn pack(addresses: [Self; 3]) -> Self::Packed;
+    /// Puts a source, a destination and a sensor before two words, the lowest byte of whose last
+    /// is free.
+    fn pack(addresses: [Self; 3], numbers: [u64; 2]) -> Self::Words;
 
-    fn unpack(packed: &Self::Packed) -> [Self; 3];
+    fn unpack(words: &Self::Words) -> ([Self; 3], [u64; 2]);
 }
 
 impl Address for Ipv4Addr {
-    type Packed = [u64; 2];
+    type Words = [u64; 4];
     const WIDE: bool = false;
     const NOTHING: Self = Self::UNSPECIFIED;
 
@@ -59,21 +60,22 @@ impl Address for Ipv4Addr {
     }
 
     #[inline]
-    fn pack([source, destination, sensor]: [Self; 3]) -> [u64; 2] {
+    fn pack([source, destination, sensor]: [Self; 3], [first, last]: [u64; 2]) -> [u64; 4] {
         let ends = u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
-        [ends, sensor.to_bits().into()]
+        [ends, sensor.to_bits().into(), first, last]
     }
 
-    fn unpack([ends, sensor]: &[u64; 2]) -> [Self; 3] {
-        [ends >> 32, *ends, *sensor].map(|bits| {
+    fn unpack(&[ends, sensor, first, last]: &[u64; 4]) -> ([Self; 3], [u64; 2]) {
+        let addresses = [ends >> 32, ends, sensor].map(|bits| {
             let [_, _, _, _, octets @ ..] = bits.to_be_bytes();
             octets.into()
-        })
+        });
+        (addresses, [first, last])
     }
 }
 
 impl Address for IpAddr {
-    type Packed = [u64; 7];
+    type Words = [u64; 8];
     const WIDE: bool = true;
     const NOTHING: Self = Self::V4(Ipv4Addr::NOTHING);
 
@@ -93,58 +95,68 @@ impl Address for IpAddr {
         }
     }
 
-    /// Two words for each address; then a word whose lowest bits say which of them are IPv6.
+    /// The free byte says which of the addresses are IPv6.
     #[inline]
-    fn pack(addresses: [Self; 3]) -> [u64; 7] {
-        let mut words = [0; 7];
-        for (position, address) in addresses.into_iter().enumerate() {
+    fn pack(addresses: [Self; 3], [first, mut last]: [u64; 2]) -> [u64; 8] {
+        let mut position = 0;
+        let [[a1, a2], [b1, b2], [c1, c2]] = addresses.map(|address| {
             let bits = match address {
                 Self::V4(address) => u128::from(address.to_bits()),
                 Self::V6(address) => {
-                    words[6] |= 1 << position;
+                    last |= 1 << position;
                     address.to_bits()
                 }
             };
-            let [high, low] = halves(bits);
-            words[2 * position] = high;
-            words[2 * position + 1] = low;
-        }
-        words
+            position += 1;
+            halves(bits)
+        });
+        [a1, a2, b1, b2, c1, c2, first, last]
     }
 
-    fn unpack(words: &[u64; 7]) -> [Self; 3] {
-        std::array::from_fn(|position| {
-            let (high, low) = (words[2 * position], words[2 * position + 1]);
+    fn unpack(&[a1, a2, b1, b2, c1, c2, first, last]: &[u64; 8]) -> ([Self; 3], [u64; 2]) {
+        let mut position = 0;
+        let addresses = [[a1, a2], [b1, b2], [c1, c2]].map(|[high, low]| {
             let bits = u128::from(high) << 64 | u128::from(low);
-            if words[6] & 1 << position == 0 {
+            let is_ipv6 = last & 1 << position != 0;
+            position += 1;
+            if is_ipv6 {
+                Ipv6Addr::from_bits(bits).into()
+            } else {
                 let [.., a, b, c, d] = bits.to_be_bytes();
                 Ipv4Addr::new(a, b, c, d).into()
-            } else {
-                Ipv6Addr::from_bits(bits).into()
             }
-        })
+        });
+        (addresses, [first, last])
     }
 }
 
 /// Words that can be hashed and compared. Working on whole words matters: a key that is written
 /// in small pieces and read in large ones stalls the processor for longer than all the rest takes.
-pub trait Bits {
-    fn words(&self) -> &[u64];
+pub trait Words {
+    fn hash_into(&self, hasher: &mut impl Hasher);
+
+    /// Without a branch for each word: nearly all comparisons are of equal keys.
+    fn equals(&self, other: &Self) -> bool;
 }
 
-impl<const N: usize> Bits for [u64; N] {
+impl<const N: usize> Words for [u64; N] {
     #[inline]
-    fn words(&self) -> &[u64] {
-        self
+    fn hash_into(&self, hasher: &mut impl Hasher) {
+        for word in self {
+            hasher.write_u64(*word);
+        }
+    }
+
+    #[inline]
+    fn equals(&self, other: &Self) -> bool {
+        let pairs = self.iter().zip(other);
+        pairs.fold(0, |difference, (left, right)| difference | left ^ right) == 0
     }
 }
 
 /// A key as the table keeps it.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Packed<A: Address> {
-    addresses: A::Packed,
-    numbers: [u64; 2],
-}
+pub(super) struct Packed<A: Address>(A::Words);
 
 impl<A: Address> Key<A> {
     #[inline]
@@ -159,29 +171,29 @@ impl<A: Address> Key<A> {
         ];
         let numbers = numbers.map(|field| u64::from(field.unwrap_or_default()));
         let [from_port, to_port, vlan, listen_port] = numbers;
-        Packed {
-            addresses: A::pack([self.source, self.destination, self.sensor]),
-            numbers: [
-                from_port << 48 | to_port << 32 | vlan << 16 | listen_port,
-                u64::from_be_bytes([
-                    flags,
-                    self.source_prefix,
-                    self.source_class.0,
-                    self.destination_prefix,
-                    self.destination_class.0,
-                    self.protocol.0,
-                    self.dscp,
-                    0,
-                ]),
-            ],
-        }
+        let numbers = [
+            from_port << 48 | to_port << 32 | vlan << 16 | listen_port,
+            u64::from_be_bytes([
+                flags,
+                self.source_prefix,
+                self.source_class.0,
+                self.destination_prefix,
+                self.destination_class.0,
+                self.protocol.0,
+                self.dscp,
+                0,
+            ]),
+        ];
+        Packed(A::pack(
+            [self.source, self.destination, self.sensor],
+            numbers,
+        ))
     }
 }
 
 impl<A: Address> Packed<A> {
     pub(super) fn unpack(&self) -> Key<A> {
-        let [source, destination, sensor] = A::unpack(&self.addresses);
-        let [numbers, bytes] = self.numbers;
+        let ([source, destination, sensor], [numbers, bytes]) = A::unpack(&self.0);
         let [
             flags,
             source_prefix,
@@ -215,25 +227,15 @@ impl<A: Address> Packed<A> {
     #[inline]
     pub(super) fn hash_with(&self, seed: &RandomState) -> u64 {
         let mut hasher = seed.build_hasher();
-        for word in self.words() {
-            hasher.write_u64(word);
-        }
+        self.0.hash_into(&mut hasher);
         hasher.finish()
-    }
-
-    #[inline]
-    fn words(&self) -> impl Iterator<Item = u64> {
-        let addresses = self.addresses.words().iter().copied();
-        addresses.chain(self.numbers)
     }
 }
 
-/// Without a branch for each word: nearly all comparisons are of equal keys.
 impl<A: Address> PartialEq for Packed<A> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
-        let pairs = self.words().zip(other.words());
-        pairs.fold(0, |difference, (left, right)| difference | left ^ right) == 0
+        self.0.equals(&other.0)
     }
 }
 
@@ -283,6 +285,6 @@ mod tests {
     #[test]
     fn a_packed_key_stays_small() {
         assert_eq!(size_of::<Packed<Ipv4Addr>>(), 32);
-        assert_eq!(size_of::<Packed<IpAddr>>(), 72);
+        assert_eq!(size_of::<Packed<IpAddr>>(), 64);
     }
 }

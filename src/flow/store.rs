@@ -249,6 +249,6 @@ mod tests {
     #[test]
     fn a_slot_stays_small() {
         assert_eq!(size_of::<Slot<Ipv4Addr>>(), 72);
-        assert_eq!(size_of::<Slot<IpAddr>>(), 112);
+        assert_eq!(size_of::<Slot<IpAddr>>(), 104);
     }
 }
