@@ -106,7 +106,7 @@ struct LiveArguments {
         long,
         value_name = "NUMBER",
         default_value_t = 10_000,
-        value_parser = flows::max_flows()
+        value_parser = flows::max_flows
     )]
     max_flows: u32,
 
@@ -143,7 +143,7 @@ struct AnalyzeArguments {
         long,
         value_name = "NUMBER",
         default_value_t = 1_000_000,
-        value_parser = flows::max_flows()
+        value_parser = flows::max_flows
     )]
     max_flows: u32,
 

@@ -3,27 +3,33 @@
 use std::time::Duration;
 
 use clap::Args;
-use clap::builder::RangedI64ValueParser;
 
 use super::wrong;
 use crate::flow::{Classes, Labels, Limits, Network, PrefixLength, Shape};
 
 /// More flows than any Prometheus takes from one target.
-const MOST_FLOWS: i64 = 100_000_000;
+const MOST_FLOWS: u32 = 100_000_000;
 
-pub(super) fn max_flows() -> RangedI64ValueParser<u32> {
-    clap::value_parser!(u32).range(1..=MOST_FLOWS)
+pub(super) fn max_flows(text: &str) -> Result<u32, String> {
+    number(text, 1, MOST_FLOWS)
+}
+
+fn max_idle_flows(text: &str) -> Result<u32, String> {
+    number(text, 0, 10 * MOST_FLOWS)
+}
+
+fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
+    let number = text.parse().ok();
+    number
+        .filter(|number| (least..=most).contains(number))
+        .ok_or_else(|| format!("write a number from {least} to {most}"))
 }
 
 #[derive(Debug, Args)]
 pub(super) struct FlowArguments {
     /// Keep the counts of this many idle flows at most; the longest idle are forgotten first
     /// [default: ten times --max-flows]
-    #[arg(
-        long,
-        value_name = "NUMBER",
-        value_parser = clap::value_parser!(u32).range(..=10 * MOST_FLOWS)
-    )]
+    #[arg(long, value_name = "NUMBER", value_parser = max_idle_flows)]
     max_idle_flows: Option<u32>,
 
     /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets

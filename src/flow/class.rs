@@ -1,11 +1,11 @@
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
 use thiserror::Error;
 
-use super::network::{self, Network, PrefixLength};
+use super::network::{Network, PrefixLength};
 
 /// The classes of address that are always there, and their ranges: IANA's special-purpose address
 /// registries (RFC 6890). `public` is what nothing else matches.
@@ -44,12 +44,11 @@ const MAX_NAMES: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Class(pub(super) u8);
 
-/// An address of which only the first bits are shown.
+/// How many bits of addresses are shown; all of them, from 32 or 128 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shown {
-    pub(super) address: IpAddr,
-    /// The number of bits, or [`WHOLE`].
-    pub(super) prefix: u8,
+pub struct Lengths {
+    pub(super) ipv4: u8,
+    pub(super) ipv6: u8,
 }
 
 /// The prefix length of an address that is shown whole.
@@ -61,8 +60,8 @@ pub struct Classes {
     names: Vec<String>,
     ipv4: PrefixMap<Ipv4Net, Class>,
     ipv6: PrefixMap<Ipv6Net, Class>,
-    /// Prefix lengths for IPv4 and IPv6, of the classes whose addresses are not shown whole.
-    folded: HashMap<Class, (u8, u8)>,
+    /// Of the classes whose addresses are not shown whole.
+    folded: HashMap<Class, Lengths>,
 }
 
 /// Why networks and prefix lengths do not go together.
@@ -103,7 +102,11 @@ impl Classes {
                 ));
             };
             let class = Self::numbered(position);
-            if classes.folded.insert(class, (*ipv4, *ipv6)).is_some() {
+            let lengths = Lengths {
+                ipv4: *ipv4,
+                ipv6: *ipv6,
+            };
+            if classes.folded.insert(class, lengths).is_some() {
                 return Err(ClassesError::LengthTwice(name.clone()));
             }
         }
@@ -130,24 +133,13 @@ impl Classes {
         !self.folded.is_empty()
     }
 
-    /// What is shown of an address of this class.
-    pub(super) fn shown(&self, address: IpAddr, class: Class) -> Shown {
-        let whole = Shown {
-            address,
-            prefix: WHOLE,
+    /// How much is shown of addresses of this class.
+    pub(super) fn lengths(&self, class: Class) -> Lengths {
+        let whole = Lengths {
+            ipv4: WHOLE,
+            ipv6: WHOLE,
         };
-        let Some(&(ipv4, ipv6)) = self.folded.get(&class) else {
-            return whole;
-        };
-        let (prefix, bits) = match address {
-            IpAddr::V4(_) => (ipv4, 32),
-            IpAddr::V6(_) => (ipv6, 128),
-        };
-        if prefix >= bits {
-            return whole;
-        }
-        let address = network::masked(address, prefix);
-        Shown { address, prefix }
+        self.folded.get(&class).copied().unwrap_or(whole)
     }
 
     /// The class with this name, new if there was none.
@@ -194,21 +186,9 @@ impl Default for Classes {
     }
 }
 
-impl Shown {
-    /// Stands for all addresses alike.
-    pub(super) const NOTHING: Self = Self {
-        address: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-        prefix: WHOLE,
-    };
-    /// Stands for all IPv6 addresses alike.
-    pub(super) const NOTHING_OF_IPV6: Self = Self {
-        address: IpAddr::V6(Ipv6Addr::UNSPECIFIED),
-        prefix: WHOLE,
-    };
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Address;
     use super::*;
 
     #[track_caller]
@@ -313,9 +293,9 @@ mod tests {
         let classes = classes(&["office=8.8.8.0/24"], &["public=0", "office=16/48"])
             .expect("these go together");
         let shown = |address: &str| {
-            let address = address.parse().expect("an address");
-            let shown = classes.shown(address, classes.of(address));
-            (shown.address.to_string(), shown.prefix)
+            let address: IpAddr = address.parse().expect("an address");
+            let (shown, prefix) = address.shown(classes.lengths(classes.of(address)));
+            (shown.to_string(), prefix)
         };
         assert_eq!(shown("8.8.8.8"), ("8.8.0.0".into(), 16));
         assert_eq!(shown("8.8.9.8"), ("0.0.0.0".into(), 0));

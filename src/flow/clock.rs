@@ -7,7 +7,8 @@ pub(super) struct Moment(u64);
 impl Moment {
     /// Moments beyond the year 2554 are alike.
     pub(super) fn of(at: Duration) -> Self {
-        Self(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
+        let seconds = at.as_secs().saturating_mul(1_000_000_000);
+        Self(seconds.saturating_add(at.subsec_nanos().into()))
     }
 
     /// Whether so much time has passed since then.

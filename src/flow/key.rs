@@ -1,18 +1,19 @@
-use std::hash::{Hash, Hasher};
-use std::net::{IpAddr, Ipv4Addr};
+use std::hash::{BuildHasher, Hasher};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use etherparse::IpNumber;
+use foldhash::quality::RandomState;
 
-use super::class::Class;
+use super::class::{Class, Lengths, WHOLE};
 
 /// What tells one flow from another. Fields whose labels were not chosen are alike in all flows.
 ///
 /// There is a narrow kind, for flows whose addresses are all IPv4, and a wide one for the others.
 /// The order is that of the exposition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Key<A> {
+pub struct Key<A: Address> {
     pub source: A,
-    /// How many bits of the source are shown, or [`WHOLE`](super::class::WHOLE).
+    /// How many bits of the source are shown, or [`WHOLE`].
     pub source_prefix: u8,
     pub source_class: Class,
     pub destination: A,
@@ -29,68 +30,261 @@ pub struct Key<A> {
 
 /// The addresses in a key: all IPv4, or of any version.
 pub trait Address: Copy + Ord + Into<IpAddr> {
+    type Words: Copy + Words + std::fmt::Debug;
     /// Whether a key with such addresses is of the wide kind.
     const WIDE: bool;
+    /// Stands for all addresses alike.
+    const NOTHING: Self;
 
-    fn hash_into(self, hasher: &mut impl Hasher);
+    /// The first bits, the others zero; and how many these are, or [`WHOLE`].
+    #[must_use]
+    fn shown(self, lengths: Lengths) -> (Self, u8);
+
+    /// Puts a source, a destination and a sensor before two words, the lowest byte of whose last
+    /// is free.
+    fn pack(addresses: [Self; 3], numbers: [u64; 2]) -> Self::Words;
+
+    fn unpack(words: &Self::Words) -> ([Self; 3], [u64; 2]);
 }
 
 impl Address for Ipv4Addr {
+    type Words = [u64; 4];
     const WIDE: bool = false;
+    const NOTHING: Self = Self::UNSPECIFIED;
 
-    fn hash_into(self, hasher: &mut impl Hasher) {
-        hasher.write_u32(self.into());
+    fn shown(self, lengths: Lengths) -> (Self, u8) {
+        match u32::MAX.checked_shr(lengths.ipv4.into()) {
+            None | Some(0) => (self, WHOLE),
+            Some(hidden) => (Self::from_bits(self.to_bits() & !hidden), lengths.ipv4),
+        }
+    }
+
+    #[inline]
+    fn pack([source, destination, sensor]: [Self; 3], [first, last]: [u64; 2]) -> [u64; 4] {
+        let ends = u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
+        [ends, sensor.to_bits().into(), first, last]
+    }
+
+    fn unpack(&[ends, sensor, first, last]: &[u64; 4]) -> ([Self; 3], [u64; 2]) {
+        let addresses = [ends >> 32, ends, sensor].map(|bits| {
+            let [_, _, _, _, octets @ ..] = bits.to_be_bytes();
+            octets.into()
+        });
+        (addresses, [first, last])
     }
 }
 
 impl Address for IpAddr {
+    type Words = [u64; 8];
     const WIDE: bool = true;
+    const NOTHING: Self = Self::V4(Ipv4Addr::NOTHING);
 
-    fn hash_into(self, hasher: &mut impl Hasher) {
+    fn shown(self, lengths: Lengths) -> (Self, u8) {
         match self {
             Self::V4(address) => {
-                hasher.write_u8(4);
-                address.hash_into(hasher);
+                let (shown, prefix) = address.shown(lengths);
+                (shown.into(), prefix)
             }
-            Self::V6(address) => {
-                hasher.write_u8(6);
-                hasher.write_u128(address.to_bits());
-            }
+            Self::V6(address) => match u128::MAX.checked_shr(lengths.ipv6.into()) {
+                None | Some(0) => (self, WHOLE),
+                Some(hidden) => {
+                    let shown = Ipv6Addr::from_bits(address.to_bits() & !hidden);
+                    (shown.into(), lengths.ipv6)
+                }
+            },
         }
+    }
+
+    /// The free byte says which of the addresses are IPv6.
+    #[inline]
+    fn pack(addresses: [Self; 3], [first, mut last]: [u64; 2]) -> [u64; 8] {
+        let mut position = 0;
+        let [[a1, a2], [b1, b2], [c1, c2]] = addresses.map(|address| {
+            let bits = match address {
+                Self::V4(address) => u128::from(address.to_bits()),
+                Self::V6(address) => {
+                    last |= 1 << position;
+                    address.to_bits()
+                }
+            };
+            position += 1;
+            halves(bits)
+        });
+        [a1, a2, b1, b2, c1, c2, first, last]
+    }
+
+    fn unpack(&[a1, a2, b1, b2, c1, c2, first, last]: &[u64; 8]) -> ([Self; 3], [u64; 2]) {
+        let mut position = 0;
+        let addresses = [[a1, a2], [b1, b2], [c1, c2]].map(|[high, low]| {
+            let bits = u128::from(high) << 64 | u128::from(low);
+            let is_ipv6 = last & 1 << position != 0;
+            position += 1;
+            if is_ipv6 {
+                Ipv6Addr::from_bits(bits).into()
+            } else {
+                let [.., a, b, c, d] = bits.to_be_bytes();
+                Ipv4Addr::new(a, b, c, d).into()
+            }
+        });
+        (addresses, [first, last])
     }
 }
 
-/// The same as derived code, in fewer and larger pieces.
-impl<A: Address> Hash for Key<A> {
-    fn hash<H: Hasher>(&self, hasher: &mut H) {
-        self.source.hash_into(hasher);
-        self.destination.hash_into(hasher);
-        self.sensor.hash_into(hasher);
-        let [port_high, port_low] = self.listen_port.to_be_bytes();
-        hasher.write_u64(u64::from_be_bytes([
-            self.source_prefix,
-            self.source_class.0,
-            self.destination_prefix,
-            self.destination_class.0,
-            self.protocol.0,
-            self.dscp,
-            port_high,
-            port_low,
-        ]));
-        let or_none = |field: Option<u16>| field.map_or(u32::MAX, u32::from);
-        hasher.write_u32(or_none(self.from_port));
-        hasher.write_u32(or_none(self.to_port));
-        hasher.write_u32(or_none(self.vlan));
+/// Words that can be hashed and compared. Working on whole words matters: a key that is written
+/// in small pieces and read in large ones stalls the processor for longer than all the rest takes.
+pub trait Words {
+    fn hash_into(&self, hasher: &mut impl Hasher);
+
+    /// Without a branch for each word: nearly all comparisons are of equal keys.
+    fn equals(&self, other: &Self) -> bool;
+}
+
+impl<const N: usize> Words for [u64; N] {
+    #[inline]
+    fn hash_into(&self, hasher: &mut impl Hasher) {
+        for word in self {
+            hasher.write_u64(*word);
+        }
     }
+
+    #[inline]
+    fn equals(&self, other: &Self) -> bool {
+        let pairs = self.iter().zip(other);
+        pairs.fold(0, |difference, (left, right)| difference | left ^ right) == 0
+    }
+}
+
+/// A key as the table keeps it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Packed<A: Address>(A::Words);
+
+impl<A: Address> Key<A> {
+    #[inline]
+    pub(super) fn pack(self) -> Packed<A> {
+        let flag = |field: Option<u16>, bit: u8| u8::from(field.is_some()) << bit;
+        let flags = flag(self.from_port, 0) | flag(self.to_port, 1) | flag(self.vlan, 2);
+        let numbers = [
+            self.from_port,
+            self.to_port,
+            self.vlan,
+            Some(self.listen_port),
+        ];
+        let numbers = numbers.map(|field| u64::from(field.unwrap_or_default()));
+        let [from_port, to_port, vlan, listen_port] = numbers;
+        let numbers = [
+            from_port << 48 | to_port << 32 | vlan << 16 | listen_port,
+            u64::from_be_bytes([
+                flags,
+                self.source_prefix,
+                self.source_class.0,
+                self.destination_prefix,
+                self.destination_class.0,
+                self.protocol.0,
+                self.dscp,
+                0,
+            ]),
+        ];
+        Packed(A::pack(
+            [self.source, self.destination, self.sensor],
+            numbers,
+        ))
+    }
+}
+
+impl<A: Address> Packed<A> {
+    pub(super) fn unpack(&self) -> Key<A> {
+        let ([source, destination, sensor], [numbers, bytes]) = A::unpack(&self.0);
+        let [
+            flags,
+            source_prefix,
+            source_class,
+            destination_prefix,
+            destination_class,
+            protocol,
+            dscp,
+            _,
+        ] = bytes.to_be_bytes();
+        let [from_port, to_port, vlan, listen_port] = [48, 32, 16, 0]
+            .map(|shift| u16::try_from(numbers >> shift & 0xffff).expect("16 bits are masked"));
+        let there = |number, bit: u8| (flags & 1 << bit != 0).then_some(number);
+        Key {
+            source,
+            source_prefix,
+            source_class: Class(source_class),
+            destination,
+            destination_prefix,
+            destination_class: Class(destination_class),
+            protocol: IpNumber(protocol),
+            listen_port,
+            sensor,
+            from_port: there(from_port, 0),
+            to_port: there(to_port, 1),
+            vlan: there(vlan, 2),
+            dscp,
+        }
+    }
+
+    #[inline]
+    pub(super) fn hash_with(&self, seed: &RandomState) -> u64 {
+        let mut hasher = seed.build_hasher();
+        self.0.hash_into(&mut hasher);
+        hasher.finish()
+    }
+}
+
+impl<A: Address> PartialEq for Packed<A> {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.equals(&other.0)
+    }
+}
+
+fn halves(bits: u128) -> [u64; 2] {
+    [bits >> 64, bits & u128::from(u64::MAX)]
+        .map(|half| u64::try_from(half).expect("64 bits are left"))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    #[track_caller]
+    fn check<A: Address + std::fmt::Debug>(addresses: [A; 3], fields: [Option<u16>; 3]) {
+        let [source, destination, sensor] = addresses;
+        let [from_port, to_port, vlan] = fields;
+        let key = Key {
+            source,
+            source_prefix: 1,
+            source_class: Class(2),
+            destination,
+            destination_prefix: 3,
+            destination_class: Class(4),
+            protocol: IpNumber(5),
+            listen_port: 0x0607,
+            sensor,
+            from_port,
+            to_port,
+            vlan,
+            dscp: 8,
+        };
+        assert_eq!(key.pack().unpack(), key);
+    }
+
     #[test]
-    fn a_key_of_ipv4_stays_small() {
-        assert_eq!(size_of::<Key<Ipv4Addr>>(), 32);
-        assert_eq!(size_of::<Key<IpAddr>>(), 72);
+    fn keys_come_out_of_their_packed_form_as_they_went_in() {
+        let v4 = |last| Ipv4Addr::new(1, 2, 3, last);
+        let v6 = |last| IpAddr::V6(Ipv6Addr::new(1, 2, 3, 4, 5, 6, 7, last));
+        for fields in [[None; 3], [Some(0); 3], [Some(u16::MAX), None, Some(7)]] {
+            check([v4(1), v4(2), v4(3)], fields);
+            check([v6(1), v6(2), v6(3)], fields);
+            check([v4(1).into(), v4(2).into(), v6(3)], fields);
+            check([v6(1), v6(2), v4(3).into()], fields);
+        }
+    }
+
+    #[test]
+    fn a_packed_key_stays_small() {
+        assert_eq!(size_of::<Packed<Ipv4Addr>>(), 32);
+        assert_eq!(size_of::<Packed<IpAddr>>(), 64);
     }
 }

@@ -62,7 +62,7 @@ pub struct Labels(u16);
 /// Why a list of labels is none.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LabelsError {
-    #[error("there is no label '{0}': choose from {names}, separated by commas", names = names())]
+    #[error("there is no label '{0}': separate these by commas: {names}", names = names())]
     Unknown(String),
     #[error("the label '{0}' is there twice: name each label once")]
     Twice(&'static str),

@@ -19,7 +19,7 @@ mod snapshot;
 mod store;
 mod table;
 
-pub use class::{Class, Classes, ClassesError, WHOLE};
+pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
 pub use network::{Network, NetworkError, OTHER, PrefixLength};

@@ -1,6 +1,5 @@
 //! Names for address ranges, as they are typed: `office=192.0.2.0/24`, `public=24/48`.
 
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use ipnet::IpNet;
@@ -97,11 +96,6 @@ fn checked(name: &str) -> Result<String, NetworkError> {
         return Err(NetworkError::Other);
     }
     Ok(name.to_owned())
-}
-
-/// The first bits of an address, the others zero.
-pub(super) fn masked(address: IpAddr, length: u8) -> IpAddr {
-    IpNet::new(address, length).map_or(address, |net| net.network())
 }
 
 #[cfg(test)]

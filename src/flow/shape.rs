@@ -2,8 +2,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::IpNumber;
 
-use super::class::{Class, Classes, Shown, WHOLE};
-use super::key::Key;
+use super::class::{Class, Classes, Lengths, WHOLE};
+use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
 use crate::wire::Observation;
 
@@ -18,8 +18,8 @@ pub struct Shape {
 /// The key of a flow, in the narrowest kind that holds it.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AnyKey {
-    Narrow(Key<Ipv4Addr>),
-    Wide(Key<IpAddr>),
+    Narrow(Packed<Ipv4Addr>),
+    Wide(Packed<IpAddr>),
 }
 
 /// What tells packets without a place apart.
@@ -38,56 +38,53 @@ pub struct TrafficKey {
     pub listen_port: u16,
 }
 
-/// What one of the two addresses adds to the key.
-struct End {
-    shown: Shown,
-    class: Class,
-}
-
 impl Shape {
+    #[inline]
     pub(super) fn key(&self, seen: &Observation) -> AnyKey {
+        let (has_sensor, sensor) = (self.labels.contains(Label::Sensor), seen.sensor);
+        match (seen.source, seen.destination, sensor) {
+            (IpAddr::V4(source), IpAddr::V4(destination), _) if !has_sensor => AnyKey::Narrow(
+                self.key_with(source, destination, Ipv4Addr::NOTHING, seen)
+                    .pack(),
+            ),
+            (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) => {
+                AnyKey::Narrow(self.key_with(source, destination, sensor, seen).pack())
+            }
+            (source, destination, sensor) => {
+                let sensor = if has_sensor { sensor } else { IpAddr::NOTHING };
+                let key = self.key_with(source, destination, sensor, seen);
+                narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
+            }
+        }
+    }
+
+    #[inline]
+    fn key_with<A: Address>(
+        &self,
+        source: A,
+        destination: A,
+        sensor: A,
+        seen: &Observation,
+    ) -> Key<A> {
         let has = |label| self.labels.contains(label);
-        let from = self.end(seen.source, Label::From, Label::FromType);
-        let to = self.end(seen.destination, Label::To, Label::ToType);
+        let (source, source_prefix, source_class) = self.end(source, Label::From, Label::FromType);
+        let (destination, destination_prefix, destination_class) =
+            self.end(destination, Label::To, Label::ToType);
         let (from_port, to_port) = seen.ports.unzip();
-        let key = Key {
-            source: from.shown.address,
-            source_prefix: from.shown.prefix,
-            source_class: from.class,
-            destination: to.shown.address,
-            destination_prefix: to.shown.prefix,
-            destination_class: to.class,
+        Key {
+            source,
+            source_prefix,
+            source_class,
+            destination,
+            destination_prefix,
+            destination_class,
             protocol: IpNumber(chosen(has(Label::Protocol), seen.protocol.0)),
             listen_port: chosen(has(Label::ListenPort), seen.listen_port),
-            sensor: if has(Label::Sensor) {
-                seen.sensor
-            } else {
-                Shown::NOTHING.address
-            },
+            sensor,
             from_port: chosen(has(Label::FromPort), from_port),
             to_port: chosen(has(Label::ToPort), to_port),
             vlan: chosen(has(Label::Vlan), seen.vlan),
             dscp: chosen(has(Label::Dscp), seen.dscp),
-        };
-        match (key.source, key.destination, key.sensor) {
-            (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) => {
-                AnyKey::Narrow(Key {
-                    source,
-                    destination,
-                    sensor,
-                    source_prefix: key.source_prefix,
-                    source_class: key.source_class,
-                    destination_prefix: key.destination_prefix,
-                    destination_class: key.destination_class,
-                    protocol: key.protocol,
-                    listen_port: key.listen_port,
-                    from_port: key.from_port,
-                    to_port: key.to_port,
-                    vlan: key.vlan,
-                    dscp: key.dscp,
-                })
-            }
-            _ => AnyKey::Wide(key),
         }
     }
 
@@ -116,43 +113,60 @@ impl Shape {
             && tells_class(Label::To, Label::ToType)
     }
 
-    /// A class is looked up only where the address, as it is shown, does not tell it.
-    fn end(&self, address: IpAddr, label: Label, class_label: Label) -> End {
+    /// What an address adds to the key: what is shown of it, as how many bits, and its class. The
+    /// class is looked up only where the address, as it is shown, does not tell it.
+    #[inline]
+    fn end<A: Address>(&self, address: A, label: Label, class_label: Label) -> (A, u8, Class) {
         let has_address = self.labels.contains(label);
         let has_class = self.labels.contains(class_label);
         if has_address && !self.classes.fold() {
-            return End {
-                shown: Shown {
-                    address,
-                    prefix: WHOLE,
-                },
-                class: Class::default(),
-            };
+            return (address, WHOLE, Class::default());
         }
-        let class = if has_address || has_class {
-            self.classes.of(address)
-        } else {
-            Class::default()
-        };
-        let shown = if has_address {
-            self.classes.shown(address, class)
-        } else {
-            self.nothing(address)
-        };
-        End {
-            shown,
-            class: chosen(has_class, class),
+        if !has_address && !has_class {
+            return (self.nothing(address), WHOLE, Class::default());
         }
+        let class = self.classes.of(address.into());
+        let (shown, prefix) = if has_address {
+            address.shown(self.classes.lengths(class))
+        } else {
+            (self.nothing(address), WHOLE)
+        };
+        (shown, prefix, chosen(has_class, class))
     }
 
     /// What stands for an address whose label was not chosen.
-    fn nothing(&self, address: IpAddr) -> Shown {
-        if address.is_ipv6() && self.labels.contains(Label::IpVersion) {
-            Shown::NOTHING_OF_IPV6
+    fn nothing<A: Address>(&self, address: A) -> A {
+        if self.labels.contains(Label::IpVersion) {
+            // Of 0 bits, the version is left.
+            address.shown(Lengths { ipv4: 0, ipv6: 0 }).0
         } else {
-            Shown::NOTHING
+            A::NOTHING
         }
     }
+}
+
+/// The same key in the narrow kind, if it fits.
+fn narrowed(key: &Key<IpAddr>) -> Option<Key<Ipv4Addr>> {
+    let (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) =
+        (key.source, key.destination, key.sensor)
+    else {
+        return None;
+    };
+    Some(Key {
+        source,
+        source_prefix: key.source_prefix,
+        source_class: key.source_class,
+        destination,
+        destination_prefix: key.destination_prefix,
+        destination_class: key.destination_class,
+        protocol: key.protocol,
+        listen_port: key.listen_port,
+        sensor,
+        from_port: key.from_port,
+        to_port: key.to_port,
+        vlan: key.vlan,
+        dscp: key.dscp,
+    })
 }
 
 fn chosen<T: Default>(is_chosen: bool, value: T) -> T {

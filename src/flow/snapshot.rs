@@ -1,7 +1,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use super::key::Key;
+use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -27,7 +27,7 @@ pub struct Snapshot {
 
 /// One flow and what it has counted. The classes in its key are those of its first packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Flow<A> {
+pub struct Flow<A: Address> {
     pub key: Key<A>,
     pub counters: Counters,
 }

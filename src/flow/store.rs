@@ -1,13 +1,12 @@
 //! Where flows are kept: slots that never move, an index over them, and two lists of them.
 
-use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::clock::Moment;
-use super::key::{Address, Key};
+use super::key::{Address, Packed};
 use super::{Class, Counters};
 
 /// The index is made of this many parts, each of which grows alone: growing one to 8,000 flows
@@ -19,8 +18,8 @@ const NONE: u32 = u32::MAX;
 
 /// One flow. `A` says what kind of addresses it has.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Slot<A> {
-    pub(super) key: Key<A>,
+pub(super) struct Slot<A: Address> {
+    pub(super) key: Packed<A>,
     pub(super) classes: [Class; 2],
     /// Its number in the traffic families, if all its packets have the same.
     pub(super) traffic: u16,
@@ -45,7 +44,7 @@ pub(super) enum State {
 
 /// Flows with one kind of addresses.
 #[derive(Debug)]
-pub(super) struct Store<A> {
+pub(super) struct Store<A: Address> {
     shards: Vec<HashTable<u32>>,
     chunks: Vec<Vec<Slot<A>>>,
     free: u32,
@@ -69,8 +68,16 @@ impl<A: Address> Store<A> {
         (self.longest_idle != NONE).then_some(self.longest_idle)
     }
 
+    /// The flow with this key, if it is exposed.
     #[inline]
-    pub(super) fn find(&self, hash: u64, key: &Key<A>) -> Option<u32> {
+    pub(super) fn find_exposed(&mut self, hash: u64, key: &Packed<A>) -> Option<&mut Slot<A>> {
+        let index = self.find(hash, key)?;
+        let slot = &mut self[index];
+        matches!(slot.state, State::Exposed | State::Held).then_some(slot)
+    }
+
+    #[inline]
+    pub(super) fn find(&self, hash: u64, key: &Packed<A>) -> Option<u32> {
         self.shards[shard(hash)]
             .find(hash, |&slot| self[slot].key == *key)
             .copied()
@@ -81,7 +88,7 @@ impl<A: Address> Store<A> {
         let index = self.place(slot);
         let chunks = &self.chunks;
         self.shards[shard(hash)]
-            .insert_unique(hash, index, |&slot| seed.hash_one(at(chunks, slot).key));
+            .insert_unique(hash, index, |&slot| at(chunks, slot).key.hash_with(seed));
         self.expose(index);
         index
     }
@@ -125,7 +132,7 @@ impl<A: Address> Store<A> {
     pub(super) fn forget(&mut self, index: u32, seed: &RandomState) -> Counters {
         self.wake(index);
         self.exposed.pop();
-        let hash = seed.hash_one(self[index].key);
+        let hash = self[index].key.hash_with(seed);
         let entry = self.shards[shard(hash)].find_entry(hash, |&slot| slot == index);
         entry.expect("every flow is in the index").remove();
         let free = self.free;
@@ -174,9 +181,9 @@ impl<A: Address> Store<A> {
     }
 }
 
-impl<A> Slot<A> {
+impl<A: Address> Slot<A> {
     /// A flow that has counted nothing yet.
-    pub(super) fn new(key: Key<A>, classes: [Class; 2], traffic: u16) -> Self {
+    pub(super) fn new(key: Packed<A>, classes: [Class; 2], traffic: u16) -> Self {
         Self {
             key,
             classes,
@@ -190,7 +197,7 @@ impl<A> Slot<A> {
     }
 }
 
-impl<A> Default for Store<A> {
+impl<A: Address> Default for Store<A> {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
@@ -204,7 +211,7 @@ impl<A> Default for Store<A> {
     }
 }
 
-impl<A> Index<u32> for Store<A> {
+impl<A: Address> Index<u32> for Store<A> {
     type Output = Slot<A>;
 
     #[inline]
@@ -213,7 +220,7 @@ impl<A> Index<u32> for Store<A> {
     }
 }
 
-impl<A> IndexMut<u32> for Store<A> {
+impl<A: Address> IndexMut<u32> for Store<A> {
     #[inline]
     fn index_mut(&mut self, slot: u32) -> &mut Slot<A> {
         let slot = slot as usize;
@@ -222,7 +229,7 @@ impl<A> IndexMut<u32> for Store<A> {
 }
 
 #[inline]
-fn at<A>(chunks: &[Vec<Slot<A>>], slot: u32) -> &Slot<A> {
+fn at<A: Address>(chunks: &[Vec<Slot<A>>], slot: u32) -> &Slot<A> {
     let slot = slot as usize;
     &chunks[slot / CHUNK][slot % CHUNK]
 }
@@ -242,6 +249,6 @@ mod tests {
     #[test]
     fn a_slot_stays_small() {
         assert_eq!(size_of::<Slot<Ipv4Addr>>(), 72);
-        assert_eq!(size_of::<Slot<IpAddr>>(), 112);
+        assert_eq!(size_of::<Slot<IpAddr>>(), 104);
     }
 }

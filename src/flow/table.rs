@@ -1,6 +1,5 @@
 //! Who has a place in the table, who gives it up, and what is seen of whom.
 
-use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +9,7 @@ use hyperloglog::HyperLogLog;
 
 use super::clock::Moment;
 use super::hold::Holds;
-use super::key::{Address, Key};
+use super::key::{Address, Key, Packed};
 use super::series::{One, Series};
 use super::shape::{AnyKey, OverflowKey, Shape, TrafficKey};
 use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
@@ -112,10 +111,21 @@ impl FlowTable {
     /// Counts a packet that came at `at`.
     pub fn record(&mut self, at: Duration, seen: &Observation) {
         self.books.advance(at);
-        let key = self.books.shape.key(seen);
-        let placed = self.place(&key, seen) || (self.make_room() && self.place(&key, seen));
-        if !placed {
-            self.books.overflow(seen);
+        match self.books.shape.key(seen) {
+            AnyKey::Narrow(key) => {
+                let hash = key.hash_with(&self.books.seed);
+                match self.narrow.find_exposed(hash, &key) {
+                    Some(slot) => self.books.count(slot, seen),
+                    None => self.admit(&AnyKey::Narrow(key), hash, seen),
+                }
+            }
+            AnyKey::Wide(key) => {
+                let hash = key.hash_with(&self.books.seed);
+                match self.wide.find_exposed(hash, &key) {
+                    Some(slot) => self.books.count(slot, seen),
+                    None => self.admit(&AnyKey::Wide(key), hash, seen),
+                }
+            }
         }
     }
 
@@ -169,12 +179,21 @@ impl FlowTable {
         self.narrow.idle() + self.wide.idle()
     }
 
-    fn place(&mut self, key: &AnyKey, seen: &Observation) -> bool {
-        let is_full = self.exposed() >= self.books.limits.flows as usize;
-        match key {
-            AnyKey::Narrow(key) => self.books.place(&mut self.narrow, key, is_full, seen),
-            AnyKey::Wide(key) => self.books.place(&mut self.wide, key, is_full, seen),
+    /// Counts a packet of a flow that is not exposed: in a place, if there is one.
+    #[cold]
+    fn admit(&mut self, key: &AnyKey, hash: u64, seen: &Observation) {
+        if self.is_full() && !self.make_room() {
+            self.books.overflow(hash, seen);
+            return;
         }
+        match key {
+            AnyKey::Narrow(key) => self.books.admit(&mut self.narrow, hash, key, seen),
+            AnyKey::Wide(key) => self.books.admit(&mut self.wide, hash, key, seen),
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        self.exposed() >= self.books.limits.flows as usize
     }
 
     /// Goes on with the search for a flow that may leave, and makes it leave.
@@ -268,37 +287,9 @@ impl Books {
         self.now = self.now.max(Moment::of(at));
     }
 
-    /// Counts a packet in its flow. `false` if that needs a place and there is none.
+    /// Counts a packet in its flow.
     #[inline]
-    fn place<A: Address>(
-        &mut self,
-        store: &mut Store<A>,
-        key: &Key<A>,
-        is_full: bool,
-        seen: &Observation,
-    ) -> bool {
-        let hash = self.seed.hash_one(key);
-        let index = match store.find(hash, key) {
-            Some(index) if store[index].state != State::Idle => index,
-            known => {
-                if known.is_none() {
-                    self.demand.insert_by_hash_value(hash);
-                }
-                if is_full {
-                    return false;
-                }
-                let index = match known {
-                    Some(index) => {
-                        store.wake(index);
-                        index
-                    }
-                    None => self.start(store, hash, key, seen),
-                };
-                self.hold(store, index);
-                index
-            }
-        };
-        let slot = &mut store[index];
+    fn count<A: Address>(&mut self, slot: &mut Slot<A>, seen: &Observation) {
         slot.counters.add(seen.bytes);
         slot.last = self.now;
         let traffic = if self.traffic_by_flow {
@@ -307,14 +298,33 @@ impl Books {
             self.traffic_of(seen)
         };
         self.traffic.add(traffic, self.now, seen.bytes);
-        true
+    }
+
+    /// Gives a new or an idle flow a place, and counts its packet.
+    fn admit<A: Address>(
+        &mut self,
+        store: &mut Store<A>,
+        hash: u64,
+        key: &Packed<A>,
+        seen: &Observation,
+    ) {
+        // Making room may have made the list of idle flows too long, and this flow forgotten.
+        let index = if let Some(index) = store.find(hash, key) {
+            store.wake(index);
+            index
+        } else {
+            self.demand.insert_by_hash_value(hash);
+            self.start(store, hash, key, seen)
+        };
+        self.hold(store, index);
+        self.count(&mut store[index], seen);
     }
 
     fn start<A: Address>(
         &mut self,
         store: &mut Store<A>,
         hash: u64,
-        key: &Key<A>,
+        key: &Packed<A>,
         seen: &Observation,
     ) -> u32 {
         let classes = self.shape.classes_of(seen);
@@ -332,8 +342,10 @@ impl Books {
     }
 
     /// Counts a packet that found no place.
-    fn overflow(&mut self, seen: &Observation) {
+    fn overflow(&mut self, hash: u64, seen: &Observation) {
         self.overflow_packets += 1;
+        // An idle flow has asked before: that changes nothing.
+        self.demand.insert_by_hash_value(hash);
         let key = self.shape.overflow(seen);
         let number = key.map_or(0, |key| self.overflow.number(key));
         self.overflow.add(number, self.now, seen.bytes);
@@ -358,7 +370,7 @@ impl Books {
     }
 
     /// A flow may leave when it is idle and a scrape has shown its last value.
-    fn may_leave<A>(&self, slot: &Slot<A>) -> bool {
+    fn may_leave<A: Address>(&self, slot: &Slot<A>) -> bool {
         let was_seen = self.limits.leave_unseen || self.last_scrape > Some(slot.last);
         slot.state == State::Exposed
             && slot.last.is_over(self.limits.idle_timeout, self.now)
@@ -398,7 +410,7 @@ impl Books {
                     key: Key {
                         source_class,
                         destination_class,
-                        ..slot.key
+                        ..slot.key.unpack()
                     },
                     counters: match slot.state {
                         State::Held => self.holds.base(slot.back),

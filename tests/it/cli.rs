@@ -105,3 +105,53 @@ fn analyze_with_a_listen_port_twice() {
         "x.pcap"
     ]));
 }
+
+/// Every option of the flows refuses what it cannot take, in both modes.
+#[test]
+fn wrong_values_of_the_flow_options() {
+    let wrong = [
+        ("--max-flows", "0"),
+        ("--max-flows", "many"),
+        ("--max-idle-flows", "-1"),
+        ("--flow-idle-timeout", "1 fortnight"),
+        ("--hold-new-flows", "15"),
+        ("--labels", "from,port"),
+        ("--labels", "to,from,to"),
+        ("--network", "192.0.2.0/24"),
+        ("--network", "office=192.0.2.0"),
+        ("--network", "office=192.0.2.1/24"),
+        ("--network", "my office=192.0.2.0/24"),
+        ("--network", "other=192.0.2.0/24"),
+        ("--prefix-length", "public"),
+        ("--prefix-length", "public=24/129"),
+        ("--prefix-length", "office=24"),
+    ];
+    let all: String = wrong
+        .iter()
+        .map(|(option, value)| {
+            let value = format!("{option}={value}");
+            let said = run(&["analyze", &value, "x.pcap"]);
+            let live = run(&["--listen-port", "1", &value]);
+            assert!(live.starts_with("status: 2\n"), "{live}");
+            // What it would say again for each.
+            said.split("\nFor more").next().unwrap().to_owned() + "\n"
+        })
+        .collect();
+    assert_snapshot!(all);
+}
+
+#[test]
+fn flow_options_that_contradict_each_other() {
+    let networks = [
+        "--network=a=192.0.2.0/24",
+        "--network=b=192.0.2.0/24",
+        "x.pcap",
+    ];
+    let lengths = [
+        "--prefix-length=public=8",
+        "--prefix-length=public=9",
+        "x.pcap",
+    ];
+    let all = [networks, lengths].map(|options| run(&[&["analyze"], &options[..]].concat()));
+    assert_snapshot!(all.concat());
+}

@@ -6,12 +6,15 @@
 mod analyze;
 mod captures;
 mod cli;
+mod flows;
 mod hostile;
 mod http;
+mod ipv6;
 mod live;
 mod namespace;
 mod network;
 mod prometheus;
+mod promtool;
 mod readme;
 mod scrape;
 mod supervision;

@@ -5,6 +5,7 @@ mod capture_formats;
 mod cut_short;
 mod flows;
 mod inner;
+mod inner_ipv6;
 mod links;
 mod outer;
 mod outer_ipv6;
@@ -114,6 +115,7 @@ fn all() -> Vec<Fixture> {
         outer_ipv6::fixtures(),
         tzsp::fixtures(),
         inner::fixtures(),
+        inner_ipv6::fixtures(),
         cut_short::fixtures(),
         flows::fixtures(),
     ]

@@ -134,9 +134,14 @@ impl Ipv4 {
 
 /// An IPv6 header from the router to the collector around `payload`, extension headers included.
 pub(crate) fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
+    ipv6_claiming(length16(payload.len()), next_header, payload)
+}
+
+/// The same with a payload length that may be wrong.
+pub(crate) fn ipv6_claiming(length: u16, next_header: u8, payload: &[u8]) -> Vec<u8> {
     concat(&[
         &[0x60, 0, 0, 0],
-        &length16(payload.len()).to_be_bytes(),
+        &length.to_be_bytes(),
         &[next_header, 64],
         &ROUTER_IPV6,
         &COLLECTOR_IPV6,

@@ -95,8 +95,8 @@ fn shown(snapshot: &Snapshot) -> Sums {
 
 fn key_of(shape: &Shape, seen: &Observation) -> Key<IpAddr> {
     let key = match shape.key(seen) {
-        AnyKey::Narrow(key) => widened(key),
-        AnyKey::Wide(key) => key,
+        AnyKey::Narrow(key) => widened(key.unpack()),
+        AnyKey::Wide(key) => key.unpack(),
     };
     without_derived_classes(shape, key)
 }

@@ -1,0 +1,132 @@
+//! The options that shape and bound the flows, on captures.
+
+use insta::assert_snapshot;
+
+use crate::live::{DATAGRAM, send};
+use crate::scrape::Scrape;
+use crate::support::{Exporter, program, testdata};
+
+/// What `analyze` prints of one family, and what it says.
+#[track_caller]
+fn packets(capture: &str, options: &[&str]) -> String {
+    let mut command = program();
+    command.current_dir(testdata()).args(["analyze", capture]);
+    let output = command.args(options).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    Scrape::parse(&text).assert_every_frame_is_accounted_for();
+    let family = "tzsp_observed_packets_total";
+    let samples: Vec<_> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix(family))
+        .collect();
+    let said = String::from_utf8(output.stderr).unwrap();
+    samples.join("\n") + "\n" + &said
+}
+
+#[test]
+fn all_labels_at_once() {
+    let all = "ip_version,dscp,vlan,to_port,from_port,sensor,listen_port,protocol,to_type,to,\
+               from_type,from";
+    assert_snapshot!(packets("labels_inside.pcap", &["--ipv6", "--labels", all]));
+}
+
+#[test]
+fn each_label_alone() {
+    let labels = "from from_type to to_type protocol listen_port sensor from_port to_port vlan \
+                  dscp ip_version";
+    let all: String = labels
+        .split_whitespace()
+        .map(|label| packets("labels_inside.pcap", &["--ipv6", "--labels", label]))
+        .collect();
+    assert_snapshot!(all);
+}
+
+#[test]
+fn networks_and_prefix_lengths() {
+    let fold = [
+        "--ipv6",
+        "--labels",
+        "from,from_type,to,to_type",
+        "--network",
+        "desks=192.168.88.0/26",
+        "--network",
+        "lan=192.168.0.0/16",
+        "--network",
+        "lan=2001:db8:88::/48",
+        "--prefix-length",
+        "public=0",
+        "--prefix-length",
+        "lan=24/64",
+    ];
+    assert_snapshot!(packets("labels_inside.pcap", &fold));
+    assert_snapshot!(packets(
+        "address_class_edges_to.pcap",
+        &[
+            "--labels",
+            "to,to_type",
+            "--prefix-length",
+            "public=0",
+            "--prefix-length",
+            "reserved=8",
+            "--prefix-length",
+            "private=32",
+        ]
+    ));
+}
+
+#[test]
+fn a_limit_that_was_reached_is_a_warning() {
+    assert_snapshot!(packets("protocols.pcap", &["--max-flows", "12"]));
+    assert_snapshot!(packets(
+        "protocols.pcap",
+        &["--max-flows", "1", "--labels", "from,protocol"]
+    ));
+}
+
+#[test]
+fn live_the_limit_is_said_once_and_shown() {
+    let mut exporter = Exporter::start(&["--listen-port", "0", "--max-flows", "1"]);
+    let port = exporter.udp_port();
+    let mut other = DATAGRAM;
+    // The last octet of the inner source.
+    other[5 + 14 + 15] = 4;
+    for _ in 0..3 {
+        send(port, &DATAGRAM);
+        send(port, &other);
+    }
+    let scrape = exporter.scrape_until("six datagrams", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 6.0
+    });
+    let values = [
+        "",
+        "_limit",
+        "_overflow_packets_total",
+        "_demand",
+        "_idle",
+        "_forgotten_total",
+    ]
+    .map(|name| scrape.value(&format!("tzsp_flows{name}")));
+    assert_eq!(values, [1.0, 1.0, 3.0, 2.0, 0.0, 0.0]);
+    assert_eq!(scrape.value("tzsp_flows_idle_limit"), 10.0);
+    exporter.line_with("the limit of 1 flows was reached");
+    exporter.signal(nix::sys::signal::Signal::SIGTERM);
+    let (_, said) = exporter.ended();
+    assert_eq!(said.matches("the limit of").count(), 1, "{said}");
+}
+
+#[test]
+fn live_the_sensor_is_who_sent_the_datagram() {
+    let mut exporter = Exporter::start(&["--listen-port", "0", "--labels", "sensor"]);
+    let port = exporter.udp_port();
+    send(port, &DATAGRAM);
+    let sixth = std::net::UdpSocket::bind("[::1]:0").unwrap();
+    sixth.send_to(&DATAGRAM, ("::1", port)).unwrap();
+    let scrape = exporter.scrape_until("two datagrams", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 2.0
+    });
+    for sensor in ["127.0.0.1", "::1"] {
+        let sample = format!("tzsp_observed_packets_total{{sensor=\"{sensor}\"}}");
+        assert_eq!(scrape.value(&sample), 1.0);
+    }
+}
