@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::io::Write;
+use std::net::TcpStream;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
-use nix::sys::signal::Signal;
+use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use crate::support::{Exporter, Place, eventually, fake_tshark, program, testdata};
+use crate::support::{Exporter, Place, eventually, fake_tshark, program, testdata, tool};
 
 const ARGUMENTS: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
@@ -228,6 +230,56 @@ fn floods_of_standard_error_neither_block_nor_grow() {
     });
     let resident = scrape.value("process_resident_memory_bytes");
     assert!(resident < 32e6, "{resident} bytes");
+}
+
+#[test]
+fn clients_that_take_nothing_hold_up_nobody() {
+    // 40,000 flows make some 12 MB of text: more than any socket holds for its client.
+    let tools = fake_tshark("cat load; exec sleep 60");
+    let load = tools.path().join("load");
+    tool(Command::new(env!("CARGO")).args([
+        "xtask",
+        "generate",
+        load.to_str().unwrap(),
+        "--format",
+        "pcapng",
+        "--packets",
+        "40000",
+        "--flows",
+        "40000",
+        "--snaplen",
+        "128",
+    ]));
+    let place = Place {
+        tools: Some(tools.path()),
+        ..Place::default()
+    };
+    let arguments = [&ARGUMENTS[..], &["--max-flows", "50000"]].concat();
+    let exporter = Exporter::start_at(&place, &arguments);
+    exporter.scrape_until("all flows", |scrape| scrape.value("tzsp_flows") == 40_000.0);
+
+    let stalled: Vec<_> = (0..20)
+        .map(|_| {
+            let mut client = TcpStream::connect(("localhost", exporter.port)).unwrap();
+            client
+                .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+                .unwrap();
+            client
+        })
+        .collect();
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.value("tzsp_flows"), 40_000.0);
+
+    // Captures go on too: the killed one is started again and read to its end.
+    let before = scrape.value("tzsp_frames_received_total");
+    kill(exporter.descendants("sleep")[0], Signal::SIGKILL).unwrap();
+    exporter.scrape_until("a second run", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 2.0 * before
+    });
+    exporter.signal(Signal::SIGTERM);
+    let (status, said) = exporter.ended();
+    assert!(status.success(), "{said}");
+    drop(stalled);
 }
 
 #[test]

@@ -218,7 +218,8 @@ impl<'a> Exporter<'a> {
             let agent = ureq::Agent::config_builder().http_status_as_error(false);
             let agent = agent.build().new_agent();
             let mut response = agent.get(&url).call().unwrap();
-            let body = response.body_mut().read_to_string().unwrap();
+            let body = response.body_mut().with_config().limit(u64::MAX);
+            let body = body.read_to_string().unwrap();
             (response.status().as_u16(), body)
         };
         match self.host {
