@@ -8,6 +8,7 @@ mod captures;
 mod cli;
 mod hostile;
 mod http;
+mod inputs;
 mod live;
 mod namespace;
 mod network;
