@@ -8,7 +8,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use crate::aggregator::{Aggregator, Settings};
-use crate::capture::{CaptureError, CaptureReader};
+use crate::capture::{self, CaptureError, CaptureReader, Damage};
 use crate::flow::Occupancy;
 use crate::metrics;
 
@@ -24,14 +24,28 @@ pub struct Options {
 #[error("{}: {error}", name(.file))]
 pub struct Problem {
     pub file: PathBuf,
-    pub error: CaptureError,
+    pub error: Trouble,
+}
+
+/// What was wrong with an input.
+#[derive(Debug, Error)]
+pub enum Trouble {
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    #[error("{0}")]
+    Damage(Damage),
 }
 
 impl Problem {
     /// A capture whose writer was stopped ends in the middle of a record: that is normal.
     #[must_use]
     pub fn is_warning(&self) -> bool {
-        matches!(self.error, CaptureError::CutShort { .. })
+        match self.error {
+            Trouble::Capture(CaptureError::CutShort { .. }) => true,
+            // Unless there is nothing before the cut.
+            Trouble::Capture(CaptureError::CompressedCutShort { offset }) => offset > 0,
+            Trouble::Capture(_) | Trouble::Damage(_) => false,
+        }
     }
 }
 
@@ -60,11 +74,12 @@ pub fn run(options: Options, settings: Settings, out: &mut impl Write) -> io::Re
     let mut problems = Vec::new();
     let mut captures = 0;
     for file in options.files {
-        let (is_capture, result) = read(&file, &mut core);
+        let (is_capture, troubles) = read(&file, &mut core);
         captures += usize::from(is_capture);
-        if let Err(error) = result {
-            problems.push(Problem { file, error });
-        }
+        problems.extend(troubles.into_iter().map(|error| Problem {
+            file: file.clone(),
+            error,
+        }));
     }
     let occupancy = core.flows().occupancy();
     if captures > 0 {
@@ -78,19 +93,27 @@ pub fn run(options: Options, settings: Settings, out: &mut impl Write) -> io::Re
     })
 }
 
-/// Reads one input to its end, or to where it is damaged. Also tells whether it was a capture.
-fn read(file: &Path, core: &mut Aggregator) -> (bool, Result<(), CaptureError>) {
-    let stream: Box<dyn Read> = if file == Path::new("-") {
+/// Reads one input to its end. Also tells whether it was a capture.
+fn read(file: &Path, core: &mut Aggregator) -> (bool, Vec<Trouble>) {
+    let mut reader = match open(file).and_then(capture::unpack) {
+        Ok(stream) => CaptureReader::recovering(stream),
+        Err(error) => return (false, vec![CaptureError::Read(error).into()]),
+    };
+    let result = read_frames(&mut reader, core);
+    let damage = reader.damage().cloned().map(Trouble::Damage);
+    let error = result.err().map(Trouble::Capture);
+    (
+        reader.has_header(),
+        damage.into_iter().chain(error).collect(),
+    )
+}
+
+fn open(file: &Path) -> io::Result<Box<dyn Read>> {
+    Ok(if file == Path::new("-") {
         Box::new(io::stdin())
     } else {
-        match File::open(file) {
-            Ok(file) => Box::new(file),
-            Err(error) => return (false, Err(CaptureError::Read(error))),
-        }
-    };
-    let mut reader = CaptureReader::new(stream);
-    let result = read_frames(&mut reader, core);
-    (reader.has_header(), result)
+        Box::new(File::open(file)?)
+    })
 }
 
 fn read_frames(

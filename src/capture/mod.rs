@@ -1,9 +1,12 @@
 //! Where frames come from.
 //!
-//! [`CaptureReader`] takes pcap and pcapng apart, from files and from streams alike.
+//! [`unpack`] takes off compression. [`CaptureReader`] takes pcap and pcapng apart, from files
+//! and from streams alike.
 //! [`tshark`] runs the capture program, whose output such a reader takes.
 //! [`udp`] receives datagrams without any capture program.
 
+mod compressed;
+mod damage;
 pub mod leash;
 mod pcap;
 mod pcapng;
@@ -16,6 +19,8 @@ use std::time::Duration;
 
 use crate::wire::LinkType;
 
+pub use compressed::unpack;
+pub use damage::Damage;
 pub use reader::{CaptureError, CaptureReader};
 
 /// One record of a capture, link-layer header included.

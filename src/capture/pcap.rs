@@ -1,75 +1,258 @@
-//! The records of a pcap capture.
+//! The records of a pcap capture: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>.
+//!
+//! ```text
+//!  magic | version | - | - | snap length | link type      once
+//!  seconds | fraction | captured | original | frame       for each record
+//! ```
+//!
+//! All numbers have the byte order of the machine that wrote them. The records of modified pcap, as
+//! some old libpcap wrote it, have 8 more bytes before the frame.
 
-use std::borrow::Cow;
+use std::mem;
 use std::time::Duration;
 
-use pcap_file::pcap::{PcapParseError, PcapParser, PcapTsResolution};
-
 use super::Frame;
-use super::reader::{Item, MAX_RECORD};
+use super::reader::{Belief, Item, MAX_RECORD, Onward, Reading};
 use crate::wire::LinkType;
 
 /// libpcap's largest snap length. Wireshark, too, takes a longer record for damage, unless
 /// the header announces longer ones.
 const USUAL_MAX_RECORD: usize = 262_144;
 
+const FILE_HEADER: usize = 24;
+
+/// Records of one capture are no further apart in time, in seconds: ten years.
+const MAX_DISTANCE: u32 = 10 * 365 * 24 * 60 * 60;
+
 #[derive(Debug)]
 pub(super) struct Pcap {
-    parser: PcapParser,
+    is_big_endian: bool,
+    units_per_second: u32,
+    /// Size of a record's header.
+    header_size: usize,
     link: LinkType,
     max_record: usize,
+    /// When the record before was captured, in seconds.
+    before: Option<u32>,
+    /// How far into the record at hand no other record begins.
+    looked: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    original: u32,
+}
+
+/// What the start of a file is.
+pub(super) enum Start {
+    Pcap { size: usize, pcap: Pcap },
+    Incomplete,
+    NotPcap,
 }
 
 impl Pcap {
-    pub(super) fn new(parser: PcapParser) -> Self {
-        let header = parser.header();
+    pub(super) fn start(bytes: &[u8]) -> Start {
+        let Some(header) = bytes.first_chunk::<FILE_HEADER>() else {
+            return Start::Incomplete;
+        };
+        let word = |at: usize| {
+            let word = [header[at], header[at + 1], header[at + 2], header[at + 3]];
+            u32::from_be_bytes(word)
+        };
+        let (is_big_endian, magic) = match word(0) {
+            magic @ (0xa1b2_c3d4 | 0xa1b2_3c4d | 0xa1b2_cd34) => (true, magic),
+            magic => (false, magic.swap_bytes()),
+        };
+        let (units_per_second, header_size) = match magic {
+            0xa1b2_c3d4 => (1_000_000, 16),
+            0xa1b2_3c4d => (1_000_000_000, 16),
+            0xa1b2_cd34 => (1_000_000, 24),
+            _ => return Start::NotPcap,
+        };
+        let word = |at| {
+            if is_big_endian {
+                word(at)
+            } else {
+                word(at).swap_bytes()
+            }
+        };
+        let snaplen = usize::try_from(word(16)).unwrap_or(MAX_RECORD);
         // The upper half of the field says whether frames end with a check sequence, which
         // makes no difference: no length is taken from the size of a frame.
-        let [_, _, high, low] = u32::from(header.datalink).to_be_bytes();
-        let snaplen = usize::try_from(header.snaplen).unwrap_or(MAX_RECORD);
-        Self {
-            parser,
-            link: LinkType(u16::from_be_bytes([high, low])),
-            max_record: snaplen.clamp(USUAL_MAX_RECORD, MAX_RECORD),
+        let [_, _, high, low] = word(20).to_be_bytes();
+        Start::Pcap {
+            size: FILE_HEADER,
+            pcap: Self {
+                is_big_endian,
+                units_per_second,
+                header_size,
+                link: LinkType(u16::from_be_bytes([high, low])),
+                max_record: snaplen.clamp(USUAL_MAX_RECORD, MAX_RECORD),
+                before: None,
+                looked: 1,
+            },
         }
     }
 
     /// Reads leniently: a record may be longer than the header's snap length, or than its own
     /// original length, and its timestamp may be odd. All that counts is what is there.
-    pub(super) fn next<'a>(&self, bytes: &'a [u8]) -> Item<'a> {
-        let too_long = |length: usize| Item::Damaged {
-            what: format!("a record of {length} bytes"),
+    pub(super) fn next<'a>(&mut self, bytes: &'a [u8], reading: Reading) -> Item<'a> {
+        let Some(header) = self.header(bytes) else {
+            return Item::Incomplete;
         };
-        let (rest, record) = match self.parser.next_raw_packet(bytes) {
-            Ok(parsed) => parsed,
-            Err(PcapParseError::IncompleteBuffer(needed, _)) if needed > self.max_record => {
-                return too_long(needed);
-            }
-            Err(PcapParseError::IncompleteBuffer(..)) => return Item::Incomplete,
-            Err(error) => {
-                return Item::Damaged {
-                    what: error.to_string(),
-                };
-            }
-        };
-        let Cow::Borrowed(frame) = record.data else {
-            unreachable!("a record is borrowed from the buffer");
-        };
-        if frame.len() > self.max_record {
-            return too_long(frame.len());
+        let captured = header.captured as usize;
+        if captured > self.max_record {
+            return Item::Damaged {
+                what: format!("a record of {captured} bytes"),
+                onward: Onward::Search,
+            };
         }
-        let fraction = u64::from(record.ts_frac);
-        let fraction = match self.parser.header().ts_resolution {
-            PcapTsResolution::MicroSecond => Duration::from_micros(fraction),
-            PcapTsResolution::NanoSecond => Duration::from_nanos(fraction),
+        let size = self.header_size + captured;
+        let Some(frame) = bytes.get(self.header_size..size) else {
+            return Item::Incomplete;
         };
+        if let Reading::Recovering { ended } = reading {
+            match self.doubt(header, bytes, ended) {
+                Ok(None) => {}
+                Ok(Some(onward)) => {
+                    return Item::Damaged {
+                        what: format!("a record of {captured} bytes that no other follows"),
+                        onward,
+                    };
+                }
+                Err(Unsure) => return Item::Incomplete,
+            }
+        }
+        self.before = Some(header.seconds);
+        self.looked = 1;
+        let fraction = Duration::from_nanos(
+            u64::from(header.fraction) * u64::from(1_000_000_000 / self.units_per_second),
+        );
         Item::Frame {
-            size: bytes.len() - rest.len(),
+            size,
             frame: Frame {
-                at: Duration::from_secs(u64::from(record.ts_sec)) + fraction,
+                at: Duration::from_secs(u64::from(header.seconds)) + fraction,
                 link: self.link,
                 bytes: frame,
             },
         }
+    }
+
+    /// Whether a record begins here: its numbers make sense, and so do those of the record that
+    /// follows, if it is not the last.
+    pub(super) fn believe(&self, bytes: &[u8], ended: bool) -> Belief {
+        self.believe_near(self.before, bytes, ended)
+    }
+
+    /// Where the next record begins if this one, which reaches past the end, has a damaged length.
+    pub(super) fn find_inside(&self, bytes: &[u8]) -> Option<usize> {
+        let before = self.before.or(Some(self.header(bytes)?.seconds));
+        (1..bytes.len()).find(|&at| self.believe_near(before, &bytes[at..], true) == Belief::Yes)
+    }
+
+    fn believe_near(&self, before: Option<u32>, bytes: &[u8], ended: bool) -> Belief {
+        match self.header(bytes) {
+            Some(header) if header.captured > 0 && self.makes_sense(header, before) => {
+                let is_next =
+                    |next: Header| self.makes_sense(next, Some(header.seconds)) && !next.is_blank();
+                self.is_followed(header, bytes, ended, is_next)
+            }
+            None if !ended => Belief::Unsure,
+            _ => Belief::No,
+        }
+    }
+
+    fn makes_sense(&self, header: Header, before: Option<u32>) -> bool {
+        header.captured as usize <= USUAL_MAX_RECORD
+            && header.captured <= header.original
+            && header.original as usize <= MAX_RECORD
+            && header.fraction < self.units_per_second
+            && header.is_near(before)
+    }
+
+    /// What is wrong with a record that is there whole: a damaged length shows in what follows.
+    /// Fewer things are asked of records here, because writers have their ways.
+    fn doubt(
+        &mut self,
+        header: Header,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Result<Option<Onward>, Unsure> {
+        let is_next = |next: Header| {
+            next.captured as usize <= self.max_record
+                && !next.is_blank()
+                && (next.is_near(Some(header.seconds))
+                    || self.before.is_some_and(|_| next.is_near(self.before)))
+        };
+        match self.is_followed(header, bytes, ended, is_next) {
+            Belief::Yes if header.captured <= header.original => return Ok(None),
+            Belief::Unsure => return Err(Unsure),
+            Belief::Yes | Belief::No => {}
+        }
+        // Either its length is damaged, and the next record begins inside; or the next is.
+        let size = self.header_size + header.captured as usize;
+        let before = self.before.or(Some(header.seconds));
+        while self.looked < size {
+            match self.believe_near(before, &bytes[self.looked..], ended) {
+                Belief::Yes => return Ok(Some(Onward::Behind(mem::replace(&mut self.looked, 1)))),
+                Belief::Unsure => return Err(Unsure),
+                Belief::No => self.looked += 1,
+            }
+        }
+        self.looked = 1;
+        let is_odd = header.is_blank() || !header.is_near(self.before);
+        Ok(is_odd.then_some(Onward::Search))
+    }
+
+    /// Whether such a record, or the end, stands behind this one.
+    fn is_followed(
+        &self,
+        header: Header,
+        bytes: &[u8],
+        ended: bool,
+        is_next: impl Fn(Header) -> bool,
+    ) -> Belief {
+        let size = self.header_size + header.captured as usize;
+        match bytes.get(size..) {
+            Some([]) if ended => Belief::Yes,
+            Some(rest) if let Some(next) = self.header(rest) => Belief::from(is_next(next)),
+            _ if ended => Belief::No,
+            _ => Belief::Unsure,
+        }
+    }
+
+    fn header(&self, bytes: &[u8]) -> Option<Header> {
+        let (words, _) = bytes.get(..self.header_size)?.as_chunks::<4>();
+        let mut words = words.iter().map(|&word| {
+            if self.is_big_endian {
+                u32::from_be_bytes(word)
+            } else {
+                u32::from_le_bytes(word)
+            }
+        });
+        Some(Header {
+            seconds: words.next()?,
+            fraction: words.next()?,
+            captured: words.next()?,
+            original: words.next()?,
+        })
+    }
+}
+
+/// More bytes are needed.
+struct Unsure;
+
+impl Header {
+    /// Whether it belongs to the same capture as a record of that time.
+    fn is_near(self, seconds: Option<u32>) -> bool {
+        seconds.is_none_or(|seconds| self.seconds.abs_diff(seconds) <= MAX_DISTANCE)
+    }
+
+    /// Zeros are what a crash leaves in a file, not a record.
+    fn is_blank(self) -> bool {
+        (self.seconds, self.fraction, self.captured, self.original) == (0, 0, 0, 0)
     }
 }

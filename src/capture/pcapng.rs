@@ -4,6 +4,8 @@
 //! blocks of that library refuse frames that are fine: for a name that is not UTF-8, for an
 //! option of another size, for an original length below the captured one.
 
+mod search;
+
 use std::borrow::Cow;
 use std::time::Duration;
 
@@ -16,7 +18,7 @@ use pcap_file::pcapng::blocks::{
 use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
 use super::Frame;
-use super::reader::{Item, MAX_RECORD};
+use super::reader::{Item, MAX_RECORD, Onward, Reading};
 use crate::wire::LinkType;
 
 /// How a capture starts: the type of a section header, the same in both byte orders.
@@ -24,6 +26,13 @@ pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
 /// More interfaces than a section of any real capture has. Each is kept until its section ends.
 const MAX_INTERFACES: usize = 65_536;
+
+/// What a section header holds behind its length, in either byte order.
+const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
+const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
+
+/// The type, the length, and the length again if there is nothing else.
+const BLOCK_START: usize = 12;
 
 /// What the section in hand has said so far.
 #[derive(Debug)]
@@ -86,25 +95,28 @@ impl Pcapng {
         here.fold(self.dropped_before, u64::saturating_add)
     }
 
-    pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Item<'a> {
+    pub(super) fn next<'a>(&mut self, bytes: &'a [u8], reading: Reading) -> Item<'a> {
         let parsed = match self.byte_order {
             Endianness::Big => RawBlock::from_slice::<BigEndian>(bytes),
             Endianness::Little => RawBlock::from_slice::<LittleEndian>(bytes),
         };
         let (rest, block) = match parsed {
             Ok(parsed) => parsed,
-            Err(RawBlockParseError::IncompleteBuffer(needed, _)) if needed > MAX_RECORD => {
-                return damaged(format!("a block of {} bytes", needed + 8));
+            Err(RawBlockParseError::IncompleteBuffer(needed, _)) if needed <= MAX_RECORD => {
+                return Item::Incomplete;
             }
-            Err(RawBlockParseError::IncompleteBuffer(..)) => return Item::Incomplete,
-            Err(RawBlockParseError::InvalidFormat(error)) => return damaged(describe(&error)),
+            Err(error) => return self.bad_framing(&error, bytes, reading),
         };
         let size = bytes.len() - rest.len();
         let Cow::Borrowed(body) = block.body else {
             unreachable!("a block is borrowed from the buffer");
         };
         if block.type_ == SECTION_HEADER_BLOCK {
-            self.start_section(body);
+            // The framing has checked that it is one of the two.
+            self.start_section(match body {
+                [0x4d, ..] => Endianness::Little,
+                _ => Endianness::Big,
+            });
             return Item::Other { size };
         }
         let frame = match self.byte_order {
@@ -114,16 +126,38 @@ impl Pcapng {
         match frame {
             Ok(Some(frame)) => Item::Frame { size, frame },
             Ok(None) => Item::Other { size },
-            Err(what) => damaged(what),
+            Err(what) => Item::Damaged {
+                what,
+                onward: Onward::Behind(size),
+            },
         }
     }
 
-    fn start_section(&mut self, body: &[u8]) {
-        // The framing has checked that it is one of the two.
-        self.byte_order = match body {
-            [0x4d, ..] => Endianness::Little,
-            _ => Endianness::Big,
+    fn bad_framing<'a>(
+        &mut self,
+        error: &RawBlockParseError,
+        bytes: &[u8],
+        reading: Reading,
+    ) -> Item<'a> {
+        let what = match error {
+            RawBlockParseError::IncompleteBuffer(needed, _) => {
+                format!("a block of {} bytes", needed + 8)
+            }
+            RawBlockParseError::InvalidFormat(error) => describe(error),
         };
+        if matches!(reading, Reading::Recovering { .. }) && bytes.starts_with(&MAGIC) {
+            self.salvage_section(bytes);
+        }
+        // Wherever the damage is, in either of the two lengths, the next block is the next that
+        // looks like one.
+        Item::Damaged {
+            what,
+            onward: Onward::Search,
+        }
+    }
+
+    fn start_section(&mut self, byte_order: Endianness) {
+        self.byte_order = byte_order;
         self.has_section = true;
         self.dropped_before = self.dropped();
         self.interfaces.clear();
@@ -142,8 +176,10 @@ impl Pcapng {
                     return Err(format!("more than {MAX_INTERFACES} interfaces"));
                 }
                 let interface = interface(&mut fields);
+                // Those behind it keep their numbers.
                 self.interfaces
-                    .push(interface.ok_or("an interface cut short")?);
+                    .push(interface.unwrap_or(Interface::UNDESCRIBED));
+                interface.ok_or("an interface cut short")?;
                 return Ok(None);
             }
             ENHANCED_PACKET_BLOCK => {
@@ -354,10 +390,6 @@ impl<'a, B: ByteOrder> Fields<'a, B> {
         self.rest = self.rest.get(padding..).unwrap_or_default();
         Some((code, value))
     }
-}
-
-fn damaged<'a>(what: String) -> Item<'a> {
-    Item::Damaged { what }
 }
 
 fn describe(error: &PcapNgFormatError) -> String {

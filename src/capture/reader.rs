@@ -1,10 +1,10 @@
 use std::io::{self, Read};
 
-use pcap_file::pcap::{PcapParseError, PcapParser};
 use thiserror::Error;
 
 use super::Frame;
-use super::pcap::Pcap;
+use super::damage::{Damage, Recovery};
+use super::pcap::{Pcap, Start};
 use super::pcapng::{self, Pcapng};
 
 /// The buffer starts at this size: about what a pipe and a disk deliver at best.
@@ -15,11 +15,15 @@ const INITIAL_BUFFER: usize = 256 * 1024;
 /// length costs little memory.
 pub(super) const MAX_RECORD: usize = 16 * 1024 * 1024;
 
+/// A record of the largest size, and the start of the next.
+const MAX_BUFFER: usize = MAX_RECORD + INITIAL_BUFFER;
+
 /// Reads frames from any byte stream that holds a pcap or pcapng capture.
 ///
 /// Reading has two steps, so that a caller can hold a lock for the second one alone:
 /// [`fill`](Self::fill) waits for bytes, and [`next_frame`](Self::next_frame) takes out the
-/// frames that are complete. A frame comes out as soon as its last byte is there.
+/// frames that are complete. A frame comes out as soon as its last byte is there; with
+/// [`recovering`](Self::recovering), as soon as what follows confirms it.
 #[derive(Debug)]
 pub struct CaptureReader<R> {
     stream: R,
@@ -30,10 +34,11 @@ pub struct CaptureReader<R> {
     /// Position in the stream of `buffer[start]`.
     offset: u64,
     format: Option<Format>,
+    recovery: Option<Recovery>,
 }
 
 #[derive(Debug)]
-enum Format {
+pub(super) enum Format {
     Pcap(Pcap),
     Pcapng(Pcapng),
 }
@@ -49,8 +54,24 @@ pub enum CaptureError {
     NotACapture,
     #[error("the capture is cut short: its last record, at byte {offset}, is incomplete")]
     CutShort { offset: u64 },
+    #[error(
+        "the compressed capture is cut short: after {offset} bytes of capture, the rest is missing"
+    )]
+    CompressedCutShort { offset: u64 },
     #[error("the capture is damaged at byte {offset}: {what}")]
     Damaged { offset: u64, what: String },
+}
+
+/// How a format is to take damage.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Reading {
+    /// It ends the reading, and so does every further call.
+    Strict,
+    /// What follows is looked at to find it, and to get past it.
+    Recovering {
+        /// Nothing follows the bytes that are there.
+        ended: bool,
+    },
 }
 
 /// What a format finds at the start of the bytes that are there.
@@ -66,10 +87,36 @@ pub(super) enum Item<'a> {
     Incomplete,
     Damaged {
         what: String,
+        onward: Onward,
     },
 }
 
+/// Where a capture goes on after damage.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Onward {
+    /// So many bytes on.
+    Behind(usize),
+    /// Where something believable begins.
+    Search,
+}
+
+/// Whether a record begins at the start of some bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Belief {
+    Yes,
+    No,
+    /// More bytes will tell.
+    Unsure,
+}
+
+impl From<bool> for Belief {
+    fn from(yes: bool) -> Self {
+        if yes { Self::Yes } else { Self::No }
+    }
+}
+
 impl<R: Read> CaptureReader<R> {
+    /// A reader that ends where the capture is damaged.
     #[must_use]
     pub fn new(stream: R) -> Self {
         Self {
@@ -79,6 +126,16 @@ impl<R: Read> CaptureReader<R> {
             end: 0,
             offset: 0,
             format: None,
+            recovery: None,
+        }
+    }
+
+    /// A reader that passes over what is damaged; [`damage`](Self::damage) tells of it.
+    #[must_use]
+    pub fn recovering(stream: R) -> Self {
+        Self {
+            recovery: Some(Recovery::default()),
+            ..Self::new(stream)
         }
     }
 
@@ -89,17 +146,28 @@ impl<R: Read> CaptureReader<R> {
     /// # Errors
     /// The stream cannot be read, or it ended where a capture must not end.
     pub fn fill(&mut self) -> Result<bool, CaptureError> {
+        if let Some(ending) = self.recovery.as_mut().and_then(Recovery::take_ending) {
+            return self.ended(ending);
+        }
         self.make_room();
-        loop {
+        let ending = loop {
             match self.stream.read(&mut self.buffer[self.end..]) {
-                Ok(0) => return self.ended(),
+                Ok(0) => break Ok(()),
                 Ok(size) => {
                     self.end += size;
                     return Ok(true);
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(CaptureError::Read(error)),
+                Err(error) => break Err(error),
             }
+        };
+        match &mut self.recovery {
+            // There may be frames that waited for what follows.
+            Some(recovery) => {
+                recovery.end(ending);
+                Ok(true)
+            }
+            None => self.ended(ending),
         }
     }
 
@@ -111,21 +179,25 @@ impl<R: Read> CaptureReader<R> {
         if self.format.is_none() && !self.read_header()? {
             return Ok(None);
         }
+        let Some(format) = &mut self.format else {
+            return Ok(None);
+        };
         loop {
             let bytes = &self.buffer[self.start..self.end];
-            let item = match &mut self.format {
-                Some(Format::Pcap(pcap)) => pcap.next(bytes),
-                Some(Format::Pcapng(pcapng)) => pcapng.next(bytes),
-                None => Item::Incomplete,
-            };
-            let (size, frame) = match item {
-                Item::Frame { size, frame } => (size, Some(frame)),
-                Item::Other { size } => (size, None),
-                Item::Incomplete => return Ok(None),
-                Item::Damaged { what } => {
-                    let offset = self.offset;
-                    return Err(CaptureError::Damaged { offset, what });
-                }
+            let (size, frame) = match &mut self.recovery {
+                None => match format.next(bytes, Reading::Strict) {
+                    Item::Frame { size, frame } => (size, Some(frame)),
+                    Item::Other { size } => (size, None),
+                    Item::Incomplete => return Ok(None),
+                    Item::Damaged { what, .. } => {
+                        let offset = self.offset;
+                        return Err(CaptureError::Damaged { offset, what });
+                    }
+                },
+                Some(recovery) => match recovery.step(format, bytes, self.offset) {
+                    Some(step) => step,
+                    None => return Ok(None),
+                },
             };
             self.start += size;
             self.offset += size as u64;
@@ -154,6 +226,12 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
+    /// What was passed over so far.
+    #[must_use]
+    pub fn damage(&self) -> Option<&Damage> {
+        self.recovery.as_ref().and_then(Recovery::damage)
+    }
+
     /// Finds out the format; `false` if more bytes are needed for that.
     fn read_header(&mut self) -> Result<bool, CaptureError> {
         let bytes = &self.buffer[self.start..self.end];
@@ -161,39 +239,68 @@ impl<R: Read> CaptureReader<R> {
             self.format = Some(Format::Pcapng(Pcapng::default()));
             return Ok(true);
         }
-        let (rest, parser) = match PcapParser::new(bytes) {
-            Ok(parsed) => parsed,
-            Err(PcapParseError::IncompleteBuffer(..)) => return Ok(false),
-            Err(_) => return Err(CaptureError::NotACapture),
-        };
-        let size = bytes.len() - rest.len();
-        self.format = Some(Format::Pcap(Pcap::new(parser)));
-        self.take(size);
-        Ok(true)
-    }
-
-    fn take(&mut self, size: usize) {
-        self.start += size;
-        self.offset += size as u64;
-    }
-
-    fn make_room(&mut self) {
-        self.buffer.copy_within(self.start..self.end, 0);
-        self.end -= self.start;
-        self.start = 0;
-        if self.end == self.buffer.len() {
-            // Only as far as bytes really arrive: a declared length alone reserves nothing.
-            self.buffer.resize(self.end * 2, 0);
+        match Pcap::start(bytes) {
+            Start::Pcap { size, pcap } => {
+                self.format = Some(Format::Pcap(pcap));
+                self.start += size;
+                self.offset += size as u64;
+                Ok(true)
+            }
+            Start::Incomplete => Ok(false),
+            Start::NotPcap => Err(CaptureError::NotACapture),
         }
     }
 
-    fn ended(&self) -> Result<bool, CaptureError> {
+    /// Moves what is left to the front if that costs no more than what was taken out, so that
+    /// all the moving costs no more than all the reading.
+    fn make_room(&mut self) {
+        let left = self.end - self.start;
+        if self.start >= left || self.end == self.buffer.len() {
+            self.buffer.copy_within(self.start..self.end, 0);
+            self.start = 0;
+            self.end = left;
+        }
+        if self.end == self.buffer.len() {
+            // Only as far as bytes really arrive: a declared length alone reserves nothing.
+            self.buffer.resize((self.end * 2).min(MAX_BUFFER), 0);
+        }
+    }
+
+    fn ended(&self, ending: io::Result<()>) -> Result<bool, CaptureError> {
         let offset = self.offset;
+        let is_cut = match ending {
+            Ok(()) => false,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
+            Err(error) => return Err(CaptureError::Read(error)),
+        };
         match (&self.format, self.start == self.end) {
+            _ if is_cut => Err(CaptureError::CompressedCutShort { offset }),
             (Some(_), true) => Ok(false),
             (Some(_), false) => Err(CaptureError::CutShort { offset }),
             (None, true) => Err(CaptureError::Empty),
             (None, false) => Err(CaptureError::NotACapture),
+        }
+    }
+}
+
+impl Format {
+    pub(super) fn next<'a>(&mut self, bytes: &'a [u8], reading: Reading) -> Item<'a> {
+        match self {
+            Self::Pcap(pcap) => pcap.next(bytes, reading),
+            Self::Pcapng(pcapng) => pcapng.next(bytes, reading),
+        }
+    }
+
+    pub(super) fn believe(&self, bytes: &[u8], ended: bool) -> Belief {
+        match self {
+            Self::Pcap(pcap) => pcap.believe(bytes, ended),
+            Self::Pcapng(pcapng) => pcapng.believe(bytes, ended),
+        }
+    }
+    pub(super) fn find_inside(&mut self, bytes: &[u8]) -> Option<usize> {
+        match self {
+            Self::Pcap(pcap) => pcap.find_inside(bytes),
+            Self::Pcapng(pcapng) => pcapng.find_inside(bytes),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Damaged captures: no panic, no endless loop, and every frame accounted for.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use tzsp_packetstream_exporter::aggregator::Aggregator;
@@ -14,7 +15,7 @@ fn captures_cut_at_every_byte_count_what_is_whole() {
         let bytes = std::fs::read(&capture).unwrap();
         let mut received = 0;
         for length in 0..=bytes.len() {
-            let (core, result) = read(&bytes[..length]);
+            let (core, result) = read(&mut CaptureReader::new(&bytes[..length]));
             let now = core.frames().received;
             assert!(now >= received, "{} at {length}", capture.display());
             received = now;
@@ -35,18 +36,107 @@ fn captures_with_any_byte_changed_keep_their_accounts() {
         for index in 0..bytes.len() {
             for mask in [0xff, 0x01, 0x80] {
                 bytes[index] ^= mask;
-                let _ = read(&bytes);
+                let _ = read(&mut CaptureReader::new(&bytes[..]));
                 bytes[index] ^= mask;
             }
         }
     }
 }
 
+#[test]
+fn what_is_cut_is_not_taken_for_damaged() {
+    for capture in captures() {
+        let bytes = std::fs::read(&capture).unwrap();
+        for length in 0..=bytes.len() {
+            let mut reader = CaptureReader::recovering(&bytes[..length]);
+            let (recovered, result) = read(&mut reader);
+            let (core, strict_result) = read(&mut CaptureReader::new(&bytes[..length]));
+            let place = format!("{} at {length}", capture.display());
+            assert_eq!(reader.damage(), None, "{place}");
+            assert_eq!(text(result), text(strict_result), "{place}");
+            assert_eq!(
+                recovered.frames().received,
+                core.frames().received,
+                "{place}"
+            );
+        }
+    }
+}
+
+fn text(result: Result<(), CaptureError>) -> String {
+    result.map_or_else(|error| error.to_string(), |()| String::new())
+}
+
+#[test]
+fn whatever_byte_of_a_record_is_changed_all_others_are_read() {
+    for capture in captures() {
+        let mut bytes = std::fs::read(&capture).unwrap();
+        let (core, _) = read(&mut CaptureReader::recovering(&bytes[..]));
+        let frames = core.frames().received;
+        let records = records(&bytes);
+        assert_eq!(records.len() as u64, frames, "{}", capture.display());
+        // An empty record at the end cannot be told from zeros.
+        let is_empty = |record: &Range<usize>| record.len() == 16;
+        let behind = u64::from(records.last().is_some_and(is_empty));
+        for index in 0..bytes.len() {
+            let all_but_one = records
+                .iter()
+                .any(|record| record.contains(&index))
+                .then_some(frames.saturating_sub(1 + behind));
+            for mask in [0xff, 0x01, 0x80] {
+                bytes[index] ^= mask;
+                let (core, _) = read(&mut CaptureReader::recovering(&bytes[..]));
+                bytes[index] ^= mask;
+                let received = core.frames().received;
+                assert!(
+                    received >= all_but_one.unwrap_or(0),
+                    "{} at {index}: {received} of {frames}",
+                    capture.display()
+                );
+            }
+        }
+    }
+}
+
+/// Where the records, or the blocks, that hold frames are.
+fn records(capture: &[u8]) -> Vec<Range<usize>> {
+    const PCAPNG: u32 = 0x0a0d_0d0a;
+
+    let word = |at: usize, is_big_endian: bool| {
+        let word = capture[at..at + 4].try_into().unwrap();
+        if is_big_endian {
+            u32::from_be_bytes(word)
+        } else {
+            u32::from_le_bytes(word)
+        }
+    };
+    let is_pcapng = word(0, true) == PCAPNG;
+    let mut is_big_endian = capture[0] == 0xa1;
+    let mut at = if is_pcapng { 0 } else { 24 };
+    let mut records = Vec::new();
+    while at < capture.len() {
+        let (size, holds_a_frame) = if is_pcapng {
+            if word(at, true) == PCAPNG {
+                is_big_endian = capture[at + 8] == 0x1a;
+            }
+            let block_type = word(at, is_big_endian);
+            (word(at + 4, is_big_endian), [2, 3, 6].contains(&block_type))
+        } else {
+            (16 + word(at + 8, is_big_endian), true)
+        };
+        let record = at..at + size as usize;
+        at = record.end;
+        if holds_a_frame {
+            records.push(record);
+        }
+    }
+    records
+}
+
 /// Reads to the end or to the damage, and checks the accounts.
 #[track_caller]
-fn read(bytes: &[u8]) -> (Aggregator, Result<(), CaptureError>) {
+fn read(reader: &mut CaptureReader<&[u8]>) -> (Aggregator, Result<(), CaptureError>) {
     let mut core = aggregator();
-    let mut reader = CaptureReader::new(bytes);
     let mut frames = 0;
     let result = (|| {
         while reader.fill()? {

@@ -9,6 +9,7 @@ mod cli;
 mod flows;
 mod hostile;
 mod http;
+mod inputs;
 mod ipv6;
 mod live;
 mod namespace;

@@ -66,6 +66,8 @@ impl Record {
 pub(crate) struct Pcap {
     pub(crate) order: Order,
     pub(crate) nanoseconds: bool,
+    /// Records hold the interface, the protocol and the packet type as well.
+    pub(crate) modified: bool,
     pub(crate) snap_length: u32,
     /// The link type, with the bits above it that describe the frame check sequence.
     pub(crate) link: u32,
@@ -76,13 +78,16 @@ impl Pcap {
         Self {
             order: Order::Little,
             nanoseconds: false,
+            modified: false,
             snap_length: SNAP_LENGTH,
             link,
         }
     }
 
     pub(crate) fn header(&self) -> [u8; 24] {
-        let magic = if self.nanoseconds {
+        let magic = if self.modified {
+            0xa1b2_cd34
+        } else if self.nanoseconds {
             0xa1b2_3c4d
         } else {
             0xa1b2_c3d4
@@ -119,6 +124,12 @@ impl Pcap {
         for (record, at) in records.iter().zip(timestamps()) {
             let captured = length32(record.bytes.len());
             file.extend(self.record_header(at, captured, record.original_length));
+            if self.modified {
+                // Interface 2, IPv4, to this host, and padding.
+                file.extend(self.order.u32(2));
+                file.extend(self.order.u16(0x0800));
+                file.extend([0, 0]);
+            }
             file.extend(&record.bytes);
         }
         file
