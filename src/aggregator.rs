@@ -51,6 +51,12 @@ impl Aggregator {
         self.account(at, outcome);
     }
 
+    /// Adds what another one has counted.
+    pub fn merge(&mut self, other: Self) {
+        self.flows.merge(other.flows);
+        self.frames.merge(&other.frames);
+    }
+
     #[must_use]
     pub fn flows(&self) -> &FlowTable {
         &self.flows
@@ -77,6 +83,23 @@ impl Aggregator {
 }
 
 impl FrameCounts {
+    /// Frames that count in a flow.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.received - self.skipped.iter().sum::<u64>()
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.received += other.received;
+        for (mine, others) in self.skipped.iter_mut().zip(other.skipped) {
+            *mine += others;
+        }
+        for (mine, others) in self.truncated.iter_mut().zip(other.truncated) {
+            *mine += others;
+        }
+        self.newest = self.newest.max(other.newest);
+    }
+
     #[must_use]
     pub fn skipped(&self, reason: Skipped) -> u64 {
         self.skipped[reason as usize]

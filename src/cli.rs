@@ -108,7 +108,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct AnalyzeArguments {
-    /// pcap or pcapng captures; - is standard input
+    /// pcap or pcapng captures, compressed or not; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -116,6 +116,18 @@ struct AnalyzeArguments {
     /// that starts like TZSP]
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
+
+    /// How many files are read at a time [default: as many as there are processors]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_parser = value_parser!(u16).range(1..=1024)
+    )]
+    jobs: Option<u16>,
+
+    /// Show no progress, also on a terminal
+    #[arg(long)]
+    quiet: bool,
 }
 
 /// A program that is to end with the process that asked for it.
@@ -189,6 +201,8 @@ impl AnalyzeArguments {
         check_ports(&self.listen_ports)?;
         Ok(analyze::Options {
             files: self.files,
+            jobs: self.jobs.map(usize::from),
+            quiet: self.quiet,
             listen_ports: if self.listen_ports.is_empty() {
                 ListenPorts::Any
             } else {

@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use clap::Parser;
+use tzsp_packetstream_exporter::analyze::Stop;
 use tzsp_packetstream_exporter::capture::leash;
 use tzsp_packetstream_exporter::cli::{Cli, Leashed, Task};
 use tzsp_packetstream_exporter::{analyze, live};
@@ -48,20 +49,29 @@ fn run_leashed(leashed: &Leashed) -> ExitCode {
 }
 
 fn print_analysis(options: analyze::Options) -> anyhow::Result<()> {
+    let stop = Stop::on_signals().context("cannot watch for signals")?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let problems = match analyze::run(options, &mut out).and_then(|problems| {
+    let report = match analyze::run(options, &stop, &mut out).and_then(|report| {
         out.flush()?;
-        Ok(problems)
+        Ok(report)
     }) {
-        Ok(problems) => problems,
+        Ok(report) => report,
         // Whoever read our output has seen enough.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         Err(error) => return Err(error).context("cannot write to standard output"),
     };
-    let (warnings, mut errors): (Vec<_>, Vec<_>) =
-        problems.into_iter().partition(analyze::Problem::is_warning);
+    let (warnings, mut errors): (Vec<_>, Vec<_>) = report
+        .problems
+        .into_iter()
+        .partition(analyze::Problem::is_warning);
     for warning in warnings {
         eprintln!("warning: {warning}");
+    }
+    if stop.is_asked_for() {
+        eprintln!("warning: interrupted: the metrics are of what was read until then");
+    }
+    if let Some(survey) = report.nothing_counted {
+        eprintln!("warning: {survey}");
     }
     let Some(last) = errors.pop() else {
         return Ok(());

@@ -51,6 +51,15 @@ impl FlowTable {
         counters.packets += 1;
     }
 
+    /// Adds what another table has counted.
+    pub fn merge(&mut self, other: Self) {
+        for (key, counters) in other.counters {
+            let mine = self.counters.entry(key).or_default();
+            mine.bytes += counters.bytes;
+            mine.packets += counters.packets;
+        }
+    }
+
     #[must_use]
     pub fn len(&self) -> usize {
         self.counters.len()

@@ -6,9 +6,11 @@
 mod analyze;
 mod captures;
 mod cli;
+mod damage;
 mod hostile;
 mod http;
 mod inputs;
+mod jobs;
 mod live;
 mod namespace;
 mod network;
