@@ -125,6 +125,12 @@ impl Aggregator {
 }
 
 impl FrameCounts {
+    /// Frames that count in a flow.
+    #[must_use]
+    pub fn counted(&self) -> u64 {
+        self.received - self.skipped.iter().sum::<u64>()
+    }
+
     #[must_use]
     pub fn skipped(&self, reason: Skipped) -> u64 {
         self.skipped[reason as usize]

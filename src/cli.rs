@@ -129,7 +129,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct AnalyzeArguments {
-    /// pcap or pcapng captures; - is standard input
+    /// pcap or pcapng captures, compressed or not; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
@@ -137,6 +137,18 @@ struct AnalyzeArguments {
     /// that starts like TZSP]
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
+
+    /// How many files are read at a time [default: as many as there are processors]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        value_parser = value_parser!(u16).range(1..=1024)
+    )]
+    jobs: Option<u16>,
+
+    /// Show no progress, also on a terminal
+    #[arg(long)]
+    quiet: bool,
 
     /// Expose this many flows at most; packets of others are counted as `other`
     #[arg(
@@ -251,7 +263,11 @@ impl AnalyzeArguments {
             shape: self.flows.shape()?,
             limits,
         };
-        let options = analyze::Options { files: self.files };
+        let options = analyze::Options {
+            files: self.files,
+            jobs: self.jobs.map(usize::from),
+            quiet: self.quiet,
+        };
         Ok(Task::Analyze(options, settings))
     }
 }

@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use tzsp_packetstream_exporter::aggregator::Settings;
+use tzsp_packetstream_exporter::analyze::Stop;
 use tzsp_packetstream_exporter::capture::leash;
 use tzsp_packetstream_exporter::cli::{Cli, Leashed, Task};
 use tzsp_packetstream_exporter::{analyze, live};
@@ -49,8 +50,9 @@ fn run_leashed(leashed: &Leashed) -> ExitCode {
 }
 
 fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Result<()> {
+    let stop = Stop::on_signals().context("cannot watch for signals")?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let report = match analyze::run(options, settings, &mut out).and_then(|report| {
+    let report = match analyze::run(options, settings, &stop, &mut out).and_then(|report| {
         out.flush()?;
         Ok(report)
     }) {
@@ -68,6 +70,12 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     }
     if let Some(warning) = report.limit_reached {
         eprintln!("warning: {warning}");
+    }
+    if stop.is_asked_for() {
+        eprintln!("warning: interrupted: the metrics are of what was read until then");
+    }
+    if let Some(survey) = report.nothing_counted {
+        eprintln!("warning: {survey}");
     }
     let Some(last) = errors.pop() else {
         return Ok(());

@@ -131,6 +131,14 @@ pub fn decode_frame(
     decode_datagram(&datagram, reading)
 }
 
+/// The UDP datagram in a captured frame, whatever its port.
+///
+/// # Errors
+/// The reason why there is none.
+pub fn datagram(link: LinkType, frame: &[u8]) -> Result<Datagram<'_>, Skipped> {
+    outer::datagram(link::strip(link, frame)?)
+}
+
 /// Reads a datagram, from its TZSP header to the inner packet. Its port is not looked at.
 ///
 /// # Errors

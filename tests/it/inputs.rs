@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tzsp_packetstream_exporter::capture::{CaptureReader, unpack};
 
 use crate::scrape::Scrape;
-use crate::support::{Trickle, program, testdata};
+use crate::support::{Fed, Trickle, program, testdata};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -221,6 +221,62 @@ fn a_zstd_window_of_2_gib_is_refused() {
     let frame = b"\x28\xb5\x2f\xfd\x00\xa8\x01\0\0".to_vec();
     let run = analyze(frame).code(1);
     assert_snapshot!(stderr(&run), @"error: standard input: its zstd window is larger than 32 MiB; unpack it with: zstd -dc --long=31");
+}
+
+/// Frames, and 80 MiB of zeros from a few KiB.
+#[test]
+fn a_bomb_costs_time_and_no_memory() {
+    let capture = long_capture();
+    for (name, compress) in FORMATS {
+        let begin = compress(&capture);
+        let zeros = compress(&vec![0; 16 << 20]);
+        let mut fed = Fed::start(&["analyze", "-"]).feed(&begin);
+        for _ in 0..5 {
+            fed = fed.feed(&zeros);
+        }
+        let output = fed.end();
+        assert_eq!(output.status.code(), Some(1), "{name}");
+        assert!(
+            output.stderr.contains("; 83886080 bytes were passed over"),
+            "{name}: {}",
+            output.stderr
+        );
+        let frames = output.scrape().value("tzsp_frames_received_total");
+        assert_eq!(frames, 10_000.0, "{name}");
+        assert!(output.peak < 64 << 20, "{name}: {} bytes", output.peak);
+    }
+}
+
+/// The largest window that is read, filled.
+#[test]
+fn a_zstd_window_of_32_mib_is_read_in_bounded_memory() {
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    encoder.window_log(25).unwrap();
+    let capture = long_capture();
+    let (header, records) = capture.split_at(24);
+    encoder.write_all(header).unwrap();
+    for _ in 0..30 {
+        encoder.write_all(records).unwrap();
+    }
+    let packed = encoder.finish().unwrap();
+    // The first, again: a pipe's worth of what is passed over, so that all else was taken.
+    let padding = skippable_of(200_000);
+    let output = Fed::start(&["analyze", "-"])
+        .feed(&packed)
+        .feed(&padding)
+        .end();
+    assert_eq!(output.stderr, "");
+    let frames = output.scrape().value("tzsp_frames_received_total");
+    assert_eq!(frames, 300_000.0);
+    assert!(output.peak > 32 << 20, "{} bytes", output.peak);
+    assert!(output.peak < 64 << 20, "{} bytes", output.peak);
+}
+
+fn skippable_of(size: u32) -> Vec<u8> {
+    let mut frame = b"\x5a\x2a\x4d\x18".to_vec();
+    frame.extend(size.to_le_bytes());
+    frame.extend(vec![0; size as usize]);
+    frame
 }
 
 #[test]

@@ -6,11 +6,13 @@
 mod analyze;
 mod captures;
 mod cli;
+mod damage;
 mod flows;
 mod hostile;
 mod http;
 mod inputs;
 mod ipv6;
+mod jobs;
 mod live;
 mod namespace;
 mod network;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -47,14 +47,98 @@ pub(crate) fn aggregator() -> Aggregator {
     })
 }
 
-/// Runs `analyze` on a capture that it must accept, and returns its output.
+/// Runs `analyze` on a capture that it must accept, and returns its output. It may have to say
+/// that nothing in it counts.
 #[track_caller]
 pub(crate) fn analyze(capture: &Path) -> Scrape {
     let output = program().arg("analyze").arg(capture).output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(stderr, "", "{}", capture.display());
     assert!(output.status.success(), "{}", capture.display());
-    Scrape::parse(&String::from_utf8(output.stdout).unwrap())
+    let scrape = Scrape::parse(&String::from_utf8(output.stdout).unwrap());
+    if scrape.sum("tzsp_observed_packets_total") > 0.0 {
+        assert_eq!(stderr, "", "{}", capture.display());
+    } else {
+        assert!(
+            stderr.starts_with("warning: nothing was counted"),
+            "{stderr}"
+        );
+        assert!(!stderr.contains("error"), "{stderr}");
+    }
+    scrape
+}
+
+/// A run that reads what it is fed.
+pub(crate) struct Fed(Child);
+
+/// How such a run ended.
+pub(crate) struct FedOutput {
+    pub(crate) status: ExitStatus,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+    /// The most memory that it had, in bytes.
+    pub(crate) peak: u64,
+}
+
+impl Fed {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+        command.args(arguments).stdin(Stdio::piped());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        Self(command.spawn().unwrap())
+    }
+
+    /// Returns when all but what a pipe holds was taken.
+    pub(crate) fn feed(mut self, bytes: &[u8]) -> Self {
+        self.0.stdin.as_mut().unwrap().write_all(bytes).unwrap();
+        self
+    }
+
+    pub(crate) fn signal(self, signal: Signal) -> Self {
+        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+        self
+    }
+
+    /// Ends what it is fed, and waits for its end.
+    pub(crate) fn end(mut self) -> FedOutput {
+        // While its input is open it runs, so this is there to be read.
+        let peak = peak(self.0.id());
+        drop(self.0.stdin.take());
+        let output = self.0.wait_with_output().unwrap();
+        FedOutput {
+            status: output.status,
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            peak,
+        }
+    }
+
+    /// Waits for its end although there may be more to come.
+    pub(crate) fn ended(mut self) -> FedOutput {
+        let stdin = self.0.stdin.take();
+        let output = self.0.wait_with_output().unwrap();
+        drop(stdin);
+        FedOutput {
+            status: output.status,
+            stdout: String::from_utf8(output.stdout).unwrap(),
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            peak: 0,
+        }
+    }
+}
+
+impl FedOutput {
+    #[track_caller]
+    pub(crate) fn scrape(&self) -> Scrape {
+        Scrape::parse(&self.stdout)
+    }
+}
+
+/// The most memory that a process has had, in bytes.
+fn peak(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();
+    kib.parse::<u64>().unwrap() * 1024
 }
 
 pub(crate) fn testdata() -> PathBuf {

@@ -1,0 +1,137 @@
+//! Damage in the middle of captures: what is passed over, what is said, and what it costs.
+
+use std::fs;
+
+use insta::assert_snapshot;
+
+use crate::scrape::Scrape;
+use crate::support::{Fed, program, testdata};
+
+/// Header and interface, then two packets of 136 bytes together, each as a block.
+fn blocks() -> [Vec<u8>; 3] {
+    let capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
+    let mut blocks = Vec::new();
+    let mut rest = &capture[..];
+    while let Some(length) = rest.get(4..8) {
+        let length = u32::from_le_bytes(length.try_into().unwrap());
+        let (block, tail) = rest.split_at(length as usize);
+        blocks.push(block.to_vec());
+        rest = tail;
+    }
+    let [section, interface, first, second] = blocks.try_into().unwrap();
+    [[section, interface].concat(), first, second]
+}
+
+/// The numbers of a block, without what is between its lengths.
+fn block_start(block_type: u32, length: u32) -> Vec<u8> {
+    [block_type.to_le_bytes(), length.to_le_bytes()].concat()
+}
+
+/// What it says, without the numbers of frames and packets.
+#[track_caller]
+fn check(parts: &[&[u8]], status: i32, frames: f64) -> String {
+    let run = program()
+        .args(["analyze", "-"])
+        .write_stdin(parts.concat())
+        .assert()
+        .code(status);
+    let output = run.get_output();
+    let scrape = Scrape::parse(std::str::from_utf8(&output.stdout).unwrap());
+    assert_eq!(scrape.value("tzsp_frames_received_total"), frames);
+    scrape.assert_every_frame_is_accounted_for();
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn garbage_between_blocks_is_passed_over_and_told_once() {
+    let [start, first, second] = blocks();
+    // The header takes 28 bytes, the interface 20, each packet 164 or more.
+    let garbage = b"\x06\0\0\0\x07\0\0\0garbage";
+    let said = check(&[&start, garbage, &first, garbage, &second], 1, 2.0);
+    assert_snapshot!(said, @"error: standard input: the capture is damaged at byte 48: Block length is not a multiple of 4: 7B; 30 bytes were passed over, in 2 places");
+}
+
+#[test]
+fn a_block_over_the_limit_is_passed_over_and_those_behind_it_count() {
+    let [start, first, second] = blocks();
+    let length = 20 * 1024 * 1024_u32;
+    let body = vec![0x55; length as usize - 12];
+    let trailer = length.to_le_bytes();
+    let large = [block_start(0xbad, length), body, trailer.to_vec()].concat();
+    let said = check(&[&start, &first, &large, &second], 1, 2.0);
+    assert!(
+        said.contains("a block of 20971520 bytes; 20971520 bytes were passed over\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_length_of_2_gib_hides_nothing_that_follows() {
+    let [start, first, second] = blocks();
+    let broken = block_start(6, 0x8000_0000);
+    let said = check(&[&start, &broken, &first, &second], 1, 2.0);
+    assert!(
+        said.contains("a block of 2147483648 bytes; 8 bytes were passed over\n"),
+        "{said}"
+    );
+}
+
+#[test]
+fn zeros_that_a_crash_left_in_a_pcap_are_no_frames() {
+    let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
+    let (header, records) = capture.split_at(24);
+    let zeros = [0; 4096];
+    let said = check(&[header, records, &zeros, records], 1, 4.0);
+    assert!(said.contains("; 4096 bytes were passed over\n"), "{said}");
+}
+
+#[test]
+fn interfaces_over_the_limit_cost_nothing_and_the_packets_count() {
+    let [start, first, second] = blocks();
+    let interface = start[28..].to_vec();
+    let input = [start, interface.repeat(1_000_000), first, second].concat();
+    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
+    // 65,535 more fit.
+    let said = "more than 65536 interfaces; 18689300 bytes were passed over, in 934465 places";
+    assert!(output.stderr.contains(said), "{}", output.stderr);
+    assert!(output.peak < 64 << 20, "{} bytes", output.peak);
+}
+
+/// Each of these looks like the start of a block of nearly a mebibyte, which has to be waited for.
+#[test]
+fn what_looks_like_blocks_for_ever_takes_time_in_proportion_and_no_memory() {
+    let [start, first, second] = blocks();
+    let bait = block_start(6, (1 << 20) - 4).repeat(512 * 1024);
+    let input = [&start[..], &first, &bait, &second].concat();
+    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
+    assert!(output.peak < 64 << 20, "{} bytes", output.peak);
+}
+
+#[test]
+fn a_block_without_end_costs_no_memory() {
+    let [start, first, second] = blocks();
+    let mut fed = Fed::start(&["analyze", "-"]);
+    fed = fed.feed(&[start, first, block_start(6, 0xffff_fff0)].concat());
+    for _ in 0..80 {
+        fed = fed.feed(&vec![0; 1 << 20]);
+    }
+    let output = fed.feed(&second).end();
+    assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
+    assert!(output.peak < 64 << 20, "{} bytes", output.peak);
+}
+
+#[test]
+fn the_largest_block_that_is_read_costs_no_more_than_that() {
+    let [start, first, second] = blocks();
+    let length = 16 * 1024 * 1024_u32;
+    let body = vec![0x55; length as usize - 12];
+    let trailer = length.to_le_bytes();
+    let large = [block_start(0xbad, length), body, trailer.to_vec()].concat();
+    let input = [start, first, large, second].concat();
+    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    assert_eq!(output.stderr, "");
+    assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
+    assert!(output.peak < 64 << 20, "{} bytes", output.peak);
+}

@@ -1,0 +1,201 @@
+//! Several files at a time, files that are the same, captures in which nothing counts, signals
+//! and progress.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Write};
+use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use insta::assert_snapshot;
+use nix::fcntl::OFlag;
+use nix::pty::openpty;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::unistd::{Pid, mkfifo};
+use predicates::str::is_empty;
+use tempfile::TempDir;
+
+use crate::scrape::Scrape;
+use crate::support::{Fed, captures, eventually, program, testdata};
+
+fn analyze(directory: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
+    let mut command = program();
+    command.current_dir(directory).arg("analyze");
+    command.args(arguments).assert()
+}
+
+fn stdout(run: &assert_cmd::assert::Assert) -> &str {
+    std::str::from_utf8(&run.get_output().stdout).unwrap()
+}
+
+fn stderr(run: &assert_cmd::assert::Assert) -> &str {
+    std::str::from_utf8(&run.get_output().stderr).unwrap()
+}
+
+#[test]
+fn the_result_depends_neither_on_the_order_nor_on_the_number_of_jobs() {
+    let mut files = captures();
+    let run = |files: &[std::path::PathBuf], jobs: &str| {
+        let mut command = program();
+        let command = command.args(["analyze", "--jobs", jobs]).args(files);
+        let run = command.assert().success().stderr(is_empty());
+        stdout(&run).to_owned()
+    };
+    let one = run(&files, "1");
+    assert_eq!(run(&files, "7"), one);
+    files.reverse();
+    assert_eq!(run(&files, "3"), one);
+    assert_eq!(run(&files, "1024"), one);
+    Scrape::parse(&one).assert_every_frame_is_accounted_for();
+}
+
+#[test]
+fn a_file_counts_once_by_whatever_name() {
+    let directory = TempDir::new().unwrap();
+    let file = directory.path().join("a.pcap");
+    fs::copy(testdata().join("lone_first_fragment.pcap"), &file).unwrap();
+    fs::hard_link(&file, directory.path().join("hard.pcap")).unwrap();
+    symlink(&file, directory.path().join("soft.pcap")).unwrap();
+    let names = ["a.pcap", "./a.pcap", "hard.pcap", "soft.pcap"];
+    let run = analyze(directory.path(), &names).success();
+    assert_snapshot!(stderr(&run), @r"
+    warning: ./a.pcap: this is a.pcap again, which counts once
+    warning: hard.pcap: this is a.pcap again, which counts once
+    warning: soft.pcap: this is a.pcap again, which counts once
+    ");
+    let scrape = Scrape::parse(stdout(&run));
+    assert_eq!(scrape.value("tzsp_frames_received_total"), 1.0);
+}
+
+#[test]
+fn standard_input_counts_once() {
+    let capture = fs::read(testdata().join("lone_first_fragment.pcap")).unwrap();
+    let run = program()
+        .args(["analyze", "-", "-"])
+        .write_stdin(capture)
+        .assert()
+        .success();
+    assert_snapshot!(stderr(&run), @"warning: standard input: this is standard input again, which counts once");
+    let scrape = Scrape::parse(stdout(&run));
+    assert_eq!(scrape.value("tzsp_frames_received_total"), 1.0);
+}
+
+#[test]
+fn where_nothing_counts_it_is_told_what_is_there() {
+    let run = |arguments: &[&str]| {
+        let run = analyze(&testdata(), arguments).success();
+        stderr(&run).to_owned()
+    };
+    assert_snapshot!(run(&["--listen-port", "9", "listen_ports_keep_flows_apart.pcap"]), @r"
+    warning: nothing was counted; the frames are: 3 other_port
+      UDP port 1234: 1 datagram, 1 like TZSP; to count them: --listen-port 1234
+      UDP port 37008: 1 datagram, 1 like TZSP; to count them: --listen-port 37008
+      UDP port 65535: 1 datagram, 1 like TZSP; to count them: --listen-port 65535
+    ");
+    assert_snapshot!(run(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
+    warning: nothing was counted; the frames are: 3 not_udp, 4 not_tzsp
+      UDP port 37008: 4 datagrams, 0 like TZSP
+    ");
+    assert_snapshot!(run(&["routeros_wireless_sniffer.pcap"]), @r"
+    warning: nothing was counted; the frames are: 2 tzsp_unsupported_encapsulation
+      UDP port 37008: 2 datagrams, 2 like TZSP; what they carry counts in no flow
+    ");
+    assert_snapshot!(run(&["pcap_without_frames.pcap"]), @"warning: nothing was counted: there are no frames");
+}
+
+/// More than a pipe and a buffer hold: 5,000 copies of two packets.
+fn long_capture() -> Vec<u8> {
+    let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
+    let (header, records) = capture.split_at(24);
+    [header, &records.repeat(5000)].concat()
+}
+
+#[test]
+fn a_signal_prints_what_was_counted_so_far() {
+    for signal in [Signal::SIGINT, Signal::SIGTERM] {
+        let fed = Fed::start(&["analyze", "-"]).feed(&long_capture());
+        let output = fed.signal(signal).ended();
+        assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
+        assert_eq!(
+            output.stderr,
+            "warning: interrupted: the metrics are of what was read until then\n"
+        );
+        let scrape = output.scrape();
+        scrape.assert_every_frame_is_accounted_for();
+        // All but what was still in the pipe: 64 KiB.
+        let frames = scrape.value("tzsp_frames_received_total");
+        assert!(frames > 9000.0, "{frames}");
+    }
+}
+
+#[test]
+fn a_signal_ends_the_wait_for_a_writer() {
+    let directory = TempDir::new().unwrap();
+    let fifo = directory.path().join("fifo");
+    mkfifo(&fifo, Mode::S_IRWXU).unwrap();
+    let child = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"))
+        .arg("analyze")
+        .arg(&fifo)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let writer = eventually("a reader", || {
+        let mut options = OpenOptions::new();
+        let options = options.write(true);
+        let options = options.custom_flags(OFlag::O_NONBLOCK.bits());
+        options.open(&fifo).ok()
+    });
+    kill(
+        Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        Signal::SIGINT,
+    )
+    .unwrap();
+    let output = child.wait_with_output().unwrap();
+    drop(writer);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(output.stdout, b"");
+}
+
+#[test]
+fn a_terminal_shows_progress_and_the_output_is_the_same() {
+    let (status, progress, output) = on_a_terminal(&[]);
+    assert!(status, "{progress}");
+    assert!(progress.contains("/s"), "{progress}");
+    let (status, progress, quiet_output) = on_a_terminal(&["--quiet"]);
+    assert!(status, "{progress}");
+    assert_eq!(progress, "");
+    assert_eq!(output, quiet_output);
+    assert_eq!(
+        Scrape::parse(&output).value("tzsp_frames_received_total"),
+        10_000.0
+    );
+}
+
+/// Whether it succeeded, what the terminal showed, and its output.
+fn on_a_terminal(options: &[&str]) -> (bool, String, String) {
+    let terminal = openpty(None, None).unwrap();
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"))
+        .arg("analyze")
+        .args(options)
+        .arg("-")
+        .env("TERM", "xterm")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(File::from(terminal.slave))
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&long_capture()).unwrap();
+    drop(stdin);
+    let output = child.wait_with_output().unwrap();
+    let mut shown = Vec::new();
+    // Linux ends it with an error.
+    let _ = File::from(terminal.master).read_to_end(&mut shown);
+    (
+        output.status.success(),
+        String::from_utf8(shown).unwrap(),
+        String::from_utf8(output.stdout).unwrap(),
+    )
+}
