@@ -136,7 +136,9 @@ impl Supervisor {
                 None => ending.to_string(),
             })
         } else {
-            Outcome::NeverStarted(explain(&ending, end.error).await)
+            // Once a capture ran, the operator knows how to start one.
+            let is_first = down.is_none();
+            Outcome::NeverStarted(explain(&ending, end.error, is_first).await)
         }
     }
 
@@ -153,11 +155,11 @@ impl Supervisor {
     }
 }
 
-/// Why a capture never began, in tshark's own words where it has some, and what to do about it.
-async fn explain(ending: &Ending, error: Option<CaptureError>) -> String {
-    let advice = tshark::advice(ending).await;
+/// Why a capture never began, in tshark's own words where it has some, and what to do about it if
+/// that is asked for.
+async fn explain(ending: &Ending, error: Option<CaptureError>, with_advice: bool) -> String {
     let mut parts = Vec::new();
-    if !ending.is_not_installed() {
+    if !(with_advice && ending.is_not_installed()) {
         parts.push(ending.to_string());
         // An empty stream is no news when tshark has ended.
         parts.extend(
@@ -168,7 +170,9 @@ async fn explain(ending: &Ending, error: Option<CaptureError>) -> String {
                 }),
         );
     }
-    parts.extend(advice);
+    if with_advice {
+        parts.extend(tshark::advice(ending).await);
+    }
     parts.join("; ")
 }
 
