@@ -26,6 +26,7 @@ use self::ledger::Ledger;
 use self::load::Load;
 use self::network::Network;
 use self::report::{Kills, Report};
+use crate::ci::succeed;
 use crate::replay::Datagrams;
 
 #[derive(Args)]
@@ -174,16 +175,6 @@ fn generate(directory: &Path) -> anyhow::Result<PathBuf> {
         "128",
     ]))?;
     Ok(capture)
-}
-
-fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    if !status.success() {
-        bail!("{command:?} ended with {status}");
-    }
-    Ok(())
 }
 
 fn last_line(log: &Path) -> Option<String> {
