@@ -57,6 +57,11 @@ impl Recovery {
         self.damage.as_ref()
     }
 
+    /// Whether what is there next may be anything.
+    pub(super) fn is_searching(&self) -> bool {
+        self.is_searching
+    }
+
     /// Takes so many bytes off the front, and a frame if they are one; `None` if more are needed.
     pub(super) fn step<'a>(
         &mut self,

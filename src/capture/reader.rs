@@ -182,6 +182,16 @@ impl<R: Read> CaptureReader<R> {
         let Some(format) = &mut self.format else {
             return Ok(None);
         };
+        if let Format::Pcap(pcap) = format
+            && let is_recovering = self.recovery.is_some()
+            && !self.recovery.as_ref().is_some_and(Recovery::is_searching)
+            && let bytes = &self.buffer[self.start..self.end]
+            && let Some((size, frame)) = pcap.plain(bytes, is_recovering)
+        {
+            self.start += size;
+            self.offset += size as u64;
+            return Ok(Some(frame));
+        }
         loop {
             let bytes = &self.buffer[self.start..self.end];
             let (size, frame) = match &mut self.recovery {
