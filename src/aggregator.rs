@@ -1,10 +1,11 @@
+use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
 
 use etherparse::IpNumber;
 
 use crate::capture::Frame;
-use crate::flow::{FlowTable, Limits, Shape, Snapshot};
+use crate::flow::{FlowTable, Keyed, Keys, Limits, Shape, Snapshot};
 use crate::wire::{self, Datagram, ListenPorts, Observation, Part, Reading, Skipped, Truncated};
 
 /// What is counted, and how.
@@ -15,16 +16,24 @@ pub struct Settings {
     pub limits: Limits,
 }
 
-/// The core: takes frames from any source, keeps the flows and accounts for every frame.
+/// The core: keeps the flows and accounts for every frame, whatever source they come from.
 ///
 /// At any time `frames().received` equals the packets of all flows ever counted plus the sum of
 /// `frames().skipped`.
-///
-/// `now` is the time by which flows come and go; it may count from anywhere.
 #[derive(Debug)]
 pub struct Aggregator {
     reading: Reading,
     flows: FlowTable,
+    frames: FrameCounts,
+}
+
+/// Frames on their way into an [`Aggregator`], looked into but not yet counted. Each thread that
+/// reads frames has one, so that only the counting happens under a lock.
+#[derive(Debug)]
+pub struct Intake {
+    reading: Reading,
+    keys: Keys,
+    packets: Vec<Keyed>,
     frames: FrameCounts,
 }
 
@@ -52,30 +61,22 @@ impl Aggregator {
         }
     }
 
-    /// Takes a frame as a capture holds it.
-    pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        let outcome = wire::decode_frame(frame.link, frame.bytes, &self.reading);
-        self.account(now, frame.at, outcome);
+    /// An empty intake.
+    #[must_use]
+    pub fn intake(&self) -> Intake {
+        Intake {
+            reading: self.reading.clone(),
+            keys: self.flows.keys(),
+            packets: Vec::with_capacity(Intake::PACKETS),
+            frames: FrameCounts::default(),
+        }
     }
 
-    /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
-    /// `at`, since the Unix epoch.
-    pub fn datagram(
-        &mut self,
-        now: Duration,
-        at: Duration,
-        sensor: IpAddr,
-        listen_port: u16,
-        payload: &[u8],
-    ) {
-        let datagram = Datagram {
-            source: sensor,
-            destination_port: listen_port,
-            payload: Part::whole(payload),
-            first_fragment: false,
-        };
-        let outcome = wire::decode_datagram(&datagram, &self.reading);
-        self.account(now, at, outcome);
+    /// Counts what is in an intake, and empties it.
+    pub fn take_in(&mut self, intake: &mut Intake) {
+        self.flows.record(&intake.packets);
+        intake.packets.clear();
+        self.frames.add(&mem::take(&mut intake.frames));
     }
 
     /// What is to be seen of the flows.
@@ -92,20 +93,66 @@ impl Aggregator {
     pub fn frames(&self) -> &FrameCounts {
         &self.frames
     }
+}
 
+impl Intake {
+    /// What it holds before it is full: few enough for the processor's nearest cache.
+    const PACKETS: usize = 128;
+
+    /// Takes a frame as a capture holds it. `now` is the time by which flows come and go; it may
+    /// count from anywhere.
+    #[inline]
+    pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
+        let outcome = wire::decode_frame(frame.link, frame.bytes, &self.reading);
+        self.account(now, frame.at, outcome);
+    }
+
+    /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
+    /// `at`, since the Unix epoch.
+    pub fn datagram(
+        &mut self,
+        now: Duration,
+        at: Duration,
+        sensor: IpAddr,
+        listen_port: u16,
+        payload: &[u8],
+    ) {
+        let datagram = Datagram {
+            source: sensor.into(),
+            destination_port: listen_port,
+            payload: Part::whole(payload),
+            first_fragment: false,
+        };
+        let outcome = wire::decode_datagram(&datagram, &self.reading);
+        self.account(now, at, outcome);
+    }
+
+    /// Whether it holds no frame that counts in a flow.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_empty()
+    }
+
+    /// Whether it is time to empty it.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.packets.len() >= Self::PACKETS
+    }
+
+    #[inline]
     fn account(&mut self, now: Duration, at: Duration, outcome: Result<Observation, Skipped>) {
         self.frames.received += 1;
         self.frames.newest = self.frames.newest.max(Some(at));
         match outcome {
             Ok(observation) => {
-                self.flows.record(now, &observation);
                 if self.is_own_stream(&observation) {
                     self.frames.self_captured += 1;
-                    self.frames.self_capturing_sensor = Some(observation.sensor);
+                    self.frames.self_capturing_sensor = Some(observation.sensor.into());
                 }
                 if let Some(cause) = observation.truncated {
                     self.frames.truncated[cause as usize] += 1;
                 }
+                self.packets.push(self.keys.of(now, observation));
             }
             Err(reason) => self.frames.skipped[reason as usize] += 1,
         }
@@ -113,6 +160,7 @@ impl Aggregator {
 
     /// Whether a sensor mirrors the link through which it streams: its stream then comes wrapped
     /// in itself, again and again. Without listen ports, any stream may be meant.
+    #[inline]
     fn is_own_stream(&self, observation: &Observation) -> bool {
         let ListenPorts::Only(listen_ports) = &self.reading.listen_ports else {
             return false;
@@ -125,6 +173,18 @@ impl Aggregator {
 }
 
 impl FrameCounts {
+    fn add(&mut self, later: &Self) {
+        self.received += later.received;
+        let skipped = self.skipped.iter_mut().zip(&later.skipped);
+        let truncated = self.truncated.iter_mut().zip(&later.truncated);
+        for (sum, frames) in skipped.chain(truncated) {
+            *sum += frames;
+        }
+        self.newest = self.newest.max(later.newest);
+        self.self_captured += later.self_captured;
+        self.self_capturing_sensor = later.self_capturing_sensor.or(self.self_capturing_sensor);
+    }
+
     /// Frames that count in a flow.
     #[must_use]
     pub fn counted(&self) -> u64 {

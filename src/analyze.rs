@@ -6,18 +6,19 @@ mod stop;
 mod survey;
 
 use std::io::{self, Read, Write};
+use std::mem;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
 
-use crate::aggregator::{Aggregator, Settings};
+use crate::aggregator::{Aggregator, Intake, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Damage};
 use crate::flow::Occupancy;
 use crate::metrics;
@@ -99,7 +100,7 @@ pub fn run(
 ) -> io::Result<Report> {
     let (files, again) = input::distinct(options.files);
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = options.jobs.unwrap_or(processors).min(files.len());
+    let jobs = options.jobs.unwrap_or(processors);
     let progress = if options.quiet {
         ProgressBar::hidden()
     } else {
@@ -107,25 +108,18 @@ pub fn run(
     };
 
     let listen_ports = settings.reading.listen_ports.clone();
-    let tally = Mutex::new(Tally {
-        core: Aggregator::new(settings),
-        ports: Ports::default(),
-    });
-    let next = AtomicUsize::new(0);
-    let job = || {
-        let mut part = Part::default();
-        while let Some((position, file)) = files.get(next.fetch_add(1, Ordering::Relaxed)) {
-            part.read(*position, file, &tally, stop, &progress);
-        }
-        part
+    let mut core = Aggregator::new(settings);
+    let job = Job {
+        files: &files,
+        next: &AtomicUsize::new(0),
+        stop,
+        progress: &progress,
     };
-    let mut whole = Part::default();
-    thread::scope(|scope| {
-        let jobs: Vec<_> = (0..jobs).map(|_| scope.spawn(job)).collect();
-        for job in jobs {
-            whole.merge(job.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-    });
+    let mut whole = if jobs == 1 {
+        job.run(core.intake(), |intake| core.take_in(intake))
+    } else {
+        run_side_by_side(&job, jobs.min(files.len()), &mut core)
+    };
     progress.finish_and_clear();
 
     for (position, file, before) in again {
@@ -133,7 +127,6 @@ pub fn run(
         whole.problems.push((position, Problem { file, error }));
     }
     whole.problems.sort_by_key(|(position, _)| *position);
-    let Tally { mut core, ports } = tally.into_inner().expect(NO_PANIC);
     let occupancy = core.flows().occupancy();
     if whole.captures > 0 {
         // At the time of the newest frame, or of what the table takes for it.
@@ -148,7 +141,7 @@ pub fn run(
             .map(|(_, problem)| problem)
             .collect(),
         nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
-            ports,
+            ports: whole.ports,
             frames: core.frames().clone(),
             listen_ports,
         }),
@@ -156,79 +149,132 @@ pub fn run(
     })
 }
 
-const NO_PANIC: &str = "no job panics while it holds the lock";
+/// Some threads read and look into the frames of a file each, and this one counts.
+fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Part {
+    /// For each thread: one that it fills, and others that wait to be counted. There are no more,
+    /// so that a thread waits for the counting, not memory.
+    const INTAKES: usize = 4;
 
-/// What all jobs count in: one table, so that the limits hold for all files together.
-struct Tally {
-    core: Aggregator,
-    /// Of frames before the first that counts in a flow.
-    ports: Ports,
+    let (fill, filled) = mpsc::channel();
+    let (empty, emptied) = mpsc::channel();
+    let emptied = Mutex::new(emptied);
+    let next_empty = || {
+        let emptied = emptied.lock().expect("no thread panics with the lock");
+        emptied.recv().expect("the counting outlives the reading")
+    };
+    thread::scope(|scope| {
+        for _ in 0..threads * INTAKES {
+            let _ = empty.send(core.intake());
+        }
+        let threads: Vec<_> = (0..threads)
+            .map(|_| {
+                let fill = fill.clone();
+                let run = || {
+                    job.run(next_empty(), move |intake| {
+                        let _ = fill.send(mem::replace(intake, next_empty()));
+                    })
+                };
+                scope.spawn(run)
+            })
+            .collect();
+        drop(fill);
+        for mut intake in filled {
+            core.take_in(&mut intake);
+            let _ = empty.send(intake);
+        }
+        let mut whole = Part::default();
+        for thread in threads {
+            whole.merge(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+        }
+        whole
+    })
 }
 
-/// What one job has to say of its files, or all of them together.
+/// The reading of files, one after the other, until there are no more.
+#[derive(Clone, Copy)]
+struct Job<'a> {
+    /// With their positions.
+    files: &'a [(usize, PathBuf)],
+    next: &'a AtomicUsize,
+    stop: &'a Stop,
+    progress: &'a ProgressBar,
+}
+
+/// What one thread has to say of its files, or all of them together.
 #[derive(Default)]
 struct Part {
     captures: usize,
     /// With the position of the file.
     problems: Vec<(usize, Problem)>,
+    /// Of frames before the first that counts in a flow.
+    ports: Ports,
+}
+
+impl Job<'_> {
+    /// Hands over each intake when it is full, and at the end, and gets back an empty one.
+    fn run(&self, mut intake: Intake, mut hand_over: impl FnMut(&mut Intake)) -> Part {
+        let mut part = Part::default();
+        while let Some((position, file)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed))
+        {
+            for error in self.read(file, &mut part, &mut intake, &mut hand_over) {
+                let file = file.clone();
+                part.problems.push((*position, Problem { file, error }));
+            }
+        }
+        hand_over(&mut intake);
+        part
+    }
+
+    /// Reads one file to its end, and returns what was wrong with it.
+    fn read(
+        &self,
+        file: &Path,
+        part: &mut Part,
+        intake: &mut Intake,
+        hand_over: impl FnMut(&mut Intake),
+    ) -> Vec<Trouble> {
+        let opened = Input::open(file, self.stop, self.progress).and_then(capture::unpack);
+        let mut reader = match opened {
+            Ok(stream) => CaptureReader::recovering(stream),
+            Err(error) => return vec![CaptureError::Read(error).into()],
+        };
+        let result = read_frames(&mut reader, &mut part.ports, intake, hand_over);
+        part.captures += usize::from(reader.has_header());
+        let damage = reader.damage().cloned().map(Trouble::Damage);
+        // What a signal cut short is no news.
+        let error = result.err().filter(|_| !self.stop.is_asked_for());
+        damage.into_iter().chain(error.map(Trouble::from)).collect()
+    }
+}
+
+fn read_frames(
+    reader: &mut CaptureReader<impl Read>,
+    ports: &mut Ports,
+    intake: &mut Intake,
+    mut hand_over: impl FnMut(&mut Intake),
+) -> Result<(), CaptureError> {
+    let mut has_counted = false;
+    while reader.fill()? {
+        while let Some(frame) = reader.next_frame()? {
+            intake.frame(frame.at, &frame);
+            if !has_counted {
+                has_counted = !intake.is_empty();
+                ports.add(&frame);
+            }
+            if intake.is_full() {
+                hand_over(intake);
+            }
+        }
+    }
+    Ok(())
 }
 
 impl Part {
     fn merge(&mut self, other: Self) {
         self.captures += other.captures;
         self.problems.extend(other.problems);
+        self.ports.merge(other.ports);
     }
-
-    /// Reads one file to its end.
-    fn read(
-        &mut self,
-        position: usize,
-        file: &Path,
-        tally: &Mutex<Tally>,
-        stop: &Stop,
-        progress: &ProgressBar,
-    ) {
-        let mut trouble = |error| {
-            let file = file.to_owned();
-            self.problems.push((position, Problem { file, error }));
-        };
-        let opened = Input::open(file, stop, progress).and_then(capture::unpack);
-        let mut reader = match opened {
-            Ok(stream) => CaptureReader::recovering(stream),
-            Err(error) => return trouble(CaptureError::Read(error).into()),
-        };
-        let result = read_frames(&mut reader, tally);
-        self.captures += usize::from(reader.has_header());
-        if let Some(damage) = reader.damage() {
-            trouble(Trouble::Damage(damage.clone()));
-        }
-        // What a signal cut short is no news.
-        if let Err(error) = result
-            && !stop.is_asked_for()
-        {
-            trouble(error.into());
-        }
-    }
-}
-
-/// The lock is held for what one read brought: reading and unpacking go on side by side.
-fn read_frames(
-    reader: &mut CaptureReader<impl Read>,
-    tally: &Mutex<Tally>,
-) -> Result<(), CaptureError> {
-    while reader.fill()? {
-        let mut tally = tally.lock().expect(NO_PANIC);
-        let Tally { core, ports } = &mut *tally;
-        let mut has_counted = core.frames().counted() > 0;
-        while let Some(frame) = reader.next_frame()? {
-            core.frame(frame.at, &frame);
-            if !has_counted {
-                has_counted = core.frames().counted() > 0;
-                ports.add(&frame);
-            }
-        }
-    }
-    Ok(())
 }
 
 fn name(file: &Path) -> std::borrow::Cow<'_, str> {

@@ -31,6 +31,14 @@ impl Ports {
         tally.like_tzsp += u64::from(is_like_tzsp(datagram.payload));
     }
 
+    pub(super) fn merge(&mut self, other: Self) {
+        for (port, more) in other.0 {
+            let tally = self.0.entry(port).or_default();
+            tally.datagrams += more.datagrams;
+            tally.like_tzsp += more.like_tzsp;
+        }
+    }
+
     fn busiest(&self) -> Vec<(u16, Tally)> {
         let mut ports: Vec<_> = self.0.iter().map(|(&port, &tally)| (port, tally)).collect();
         ports.sort_unstable_by_key(|&(port, tally)| (std::cmp::Reverse(tally.datagrams), port));

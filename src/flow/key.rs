@@ -1,3 +1,5 @@
+use std::array;
+use std::fmt::Debug;
 use std::hash::{BuildHasher, Hasher};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -5,6 +7,7 @@ use etherparse::IpNumber;
 use foldhash::quality::RandomState;
 
 use super::class::{Class, Lengths, WHOLE};
+use crate::wire::Observation;
 
 /// What tells one flow from another. Fields whose labels were not chosen are alike in all flows.
 ///
@@ -30,7 +33,9 @@ pub struct Key<A: Address> {
 
 /// The addresses in a key: all IPv4, or of any version.
 pub trait Address: Copy + Ord + Into<IpAddr> {
-    type Words: Copy + Words + std::fmt::Debug;
+    type Words: Copy + Words + Debug;
+    /// How a flow lies in memory.
+    type Alignment: Copy + Default + Debug;
     /// Whether a key with such addresses is of the wide kind.
     const WIDE: bool;
     /// Stands for all addresses alike.
@@ -40,15 +45,16 @@ pub trait Address: Copy + Ord + Into<IpAddr> {
     #[must_use]
     fn shown(self, lengths: Lengths) -> (Self, u8);
 
-    /// Puts a source, a destination and a sensor before two words, the lowest byte of whose last
+    /// Puts a source, a destination and a sensor before two numbers, the lowest byte of whose last
     /// is free.
     fn pack(addresses: [Self; 3], numbers: [u64; 2]) -> Self::Words;
 
-    fn unpack(words: &Self::Words) -> ([Self; 3], [u64; 2]);
+    fn unpack(words: &Self::Words) -> Unpacked<Self>;
 }
 
 impl Address for Ipv4Addr {
-    type Words = [u64; 4];
+    type Words = [u32; 7];
+    type Alignment = CacheLine;
     const WIDE: bool = false;
     const NOTHING: Self = Self::UNSPECIFIED;
 
@@ -60,22 +66,21 @@ impl Address for Ipv4Addr {
     }
 
     #[inline]
-    fn pack([source, destination, sensor]: [Self; 3], [first, last]: [u64; 2]) -> [u64; 4] {
-        let ends = u64::from(source.to_bits()) << 32 | u64::from(destination.to_bits());
-        [ends, sensor.to_bits().into(), first, last]
+    fn pack(addresses: [Self; 3], numbers: [u64; 2]) -> [u32; 7] {
+        let [source, destination, sensor] = addresses.map(Self::to_bits);
+        let [[a1, a2], [b1, b2]] = numbers.map(halves);
+        [source, destination, sensor, a1, a2, b1, b2]
     }
 
-    fn unpack(&[ends, sensor, first, last]: &[u64; 4]) -> ([Self; 3], [u64; 2]) {
-        let addresses = [ends >> 32, ends, sensor].map(|bits| {
-            let [_, _, _, _, octets @ ..] = bits.to_be_bytes();
-            octets.into()
-        });
-        (addresses, [first, last])
+    fn unpack(&[source, destination, sensor, a1, a2, b1, b2]: &Self::Words) -> Unpacked<Self> {
+        let addresses = [source, destination, sensor].map(Self::from_bits);
+        (addresses, [[a1, a2], [b1, b2]].map(whole))
     }
 }
 
 impl Address for IpAddr {
-    type Words = [u64; 8];
+    type Words = [u32; 16];
+    type Alignment = ();
     const WIDE: bool = true;
     const NOTHING: Self = Self::V4(Ipv4Addr::NOTHING);
 
@@ -97,25 +102,31 @@ impl Address for IpAddr {
 
     /// The free byte says which of the addresses are IPv6.
     #[inline]
-    fn pack(addresses: [Self; 3], [first, mut last]: [u64; 2]) -> [u64; 8] {
-        let mut position = 0;
-        let [[a1, a2], [b1, b2], [c1, c2]] = addresses.map(|address| {
-            let bits = match address {
-                Self::V4(address) => u128::from(address.to_bits()),
-                Self::V6(address) => {
-                    last |= 1 << position;
-                    address.to_bits()
-                }
-            };
-            position += 1;
-            halves(bits)
+    fn pack(addresses: [Self; 3], [first, mut last]: [u64; 2]) -> [u32; 16] {
+        for (position, address) in addresses.iter().enumerate() {
+            last |= u64::from(address.is_ipv6()) << position;
+        }
+        let [source, destination, sensor] = addresses.map(|address| match address {
+            Self::V4(address) => u128::from(address.to_bits()),
+            Self::V6(address) => address.to_bits(),
         });
-        [a1, a2, b1, b2, c1, c2, first, last]
+        let addresses = [source, destination, sensor].map(wide_halves);
+        let numbers = addresses.into_iter().flatten().chain([first, last]);
+        let mut words = [0; 16];
+        for (pair, number) in words.chunks_exact_mut(2).zip(numbers) {
+            pair.copy_from_slice(&halves(number));
+        }
+        words
     }
 
-    fn unpack(&[a1, a2, b1, b2, c1, c2, first, last]: &[u64; 8]) -> ([Self; 3], [u64; 2]) {
+    fn unpack(words: &[u32; 16]) -> Unpacked<Self> {
+        let (pairs, _) = words.as_chunks::<2>();
+        let mut numbers = pairs.iter().map(|&pair| whole(pair));
+        let mut next = || numbers.next().expect("there are eight pairs");
+        let [source, destination, sensor] = [(); 3].map(|()| [next(), next()]);
+        let [first, last] = [next(), next()];
         let mut position = 0;
-        let addresses = [[a1, a2], [b1, b2], [c1, c2]].map(|[high, low]| {
+        let addresses = [source, destination, sensor].map(|[high, low]| {
             let bits = u128::from(high) << 64 | u128::from(low);
             let is_ipv6 = last & 1 << position != 0;
             position += 1;
@@ -130,6 +141,14 @@ impl Address for IpAddr {
     }
 }
 
+/// A source, a destination and a sensor, and two numbers.
+type Unpacked<A> = ([A; 3], [u64; 2]);
+
+/// What is kept at such an address fills one line of the processor's caches, or a few.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+pub struct CacheLine;
+
 /// Words that can be hashed and compared. Working on whole words matters: a key that is written
 /// in small pieces and read in large ones stalls the processor for longer than all the rest takes.
 pub trait Words {
@@ -137,13 +156,19 @@ pub trait Words {
 
     /// Without a branch for each word: nearly all comparisons are of equal keys.
     fn equals(&self, other: &Self) -> bool;
+
+    fn and(&self, other: &Self) -> Self;
 }
 
-impl<const N: usize> Words for [u64; N] {
+impl<const N: usize> Words for [u32; N] {
     #[inline]
     fn hash_into(&self, hasher: &mut impl Hasher) {
-        for word in self {
-            hasher.write_u64(*word);
+        let (pairs, odd) = self.as_chunks::<2>();
+        for &pair in pairs {
+            hasher.write_u64(whole(pair));
+        }
+        for &word in odd {
+            hasher.write_u32(word);
         }
     }
 
@@ -152,6 +177,11 @@ impl<const N: usize> Words for [u64; N] {
         let pairs = self.iter().zip(other);
         pairs.fold(0, |difference, (left, right)| difference | left ^ right) == 0
     }
+
+    #[inline]
+    fn and(&self, other: &Self) -> Self {
+        array::from_fn(|word| self[word] & other[word])
+    }
 }
 
 /// A key as the table keeps it.
@@ -159,6 +189,27 @@ impl<const N: usize> Words for [u64; N] {
 pub(super) struct Packed<A: Address>(A::Words);
 
 impl<A: Address> Key<A> {
+    /// With all that is known of a packet, but for the classes.
+    #[inline]
+    pub(super) fn plain(source: A, destination: A, sensor: A, seen: &Observation) -> Self {
+        let (from_port, to_port) = seen.ports.unzip();
+        Self {
+            source,
+            source_prefix: WHOLE,
+            source_class: Class::default(),
+            destination,
+            destination_prefix: WHOLE,
+            destination_class: Class::default(),
+            protocol: seen.protocol,
+            listen_port: seen.listen_port,
+            sensor,
+            from_port,
+            to_port,
+            vlan: seen.vlan,
+            dscp: seen.dscp,
+        }
+    }
+
     #[inline]
     pub(super) fn pack(self) -> Packed<A> {
         let flag = |field: Option<u16>, bit: u8| u8::from(field.is_some()) << bit;
@@ -224,6 +275,12 @@ impl<A: Address> Packed<A> {
         }
     }
 
+    /// Of this key, what the mask leaves.
+    #[inline]
+    pub(super) fn masked(&self, mask: &Self) -> Self {
+        Self(self.0.and(&mask.0))
+    }
+
     #[inline]
     pub(super) fn hash_with(&self, seed: &RandomState) -> u64 {
         let mut hasher = seed.build_hasher();
@@ -239,7 +296,16 @@ impl<A: Address> PartialEq for Packed<A> {
     }
 }
 
-fn halves(bits: u128) -> [u64; 2] {
+fn halves(bits: u64) -> [u32; 2] {
+    [bits >> 32, bits & u64::from(u32::MAX)]
+        .map(|half| u32::try_from(half).expect("32 bits are left"))
+}
+
+fn whole([high, low]: [u32; 2]) -> u64 {
+    u64::from(high) << 32 | u64::from(low)
+}
+
+fn wide_halves(bits: u128) -> [u64; 2] {
     [bits >> 64, bits & u128::from(u64::MAX)]
         .map(|half| u64::try_from(half).expect("64 bits are left"))
 }
@@ -284,7 +350,7 @@ mod tests {
 
     #[test]
     fn a_packed_key_stays_small() {
-        assert_eq!(size_of::<Packed<Ipv4Addr>>(), 32);
+        assert_eq!(size_of::<Packed<Ipv4Addr>>(), 28);
         assert_eq!(size_of::<Packed<IpAddr>>(), 64);
     }
 }

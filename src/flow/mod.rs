@@ -10,6 +10,7 @@ mod class;
 mod clock;
 mod hold;
 mod key;
+mod keyed;
 mod label;
 mod network;
 mod protocol;
@@ -21,6 +22,7 @@ mod table;
 
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use key::{Address, Key};
+pub use keyed::{Keyed, Keys};
 pub use label::{Label, Labels, LabelsError};
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use protocol::ProtocolName;

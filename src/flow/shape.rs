@@ -39,14 +39,40 @@ pub struct TrafficKey {
 }
 
 impl Shape {
-    #[inline]
+    /// The bits that the chosen labels show of a narrow key with all that is known of a packet.
+    /// `None` if these labels need classes, which are looked up.
+    pub(super) fn mask(&self) -> Option<Packed<Ipv4Addr>> {
+        let has = |label| self.labels.contains(label);
+        let needs_class = |address, class| has(class) && !has(address);
+        if self.classes.fold()
+            || needs_class(Label::From, Label::FromType)
+            || needs_class(Label::To, Label::ToType)
+        {
+            return None;
+        }
+        let all = Ipv4Addr::BROADCAST.into();
+        let every_bit = Observation {
+            source: all,
+            destination: all,
+            protocol: IpNumber(u8::MAX),
+            listen_port: u16::MAX,
+            sensor: all,
+            ports: Some((u16::MAX, u16::MAX)),
+            vlan: Some(u16::MAX),
+            dscp: u8::MAX,
+            bytes: 0,
+            truncated: None,
+        };
+        match self.key(&every_bit) {
+            AnyKey::Narrow(mask) => Some(mask),
+            AnyKey::Wide(_) => None,
+        }
+    }
+
     pub(super) fn key(&self, seen: &Observation) -> AnyKey {
-        let (has_sensor, sensor) = (self.labels.contains(Label::Sensor), seen.sensor);
-        match (seen.source, seen.destination, sensor) {
-            (IpAddr::V4(source), IpAddr::V4(destination), _) if !has_sensor => AnyKey::Narrow(
-                self.key_with(source, destination, Ipv4Addr::NOTHING, seen)
-                    .pack(),
-            ),
+        let has_sensor = self.labels.contains(Label::Sensor);
+        let ends = [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
+        match ends.into() {
             (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) => {
                 AnyKey::Narrow(self.key_with(source, destination, sensor, seen).pack())
             }
@@ -58,7 +84,6 @@ impl Shape {
         }
     }
 
-    #[inline]
     fn key_with<A: Address>(
         &self,
         source: A,
@@ -70,27 +95,30 @@ impl Shape {
         let (source, source_prefix, source_class) = self.end(source, Label::From, Label::FromType);
         let (destination, destination_prefix, destination_class) =
             self.end(destination, Label::To, Label::ToType);
-        let (from_port, to_port) = seen.ports.unzip();
+        let all = Key::plain(source, destination, sensor, seen);
         Key {
-            source,
             source_prefix,
             source_class,
-            destination,
             destination_prefix,
             destination_class,
             protocol: IpNumber(chosen(has(Label::Protocol), seen.protocol.0)),
             listen_port: chosen(has(Label::ListenPort), seen.listen_port),
-            sensor,
-            from_port: chosen(has(Label::FromPort), from_port),
-            to_port: chosen(has(Label::ToPort), to_port),
+            sensor: if has(Label::Sensor) {
+                sensor
+            } else {
+                A::NOTHING
+            },
+            from_port: chosen(has(Label::FromPort), all.from_port),
+            to_port: chosen(has(Label::ToPort), all.to_port),
             vlan: chosen(has(Label::Vlan), seen.vlan),
             dscp: chosen(has(Label::Dscp), seen.dscp),
+            ..all
         }
     }
 
     /// The classes of both addresses.
     pub(super) fn classes_of(&self, seen: &Observation) -> [Class; 2] {
-        [seen.source, seen.destination].map(|address| self.classes.of(address))
+        [seen.source, seen.destination].map(|address| self.classes.of(address.into()))
     }
 
     /// The overflow series of a packet; `None` if its labels would be those of a flow.
@@ -115,7 +143,6 @@ impl Shape {
 
     /// What an address adds to the key: what is shown of it, as how many bits, and its class. The
     /// class is looked up only where the address, as it is shown, does not tell it.
-    #[inline]
     fn end<A: Address>(&self, address: A, label: Label, class_label: Label) -> (A, u8, Class) {
         let has_address = self.labels.contains(label);
         let has_class = self.labels.contains(class_label);

@@ -7,7 +7,8 @@ use hashbrown::HashTable;
 
 use super::clock::Moment;
 use super::key::{Address, Packed};
-use super::{Class, Counters};
+use super::series::Series;
+use super::{Class, Counters, TrafficKey};
 
 /// The index is made of this many parts, each of which grows alone: growing one to 8,000 flows
 /// takes a fraction of a millisecond, growing a whole index of a million 45.
@@ -15,15 +16,16 @@ const SHARDS: usize = 256;
 /// Slots are allocated by this many.
 const CHUNK: usize = 1024;
 const NONE: u32 = u32::MAX;
+/// The bits of a number in the traffic families.
+const TRAFFIC: u16 = (1 << 14) - 1;
+const _: () = assert!(Series::<TrafficKey>::LIMIT <= TRAFFIC as usize);
 
 /// One flow. `A` says what kind of addresses it has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot<A: Address> {
     pub(super) key: Packed<A>,
     pub(super) classes: [Class; 2],
-    /// Its number in the traffic families, if all its packets have the same.
-    pub(super) traffic: u16,
-    pub(super) state: State,
+    standing: Standing,
     pub(super) counters: Counters,
     /// When its last packet came.
     pub(super) last: Moment,
@@ -31,16 +33,21 @@ pub(super) struct Slot<A: Address> {
     pub(super) back: u32,
     /// Exposed: its place among the exposed. Idle: the slot behind it. Free: the next free one.
     forth: u32,
+    _alignment: A::Alignment,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum State {
+    Free,
+    Idle,
     Exposed,
     /// Exposed, with a value of before.
     Held,
-    Idle,
-    Free,
 }
+
+/// A flow's state, in the two bits that its number in the traffic families leaves.
+#[derive(Debug, Clone, Copy)]
+struct Standing(u16);
 
 /// Flows with one kind of addresses.
 #[derive(Debug)]
@@ -69,11 +76,16 @@ impl<A: Address> Store<A> {
     }
 
     /// The flow with this key, if it is exposed.
-    #[inline]
     pub(super) fn find_exposed(&mut self, hash: u64, key: &Packed<A>) -> Option<&mut Slot<A>> {
         let index = self.find(hash, key)?;
+        self.exposed_at(index, key)
+    }
+
+    /// The flow in this slot, if it is exposed and has this key.
+    #[inline]
+    pub(super) fn exposed_at(&mut self, index: u32, key: &Packed<A>) -> Option<&mut Slot<A>> {
         let slot = &mut self[index];
-        matches!(slot.state, State::Exposed | State::Held).then_some(slot)
+        (slot.is_exposed() && slot.key == *key).then_some(slot)
     }
 
     #[inline]
@@ -123,7 +135,7 @@ impl<A: Address> Store<A> {
         self.last_idle = index;
         self.idle += 1;
         let slot = &mut self[index];
-        slot.state = State::Idle;
+        slot.set_state(State::Idle);
         slot.back = before;
         slot.forth = NONE;
     }
@@ -138,7 +150,7 @@ impl<A: Address> Store<A> {
         let free = self.free;
         self.free = index;
         let slot = &mut self[index];
-        slot.state = State::Free;
+        slot.set_state(State::Free);
         slot.forth = free;
         slot.counters
     }
@@ -176,7 +188,7 @@ impl<A: Address> Store<A> {
         let place = u32::try_from(self.exposed.len()).expect("the limits of flows fit");
         self.exposed.push(index);
         let slot = &mut self[index];
-        slot.state = State::Exposed;
+        slot.set_state(State::Exposed);
         slot.forth = place;
     }
 }
@@ -187,13 +199,39 @@ impl<A: Address> Slot<A> {
         Self {
             key,
             classes,
-            traffic,
-            state: State::Free,
+            standing: Standing(traffic),
             counters: Counters::default(),
             last: Moment::default(),
             back: NONE,
             forth: NONE,
+            _alignment: A::Alignment::default(),
         }
+    }
+
+    /// Its number in the traffic families, if all its packets have the same.
+    #[inline]
+    pub(super) fn traffic(&self) -> u16 {
+        self.standing.0 & TRAFFIC
+    }
+
+    #[inline]
+    pub(super) fn state(&self) -> State {
+        match self.standing.0 >> TRAFFIC.count_ones() {
+            0 => State::Free,
+            1 => State::Idle,
+            2 => State::Exposed,
+            _ => State::Held,
+        }
+    }
+
+    #[inline]
+    fn is_exposed(&self) -> bool {
+        matches!(self.state(), State::Exposed | State::Held)
+    }
+
+    pub(super) fn set_state(&mut self, state: State) {
+        let state = (state as u16) << TRAFFIC.count_ones();
+        self.standing.0 = self.traffic() | state;
     }
 }
 
@@ -248,7 +286,8 @@ mod tests {
 
     #[test]
     fn a_slot_stays_small() {
-        assert_eq!(size_of::<Slot<Ipv4Addr>>(), 72);
+        assert_eq!(size_of::<Slot<Ipv4Addr>>(), 64);
+        assert_eq!(align_of::<Slot<Ipv4Addr>>(), 64);
         assert_eq!(size_of::<Slot<IpAddr>>(), 104);
     }
 }

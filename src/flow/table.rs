@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use foldhash::quality::RandomState;
 use hyperloglog::HyperLogLog;
 
 use super::clock::Moment;
 use super::hold::Holds;
 use super::key::{Address, Key, Packed};
+use super::keyed::{Keyed, Keys};
 use super::series::{One, Series};
 use super::shape::{AnyKey, OverflowKey, Shape, TrafficKey};
 use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
@@ -25,6 +25,9 @@ const DEMAND_ERROR: f64 = 0.000_95;
 /// most, and so many flows for each packet without a place. No packet waits for a whole round.
 const ROUND: Duration = Duration::from_secs(1);
 const FLOWS_PER_PACKET: usize = 128;
+
+/// Packets that are looked up together.
+const AT_ONCE: usize = 32;
 
 /// What the table is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,9 +61,8 @@ pub struct FlowTable {
 /// All that does not depend on the kind of a flow's addresses.
 #[derive(Debug)]
 struct Books {
-    shape: Arc<Shape>,
+    keys: Keys,
     limits: Limits,
-    seed: RandomState,
     now: Moment,
     last_scrape: Option<Moment>,
     holds: Holds,
@@ -85,14 +87,12 @@ struct Round {
 impl FlowTable {
     #[must_use]
     pub fn new(shape: Shape, limits: Limits) -> Self {
-        let seed = RandomState::default();
         let traffic_by_flow = shape.tells_traffic_apart();
         let books = Books {
-            shape: Arc::new(shape),
+            keys: Keys::new(shape),
             limits,
             // The estimate is fed with hashes of ours; its own key is of no use.
             demand: HyperLogLog::new_deterministic(DEMAND_ERROR, 0),
-            seed,
             now: Moment::default(),
             last_scrape: None,
             holds: Holds::default(),
@@ -111,34 +111,61 @@ impl FlowTable {
         }
     }
 
-    /// Counts a packet that came at `at`.
-    pub fn record(&mut self, at: Duration, seen: &Observation) {
-        self.books.advance(at);
-        match self.books.shape.key(seen) {
-            AnyKey::Narrow(key) => {
-                let hash = key.hash_with(&self.books.seed);
-                match self.narrow.find_exposed(hash, &key) {
-                    Some(slot) => self.books.count(slot, seen),
-                    None => self.admit(&AnyKey::Narrow(key), hash, seen),
-                }
+    /// What gives packets the keys of their flows in this table.
+    #[must_use]
+    pub fn keys(&self) -> Keys {
+        self.books.keys.clone()
+    }
+
+    /// Counts packets, in their order.
+    pub fn record(&mut self, packets: &[Keyed]) {
+        for packets in packets.chunks(AT_ONCE) {
+            let mut found = [None; AT_ONCE];
+            // First all look-ups, and nothing else: so many of them wait for memory side by side.
+            for (found, packet) in found.iter_mut().zip(packets) {
+                *found = match &packet.key {
+                    AnyKey::Narrow(key) => self.narrow.find(packet.hash, key),
+                    AnyKey::Wide(key) => self.wide.find(packet.hash, key),
+                };
             }
-            AnyKey::Wide(key) => {
-                let hash = key.hash_with(&self.books.seed);
-                match self.wide.find_exposed(hash, &key) {
-                    Some(slot) => self.books.count(slot, seen),
-                    None => self.admit(&AnyKey::Wide(key), hash, seen),
-                }
+            for (found, packet) in found.iter().zip(packets) {
+                self.count(*found, packet);
             }
         }
     }
 
+    /// Counts a packet whose flow was in slot `found` a moment ago.
+    #[inline]
+    fn count(&mut self, found: Option<u32>, packet: &Keyed) {
+        let Self {
+            narrow,
+            wide,
+            books,
+            ..
+        } = self;
+        books.advance(packet.at);
+        match &packet.key {
+            AnyKey::Narrow(key) => {
+                if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, key)) {
+                    return books.count(slot, packet);
+                }
+            }
+            AnyKey::Wide(key) => {
+                if let Some(slot) = found.and_then(|slot| wide.exposed_at(slot, key)) {
+                    return books.count(slot, packet);
+                }
+            }
+        }
+        self.admit(packet);
+    }
+
     /// What is to be seen at `at`.
     pub fn scrape(&mut self, at: Duration) -> Snapshot {
-        self.books.advance(at);
+        self.books.advance(Moment::of(at));
         self.hide_idle();
         self.release_holds();
         let snapshot = Snapshot {
-            shape: Arc::clone(&self.books.shape),
+            shape: Arc::clone(&self.books.keys.shape),
             narrow: self.books.flows(&self.narrow),
             wide: self.books.flows(&self.wide),
             overflow: self.books.overflow_sums(),
@@ -182,16 +209,28 @@ impl FlowTable {
         self.narrow.idle() + self.wide.idle()
     }
 
-    /// Counts a packet of a flow that is not exposed: in a place, if there is one.
+    /// Counts a packet of a flow that was not exposed a moment ago: in a place, if there is one.
     #[cold]
-    fn admit(&mut self, key: &AnyKey, hash: u64, seen: &Observation) {
+    fn admit(&mut self, packet: &Keyed) {
+        match &packet.key {
+            AnyKey::Narrow(key) => {
+                if let Some(slot) = self.narrow.find_exposed(packet.hash, key) {
+                    return self.books.count(slot, packet);
+                }
+            }
+            AnyKey::Wide(key) => {
+                if let Some(slot) = self.wide.find_exposed(packet.hash, key) {
+                    return self.books.count(slot, packet);
+                }
+            }
+        }
         if self.is_full() && !self.make_room() {
-            self.books.overflow(hash, seen);
+            self.books.overflow(packet);
             return;
         }
-        match key {
-            AnyKey::Narrow(key) => self.books.admit(&mut self.narrow, hash, key, seen),
-            AnyKey::Wide(key) => self.books.admit(&mut self.wide, hash, key, seen),
+        match &packet.key {
+            AnyKey::Narrow(key) => self.books.admit(&mut self.narrow, key, packet),
+            AnyKey::Wide(key) => self.books.admit(&mut self.wide, key, packet),
         }
     }
 
@@ -275,64 +314,52 @@ impl FlowTable {
             holds, limits, now, ..
         } = &mut self.books;
         while let Some(hold) = holds.pop(limits.hold, *now) {
-            let state = if hold.wide {
-                &mut self.wide[hold.slot].state
+            if hold.wide {
+                self.wide[hold.slot].set_state(State::Exposed);
             } else {
-                &mut self.narrow[hold.slot].state
-            };
-            *state = State::Exposed;
+                self.narrow[hold.slot].set_state(State::Exposed);
+            }
         }
     }
 }
 
 impl Books {
-    fn advance(&mut self, at: Duration) {
-        self.now = self.now.max(Moment::of(at));
+    fn advance(&mut self, at: Moment) {
+        self.now = self.now.max(at);
     }
 
     /// Counts a packet in its flow.
     #[inline]
-    fn count<A: Address>(&mut self, slot: &mut Slot<A>, seen: &Observation) {
-        slot.counters.add(seen.bytes);
+    fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: &Keyed) {
+        slot.counters.add(packet.seen.bytes);
         slot.last = self.now;
         let traffic = if self.traffic_by_flow {
-            slot.traffic
+            slot.traffic()
         } else {
-            self.traffic_of(seen)
+            self.traffic_of(&packet.seen)
         };
-        self.traffic.add(traffic, self.now, seen.bytes);
+        self.traffic.add(traffic, self.now, packet.seen.bytes);
     }
 
     /// Gives a new or an idle flow a place, and counts its packet.
-    fn admit<A: Address>(
-        &mut self,
-        store: &mut Store<A>,
-        hash: u64,
-        key: &Packed<A>,
-        seen: &Observation,
-    ) {
+    fn admit<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: &Keyed) {
         // Making room may have made the list of idle flows too long, and this flow forgotten.
-        let index = if let Some(index) = store.find(hash, key) {
+        let index = if let Some(index) = store.find(packet.hash, key) {
             store.wake(index);
             index
         } else {
-            self.demand.insert_by_hash_value(hash);
-            self.start(store, hash, key, seen)
+            self.demand.insert_by_hash_value(packet.hash);
+            self.start(store, key, packet)
         };
         self.hold(store, index);
-        self.count(&mut store[index], seen);
+        self.count(&mut store[index], packet);
     }
 
-    fn start<A: Address>(
-        &mut self,
-        store: &mut Store<A>,
-        hash: u64,
-        key: &Packed<A>,
-        seen: &Observation,
-    ) -> u32 {
-        let classes = self.shape.classes_of(seen);
-        let traffic = self.traffic_of(seen);
-        store.insert(hash, &self.seed, Slot::new(*key, classes, traffic))
+    fn start<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: &Keyed) -> u32 {
+        let classes = self.keys.shape.classes_of(&packet.seen);
+        let traffic = self.traffic_of(&packet.seen);
+        let slot = Slot::new(*key, classes, traffic);
+        store.insert(packet.hash, &self.keys.seed, slot)
     }
 
     fn hold<A: Address>(&mut self, store: &mut Store<A>, index: u32) {
@@ -340,16 +367,16 @@ impl Books {
             return;
         }
         let slot = &mut store[index];
-        slot.state = State::Held;
+        slot.set_state(State::Held);
         slot.back = self.holds.push(self.now, slot.counters, index, A::WIDE);
     }
 
     /// Counts a packet that found no place.
-    fn overflow(&mut self, hash: u64, seen: &Observation) {
+    fn overflow(&mut self, Keyed { hash, seen, .. }: &Keyed) {
         self.overflow_packets += 1;
         // An idle flow has asked before: that changes nothing.
-        self.demand.insert_by_hash_value(hash);
-        let key = self.shape.overflow(seen);
+        self.demand.insert_by_hash_value(*hash);
+        let key = self.keys.shape.overflow(seen);
         let number = key.map_or(0, |key| self.overflow.number(key));
         self.overflow.add(number, self.now, seen.bytes);
         let traffic = self.traffic_of(seen);
@@ -357,7 +384,7 @@ impl Books {
     }
 
     fn traffic_of(&mut self, seen: &Observation) -> u16 {
-        let [from_class, to_class] = self.shape.classes_of(seen);
+        let [from_class, to_class] = self.keys.shape.classes_of(seen);
         self.traffic.number(TrafficKey {
             from_class,
             to_class,
@@ -375,7 +402,7 @@ impl Books {
     /// A flow may leave when it is idle and a scrape has shown its last value.
     fn may_leave<A: Address>(&self, slot: &Slot<A>) -> bool {
         let was_seen = self.limits.leave_unseen || self.last_scrape > Some(slot.last);
-        slot.state == State::Exposed
+        slot.state() == State::Exposed
             && slot.last.is_over(self.limits.idle_timeout, self.now)
             && was_seen
     }
@@ -398,7 +425,7 @@ impl Books {
     }
 
     fn forget<A: Address>(&mut self, store: &mut Store<A>, slot: u32) {
-        let counters = store.forget(slot, &self.seed);
+        let counters = store.forget(slot, &self.keys.seed);
         self.forgotten_flows += 1;
         self.forgotten.bytes += counters.bytes;
         self.forgotten.packets += counters.packets;
@@ -415,7 +442,7 @@ impl Books {
                         destination_class,
                         ..slot.key.unpack()
                     },
-                    counters: match slot.state {
+                    counters: match slot.state() {
                         State::Held => self.holds.base(slot.back),
                         _ => slot.counters,
                     },

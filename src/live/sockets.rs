@@ -81,16 +81,17 @@ pub(super) async fn receive(
 fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Result<()> {
     let port = listener.port();
     let mut receiver = Receiver::new(listener);
+    let mut intake = exporter.lock().aggregator.intake();
     while !stop.load(Ordering::Relaxed) {
         if !receiver.fill()? {
             continue;
         }
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now = exporter.now();
-        let mut state = exporter.lock();
         for (sensor, payload) in receiver.datagrams() {
-            state.aggregator.datagram(now, at, sensor, port, payload);
+            intake.datagram(now, at, sensor, port, payload);
         }
+        exporter.lock().aggregator.take_in(&mut intake);
     }
     Ok(())
 }

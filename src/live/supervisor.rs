@@ -10,8 +10,9 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
-use super::exporter::{Exporter, State};
+use super::exporter::Exporter;
 use super::{Error, service};
+use crate::aggregator::Intake;
 use crate::capture::tshark::{self, Ending, Tshark};
 use crate::capture::{CaptureError, CaptureReader};
 
@@ -252,13 +253,13 @@ fn take_in(
     newest: &mut Duration,
 ) -> Result<(), CaptureError> {
     let mut has_begun = false;
+    let mut intake = exporter.lock().aggregator.intake();
     while reader.fill()? {
-        let now = exporter.now();
-        let mut state = exporter.lock();
-        let result = take_in_frames(reader, &mut state, now, newest);
+        let result = take_in_frames(reader, exporter, &mut intake, newest);
+        exporter.lock().aggregator.take_in(&mut intake);
         if reader.has_header() && !has_begun {
             has_begun = true;
-            state.history.started(Instant::now());
+            exporter.lock().history.started(Instant::now());
             let _ = events.send(Event::Begun);
         }
         result?;
@@ -268,13 +269,17 @@ fn take_in(
 
 fn take_in_frames(
     reader: &mut CaptureReader<File>,
-    state: &mut State,
-    now: Duration,
+    exporter: &Exporter,
+    intake: &mut Intake,
     newest: &mut Duration,
 ) -> Result<(), CaptureError> {
+    let now = exporter.now();
     while let Some(frame) = reader.next_frame()? {
         *newest = frame.at;
-        state.aggregator.frame(now, &frame);
+        intake.frame(now, &frame);
+        if intake.is_full() {
+            exporter.lock().aggregator.take_in(intake);
+        }
     }
     Ok(())
 }

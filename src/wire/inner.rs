@@ -1,13 +1,11 @@
 //! From the mirrored Ethernet frame to the IP packet in it.
 
-use std::net::IpAddr;
-
 use etherparse::{EtherType, IpNumber};
 
 use super::ether::{self, Ethernet};
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::{Part, Skipped};
+use super::{Ip, Part, Skipped};
 
 /// RFC 2516, section 4: the EtherType of a PPPoE session.
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
@@ -18,8 +16,8 @@ const PPP_IPV6: u16 = 0x0057;
 /// What the headers of an inner packet say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Inner<'a> {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
+    pub(super) source: Ip,
+    pub(super) destination: Ip,
     pub(super) protocol: IpNumber,
     pub(super) ports: Option<(u16, u16)>,
     pub(super) vlan: Option<u16>,
@@ -30,6 +28,7 @@ pub(super) struct Inner<'a> {
     pub(super) carried: Part<'a>,
 }
 
+#[inline]
 pub(super) fn packet(frame: Part<'_>, with_ipv6: bool) -> Result<Inner<'_>, Skipped> {
     let Ethernet {
         ether_type,
@@ -71,6 +70,7 @@ fn in_pppoe(rest: &[u8]) -> Result<(bool, &[u8]), Skipped> {
     }
 }
 
+#[inline]
 fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
     let header = Ipv4::parse(carried.bytes)?;
     let bytes = match header.total_length {
@@ -83,8 +83,8 @@ fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
     let payload = Part::claimed(carried.bytes, bytes).skip(header.header_length);
     let has_ports = header.fragment_offset == 0;
     Some(Inner {
-        source: header.source.into(),
-        destination: header.destination.into(),
+        source: header.source,
+        destination: header.destination,
         protocol: header.protocol,
         ports: has_ports.then(|| ports(header.protocol, payload)).flatten(),
         vlan: None,
@@ -94,6 +94,7 @@ fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
     })
 }
 
+#[inline]
 fn in_ipv6(carried: Part<'_>) -> Option<Inner<'_>> {
     let header = Ipv6::parse(carried.bytes)?;
     let bytes = match header.payload_length {
@@ -116,6 +117,7 @@ fn in_ipv6(carried: Part<'_>) -> Option<Inner<'_>> {
 }
 
 /// Source and destination port: the first four bytes of these protocols' headers.
+#[inline]
 fn ports(protocol: IpNumber, payload: Part<'_>) -> Option<(u16, u16)> {
     match (protocol, payload.bytes) {
         (

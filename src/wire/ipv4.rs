@@ -17,14 +17,14 @@
 //!
 //! The options may have been cut away: nothing here needs them.
 
-use std::net::Ipv4Addr;
-
 use etherparse::IpNumber;
+
+use super::Ip;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ipv4 {
-    pub(super) source: Ipv4Addr,
-    pub(super) destination: Ipv4Addr,
+    pub(super) source: Ip,
+    pub(super) destination: Ip,
     pub(super) protocol: IpNumber,
     /// RFC 2474, section 3: the upper six bits of what was the type of service.
     pub(super) dscp: u8,
@@ -39,6 +39,7 @@ pub(super) struct Ipv4 {
 
 impl Ipv4 {
     /// `None` if the fixed header is not there whole, or contradicts itself.
+    #[inline]
     pub(super) fn parse(packet: &[u8]) -> Option<Self> {
         let fixed = packet.first_chunk::<20>()?;
         #[rustfmt::skip]
@@ -59,8 +60,8 @@ impl Ipv4 {
         }
         let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
         Some(Self {
-            source: source.into(),
-            destination: [d0, d1, d2, d3].into(),
+            source: Ip::from_ipv4_bits(u32::from_be_bytes(source)),
+            destination: Ip::from_ipv4_bits(u32::from_be_bytes([d0, d1, d2, d3])),
             protocol: IpNumber(protocol),
             dscp: service >> 2,
             header_length,

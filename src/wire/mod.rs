@@ -11,6 +11,7 @@
 
 mod ether;
 mod inner;
+mod ip;
 mod ipv4;
 mod ipv6;
 mod link;
@@ -19,10 +20,9 @@ mod part;
 mod skipped;
 mod tzsp;
 
-use std::net::IpAddr;
-
 use etherparse::IpNumber;
 
+pub use ip::Ip;
 pub use link::LinkType;
 pub use part::Part;
 pub use skipped::Skipped;
@@ -48,7 +48,7 @@ pub struct Reading {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
     /// Who sent it: the sensor.
-    pub source: IpAddr,
+    pub source: Ip,
     pub destination_port: u16,
     /// What stands behind the UDP header, with the length that this header claims for it.
     pub payload: Part<'a>,
@@ -60,13 +60,13 @@ pub struct Datagram<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Observation {
     /// Both addresses are IPv4, or both are IPv6.
-    pub source: IpAddr,
-    pub destination: IpAddr,
+    pub source: Ip,
+    pub destination: Ip,
     pub protocol: IpNumber,
     /// UDP destination port of the datagram.
     pub listen_port: u16,
     /// Source address of the datagram.
-    pub sensor: IpAddr,
+    pub sensor: Ip,
     /// Source and destination port, if the protocol has ports and they are there.
     pub ports: Option<(u16, u16)>,
     /// VLAN identifier of the outermost tag inside.
@@ -106,6 +106,7 @@ impl Truncated {
 
 impl ListenPorts {
     #[must_use]
+    #[inline]
     pub fn contains(&self, port: u16) -> bool {
         match self {
             Self::Any => true,
@@ -118,6 +119,7 @@ impl ListenPorts {
 ///
 /// # Errors
 /// The reason why the frame counts in no flow: the first that it meets.
+#[inline]
 pub fn decode_frame(
     link: LinkType,
     frame: &[u8],
@@ -143,6 +145,7 @@ pub fn datagram(link: LinkType, frame: &[u8]) -> Result<Datagram<'_>, Skipped> {
 ///
 /// # Errors
 /// The reason why the datagram counts in no flow: the first that it meets.
+#[inline]
 pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
     let frame = tzsp::unwrap(datagram.payload)?;
     let packet = inner::packet(frame, reading.ipv6)?;

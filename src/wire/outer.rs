@@ -1,14 +1,13 @@
 //! From the outer IP packet to the UDP datagram in it.
 
-use std::net::IpAddr;
-
 use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
 
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
 use super::link::Packet;
-use super::{Datagram, Part, Skipped};
+use super::{Datagram, Ip, Part, Skipped};
 
+#[inline]
 pub(super) fn datagram(packet: Packet<'_>) -> Result<Datagram<'_>, Skipped> {
     match packet {
         Packet::Ipv4(packet) => in_ipv4(packet),
@@ -16,6 +15,7 @@ pub(super) fn datagram(packet: Packet<'_>) -> Result<Datagram<'_>, Skipped> {
     }
 }
 
+#[inline]
 fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     let header = Ipv4::parse(packet).ok_or(Skipped::OuterMalformed)?;
     if header.protocol != IpNumber::UDP {
@@ -29,12 +29,13 @@ fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
         total => Part::claimed(packet, usize::from(total)),
     };
     udp(
-        header.source.into(),
+        header.source,
         whole.skip(header.header_length),
         header.more_fragments,
     )
 }
 
+#[inline]
 fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     let header = Ipv6::parse(packet).ok_or(Skipped::OuterMalformed)?;
     let chain = ipv6::walk(header.next_header, header.payload(packet), Through::Plain);
@@ -53,7 +54,8 @@ fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     }
 }
 
-fn udp(source: IpAddr, part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
+#[inline]
+fn udp(source: Ip, part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
     let header = UdpHeaderSlice::from_slice(part.bytes).map_err(|_| Skipped::OuterMalformed)?;
     let datagram = match header.length() {
         // RFC 2675, section 4, and what segmentation offload leaves: the rest of the packet.

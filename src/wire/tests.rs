@@ -1,3 +1,5 @@
+use std::net::Ipv6Addr;
+
 use super::*;
 
 /// A whole mirrored TCP packet as RouterOS sends it, spelt out.
@@ -251,8 +253,8 @@ fn ipv6(next: u8, length: u16, payload: &[u8]) -> Result<Observation, Skipped> {
 fn check_ipv6(next: u8, payload: &[u8], protocol: u8, ports: Option<(u16, u16)>) {
     let length = u16::try_from(payload.len()).expect("a short payload");
     let expected = Observation {
-        source: IpAddr::V6("fd00::1".parse().expect("an address")),
-        destination: IpAddr::V6([0x26; 16].into()),
+        source: "fd00::1".parse::<Ipv6Addr>().expect("an address").into(),
+        destination: Ipv6Addr::from([0x26; 16]).into(),
         protocol: IpNumber(protocol),
         ports,
         dscp: 46,

@@ -22,6 +22,7 @@ const TAG_PADDING: u8 = 0;
 const TAG_END: u8 = 1;
 
 /// The frame behind the TZSP header.
+#[inline]
 pub(super) fn unwrap(payload: Part<'_>) -> Result<Part<'_>, Skipped> {
     let [VERSION, rest @ ..] = payload.bytes else {
         return Err(Skipped::NotTzsp);
@@ -42,6 +43,7 @@ pub(super) fn unwrap(payload: Part<'_>) -> Result<Part<'_>, Skipped> {
     Ok(payload.behind_header(frame))
 }
 
+#[inline]
 fn behind_tags(mut rest: &[u8]) -> Result<&[u8], Skipped> {
     loop {
         rest = match rest {

@@ -37,11 +37,13 @@ fn frames_come_out_alike_however_slowly_the_stream_delivers() {
         let bytes = std::fs::read(&capture).unwrap();
         let mut reader = CaptureReader::new(Trickle(&bytes));
         let mut core = aggregator();
+        let mut intake = core.intake();
         while reader.fill().unwrap() {
             while let Some(frame) = reader.next_frame().unwrap() {
-                core.frame(frame.at, &frame);
+                intake.frame(frame.at, &frame);
             }
         }
+        core.take_in(&mut intake);
         let scrape = analyze(&capture);
         assert_eq!(
             core.frames().received as f64,

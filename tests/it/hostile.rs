@@ -137,16 +137,18 @@ fn records(capture: &[u8]) -> Vec<Range<usize>> {
 #[track_caller]
 fn read(reader: &mut CaptureReader<&[u8]>) -> (Aggregator, Result<(), CaptureError>) {
     let mut core = aggregator();
+    let mut intake = core.intake();
     let mut frames = 0;
     let result = (|| {
         while reader.fill()? {
             while let Some(frame) = reader.next_frame()? {
-                core.frame(frame.at, &frame);
+                intake.frame(frame.at, &frame);
                 frames += 1;
             }
         }
         Ok(())
     })();
+    core.take_in(&mut intake);
     let snapshot = core.scrape(Duration::ZERO);
     let traffic = snapshot.traffic.iter().map(|sum| sum.counters.packets);
     let narrow = snapshot.narrow.iter().map(|flow| flow.counters.packets);

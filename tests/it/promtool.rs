@@ -65,7 +65,8 @@ fn scraped(limits: Limits, bursts: &[Burst], family: &str) -> BTreeMap<String, V
         let due = |burst: &&Burst| (at.saturating_sub(INTERVAL)..at).contains(&burst.at);
         for burst in bursts.iter().filter(due) {
             for _ in 0..burst.packets {
-                table.record(Duration::from_secs(burst.at), &packet(burst.host));
+                let at = Duration::from_secs(burst.at);
+                table.record(&[table.keys().of(at, packet(burst.host))]);
             }
         }
         let mut text = Vec::new();

@@ -1,3 +1,5 @@
+use std::net::Ipv6Addr;
+
 use super::super::{Classes, Label, Labels};
 use super::*;
 
@@ -33,9 +35,17 @@ pub(super) fn packet(host: u8) -> Observation {
 
 pub(super) fn ipv6_packet(host: u8) -> Observation {
     Observation {
-        source: IpAddr::V6([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host].into()),
-        destination: IpAddr::V6([0x26; 16].into()),
+        source: Ipv6Addr::from([0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, host]).into(),
+        destination: Ipv6Addr::from([0x26; 16]).into(),
         ..packet(host)
+    }
+}
+
+impl FlowTable {
+    /// Counts a packet.
+    pub(super) fn see(&mut self, at: Duration, seen: &Observation) {
+        let packet = self.keys().of(at, *seen);
+        self.record(&[packet]);
     }
 }
 
@@ -91,12 +101,12 @@ fn packets_of_one_flow_add_up_and_others_stay_apart() {
         ports: None,
         vlan: Some(7),
         dscp: 46,
-        sensor: IpAddr::V6([0x26; 16].into()),
+        sensor: Ipv6Addr::from([0x26; 16]).into(),
         bytes: 1400,
         ..first
     };
     for seen in [first, udp, to_other_port, same_flow, packet(2)] {
-        table.record(Duration::ZERO, &seen);
+        table.see(Duration::ZERO, &seen);
     }
     let mut counted: Vec<_> = table
         .scrape(Duration::ZERO)
@@ -151,7 +161,7 @@ fn every_label_keeps_apart_what_differs_in_it_alone() {
         (
             Label::Sensor,
             Observation {
-                sensor: IpAddr::V6([0x26; 16].into()),
+                sensor: Ipv6Addr::from([0x26; 16]).into(),
                 ..first
             },
         ),
@@ -187,7 +197,7 @@ fn every_label_keeps_apart_what_differs_in_it_alone() {
             };
             let mut table = FlowTable::new(shape, NO_LIMITS);
             for packet in [&first, &other, &first, &other] {
-                table.record(Duration::ZERO, packet);
+                table.see(Duration::ZERO, packet);
             }
             table.occupancy().flows
         };
@@ -210,7 +220,7 @@ fn ports_that_are_not_there_are_not_port_0() {
                 vlan,
                 ..packet(1)
             };
-            table.record(Duration::ZERO, &packet);
+            table.see(Duration::ZERO, &packet);
         }
     }
     assert_eq!(table.occupancy().flows, 6);
@@ -223,9 +233,9 @@ fn flows_without_a_place_count_as_other() {
         ..NO_LIMITS
     });
     for host in [1, 2, 3, 4, 1, 3] {
-        table.record(Duration::ZERO, &packet(host));
+        table.see(Duration::ZERO, &packet(host));
     }
-    table.record(Duration::ZERO, &ipv6_packet(5));
+    table.see(Duration::ZERO, &ipv6_packet(5));
     let expected = [(Some(1), 2), (Some(2), 1), (None, 4)];
     assert_eq!(seen(&mut table, Duration::ZERO), expected);
     let occupancy = table.occupancy();
@@ -244,7 +254,7 @@ fn overflow_stays_apart_by_protocol_and_listen_port_unless_flows_would_have_its_
                 listen_port,
                 ..packet(1)
             };
-            table.record(Duration::ZERO, &packet);
+            table.see(Duration::ZERO, &packet);
         }
         let snapshot = table.scrape(Duration::ZERO);
         let keys = snapshot.overflow.iter().filter(|sum| sum.key.is_some());
@@ -268,13 +278,13 @@ const LEAVING: Limits = Limits {
 #[test]
 fn a_flow_leaves_after_the_timeout_and_a_scrape_and_returns_with_its_count() {
     let mut table = table(LEAVING);
-    table.record(seconds(0), &packet(1));
+    table.see(seconds(0), &packet(1));
     // No scrape has shown it yet, however old it is.
     assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 1)]);
     assert_eq!(seen(&mut table, seconds(101)), []);
     assert_eq!((table.exposed(), table.idle()), (0, 1));
 
-    table.record(seconds(200), &packet(1));
+    table.see(seconds(200), &packet(1));
     assert_eq!(seen(&mut table, seconds(259)), [(Some(1), 2)]);
     assert_eq!(seen(&mut table, seconds(260)), []);
     assert_eq!(table.occupancy().forgotten, 0);
@@ -283,9 +293,9 @@ fn a_flow_leaves_after_the_timeout_and_a_scrape_and_returns_with_its_count() {
 #[test]
 fn a_scrape_before_the_last_packet_is_not_enough() {
     let mut table = table(LEAVING);
-    table.record(seconds(0), &packet(1));
+    table.see(seconds(0), &packet(1));
     assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 1)]);
-    table.record(seconds(10), &packet(1));
+    table.see(seconds(10), &packet(1));
     // The scrape at 10 s was before this packet.
     assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 2)]);
     assert_eq!(seen(&mut table, seconds(101)), []);
@@ -297,8 +307,8 @@ fn where_nobody_scrapes_flows_leave_unseen() {
         leave_unseen: true,
         ..LEAVING
     });
-    table.record(seconds(0), &packet(1));
-    table.record(seconds(50), &packet(2));
+    table.see(seconds(0), &packet(1));
+    table.see(seconds(50), &packet(2));
     assert_eq!(seen(&mut table, seconds(70)), [(Some(2), 1)]);
 }
 
@@ -308,17 +318,17 @@ fn a_full_table_makes_room_between_scrapes() {
         flows: 2,
         ..LEAVING
     });
-    table.record(seconds(0), &packet(1));
-    table.record(seconds(0), &ipv6_packet(2));
+    table.see(seconds(0), &packet(1));
+    table.see(seconds(0), &ipv6_packet(2));
     table.scrape(seconds(1));
-    table.record(seconds(59), &packet(3));
-    table.record(seconds(60), &packet(3));
-    table.record(seconds(60), &packet(4));
+    table.see(seconds(59), &packet(3));
+    table.see(seconds(60), &packet(3));
+    table.see(seconds(60), &packet(4));
     // 3 found no place until 1 and 2 had been idle for a minute.
     let expected = [(Some(3), 1), (Some(4), 1), (None, 1)];
     assert_eq!(seen(&mut table, seconds(60)), expected);
     // An idle flow finds no place either, and its count is still kept.
-    table.record(seconds(61), &packet(1));
+    table.see(seconds(61), &packet(1));
     assert_eq!(table.idle(), 2);
     assert_eq!(table.occupancy().overflow_packets, 2);
 }
@@ -330,16 +340,16 @@ fn the_longest_idle_are_forgotten_first() {
         ..LEAVING
     });
     // 3 is idle for longest, then 1, 4 and 2; all leave in one scrape, 2 has the first slot.
-    table.record(seconds(0), &packet(2));
-    table.record(seconds(1), &packet(3));
-    table.record(seconds(2), &ipv6_packet(1));
-    table.record(seconds(3), &packet(4));
-    table.record(seconds(4), &packet(2));
+    table.see(seconds(0), &packet(2));
+    table.see(seconds(1), &packet(3));
+    table.see(seconds(2), &ipv6_packet(1));
+    table.see(seconds(3), &packet(4));
+    table.see(seconds(4), &packet(2));
     table.scrape(seconds(5));
     table.scrape(seconds(100));
     assert_eq!((table.idle(), table.occupancy().forgotten), (2, 2));
     for packet in [packet(3), ipv6_packet(1), packet(4), packet(2)] {
-        table.record(seconds(100), &packet);
+        table.see(seconds(100), &packet);
     }
     let expected = [(Some(1), 1), (Some(2), 3), (Some(3), 1), (Some(4), 2)];
     assert_eq!(seen(&mut table, seconds(100)), expected);
@@ -352,17 +362,17 @@ fn a_held_flow_shows_its_true_value_when_it_is_old_enough_whoever_scraped() {
             hold: seconds(15),
             ..NO_LIMITS
         });
-        table.record(seconds(0), &packet(1));
-        table.record(seconds(3), &packet(2));
+        table.see(seconds(0), &packet(1));
+        table.see(seconds(3), &packet(2));
         for &at in scrapes {
-            table.record(seconds(at), &packet(1));
+            table.see(seconds(at), &packet(1));
             let shown: u64 = seen(&mut table, seconds(at)).iter().map(|one| one.1).sum();
             assert_eq!(shown, 0);
         }
         let packets = 1 + scrapes.len() as u64;
         let expected = [(Some(1), packets), (Some(2), 0)];
         assert_eq!(seen(&mut table, seconds(15)), expected);
-        table.record(seconds(16), &packet(2));
+        table.see(seconds(16), &packet(2));
         let expected = [(Some(1), packets), (Some(2), 2)];
         assert_eq!(seen(&mut table, seconds(18)), expected);
     }
@@ -374,12 +384,12 @@ fn a_returning_flow_shows_its_old_value_while_it_is_held() {
         hold: seconds(15),
         ..LEAVING
     });
-    table.record(seconds(0), &packet(1));
+    table.see(seconds(0), &packet(1));
     // Shown as 0: that was not its last value.
     assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 0)]);
     assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 1)]);
     assert_eq!(seen(&mut table, seconds(101)), []);
-    table.record(seconds(200), &packet(1));
+    table.see(seconds(200), &packet(1));
     assert_eq!(seen(&mut table, seconds(214)), [(Some(1), 1)]);
     assert_eq!(seen(&mut table, seconds(215)), [(Some(1), 2)]);
 }
@@ -391,7 +401,7 @@ fn the_overflow_is_held_like_a_flow() {
         hold: seconds(15),
         ..NO_LIMITS
     });
-    table.record(seconds(1), &packet(1));
+    table.see(seconds(1), &packet(1));
     assert_eq!(seen(&mut table, seconds(15)), [(None, 0)]);
     assert_eq!(seen(&mut table, seconds(16)), [(None, 1)]);
 }
@@ -428,7 +438,7 @@ fn traffic_keeps_everything_that_was_ever_counted() {
                 ..packet(host)
             };
             for packet in [packet(host), from_public, ipv6_packet(host)] {
-                table.record(seconds(20 * at), &packet);
+                table.see(seconds(20 * at), &packet);
             }
             table.scrape(seconds(20 * at + 1));
         }
@@ -457,7 +467,7 @@ fn ten_million_distinct_flows_leave_memory_and_time_per_packet_flat() {
             };
             // A thousand flows a minute.
             let at = MINUTE * (number / 10) / 100;
-            table.record(at, &packet);
+            table.see(at, &packet);
             if number % 500 == 0 {
                 table.scrape(at);
             }
@@ -490,7 +500,7 @@ fn the_demand_is_off_by_about_one_percent() {
         });
         for number in 0..FLOWS {
             let source = number.to_be_bytes().into();
-            table.record(
+            table.see(
                 Duration::ZERO,
                 &Observation {
                     source,
@@ -514,13 +524,19 @@ fn a_million_kept_flows_take_less_than_128_bytes_each() {
         });
         for number in 0..1_000_000_u32 {
             let [a, b, c, d] = number.to_be_bytes();
-            let source = match packet.source {
+            let source = match packet.source.into() {
                 IpAddr::V4(_) => [a, b, c, d].into(),
                 IpAddr::V6(_) => {
                     IpAddr::V6([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1].into())
                 }
             };
-            table.record(Duration::ZERO, &Observation { source, ..packet });
+            table.see(
+                Duration::ZERO,
+                &Observation {
+                    source: source.into(),
+                    ..packet
+                },
+            );
         }
         assert_eq!(table.exposed(), 1_000_000);
         let each = table.allocated() / 1_000_000;
