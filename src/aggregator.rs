@@ -54,7 +54,7 @@ impl Aggregator {
 
     /// Takes a frame as a capture holds it.
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        let outcome = wire::decode_frame(frame.link, frame.bytes, &self.reading);
+        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading);
         self.account(now, frame.at, outcome);
     }
 

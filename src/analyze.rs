@@ -23,7 +23,7 @@ use crate::flow::Occupancy;
 use crate::metrics;
 use input::Input;
 pub use stop::Stop;
-use survey::Ports;
+use survey::Holdings;
 pub use survey::Survey;
 
 /// What is to be analysed.
@@ -106,10 +106,10 @@ pub fn run(
         progress::bar(input::total_size(&files))
     };
 
-    let listen_ports = settings.reading.listen_ports.clone();
+    let reading = settings.reading.clone();
     let tally = Mutex::new(Tally {
         core: Aggregator::new(settings),
-        ports: Ports::default(),
+        holdings: Holdings::default(),
     });
     let next = AtomicUsize::new(0);
     let job = || {
@@ -133,7 +133,7 @@ pub fn run(
         whole.problems.push((position, Problem { file, error }));
     }
     whole.problems.sort_by_key(|(position, _)| *position);
-    let Tally { mut core, ports } = tally.into_inner().expect(NO_PANIC);
+    let Tally { mut core, holdings } = tally.into_inner().expect(NO_PANIC);
     let occupancy = core.flows().occupancy();
     if whole.captures > 0 {
         // At the time of the newest frame, or of what the table takes for it.
@@ -148,9 +148,9 @@ pub fn run(
             .map(|(_, problem)| problem)
             .collect(),
         nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
-            ports,
+            holdings,
             frames: core.frames().clone(),
-            listen_ports,
+            reading,
         }),
         limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
     })
@@ -162,7 +162,7 @@ const NO_PANIC: &str = "no job panics while it holds the lock";
 struct Tally {
     core: Aggregator,
     /// Of frames before the first that counts in a flow.
-    ports: Ports,
+    holdings: Holdings,
 }
 
 /// What one job has to say of its files, or all of them together.
@@ -218,13 +218,13 @@ fn read_frames(
 ) -> Result<(), CaptureError> {
     while reader.fill()? {
         let mut tally = tally.lock().expect(NO_PANIC);
-        let Tally { core, ports } = &mut *tally;
+        let Tally { core, holdings } = &mut *tally;
         let mut has_counted = core.frames().counted() > 0;
         while let Some(frame) = reader.next_frame()? {
             core.frame(frame.at, &frame);
             if !has_counted {
                 has_counted = core.frames().counted() > 0;
-                ports.add(&frame);
+                holdings.add(&frame);
             }
         }
     }

@@ -8,6 +8,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::aggregator::Settings;
+use crate::flow::Shape;
 use crate::live::log::{self, Format, Level};
 use crate::wire::{ListenPorts, Reading};
 use crate::{analyze, capture, live};
@@ -138,6 +139,10 @@ struct AnalyzeArguments {
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
 
+    /// Count captures that are not mirrored: the packet of each frame itself, rather than TZSP in it
+    #[arg(long, conflicts_with = "listen_ports")]
+    plain: bool,
+
     /// How many files are read at a time [default: as many as there are processors]
     #[arg(
         long,
@@ -253,14 +258,19 @@ impl AnalyzeArguments {
         limits.leave_unseen = true;
         let settings = Settings {
             reading: Reading {
-                listen_ports: if self.listen_ports.is_empty() {
+                listen_ports: if self.plain {
+                    ListenPorts::Plain
+                } else if self.listen_ports.is_empty() {
                     ListenPorts::Any
                 } else {
                     ListenPorts::Only(self.listen_ports)
                 },
                 ipv6: self.flows.ipv6,
             },
-            shape: self.flows.shape()?,
+            shape: Shape {
+                plain: self.plain,
+                ..self.flows.shape()?
+            },
             limits,
         };
         let options = analyze::Options {

@@ -137,6 +137,7 @@ impl Pcap {
                 at: Duration::from_secs(u64::from(header.seconds)) + fraction,
                 link: self.link,
                 bytes: frame,
+                length: captured.max(header.original as usize),
             },
         }
     }

@@ -18,11 +18,13 @@ mod outer;
 mod part;
 mod skipped;
 mod tzsp;
+mod wlan;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::IpNumber;
 
+use inner::Inner;
 pub use link::LinkType;
 pub use part::Part;
 pub use skipped::Skipped;
@@ -34,6 +36,8 @@ pub enum ListenPorts {
     Any,
     /// These ports alone.
     Only(Vec<u16>),
+    /// No datagram is unwrapped: each frame's own packet counts.
+    Plain,
 }
 
 /// What is taken out of frames.
@@ -63,9 +67,9 @@ pub struct Observation {
     pub source: IpAddr,
     pub destination: IpAddr,
     pub protocol: IpNumber,
-    /// UDP destination port of the datagram.
+    /// UDP destination port of the datagram; 0 where none carried the packet.
     pub listen_port: u16,
-    /// Source address of the datagram.
+    /// Source address of the datagram; unspecified where none carried the packet.
     pub sensor: IpAddr,
     /// Source and destination port, if the protocol has ports and they are there.
     pub ports: Option<(u16, u16)>,
@@ -110,6 +114,19 @@ impl ListenPorts {
         match self {
             Self::Any => true,
             Self::Only(ports) => ports.contains(&port),
+            Self::Plain => false,
+        }
+    }
+}
+
+impl<'a> Datagram<'a> {
+    /// TZSP that stands in a capture without the datagram that carried it.
+    fn bare(payload: Part<'a>) -> Self {
+        Self {
+            source: Ipv4Addr::UNSPECIFIED.into(),
+            destination_port: 0,
+            payload,
+            first_fragment: false,
         }
     }
 }
@@ -120,11 +137,13 @@ impl ListenPorts {
 /// The reason why the frame counts in no flow: the first that it meets.
 pub fn decode_frame(
     link: LinkType,
-    frame: &[u8],
+    frame: Part<'_>,
     reading: &Reading,
 ) -> Result<Observation, Skipped> {
-    let packet = link::strip(link, frame)?;
-    let datagram = outer::datagram(packet)?;
+    if reading.listen_ports == ListenPorts::Plain {
+        return decode_own_packet(link, frame, reading);
+    }
+    let datagram = datagram(link, frame)?;
     if !reading.listen_ports.contains(datagram.destination_port) {
         return Err(Skipped::OtherPort);
     }
@@ -135,8 +154,11 @@ pub fn decode_frame(
 ///
 /// # Errors
 /// The reason why there is none.
-pub fn datagram(link: LinkType, frame: &[u8]) -> Result<Datagram<'_>, Skipped> {
-    outer::datagram(link::strip(link, frame)?)
+pub fn datagram(link: LinkType, frame: Part<'_>) -> Result<Datagram<'_>, Skipped> {
+    if link == LinkType::TZSP {
+        return Ok(Datagram::bare(frame));
+    }
+    outer::datagram(link::strip(link, frame.bytes)?)
 }
 
 /// Reads a datagram, from its TZSP header to the inner packet. Its port is not looked at.
@@ -144,9 +166,26 @@ pub fn datagram(link: LinkType, frame: &[u8]) -> Result<Datagram<'_>, Skipped> {
 /// # Errors
 /// The reason why the datagram counts in no flow: the first that it meets.
 pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
-    let frame = tzsp::unwrap(datagram.payload)?;
-    let packet = inner::packet(frame, reading.ipv6)?;
+    let mirrored = tzsp::unwrap(datagram.payload)?;
+    let packet = inner::packet(mirrored, reading.ipv6)?;
+    Ok(observation(datagram, &packet))
+}
 
+/// A frame that is not mirrored, as if a sensor had mirrored it.
+fn decode_own_packet(
+    link: LinkType,
+    frame: Part<'_>,
+    reading: &Reading,
+) -> Result<Observation, Skipped> {
+    let bare = Datagram::bare(frame);
+    if link == LinkType::TZSP {
+        return decode_datagram(&bare, reading);
+    }
+    let packet = inner::in_frame(frame, link::own_packet(link, frame.bytes)?, reading.ipv6)?;
+    Ok(observation(&bare, &packet))
+}
+
+fn observation(datagram: &Datagram<'_>, packet: &Inner<'_>) -> Observation {
     let truncated = if packet.bytes <= packet.carried.bytes.len() {
         None
     } else if packet.bytes > packet.carried.length {
@@ -156,7 +195,7 @@ pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Obs
     } else {
         Some(Truncated::Snaplen)
     };
-    Ok(Observation {
+    Observation {
         source: packet.source,
         destination: packet.destination,
         protocol: packet.protocol,
@@ -167,7 +206,7 @@ pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Obs
         dscp: packet.dscp,
         bytes: packet.bytes as u64,
         truncated,
-    })
+    }
 }
 
 #[cfg(test)]

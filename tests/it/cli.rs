@@ -141,6 +141,11 @@ fn wrong_values_of_the_flow_options() {
 }
 
 #[test]
+fn plain_with_a_listen_port() {
+    assert_snapshot!(run(&["analyze", "--plain", "--port", "1", "x.pcap"]));
+}
+
+#[test]
 fn flow_options_that_contradict_each_other() {
     let networks = [
         "--network=a=192.0.2.0/24",

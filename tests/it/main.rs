@@ -16,6 +16,7 @@ mod jobs;
 mod live;
 mod namespace;
 mod network;
+mod plain;
 mod prometheus;
 mod promtool;
 mod readme;
