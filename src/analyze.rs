@@ -1,5 +1,6 @@
 //! The one-shot run: reads captures, writes the metrics of what is in them.
 
+mod inner_frames;
 mod input;
 mod progress;
 mod stop;
@@ -21,6 +22,8 @@ use crate::aggregator::{Aggregator, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Damage};
 use crate::flow::Occupancy;
 use crate::metrics;
+use inner_frames::InnerFrames;
+pub use inner_frames::{CannotWrite, NotWritten};
 use input::Input;
 pub use stop::Stop;
 use survey::Holdings;
@@ -35,12 +38,16 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// Shows no progress.
     pub quiet: bool,
+    /// Where the mirrored frames are written to as well. Files are read one at a time then.
+    pub write_inner: Option<PathBuf>,
 }
 
 /// What is to be said about a run, besides its output.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
     pub problems: Vec<Problem>,
+    pub not_written: Option<NotWritten>,
+    pub cannot_write: Option<CannotWrite>,
     /// There were captures, and nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     pub limit_reached: Option<LimitReached>,
@@ -97,19 +104,36 @@ pub fn run(
     stop: &Stop,
     out: &mut impl Write,
 ) -> io::Result<Report> {
-    let (files, again) = input::distinct(options.files);
+    let reading = settings.reading.clone();
+    let ports = &reading.listen_ports;
+    let create = |file| InnerFrames::create(file, &options.files, ports.clone());
+    let inner = match options.write_inner.map(create).transpose() {
+        Ok(inner) => inner,
+        Err(error) => {
+            return Ok(Report {
+                cannot_write: Some(error),
+                ..Report::default()
+            });
+        }
+    };
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = options.jobs.unwrap_or(processors).min(files.len());
+    let jobs = if inner.is_some() {
+        1
+    } else {
+        options.jobs.unwrap_or(processors)
+    };
+    let (files, again) = input::distinct(options.files);
+    let jobs = jobs.min(files.len());
     let progress = if options.quiet {
         ProgressBar::hidden()
     } else {
         progress::bar(input::total_size(&files))
     };
 
-    let reading = settings.reading.clone();
     let tally = Mutex::new(Tally {
         core: Aggregator::new(settings),
         holdings: Holdings::default(),
+        inner,
     });
     let next = AtomicUsize::new(0);
     let job = || {
@@ -133,7 +157,12 @@ pub fn run(
         whole.problems.push((position, Problem { file, error }));
     }
     whole.problems.sort_by_key(|(position, _)| *position);
-    let Tally { mut core, holdings } = tally.into_inner().expect(NO_PANIC);
+    let Tally {
+        mut core,
+        holdings,
+        inner,
+    } = tally.into_inner().expect(NO_PANIC);
+    let (not_written, cannot_write) = inner.map_or((None, None), InnerFrames::finish);
     let occupancy = core.flows().occupancy();
     if whole.captures > 0 {
         // At the time of the newest frame, or of what the table takes for it.
@@ -147,6 +176,8 @@ pub fn run(
             .into_iter()
             .map(|(_, problem)| problem)
             .collect(),
+        not_written,
+        cannot_write,
         nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
             holdings,
             frames: core.frames().clone(),
@@ -163,6 +194,8 @@ struct Tally {
     core: Aggregator,
     /// Of frames before the first that counts in a flow.
     holdings: Holdings,
+    /// There is one job alone then.
+    inner: Option<InnerFrames>,
 }
 
 /// What one job has to say of its files, or all of them together.
@@ -218,10 +251,17 @@ fn read_frames(
 ) -> Result<(), CaptureError> {
     while reader.fill()? {
         let mut tally = tally.lock().expect(NO_PANIC);
-        let Tally { core, holdings } = &mut *tally;
+        let Tally {
+            core,
+            holdings,
+            inner,
+        } = &mut *tally;
         let mut has_counted = core.frames().counted() > 0;
         while let Some(frame) = reader.next_frame()? {
             core.frame(frame.at, &frame);
+            if let Some(inner) = inner {
+                inner.add(&frame);
+            }
             if !has_counted {
                 has_counted = core.frames().counted() > 0;
                 holdings.add(&frame);

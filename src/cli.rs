@@ -1,7 +1,7 @@
 //! What can be typed. What it means is in [`live::Options`] and [`analyze::Options`].
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -143,6 +143,10 @@ struct AnalyzeArguments {
     #[arg(long, conflicts_with = "listen_ports")]
     plain: bool,
 
+    /// Write the mirrored frames to this pcap file too, for programs that do not read TZSP
+    #[arg(long, value_name = "OUT", conflicts_with = "plain")]
+    write_inner: Option<PathBuf>,
+
     /// How many files are read at a time [default: as many as there are processors]
     #[arg(
         long,
@@ -252,6 +256,9 @@ impl LiveArguments {
 impl AnalyzeArguments {
     fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
+        if self.write_inner.is_some() {
+            self.check_write_inner()?;
+        }
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
         // Nobody scrapes while captures are read.
@@ -277,8 +284,24 @@ impl AnalyzeArguments {
             files: self.files,
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
+            write_inner: self.write_inner,
         };
         Ok(Task::Analyze(options, settings))
+    }
+
+    fn check_write_inner(&self) -> Result<(), clap::Error> {
+        if self.write_inner.as_deref() == Some(Path::new("-")) {
+            return Err(wrong(
+                "'--write-inner -' would mix with the metrics on standard output: name a file",
+            ));
+        }
+        if self.jobs.is_some_and(|jobs| jobs > 1) {
+            return Err(wrong(
+                "'--write-inner' reads one file at a time, so that frames come out in order: leave \
+                 out '--jobs'",
+            ));
+        }
+        Ok(())
     }
 }
 

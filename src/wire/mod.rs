@@ -9,6 +9,7 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+mod decapsulate;
 mod ether;
 mod inner;
 mod ipv4;
@@ -24,6 +25,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::IpNumber;
 
+pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
 use inner::Inner;
 pub use link::LinkType;
 pub use part::Part;

@@ -24,3 +24,4 @@ mod scrape;
 mod supervision;
 mod support;
 mod tshark;
+mod write_inner;
