@@ -129,3 +129,75 @@ pub(super) fn ethernet(frame: &[u8]) -> Result<Ethernet<'_>, Skipped> {
     } = parse(frame)?.snap()?;
     ether::skip_tags(ether_type, payload).ok_or(Skipped::InnerMalformed)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: [u8; 6] = [0x0a; 6];
+    const B: [u8; 6] = [0x0b; 6];
+    const C: [u8; 6] = [0x0c; 6];
+    const D: [u8; 6] = [0x0d; 6];
+    const LLC: [u8; 9] = [0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00, 0x45];
+
+    /// Three addresses, sequence number 0, then `more` and [`LLC`].
+    fn frame(control: u8, flags: u8, more: &[u8]) -> Vec<u8> {
+        [&[control, flags, 0, 0][..], &A, &B, &C, &[0, 0], more, &LLC].concat()
+    }
+
+    #[track_caller]
+    fn check(frame: &[u8], destination: [u8; 6], source: [u8; 6]) {
+        let expected = Data {
+            destination,
+            source,
+            body: &LLC,
+        };
+        assert_eq!(parse(frame), Ok(expected));
+    }
+
+    #[test]
+    fn the_flags_tell_which_address_is_whose() {
+        check(&frame(0x08, 0, &[]), A, B);
+        check(&frame(0x08, FROM_DS, &[]), A, C);
+        check(&frame(0x08, TO_DS, &[]), C, B);
+        check(&frame(0x08, TO_DS | FROM_DS, &D), C, D);
+    }
+
+    #[test]
+    fn quality_of_service_and_ht_control_follow_the_addresses() {
+        check(&frame(0x88, TO_DS, &[0x05, 0]), C, B);
+        check(
+            &frame(0x88, TO_DS | HT_CONTROL, &[0x05, 0, 1, 2, 3, 4]),
+            C,
+            B,
+        );
+        check(&frame(0x08, TO_DS | HT_CONTROL, &[]), C, B);
+        let all = [&D[..], &[0x05, 0, 1, 2, 3, 4]].concat();
+        check(&frame(0x88, TO_DS | FROM_DS | HT_CONTROL, &all), C, D);
+        let aggregate = frame(0x88, TO_DS, &[0x80, 0]);
+        assert_eq!(parse(&aggregate), Err(Skipped::InnerWlanAggregate));
+    }
+
+    #[test]
+    fn every_type_but_data_has_no_data() {
+        for control in (0..=0xff).filter(|control| control & VERSION == 0) {
+            let is_data = control & 0x0c == 0x08 && control & 0x40 == 0;
+            let has_none = parse(&frame(control, TO_DS, &[0, 0])) == Err(Skipped::InnerWlanNoData);
+            assert_eq!(has_none, !is_data, "{control:#x}");
+        }
+    }
+
+    #[test]
+    fn a_frame_cut_anywhere_says_so() {
+        let whole = frame(0x88, TO_DS | HT_CONTROL, &[0x05, 0, 1, 2, 3, 4]);
+        for length in 0..whole.len() {
+            let expected = match length {
+                // 24 bytes of header, 2 of QoS, 4 of HT control, 8 of LLC and SNAP.
+                0..38 => Err(Skipped::InnerMalformed),
+                _ => Ok(EtherType::IPV4),
+            };
+            let found = ethernet(&whole[..length]).map(|ethernet| ethernet.ether_type);
+            assert_eq!(found, expected, "cut at {length}");
+        }
+    }
+}
