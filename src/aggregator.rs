@@ -32,6 +32,8 @@ pub struct Aggregator {
 #[derive(Debug)]
 pub struct Intake {
     reading: Reading,
+    /// Packets that came last, with the time by which flows come and go.
+    seen: Vec<(Duration, Observation)>,
     keys: Keys,
     packets: Vec<Keyed>,
     frames: FrameCounts,
@@ -67,6 +69,7 @@ impl Aggregator {
         Intake {
             reading: self.reading.clone(),
             keys: self.flows.keys(),
+            seen: Vec::with_capacity(Intake::AT_ONCE),
             packets: Vec::with_capacity(Intake::PACKETS),
             frames: FrameCounts::default(),
         }
@@ -74,6 +77,7 @@ impl Aggregator {
 
     /// Counts what is in an intake, and empties it.
     pub fn take_in(&mut self, intake: &mut Intake) {
+        intake.give_keys();
         self.flows.record(&intake.packets);
         intake.packets.clear();
         self.frames.add(&mem::take(&mut intake.frames));
@@ -96,15 +100,21 @@ impl Aggregator {
 }
 
 impl Intake {
-    /// What it holds before it is full: few enough for the processor's nearest cache.
-    const PACKETS: usize = 128;
+    /// What it holds before it is full.
+    const PACKETS: usize = 1024;
+    /// Packets that get their keys at once. Doing that for each as it comes takes longer: it would
+    /// wait for what was just written.
+    const AT_ONCE: usize = 64;
 
     /// Takes a frame as a capture holds it. `now` is the time by which flows come and go; it may
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        let outcome = wire::decode_frame(frame.link, frame.bytes, &self.reading);
-        self.account(now, frame.at, outcome);
+        let Self { reading, seen, .. } = self;
+        let outcome = wire::decode_frame(frame.link, frame.part(), reading, |packet| {
+            seen.push((now, packet));
+        });
+        self.account(frame.at, outcome);
     }
 
     /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
@@ -123,14 +133,17 @@ impl Intake {
             payload: Part::whole(payload),
             first_fragment: false,
         };
-        let outcome = wire::decode_datagram(&datagram, &self.reading);
-        self.account(now, at, outcome);
+        let Self { reading, seen, .. } = self;
+        let outcome = wire::decode_datagram(&datagram, reading, |packet| {
+            seen.push((now, packet));
+        });
+        self.account(at, outcome);
     }
 
     /// Whether it holds no frame that counts in a flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.packets.is_empty()
+        self.packets.is_empty() && self.seen.is_empty()
     }
 
     /// Whether it is time to empty it.
@@ -140,39 +153,38 @@ impl Intake {
     }
 
     #[inline]
-    fn account(&mut self, now: Duration, at: Duration, outcome: Result<Observation, Skipped>) {
+    fn account(&mut self, at: Duration, outcome: Result<(), Skipped>) {
         self.frames.received += 1;
         self.frames.newest = self.frames.newest.max(Some(at));
-        match outcome {
-            Ok(observation) => {
-                if self.is_own_stream(&observation) {
-                    self.frames.self_captured += 1;
-                    self.frames.self_capturing_sensor = Some(observation.sensor.into());
-                }
-                if let Some(cause) = observation.truncated {
-                    self.frames.truncated[cause as usize] += 1;
-                }
-                self.packets.push(self.keys.of(now, observation));
-            }
-            Err(reason) => self.frames.skipped[reason as usize] += 1,
+        if let Err(reason) = outcome {
+            self.frames.skipped[reason as usize] += 1;
+        }
+        if self.seen.len() == Self::AT_ONCE {
+            self.give_keys();
         }
     }
 
-    /// Whether a sensor mirrors the link through which it streams: its stream then comes wrapped
-    /// in itself, again and again. Without listen ports, any stream may be meant.
-    #[inline]
-    fn is_own_stream(&self, observation: &Observation) -> bool {
-        let ListenPorts::Only(listen_ports) = &self.reading.listen_ports else {
-            return false;
-        };
-        observation.protocol == IpNumber::UDP
-            && observation
-                .ports
-                .is_some_and(|(_, to)| listen_ports.contains(&to))
+    fn give_keys(&mut self) {
+        for (now, packet) in self.seen.drain(..) {
+            self.frames.count(&packet, &self.reading);
+            self.packets.push(self.keys.of(now, packet));
+        }
     }
 }
 
 impl FrameCounts {
+    /// What there is to know of a frame that counts in a flow, beside that.
+    #[inline]
+    fn count(&mut self, seen: &Observation, reading: &Reading) {
+        if is_own_stream(seen, reading) {
+            self.self_captured += 1;
+            self.self_capturing_sensor = Some(seen.sensor.into());
+        }
+        if let Some(cause) = seen.truncated {
+            self.truncated[cause as usize] += 1;
+        }
+    }
+
     fn add(&mut self, later: &Self) {
         self.received += later.received;
         let skipped = self.skipped.iter_mut().zip(&later.skipped);
@@ -200,4 +212,14 @@ impl FrameCounts {
     pub fn truncated(&self, cause: Truncated) -> u64 {
         self.truncated[cause as usize]
     }
+}
+
+/// Whether a sensor mirrors the link through which it streams: its stream then comes wrapped in
+/// itself, again and again. Without listen ports, any stream may be meant.
+#[inline]
+fn is_own_stream(seen: &Observation, reading: &Reading) -> bool {
+    let ListenPorts::Only(listen_ports) = &reading.listen_ports else {
+        return false;
+    };
+    seen.protocol == IpNumber::UDP && seen.ports.is_some_and(|(_, to)| listen_ports.contains(&to))
 }

@@ -1,11 +1,13 @@
 //! The one-shot run: reads captures, writes the metrics of what is in them.
 
+mod inner_frames;
 mod input;
 mod progress;
 mod stop;
 mod survey;
 
 use std::io::{self, Read, Write};
+use std::iter;
 use std::mem;
 use std::num::NonZero;
 use std::panic::resume_unwind;
@@ -19,12 +21,14 @@ use indicatif::ProgressBar;
 use thiserror::Error;
 
 use crate::aggregator::{Aggregator, Intake, Settings};
-use crate::capture::{self, CaptureError, CaptureReader, Damage};
+use crate::capture::{self, CaptureError, CaptureReader, Damage, Frame};
 use crate::flow::Occupancy;
 use crate::metrics;
+use inner_frames::InnerFrames;
+pub use inner_frames::{CannotWrite, NotWritten};
 use input::Input;
 pub use stop::Stop;
-use survey::Ports;
+use survey::Holdings;
 pub use survey::Survey;
 
 /// What is to be analysed.
@@ -36,12 +40,16 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// Shows no progress.
     pub quiet: bool,
+    /// Where the mirrored frames are written to as well. Files are read one at a time then.
+    pub write_inner: Option<PathBuf>,
 }
 
 /// What is to be said about a run, besides its output.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Report {
     pub problems: Vec<Problem>,
+    pub not_written: Option<NotWritten>,
+    pub cannot_write: Option<CannotWrite>,
     /// There were captures, and nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     pub limit_reached: Option<LimitReached>,
@@ -98,28 +106,46 @@ pub fn run(
     stop: &Stop,
     out: &mut impl Write,
 ) -> io::Result<Report> {
-    let (files, again) = input::distinct(options.files);
+    let reading = settings.reading.clone();
+    let ports = &reading.listen_ports;
+    let create = |file| InnerFrames::create(file, &options.files, ports.clone());
+    let inner = match options.write_inner.map(create).transpose() {
+        Ok(inner) => inner,
+        Err(error) => {
+            return Ok(Report {
+                cannot_write: Some(error),
+                ..Report::default()
+            });
+        }
+    };
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = options.jobs.unwrap_or(processors);
+    let jobs = if inner.is_some() {
+        1
+    } else {
+        options.jobs.unwrap_or(processors)
+    };
+    let (files, again) = input::distinct(options.files);
     let progress = if options.quiet {
         ProgressBar::hidden()
     } else {
         progress::bar(input::total_size(&files))
     };
 
-    let listen_ports = settings.reading.listen_ports.clone();
-    let mut core = Aggregator::new(settings);
+    let core = Aggregator::new(settings);
     let job = Job {
         files: &files,
         next: &AtomicUsize::new(0),
         stop,
         progress: &progress,
     };
+    let intake = core.intake();
+    let mut here = Here { core, inner };
     let mut whole = if jobs == 1 {
-        job.run(core.intake(), |intake| core.take_in(intake))
+        job.run(intake, &mut here)
     } else {
-        run_side_by_side(&job, jobs.min(files.len()), &mut core)
+        run_side_by_side(&job, jobs.min(files.len()), &mut here.core)
     };
+    let Here { mut core, inner } = here;
     progress.finish_and_clear();
 
     for (position, file, before) in again {
@@ -127,6 +153,7 @@ pub fn run(
         whole.problems.push((position, Problem { file, error }));
     }
     whole.problems.sort_by_key(|(position, _)| *position);
+    let (not_written, cannot_write) = inner.map_or((None, None), InnerFrames::finish);
     let occupancy = core.flows().occupancy();
     if whole.captures > 0 {
         // At the time of the newest frame, or of what the table takes for it.
@@ -140,13 +167,62 @@ pub fn run(
             .into_iter()
             .map(|(_, problem)| problem)
             .collect(),
+        not_written,
+        cannot_write,
         nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
-            ports: whole.ports,
+            holdings: whole.holdings,
             frames: core.frames().clone(),
-            listen_ports,
+            reading,
         }),
         limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
     })
+}
+
+/// Where full intakes go, and what else becomes of frames.
+trait Counting {
+    fn note(&mut self, frame: &Frame<'_>);
+
+    /// Takes a full intake and leaves an empty one.
+    fn take_in(&mut self, intake: &mut Intake);
+}
+
+/// Frames are counted by the thread that reads them, one file after the other.
+struct Here {
+    core: Aggregator,
+    inner: Option<InnerFrames>,
+}
+
+impl Counting for Here {
+    fn note(&mut self, frame: &Frame<'_>) {
+        if let Some(inner) = &mut self.inner {
+            inner.add(frame);
+        }
+    }
+
+    fn take_in(&mut self, intake: &mut Intake) {
+        self.core.take_in(intake);
+    }
+}
+
+/// Frames are counted by another thread.
+struct Elsewhere<'a> {
+    filled: mpsc::Sender<Intake>,
+    empty: &'a Mutex<mpsc::Receiver<Intake>>,
+}
+
+impl Elsewhere<'_> {
+    fn empty(&self) -> Intake {
+        let empty = self.empty.lock().expect("no thread panics with the lock");
+        empty.recv().expect("the counting outlives the reading")
+    }
+}
+
+impl Counting for Elsewhere<'_> {
+    fn note(&mut self, _: &Frame<'_>) {}
+
+    fn take_in(&mut self, intake: &mut Intake) {
+        let _ = self.filled.send(mem::replace(intake, self.empty()));
+    }
 }
 
 /// Some threads read and look into the frames of a file each, and this one counts.
@@ -155,32 +231,25 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
     /// so that a thread waits for the counting, not memory.
     const INTAKES: usize = 4;
 
-    let (fill, filled) = mpsc::channel();
-    let (empty, emptied) = mpsc::channel();
-    let emptied = Mutex::new(emptied);
-    let next_empty = || {
-        let emptied = emptied.lock().expect("no thread panics with the lock");
-        emptied.recv().expect("the counting outlives the reading")
-    };
+    let (filled, counting) = mpsc::channel();
+    let (emptied, empty) = mpsc::channel();
+    for _ in 0..threads * INTAKES {
+        let _ = emptied.send(core.intake());
+    }
+    let empty = Mutex::new(empty);
     thread::scope(|scope| {
-        for _ in 0..threads * INTAKES {
-            let _ = empty.send(core.intake());
-        }
-        let threads: Vec<_> = (0..threads)
-            .map(|_| {
-                let fill = fill.clone();
-                let run = || {
-                    job.run(next_empty(), move |intake| {
-                        let _ = fill.send(mem::replace(intake, next_empty()));
-                    })
+        let threads: Vec<_> = iter::repeat_n(filled, threads)
+            .map(|filled| {
+                let mut elsewhere = Elsewhere {
+                    filled,
+                    empty: &empty,
                 };
-                scope.spawn(run)
+                scope.spawn(move || job.run(elsewhere.empty(), &mut elsewhere))
             })
             .collect();
-        drop(fill);
-        for mut intake in filled {
+        for mut intake in counting {
             core.take_in(&mut intake);
-            let _ = empty.send(intake);
+            let _ = emptied.send(intake);
         }
         let mut whole = Part::default();
         for thread in threads {
@@ -207,21 +276,20 @@ struct Part {
     /// With the position of the file.
     problems: Vec<(usize, Problem)>,
     /// Of frames before the first that counts in a flow.
-    ports: Ports,
+    holdings: Holdings,
 }
 
 impl Job<'_> {
-    /// Hands over each intake when it is full, and at the end, and gets back an empty one.
-    fn run(&self, mut intake: Intake, mut hand_over: impl FnMut(&mut Intake)) -> Part {
+    fn run(&self, mut intake: Intake, counting: &mut impl Counting) -> Part {
         let mut part = Part::default();
         while let Some((position, file)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed))
         {
-            for error in self.read(file, &mut part, &mut intake, &mut hand_over) {
+            for error in self.read(file, &mut part, &mut intake, counting) {
                 let file = file.clone();
                 part.problems.push((*position, Problem { file, error }));
             }
         }
-        hand_over(&mut intake);
+        counting.take_in(&mut intake);
         part
     }
 
@@ -231,14 +299,14 @@ impl Job<'_> {
         file: &Path,
         part: &mut Part,
         intake: &mut Intake,
-        hand_over: impl FnMut(&mut Intake),
+        counting: &mut impl Counting,
     ) -> Vec<Trouble> {
         let opened = Input::open(file, self.stop, self.progress).and_then(capture::unpack);
         let mut reader = match opened {
             Ok(stream) => CaptureReader::recovering(stream),
             Err(error) => return vec![CaptureError::Read(error).into()],
         };
-        let result = read_frames(&mut reader, &mut part.ports, intake, hand_over);
+        let result = read_frames(&mut reader, &mut part.holdings, intake, counting);
         part.captures += usize::from(reader.has_header());
         let damage = reader.damage().cloned().map(Trouble::Damage);
         // What a signal cut short is no news.
@@ -249,20 +317,21 @@ impl Job<'_> {
 
 fn read_frames(
     reader: &mut CaptureReader<impl Read>,
-    ports: &mut Ports,
+    holdings: &mut Holdings,
     intake: &mut Intake,
-    mut hand_over: impl FnMut(&mut Intake),
+    counting: &mut impl Counting,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
     while reader.fill()? {
         while let Some(frame) = reader.next_frame()? {
             intake.frame(frame.at, &frame);
+            counting.note(&frame);
             if !has_counted {
                 has_counted = !intake.is_empty();
-                ports.add(&frame);
+                holdings.add(&frame);
             }
             if intake.is_full() {
-                hand_over(intake);
+                counting.take_in(intake);
             }
         }
     }
@@ -273,7 +342,7 @@ impl Part {
     fn merge(&mut self, other: Self) {
         self.captures += other.captures;
         self.problems.extend(other.problems);
-        self.ports.merge(other.ports);
+        self.holdings.merge(other.holdings);
     }
 }
 

@@ -1,13 +1,14 @@
 //! What can be typed. What it means is in [`live::Options`] and [`analyze::Options`].
 
 use std::ffi::OsString;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::aggregator::Settings;
+use crate::flow::Shape;
 use crate::live::log::{self, Format, Level};
 use crate::wire::{ListenPorts, Reading};
 use crate::{analyze, capture, live};
@@ -138,6 +139,14 @@ struct AnalyzeArguments {
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
 
+    /// Count captures that are not mirrored: the packet of each frame itself, rather than TZSP in it
+    #[arg(long, conflicts_with = "listen_ports")]
+    plain: bool,
+
+    /// Write the mirrored frames to this pcap file too, for programs that do not read TZSP
+    #[arg(long, value_name = "OUT", conflicts_with = "plain")]
+    write_inner: Option<PathBuf>,
+
     /// How many files are read at a time [default: as many as there are processors]
     #[arg(
         long,
@@ -247,28 +256,52 @@ impl LiveArguments {
 impl AnalyzeArguments {
     fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
+        if self.write_inner.is_some() {
+            self.check_write_inner()?;
+        }
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
         // Nobody scrapes while captures are read.
         limits.leave_unseen = true;
         let settings = Settings {
             reading: Reading {
-                listen_ports: if self.listen_ports.is_empty() {
+                listen_ports: if self.plain {
+                    ListenPorts::Plain
+                } else if self.listen_ports.is_empty() {
                     ListenPorts::Any
                 } else {
                     ListenPorts::Only(self.listen_ports)
                 },
                 ipv6: self.flows.ipv6,
             },
-            shape: self.flows.shape()?,
+            shape: Shape {
+                plain: self.plain,
+                ..self.flows.shape()?
+            },
             limits,
         };
         let options = analyze::Options {
             files: self.files,
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
+            write_inner: self.write_inner,
         };
         Ok(Task::Analyze(options, settings))
+    }
+
+    fn check_write_inner(&self) -> Result<(), clap::Error> {
+        if self.write_inner.as_deref() == Some(Path::new("-")) {
+            return Err(wrong(
+                "'--write-inner -' would mix with the metrics on standard output: name a file",
+            ));
+        }
+        if self.jobs.is_some_and(|jobs| jobs > 1) {
+            return Err(wrong(
+                "'--write-inner' reads one file at a time, so that frames come out in order: leave \
+                 out '--jobs'",
+            ));
+        }
+        Ok(())
     }
 }
 

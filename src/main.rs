@@ -61,11 +61,14 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
         Err(error) => return Err(error).context("cannot write to standard output"),
     };
-    let (warnings, mut errors): (Vec<_>, Vec<_>) = report
+    let (warnings, errors): (Vec<_>, Vec<_>) = report
         .problems
         .into_iter()
         .partition(analyze::Problem::is_warning);
     for warning in warnings {
+        eprintln!("warning: {warning}");
+    }
+    if let Some(warning) = report.not_written {
         eprintln!("warning: {warning}");
     }
     if let Some(warning) = report.limit_reached {
@@ -77,11 +80,15 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     if let Some(survey) = report.nothing_counted {
         eprintln!("warning: {survey}");
     }
+    let errors = errors.into_iter().map(anyhow::Error::from);
+    let mut errors: Vec<_> = errors
+        .chain(report.cannot_write.map(anyhow::Error::from))
+        .collect();
     let Some(last) = errors.pop() else {
         return Ok(());
     };
     for error in errors {
         eprintln!("error: {error}");
     }
-    Err(last.into())
+    Err(last)
 }

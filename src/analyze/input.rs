@@ -37,16 +37,43 @@ pub(super) fn distinct(files: Vec<PathBuf>) -> (Vec<(usize, PathBuf)>, Vec<Again
 /// A file's position, its name, and the name that it had before.
 type Again = (usize, PathBuf, PathBuf);
 
+/// What a file is, whatever its name.
 #[cfg(unix)]
-fn identity(file: &Path) -> Option<(u64, u64)> {
+pub(super) type Identity = (u64, u64);
+#[cfg(not(unix))]
+pub(super) type Identity = PathBuf;
+
+#[cfg(unix)]
+pub(super) fn identity(file: &Path) -> Option<Identity> {
+    Some(identity_by(&metadata(file)?))
+}
+
+#[cfg(unix)]
+fn identity_by(metadata: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
 
-    let metadata = metadata(file)?;
-    Some((metadata.dev(), metadata.ino()))
+    (metadata.dev(), metadata.ino())
+}
+
+/// What standard output is, if it is something that writing to it twice would spoil.
+#[cfg(unix)]
+pub(super) fn identity_of_output() -> Option<Identity> {
+    use std::os::fd::AsFd;
+    use std::os::unix::fs::FileTypeExt;
+
+    let output = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
+    let metadata = output.metadata().ok()?;
+    let kind = metadata.file_type();
+    (kind.is_file() || kind.is_fifo()).then(|| identity_by(&metadata))
 }
 
 #[cfg(not(unix))]
-fn identity(file: &Path) -> Option<PathBuf> {
+pub(super) fn identity_of_output() -> Option<Identity> {
+    None
+}
+
+#[cfg(not(unix))]
+pub(super) fn identity(file: &Path) -> Option<Identity> {
     if is_standard_input(file) {
         return Some(file.to_owned());
     }

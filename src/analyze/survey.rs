@@ -5,14 +5,22 @@ use std::fmt;
 
 use crate::aggregator::FrameCounts;
 use crate::capture::Frame;
-use crate::wire::{self, ListenPorts, Part, Skipped};
+use crate::wire::{self, LinkType, ListenPorts, Part, Reading, Skipped};
 
 /// How many ports are named.
 const BUSIEST: usize = 5;
 
-/// The UDP datagrams of frames that count in no flow, by destination port.
+/// What frames hold that count in no flow.
 #[derive(Debug, Default)]
-pub(super) struct Ports(HashMap<u16, Tally>);
+pub(super) struct Holdings {
+    /// UDP datagrams by destination port.
+    ports: HashMap<u16, Tally>,
+    /// TZSP that no datagram carries.
+    bare: Tally,
+    /// Frames with a packet of their own.
+    ipv4: u64,
+    ipv6: u64,
+}
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
@@ -21,29 +29,74 @@ struct Tally {
     like_tzsp: u64,
 }
 
-impl Ports {
+impl Tally {
+    fn add(&mut self, payload: Part<'_>) {
+        self.datagrams += 1;
+        self.like_tzsp += u64::from(is_like_tzsp(payload));
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.datagrams += other.datagrams;
+        self.like_tzsp += other.like_tzsp;
+    }
+}
+
+impl Holdings {
     pub(super) fn add(&mut self, frame: &Frame<'_>) {
-        let Ok(datagram) = wire::datagram(frame.link, frame.bytes) else {
+        let own = Reading {
+            listen_ports: ListenPorts::Plain,
+            ipv6: true,
+        };
+        if let Ok(packet) = wire::decode_frame(frame.link, frame.part(), &own, |seen| seen) {
+            if packet.source.ipv4().is_some() {
+                self.ipv4 += 1;
+            } else {
+                self.ipv6 += 1;
+            }
+        }
+        let Ok(datagram) = wire::datagram(frame.link, frame.part()) else {
             return;
         };
-        let tally = self.0.entry(datagram.destination_port).or_default();
-        tally.datagrams += 1;
-        tally.like_tzsp += u64::from(is_like_tzsp(datagram.payload));
+        if frame.link == LinkType::TZSP {
+            self.bare.add(datagram.payload);
+        } else {
+            let tally = self.ports.entry(datagram.destination_port).or_default();
+            tally.add(datagram.payload);
+        }
     }
 
     pub(super) fn merge(&mut self, other: Self) {
-        for (port, more) in other.0 {
-            let tally = self.0.entry(port).or_default();
-            tally.datagrams += more.datagrams;
-            tally.like_tzsp += more.like_tzsp;
+        self.ipv4 += other.ipv4;
+        self.ipv6 += other.ipv6;
+        self.bare.merge(other.bare);
+        for (port, tally) in other.ports {
+            self.ports.entry(port).or_default().merge(tally);
         }
     }
 
     fn busiest(&self) -> Vec<(u16, Tally)> {
-        let mut ports: Vec<_> = self.0.iter().map(|(&port, &tally)| (port, tally)).collect();
+        let mut ports: Vec<_> = self
+            .ports
+            .iter()
+            .map(|(&port, &tally)| (port, tally))
+            .collect();
         ports.sort_unstable_by_key(|&(port, tally)| (std::cmp::Reverse(tally.datagrams), port));
         ports.truncate(BUSIEST);
         ports
+    }
+
+    fn has_tzsp(&self) -> bool {
+        let mut tallies = self.ports.values().chain([&self.bare]);
+        tallies.any(|tally| tally.like_tzsp > 0)
+    }
+
+    /// What would count the frames' own packets, if any.
+    fn plain_advice(&self, ipv6: bool) -> Option<&'static str> {
+        match (self.ipv4, self.ipv6) {
+            (0, 0) => None,
+            (0, _) if !ipv6 => Some("--plain --ipv6"),
+            _ => Some("--plain"),
+        }
     }
 }
 
@@ -62,9 +115,9 @@ fn is_like_tzsp(payload: Part<'_>) -> bool {
 /// Why nothing was counted, for people to read.
 #[derive(Debug)]
 pub struct Survey {
-    pub(super) ports: Ports,
+    pub(super) holdings: Holdings,
     pub(super) frames: FrameCounts,
-    pub(super) listen_ports: ListenPorts,
+    pub(super) reading: Reading,
 }
 
 impl fmt::Display for Survey {
@@ -83,28 +136,57 @@ impl fmt::Display for Survey {
             "nothing was counted; the frames are: {}",
             reasons.join(", ")
         )?;
-        for (port, tally) in self.ports.busiest() {
-            let Tally {
-                datagrams,
-                like_tzsp,
-            } = tally;
-            let advice = match &self.listen_ports {
-                _ if like_tzsp == 0 => String::new(),
-                ListenPorts::Only(ports) if !ports.contains(&port) => {
-                    format!("; to count them: --listen-port {port}")
-                }
-                _ => "; what they carry counts in no flow".to_owned(),
+        if self.reading.listen_ports == ListenPorts::Plain {
+            return match self.holdings.ipv6 {
+                0 => Ok(()),
+                _ => write!(f, "\n  to count IPv6: --ipv6"),
             };
-            let noun = if datagrams == 1 {
-                "datagram"
-            } else {
-                "datagrams"
-            };
+        }
+        for (port, tally) in self.holdings.busiest() {
+            self.write_port(f, port, tally)?;
+        }
+        let bare = self.holdings.bare.datagrams;
+        if bare > 0 && matches!(self.reading.listen_ports, ListenPorts::Only(_)) {
             write!(
                 f,
-                "\n  UDP port {port}: {datagrams} {noun}, {like_tzsp} like TZSP{advice}"
+                "\n  no UDP port: {bare} {} of TZSP alone; to count them: no --listen-port",
+                plural(bare, "frame")
             )?;
         }
-        Ok(())
+        match self.holdings.plain_advice(self.reading.ipv6) {
+            Some(advice) if !self.holdings.has_tzsp() => {
+                write!(f, "\n  no TZSP; to count the frames' own packets: {advice}")
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Survey {
+    fn write_port(&self, f: &mut fmt::Formatter<'_>, port: u16, tally: Tally) -> fmt::Result {
+        let Tally {
+            datagrams,
+            like_tzsp,
+        } = tally;
+        let advice = match &self.reading.listen_ports {
+            _ if like_tzsp == 0 => String::new(),
+            ListenPorts::Only(ports) if !ports.contains(&port) => {
+                format!("; to count them: --listen-port {port}")
+            }
+            _ => "; what they carry counts in no flow".to_owned(),
+        };
+        let noun = plural(datagrams, "datagram");
+        write!(
+            f,
+            "\n  UDP port {port}: {datagrams} {noun}, {like_tzsp} like TZSP{advice}"
+        )
+    }
+}
+
+fn plural(number: u64, noun: &str) -> String {
+    if number == 1 {
+        noun.to_owned()
+    } else {
+        format!("{noun}s")
     }
 }

@@ -17,7 +17,7 @@ pub mod udp;
 
 use std::time::Duration;
 
-use crate::wire::LinkType;
+use crate::wire::{LinkType, Part};
 
 pub use compressed::unpack;
 pub use damage::Damage;
@@ -31,4 +31,16 @@ pub struct Frame<'a> {
     pub link: LinkType,
     /// What the capture kept of it.
     pub bytes: &'a [u8],
+    /// How long it was; never less than what was kept.
+    pub length: usize,
+}
+
+impl<'a> Frame<'a> {
+    #[must_use]
+    pub fn part(&self) -> Part<'a> {
+        Part {
+            bytes: self.bytes,
+            length: self.length,
+        }
+    }
 }

@@ -138,6 +138,7 @@ impl Pcap {
                 at: Duration::from_secs(u64::from(header.seconds)) + fraction,
                 link: self.link,
                 bytes: frame,
+                length: captured.max(header.original as usize),
             },
         }
     }
@@ -174,6 +175,7 @@ impl Pcap {
                 at: Duration::new(header.seconds.into(), nanoseconds),
                 link: self.link,
                 bytes: frame,
+                length: captured.max(header.original as usize),
             },
         ))
     }

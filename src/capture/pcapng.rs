@@ -204,12 +204,13 @@ impl Pcapng {
     fn packet<'a, B: ByteOrder>(&self, id: u32, mut fields: Fields<'a, B>) -> Option<Frame<'a>> {
         let timestamp = u64::from(fields.u32()?) << 32 | u64::from(fields.u32()?);
         let captured = usize::try_from(fields.u32()?).ok()?;
-        let _original = fields.u32()?;
+        let original = usize::try_from(fields.u32()?).ok()?;
         let interface = self.interface(id);
         Some(Frame {
             at: interface.clock.time(timestamp),
             link: interface.link,
             bytes: fields.bytes(captured)?,
+            length: captured.max(original),
         })
     }
 
@@ -225,6 +226,7 @@ impl Pcapng {
             at: Duration::ZERO,
             link: interface.link,
             bytes: fields.bytes(usize::try_from(captured).ok()?)?,
+            length: usize::try_from(original).ok()?,
         })
     }
 

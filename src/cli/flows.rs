@@ -78,6 +78,7 @@ impl FlowArguments {
         Ok(Shape {
             labels: self.labels,
             classes,
+            plain: false,
         })
     }
 }

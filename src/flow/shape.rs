@@ -13,6 +13,8 @@ use crate::wire::Observation;
 pub struct Shape {
     pub labels: Labels,
     pub classes: Classes,
+    /// No datagrams carried the packets.
+    pub plain: bool,
 }
 
 /// The key of a flow, in the narrowest kind that holds it.
@@ -67,6 +69,12 @@ impl Shape {
             AnyKey::Narrow(mask) => Some(mask),
             AnyKey::Wide(_) => None,
         }
+    }
+
+    /// The listen port as it is shown: the label is empty where no datagrams carry the packets.
+    #[must_use]
+    pub fn listen_port(&self, port: u16) -> Option<u16> {
+        (!self.plain).then_some(port)
     }
 
     pub(super) fn key(&self, seen: &Observation) -> AnyKey {

@@ -128,7 +128,9 @@ impl<'a, W: Write> Text<'a, W> {
                 (Label::Protocol, Some(key)) => {
                     self.text.push_str(ProtocolName::of(key.protocol));
                 }
-                (Label::ListenPort, Some(key)) => push_number(&mut self.text, key.listen_port),
+                (Label::ListenPort, Some(key)) => {
+                    push_optional(&mut self.text, shape.listen_port(key.listen_port));
+                }
                 _ => self.text.push_str(OTHER),
             }
             self.text.push('"');
@@ -151,7 +153,9 @@ impl<'a, W: Write> Text<'a, W> {
                 (0, Some(key)) => self.text.push_str(shape.classes.name(key.from_class)),
                 (1, Some(key)) => self.text.push_str(shape.classes.name(key.to_class)),
                 (2, Some(key)) => self.text.push_str(ProtocolName::of(key.protocol)),
-                (3, Some(key)) => push_number(&mut self.text, key.listen_port),
+                (3, Some(key)) => {
+                    push_optional(&mut self.text, shape.listen_port(key.listen_port));
+                }
                 _ => self.text.push_str(OTHER),
             }
             self.text.push('"');
@@ -189,8 +193,8 @@ fn push_flow_value<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>, l
         Label::To => push_shown(text, key.destination.into(), key.destination_prefix),
         Label::ToType => text.push_str(shape.classes.name(key.destination_class)),
         Label::Protocol => text.push_str(ProtocolName::of(key.protocol)),
-        Label::ListenPort => push_number(text, key.listen_port),
-        Label::Sensor => push_address(text, key.sensor.into()),
+        Label::ListenPort => push_optional(text, shape.listen_port(key.listen_port)),
+        Label::Sensor => push_sensor(text, key.sensor.into()),
         Label::FromPort => push_optional(text, key.from_port),
         Label::ToPort => push_optional(text, key.to_port),
         Label::Vlan => push_optional(text, key.vlan),
@@ -222,6 +226,13 @@ fn push_address(text: &mut String, address: IpAddr) {
         }
         // As RFC 5952 wants it.
         IpAddr::V6(address) => text.push_str(&address.to_string()),
+    }
+}
+
+/// Nothing where no datagram carried the packet.
+fn push_sensor(text: &mut String, sensor: IpAddr) {
+    if !sensor.is_unspecified() {
+        push_address(text, sensor);
     }
 }
 

@@ -1,11 +1,13 @@
-//! From the mirrored Ethernet frame to the IP packet in it.
+//! From the mirrored frame to the IP packet in it.
 
 use etherparse::{EtherType, IpNumber};
 
 use super::ether::{self, Ethernet};
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::{Ip, Part, Skipped};
+use super::link::{self, Packet};
+use super::tzsp::{Encapsulation, Mirrored};
+use super::{Ip, Part, Skipped, wlan};
 
 /// RFC 2516, section 4: the EtherType of a PPPoE session.
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
@@ -28,30 +30,61 @@ pub(super) struct Inner<'a> {
     pub(super) carried: Part<'a>,
 }
 
+/// The packet and the VLAN of the outermost tag before it.
+pub(super) type Tagged<'a> = (Packet<'a>, Option<u16>);
+
+/// Returns what `then` makes of the packet.
 #[inline]
-pub(super) fn packet(frame: Part<'_>, with_ipv6: bool) -> Result<Inner<'_>, Skipped> {
-    let Ethernet {
-        ether_type,
-        vlan,
-        payload,
-    } = ether::parse(frame.bytes).ok_or(Skipped::InnerMalformed)?;
-    let (is_ipv6, packet) = match ether_type {
-        EtherType::IPV4 => (false, payload),
-        EtherType::IPV6 => (true, payload),
-        PPPOE_SESSION => in_pppoe(payload)?,
-        _ => return Err(Skipped::InnerNotIp),
+pub(super) fn packet<T>(
+    mirrored: Mirrored<'_>,
+    with_ipv6: bool,
+    then: impl FnOnce(Inner<'_>) -> T,
+) -> Result<T, Skipped> {
+    let frame = mirrored.frame;
+    let tagged = match mirrored.encapsulation {
+        Encapsulation::Ethernet => by_ether_type(ether::parse(frame.bytes)),
+        Encapsulation::Wlan => by_ether_type(Some(wlan::ethernet(frame.bytes)?)),
+        Encapsulation::RawIp => link::by_version(frame.bytes)
+            .map(|packet| (packet, None))
+            .ok_or(Skipped::InnerMalformed),
     };
-    let carried = frame.behind_header(packet);
-    let inner = match (is_ipv6, with_ipv6) {
-        (false, _) => in_ipv4(carried),
-        (true, true) => in_ipv6(carried),
-        (true, false) => return Err(Skipped::InnerIpv6),
-    };
-    let inner = inner.ok_or(Skipped::InnerMalformed)?;
-    Ok(Inner { vlan, ..inner })
+    in_frame(frame, tagged?, with_ipv6, then)
 }
 
-/// Whether the session carries IPv6, and the packet in it.
+/// Returns what `then` makes of the packet in a frame, once its link layer is read.
+#[inline]
+pub(super) fn in_frame<T>(
+    frame: Part<'_>,
+    (packet, vlan): Tagged<'_>,
+    with_ipv6: bool,
+    then: impl FnOnce(Inner<'_>) -> T,
+) -> Result<T, Skipped> {
+    match packet {
+        Packet::Ipv4(packet) => {
+            let inner = in_ipv4(frame.behind_header(packet)).ok_or(Skipped::InnerMalformed)?;
+            Ok(then(Inner { vlan, ..inner }))
+        }
+        Packet::Ipv6(packet) if with_ipv6 => {
+            let inner = in_ipv6(frame.behind_header(packet)).ok_or(Skipped::InnerMalformed)?;
+            Ok(then(Inner { vlan, ..inner }))
+        }
+        Packet::Ipv6(_) => Err(Skipped::InnerIpv6),
+    }
+}
+
+#[inline]
+pub(super) fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Tagged<'_>, Skipped> {
+    let frame = frame.ok_or(Skipped::InnerMalformed)?;
+    let packet = match frame.ether_type {
+        EtherType::IPV4 => Packet::Ipv4(frame.payload),
+        EtherType::IPV6 => Packet::Ipv6(frame.payload),
+        PPPOE_SESSION => in_pppoe(frame.payload)?,
+        _ => return Err(Skipped::InnerNotIp),
+    };
+    Ok((packet, frame.vlan))
+}
+
+/// The packet in a PPPoE session.
 ///
 /// ```text
 ///  +---------------+------+------------+--------+--------------+
@@ -59,13 +92,13 @@ pub(super) fn packet(frame: Part<'_>, with_ipv6: bool) -> Result<Inner<'_>, Skip
 ///  |    1 byte     |  1   |     2      |   2    |      2       |
 ///  +---------------+------+------------+--------+--------------+
 /// ```
-fn in_pppoe(rest: &[u8]) -> Result<(bool, &[u8]), Skipped> {
+fn in_pppoe(rest: &[u8]) -> Result<Packet<'_>, Skipped> {
     let [_, _, _, _, _, _, high, low, packet @ ..] = rest else {
         return Err(Skipped::InnerMalformed);
     };
     match u16::from_be_bytes([*high, *low]) {
-        PPP_IPV4 => Ok((false, packet)),
-        PPP_IPV6 => Ok((true, packet)),
+        PPP_IPV4 => Ok(Packet::Ipv4(packet)),
+        PPP_IPV6 => Ok(Packet::Ipv6(packet)),
         _ => Err(Skipped::InnerNotIp),
     }
 }
@@ -94,7 +127,6 @@ fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
     })
 }
 
-#[inline]
 fn in_ipv6(carried: Part<'_>) -> Option<Inner<'_>> {
     let header = Ipv6::parse(carried.bytes)?;
     let bytes = match header.payload_length {

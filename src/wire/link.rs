@@ -1,9 +1,9 @@
-//! From a capture's link layer to the outer IP packet.
+//! From a capture's link layer to the IP packet.
 
 use etherparse::EtherType;
 
-use super::Skipped;
 use super::ether::{self, Ethernet};
+use super::{Skipped, inner};
 
 /// A link type as captures number them: <https://www.tcpdump.org/linktypes.html>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,12 +19,14 @@ impl LinkType {
     pub const RAW: Self = Self(101);
     pub const LOOP: Self = Self(108);
     pub const LINUX_SLL: Self = Self(113);
+    /// TZSP itself, without the datagram that carried it.
+    pub const TZSP: Self = Self(128);
     pub const IPV4: Self = Self(228);
     pub const IPV6: Self = Self(229);
     pub const LINUX_SLL2: Self = Self(276);
 }
 
-/// The outer packet, by what the link layer says it is.
+/// A packet, by what the link layer says it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Packet<'a> {
     Ipv4(&'a [u8]),
@@ -38,7 +40,9 @@ pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped>
         LinkType::LINUX_SLL => by_ether_type(linux_sll(frame)),
         LinkType::LINUX_SLL2 => by_ether_type(linux_sll2(frame)),
         LinkType::NULL | LinkType::LOOP => by_address_family(frame),
-        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => by_version(frame),
+        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => {
+            by_version(frame).ok_or(Skipped::OuterMalformed)
+        }
         LinkType::IPV4 => Ok(Packet::Ipv4(frame)),
         LinkType::IPV6 => Ok(Packet::Ipv6(frame)),
         _ => Err(Skipped::UnsupportedLink),
@@ -87,10 +91,26 @@ fn by_address_family(frame: &[u8]) -> Result<Packet<'_>, Skipped> {
     }
 }
 
-fn by_version(packet: &[u8]) -> Result<Packet<'_>, Skipped> {
-    match packet.first().map(|byte| byte >> 4) {
-        Some(4) => Ok(Packet::Ipv4(packet)),
-        Some(6) => Ok(Packet::Ipv6(packet)),
-        _ => Err(Skipped::OuterMalformed),
+/// `None` if it is neither version, or nothing is there.
+pub(super) fn by_version(packet: &[u8]) -> Option<Packet<'_>> {
+    match packet.first()? >> 4 {
+        4 => Some(Packet::Ipv4(packet)),
+        6 => Some(Packet::Ipv6(packet)),
+        _ => None,
+    }
+}
+
+/// The packet of a frame that is not mirrored: it is read as mirrored frames are, PPPoE included.
+pub(super) fn own_packet(link: LinkType, frame: &[u8]) -> Result<inner::Tagged<'_>, Skipped> {
+    match link {
+        LinkType::ETHERNET => inner::by_ether_type(ether::parse(frame)),
+        LinkType::LINUX_SLL => inner::by_ether_type(linux_sll(frame)),
+        LinkType::LINUX_SLL2 => inner::by_ether_type(linux_sll2(frame)),
+        _ => match strip(link, frame) {
+            Ok(packet) => Ok((packet, None)),
+            Err(Skipped::NotIp) => Err(Skipped::InnerNotIp),
+            Err(Skipped::OuterMalformed) => Err(Skipped::InnerMalformed),
+            Err(reason) => Err(reason),
+        },
     }
 }

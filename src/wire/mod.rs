@@ -9,6 +9,7 @@
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
 
+mod decapsulate;
 mod ether;
 mod inner;
 mod ip;
@@ -19,11 +20,17 @@ mod outer;
 mod part;
 mod skipped;
 mod tzsp;
+mod wlan;
+
+use std::net::Ipv4Addr;
 
 use etherparse::IpNumber;
 
+pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
+use inner::Inner;
 pub use ip::Ip;
 pub use link::LinkType;
+use link::Packet;
 pub use part::Part;
 pub use skipped::Skipped;
 
@@ -34,6 +41,8 @@ pub enum ListenPorts {
     Any,
     /// These ports alone.
     Only(Vec<u16>),
+    /// No datagram is unwrapped: each frame's own packet counts.
+    Plain,
 }
 
 /// What is taken out of frames.
@@ -63,9 +72,9 @@ pub struct Observation {
     pub source: Ip,
     pub destination: Ip,
     pub protocol: IpNumber,
-    /// UDP destination port of the datagram.
+    /// UDP destination port of the datagram; 0 where none carried the packet.
     pub listen_port: u16,
-    /// Source address of the datagram.
+    /// Source address of the datagram; unspecified where none carried the packet.
     pub sensor: Ip,
     /// Source and destination port, if the protocol has ports and they are there.
     pub ports: Option<(u16, u16)>,
@@ -111,45 +120,114 @@ impl ListenPorts {
         match self {
             Self::Any => true,
             Self::Only(ports) => ports.contains(&port),
+            Self::Plain => false,
         }
     }
 }
 
-/// Reads a captured frame, from its link-layer header to the inner packet.
+impl<'a> Datagram<'a> {
+    /// TZSP that stands in a capture without the datagram that carried it.
+    fn bare(payload: Part<'a>) -> Self {
+        Self {
+            source: Ipv4Addr::UNSPECIFIED.into(),
+            destination_port: 0,
+            payload,
+            first_fragment: false,
+        }
+    }
+}
+
+/// Reads a captured frame, from its link-layer header to the inner packet, and returns what `then`
+/// makes of that.
+///
+/// Each kind of packet is handed to a copy of `then`, down all the layers. So what the compiler
+/// knows of the usual kind, IPv4 in IPv4, stays in registers: returning all kinds in one shape
+/// takes longer than reading them.
 ///
 /// # Errors
 /// The reason why the frame counts in no flow: the first that it meets.
 #[inline]
-pub fn decode_frame(
+pub fn decode_frame<T>(
     link: LinkType,
-    frame: &[u8],
+    frame: Part<'_>,
     reading: &Reading,
-) -> Result<Observation, Skipped> {
-    let packet = link::strip(link, frame)?;
-    let datagram = outer::datagram(packet)?;
+    then: impl FnOnce(Observation) -> T,
+) -> Result<T, Skipped> {
+    if reading.listen_ports == ListenPorts::Plain {
+        return decode_own_packet(link, frame, reading, then);
+    }
+    if link == LinkType::TZSP {
+        return decode_wanted(&Datagram::bare(frame), reading, then);
+    }
+    match link::strip(link, frame.bytes)? {
+        Packet::Ipv4(packet) => decode_wanted(&outer::in_ipv4(packet)?, reading, then),
+        Packet::Ipv6(packet) => decode_wanted(&outer::in_ipv6(packet)?, reading, then),
+    }
+}
+
+#[inline]
+fn decode_wanted<T>(
+    datagram: &Datagram<'_>,
+    reading: &Reading,
+    then: impl FnOnce(Observation) -> T,
+) -> Result<T, Skipped> {
     if !reading.listen_ports.contains(datagram.destination_port) {
         return Err(Skipped::OtherPort);
     }
-    decode_datagram(&datagram, reading)
+    decode_datagram(datagram, reading, then)
 }
 
 /// The UDP datagram in a captured frame, whatever its port.
 ///
 /// # Errors
 /// The reason why there is none.
-pub fn datagram(link: LinkType, frame: &[u8]) -> Result<Datagram<'_>, Skipped> {
-    outer::datagram(link::strip(link, frame)?)
+pub fn datagram(link: LinkType, frame: Part<'_>) -> Result<Datagram<'_>, Skipped> {
+    if link == LinkType::TZSP {
+        return Ok(Datagram::bare(frame));
+    }
+    match link::strip(link, frame.bytes)? {
+        Packet::Ipv4(packet) => outer::in_ipv4(packet),
+        Packet::Ipv6(packet) => outer::in_ipv6(packet),
+    }
 }
 
-/// Reads a datagram, from its TZSP header to the inner packet. Its port is not looked at.
+/// Reads a datagram, from its TZSP header to the inner packet, and returns what `then` makes of
+/// that. The datagram's port is not looked at.
 ///
 /// # Errors
 /// The reason why the datagram counts in no flow: the first that it meets.
 #[inline]
-pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
-    let frame = tzsp::unwrap(datagram.payload)?;
-    let packet = inner::packet(frame, reading.ipv6)?;
+pub fn decode_datagram<T>(
+    datagram: &Datagram<'_>,
+    reading: &Reading,
+    then: impl FnOnce(Observation) -> T,
+) -> Result<T, Skipped> {
+    let mirrored = tzsp::unwrap(datagram.payload)?;
+    inner::packet(mirrored, reading.ipv6, |packet| {
+        then(observation(datagram, &packet))
+    })
+}
 
+/// A frame that is not mirrored, as if a sensor had mirrored it.
+#[inline(never)]
+fn decode_own_packet<T>(
+    link: LinkType,
+    frame: Part<'_>,
+    reading: &Reading,
+    then: impl FnOnce(Observation) -> T,
+) -> Result<T, Skipped> {
+    let bare = Datagram::bare(frame);
+    if link == LinkType::TZSP {
+        return decode_datagram(&bare, reading, then);
+    }
+    let tagged = link::own_packet(link, frame.bytes)?;
+    inner::in_frame(frame, tagged, reading.ipv6, |packet| {
+        then(observation(&bare, &packet))
+    })
+}
+
+#[inline]
+fn observation(datagram: &Datagram<'_>, packet: &Inner<'_>) -> Observation {
     let truncated = if packet.bytes <= packet.carried.bytes.len() {
         None
     } else if packet.bytes > packet.carried.length {
@@ -159,7 +237,7 @@ pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Obs
     } else {
         Some(Truncated::Snaplen)
     };
-    Ok(Observation {
+    Observation {
         source: packet.source,
         destination: packet.destination,
         protocol: packet.protocol,
@@ -170,7 +248,7 @@ pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Obs
         dscp: packet.dscp,
         bytes: packet.bytes as u64,
         truncated,
-    })
+    }
 }
 
 #[cfg(test)]

@@ -19,12 +19,22 @@ pub enum Skipped {
     TzspKeepalive,
     /// A TZSP type other than 0, 1, 4 and 5.
     TzspUnsupportedType,
-    /// A TZSP encapsulation other than 1 (Ethernet).
+    /// A TZSP encapsulation other than 1 (Ethernet), 7 (raw IP) and 18 (802.11).
     TzspUnsupportedEncapsulation,
     /// The TZSP header has no end tag, or a tag reaches past the end.
     TzspMalformed,
+    /// The sensor says that it received the frame with a wrong check sequence.
+    TzspFcsError,
     /// The inner frame ends, or contradicts itself, before the end of the IP header.
     InnerMalformed,
+    /// An 802.11 management or control frame, or one of the data frames that carry no data.
+    InnerWlanNoData,
+    /// An 802.11 data frame that is encrypted.
+    InnerWlanEncrypted,
+    /// A fragment of an 802.11 data frame other than the first.
+    InnerWlanLaterFragment,
+    /// An 802.11 data frame that holds several frames (A-MSDU).
+    InnerWlanAggregate,
     /// The inner frame carries something other than IP.
     InnerNotIp,
     /// The inner frame carries IPv6.
@@ -32,7 +42,7 @@ pub enum Skipped {
 }
 
 impl Skipped {
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 19] = [
         Self::UnsupportedLink,
         Self::OuterMalformed,
         Self::NotIp,
@@ -44,7 +54,12 @@ impl Skipped {
         Self::TzspUnsupportedType,
         Self::TzspUnsupportedEncapsulation,
         Self::TzspMalformed,
+        Self::TzspFcsError,
         Self::InnerMalformed,
+        Self::InnerWlanNoData,
+        Self::InnerWlanEncrypted,
+        Self::InnerWlanLaterFragment,
+        Self::InnerWlanAggregate,
         Self::InnerNotIp,
         Self::InnerIpv6,
     ];
@@ -64,7 +79,12 @@ impl Skipped {
             Self::TzspUnsupportedType => "tzsp_unsupported_type",
             Self::TzspUnsupportedEncapsulation => "tzsp_unsupported_encapsulation",
             Self::TzspMalformed => "tzsp_malformed",
+            Self::TzspFcsError => "tzsp_fcs_error",
             Self::InnerMalformed => "inner_malformed",
+            Self::InnerWlanNoData => "inner_wlan_no_data",
+            Self::InnerWlanEncrypted => "inner_wlan_encrypted",
+            Self::InnerWlanLaterFragment => "inner_wlan_later_fragment",
+            Self::InnerWlanAggregate => "inner_wlan_aggregate",
             Self::InnerNotIp => "inner_not_ip",
             Self::InnerIpv6 => "inner_ipv6",
         }

@@ -9,6 +9,9 @@
 //!
 //! A tag is its number, one byte of length and that many bytes, except padding (0) and
 //! the end (1), which are a lone byte each.
+//!
+//! Tag 16 is not looked at: senders call it "decrypted", Wireshark "undecrypted". Whether an
+//! 802.11 frame is encrypted stands in its own header.
 
 use super::{Part, Skipped};
 
@@ -17,13 +20,45 @@ const TYPE_RECEIVED: u8 = 0;
 const TYPE_TRANSMIT: u8 = 1;
 const TYPE_KEEPALIVE: u8 = 4;
 const TYPE_PORT_OPENER: u8 = 5;
-const ENCAPSULATION_ETHERNET: u16 = 1;
 const TAG_PADDING: u8 = 0;
 const TAG_END: u8 = 1;
+/// One byte, not 0 if the frame was received with a wrong check sequence.
+const TAG_FCS_ERROR: u8 = 17;
+/// Two bytes: how long the frame was before the sensor cut it.
+const TAG_ORIGINAL_LENGTH: u8 = 41;
+
+/// What kind of frame TZSP carries. The numbers are not those of captures' link types.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Encapsulation {
+    Ethernet,
+    RawIp,
+    Wlan,
+}
+
+impl Encapsulation {
+    fn of(number: u16) -> Option<Self> {
+        match number {
+            1 => Some(Self::Ethernet),
+            7 => Some(Self::RawIp),
+            18 => Some(Self::Wlan),
+            _ => None,
+        }
+    }
+}
+
+/// A mirrored frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Mirrored<'a> {
+    pub(super) encapsulation: Encapsulation,
+    /// With the length that the outer headers leave for it.
+    pub(super) frame: Part<'a>,
+    /// What the sensor says of the frame's length, if it does.
+    pub(super) original_length: Option<u16>,
+}
 
 /// The frame behind the TZSP header.
 #[inline]
-pub(super) fn unwrap(payload: Part<'_>) -> Result<Part<'_>, Skipped> {
+pub(super) fn unwrap(payload: Part<'_>) -> Result<Mirrored<'_>, Skipped> {
     let [VERSION, rest @ ..] = payload.bytes else {
         return Err(Skipped::NotTzsp);
     };
@@ -36,22 +71,49 @@ pub(super) fn unwrap(payload: Part<'_>) -> Result<Part<'_>, Skipped> {
     let [high, low, tags @ ..] = rest else {
         return Err(Skipped::TzspMalformed);
     };
-    if u16::from_be_bytes([*high, *low]) != ENCAPSULATION_ETHERNET {
-        return Err(Skipped::TzspUnsupportedEncapsulation);
+    let encapsulation = Encapsulation::of(u16::from_be_bytes([*high, *low]))
+        .ok_or(Skipped::TzspUnsupportedEncapsulation)?;
+    // RouterOS sends no tags with Ethernet.
+    let (frame, tags) = match tags {
+        [TAG_END, frame @ ..] => (frame, Tags::default()),
+        tags => read_tags(tags)?,
+    };
+    if tags.fcs_error && encapsulation == Encapsulation::Wlan {
+        return Err(Skipped::TzspFcsError);
     }
-    let frame = behind_tags(tags)?;
-    Ok(payload.behind_header(frame))
+    Ok(Mirrored {
+        encapsulation,
+        frame: payload.behind_header(frame),
+        original_length: tags.original_length,
+    })
 }
 
-#[inline]
-fn behind_tags(mut rest: &[u8]) -> Result<&[u8], Skipped> {
+#[derive(Default)]
+struct Tags {
+    fcs_error: bool,
+    original_length: Option<u16>,
+}
+
+/// What stands behind the tags, and what they say.
+fn read_tags(mut rest: &[u8]) -> Result<(&[u8], Tags), Skipped> {
+    let mut tags = Tags::default();
     loop {
         rest = match rest {
-            [TAG_END, frame @ ..] => return Ok(frame),
+            [TAG_END, frame @ ..] => return Ok((frame, tags)),
             [TAG_PADDING, tail @ ..] => tail,
-            [_, length, tail @ ..] => tail
-                .get(usize::from(*length)..)
-                .ok_or(Skipped::TzspMalformed)?,
+            [tag, length, tail @ ..] => {
+                let (value, tail) = tail
+                    .split_at_checked(usize::from(*length))
+                    .ok_or(Skipped::TzspMalformed)?;
+                match (*tag, value) {
+                    (TAG_FCS_ERROR, [error, ..]) => tags.fcs_error = *error != 0,
+                    (TAG_ORIGINAL_LENGTH, [high, low]) => {
+                        tags.original_length = Some(u16::from_be_bytes([*high, *low]));
+                    }
+                    _ => {}
+                }
+                tail
+            }
             [] | [_] => return Err(Skipped::TzspMalformed),
         };
     }

@@ -141,6 +141,28 @@ fn wrong_values_of_the_flow_options() {
 }
 
 #[test]
+fn plain_with_a_listen_port() {
+    assert_snapshot!(run(&["analyze", "--plain", "--port", "1", "x.pcap"]));
+}
+
+#[test]
+fn write_inner_with_what_does_not_go_with_it() {
+    let all = [
+        run(&["analyze", "--write-inner", "-", "x.pcap"]),
+        run(&[
+            "analyze",
+            "--write-inner",
+            "y.pcap",
+            "--jobs",
+            "2",
+            "x.pcap",
+        ]),
+        run(&["analyze", "--write-inner", "y.pcap", "--plain", "x.pcap"]),
+    ];
+    assert_snapshot!(all.concat());
+}
+
+#[test]
 fn flow_options_that_contradict_each_other() {
     let networks = [
         "--network=a=192.0.2.0/24",

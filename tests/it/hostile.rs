@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tzsp_packetstream_exporter::aggregator::Aggregator;
-use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader};
-use tzsp_packetstream_exporter::wire::Skipped;
+use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Frame};
+use tzsp_packetstream_exporter::wire::{self, LinkType, ListenPorts, Reading, Skipped};
 
 use crate::support::{aggregator, captures};
 
@@ -133,6 +133,24 @@ fn records(capture: &[u8]) -> Vec<Range<usize>> {
     records
 }
 
+/// What else is made of frames.
+fn read_otherwise(frame: &Frame<'_>) {
+    let plain = Reading {
+        listen_ports: ListenPorts::Plain,
+        ipv6: true,
+    };
+    if let Err(reason) = wire::decode_frame(frame.link, frame.part(), &plain, |seen| seen) {
+        let label = reason.label();
+        let is_tzsp = frame.link == LinkType::TZSP && label.contains("tzsp");
+        assert!(is_tzsp || label.starts_with("inner") || label == "unsupported_link");
+    }
+    if let Some(Ok(inner)) = wire::decapsulate(frame.link, frame.part(), &ListenPorts::Any) {
+        let header = inner.header.map_or(0, |header| header.len());
+        assert!(inner.length >= header + inner.rest.len());
+        assert!(!inner.rest.is_empty() || header > 0);
+    }
+}
+
 /// Reads to the end or to the damage, and checks the accounts.
 #[track_caller]
 fn read(reader: &mut CaptureReader<&[u8]>) -> (Aggregator, Result<(), CaptureError>) {
@@ -143,6 +161,7 @@ fn read(reader: &mut CaptureReader<&[u8]>) -> (Aggregator, Result<(), CaptureErr
         while reader.fill()? {
             while let Some(frame) = reader.next_frame()? {
                 intake.frame(frame.at, &frame);
+                read_otherwise(&frame);
                 frames += 1;
             }
         }

@@ -25,7 +25,7 @@ fn a_scrape_before_the_first_frame_is_whole() {
     let exporter = exporter();
     let scrape = exporter.scrape();
     assert_eq!(scrape.value("tzsp_frames_received_total"), 0.0);
-    assert_eq!(scrape.family("tzsp_frames_skipped_total").count(), 14);
+    assert_eq!(scrape.family("tzsp_frames_skipped_total").count(), 19);
     assert_eq!(scrape.family("tzsp_frames_truncated_total").count(), 3);
     assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
     assert_eq!(scrape.value("tzsp_capture_iterations_total"), 1.0);

@@ -196,7 +196,12 @@ fn observations(capture: &str) -> Vec<Result<Observation, Skipped>> {
     let mut observations = Vec::new();
     while reader.fill().unwrap() {
         while let Some(frame) = reader.next_frame().unwrap() {
-            observations.push(wire::decode_frame(frame.link, frame.bytes, &reading));
+            observations.push(wire::decode_frame(
+                frame.link,
+                frame.part(),
+                &reading,
+                |seen| seen,
+            ));
         }
     }
     observations

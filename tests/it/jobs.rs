@@ -96,9 +96,10 @@ fn where_nothing_counts_it_is_told_what_is_there() {
     assert_snapshot!(run(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 3 not_udp, 4 not_tzsp
       UDP port 37008: 4 datagrams, 0 like TZSP
+      no TZSP; to count the frames' own packets: --plain
     ");
     assert_snapshot!(run(&["routeros_wireless_sniffer.pcap"]), @r"
-    warning: nothing was counted; the frames are: 2 tzsp_unsupported_encapsulation
+    warning: nothing was counted; the frames are: 2 inner_wlan_no_data
       UDP port 37008: 2 datagrams, 2 like TZSP; what they carry counts in no flow
     ");
     assert_snapshot!(run(&["pcap_without_frames.pcap"]), @"warning: nothing was counted: there are no frames");

@@ -8,6 +8,7 @@ pub(crate) const LINK_RAW: u32 = 101;
 pub(crate) const LINK_LOOP: u32 = 108;
 pub(crate) const LINK_COOKED_V1: u32 = 113;
 pub(crate) const LINK_RADIOTAP: u32 = 127;
+pub(crate) const LINK_TZSP: u32 = 128;
 pub(crate) const LINK_IPV4: u32 = 228;
 pub(crate) const LINK_IPV6: u32 = 229;
 pub(crate) const LINK_COOKED_V2: u32 = 276;

@@ -9,7 +9,9 @@ mod inner_ipv6;
 mod links;
 mod outer;
 mod outer_ipv6;
+mod plain;
 mod tzsp;
+mod wlan;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -116,6 +118,8 @@ fn all() -> Vec<Fixture> {
         tzsp::fixtures(),
         inner::fixtures(),
         inner_ipv6::fixtures(),
+        wlan::fixtures(),
+        plain::fixtures(),
         cut_short::fixtures(),
         flows::fixtures(),
     ]

@@ -185,7 +185,8 @@ proptest! {
         let lengths = ["public=0".parse().expect("a prefix length")];
         let lengths = if fold { &lengths[..] } else { &[] };
         let classes = Classes::new(&[], lengths).expect("a known name");
-        let mut table = FlowTable::new(Shape { labels, classes }, limits);
+        let plain = false;
+        let mut table = FlowTable::new(Shape { labels, classes, plain }, limits);
         let shape = Arc::clone(&table.books.keys.shape);
 
         let mut model = Sums::new();

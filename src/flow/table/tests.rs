@@ -56,7 +56,7 @@ fn table(limits: Limits) -> FlowTable {
 fn with_labels(list: &str) -> FlowTable {
     let shape = Shape {
         labels: list.parse().expect("a list of labels"),
-        classes: Classes::default(),
+        ..Shape::default()
     };
     FlowTable::new(shape, NO_LIMITS)
 }
@@ -193,7 +193,7 @@ fn every_label_keeps_apart_what_differs_in_it_alone() {
         let flows = |labels: Labels| {
             let shape = Shape {
                 labels,
-                classes: Classes::default(),
+                ..Shape::default()
             };
             let mut table = FlowTable::new(shape, NO_LIMITS);
             for packet in [&first, &other, &first, &other] {
@@ -416,6 +416,7 @@ fn traffic_keeps_everything_that_was_ever_counted() {
         Shape {
             labels: labels.parse().expect("a list of labels"),
             classes: Classes::new(&[], &lengths).expect("known names"),
+            plain: false,
         }
     };
     let limits = Limits {
