@@ -122,6 +122,7 @@ impl<'a> Data<'a> {
 }
 
 /// The EtherType in a data frame, behind VLAN tags if there are some.
+#[inline(never)]
 pub(super) fn ethernet(frame: &[u8]) -> Result<Ethernet<'_>, Skipped> {
     let Snap {
         ether_type,
