@@ -34,6 +34,8 @@ pub struct FrameCounts {
     pub received: u64,
     skipped: [u64; Skipped::ALL.len()],
     truncated: [u64; Truncated::ALL.len()],
+    /// When the oldest frame with a time arrived, since the Unix epoch.
+    pub oldest: Option<Duration>,
     /// When the newest frame arrived, since the Unix epoch.
     pub newest: Option<Duration>,
     /// Those counted in a flow whose inner packet is itself UDP to a listen port.
@@ -96,6 +98,10 @@ impl Aggregator {
     fn account(&mut self, now: Duration, at: Duration, outcome: Result<Observation, Skipped>) {
         self.frames.received += 1;
         self.frames.newest = self.frames.newest.max(Some(at));
+        // Simple packet blocks of pcapng have no time.
+        if !at.is_zero() {
+            self.frames.oldest = Some(self.frames.oldest.map_or(at, |oldest| oldest.min(at)));
+        }
         match outcome {
             Ok(observation) => {
                 self.flows.record(now, &observation);
@@ -129,6 +135,12 @@ impl FrameCounts {
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.received - self.skipped.iter().sum::<u64>()
+    }
+
+    /// The time from the oldest frame to the newest.
+    #[must_use]
+    pub fn span(&self) -> Option<Duration> {
+        Some(self.newest?.saturating_sub(self.oldest?))
     }
 
     #[must_use]

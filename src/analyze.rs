@@ -1,6 +1,7 @@
 //! The one-shot run: reads captures, writes the metrics of what is in them.
 
 mod input;
+mod output;
 mod progress;
 mod stop;
 mod survey;
@@ -12,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
@@ -20,8 +20,8 @@ use thiserror::Error;
 use crate::aggregator::{Aggregator, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Damage};
 use crate::flow::Occupancy;
-use crate::metrics;
 use input::Input;
+pub use output::Output;
 pub use stop::Stop;
 use survey::Ports;
 pub use survey::Survey;
@@ -35,6 +35,7 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// Shows no progress.
     pub quiet: bool,
+    pub output: Output,
 }
 
 /// What is to be said about a run, besides its output.
@@ -87,7 +88,7 @@ impl Problem {
     }
 }
 
-/// Reads every input and writes the metrics to `out`, unless no input was a capture.
+/// Reads every input and writes what is asked for to `out`, unless no input was a capture.
 ///
 /// # Errors
 /// Those of `out`. Problems with the inputs are returned as values: the others still count.
@@ -136,9 +137,7 @@ pub fn run(
     let Tally { mut core, ports } = tally.into_inner().expect(NO_PANIC);
     let occupancy = core.flows().occupancy();
     if whole.captures > 0 {
-        // At the time of the newest frame, or of what the table takes for it.
-        let snapshot = core.scrape(Duration::ZERO);
-        metrics::write_analysis(out, snapshot, core.frames())?;
+        options.output.write(out, &mut core)?;
     }
     let has_counted = core.frames().counted() > 0;
     Ok(Report {

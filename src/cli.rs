@@ -13,7 +13,9 @@ use crate::wire::{ListenPorts, Reading};
 use crate::{analyze, capture, live};
 
 mod flows;
+mod output;
 use flows::{FlowArguments, duration};
+use output::OutputArguments;
 
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
@@ -137,6 +139,9 @@ struct AnalyzeArguments {
     /// that starts like TZSP]
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
+
+    #[command(flatten)]
+    output: OutputArguments,
 
     /// How many files are read at a time [default: as many as there are processors]
     #[arg(
@@ -267,6 +272,7 @@ impl AnalyzeArguments {
             files: self.files,
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
+            output: self.output.output(),
         };
         Ok(Task::Analyze(options, settings))
     }

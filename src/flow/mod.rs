@@ -13,6 +13,7 @@ mod key;
 mod label;
 mod network;
 mod protocol;
+mod rank;
 mod series;
 mod shape;
 mod snapshot;

@@ -8,6 +8,7 @@ mod captures;
 mod cli;
 mod damage;
 mod flows;
+mod formats;
 mod hostile;
 mod http;
 mod inputs;

@@ -1,0 +1,27 @@
+use std::io::{self, Write};
+use std::time::Duration;
+
+use crate::aggregator::Aggregator;
+use crate::metrics;
+
+/// What is written of what was counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// The text format of Prometheus.
+    Prometheus,
+    OpenMetrics,
+    Json,
+}
+
+impl Output {
+    pub(super) fn write(self, out: &mut impl Write, core: &mut Aggregator) -> io::Result<()> {
+        // At the time of the newest frame, or of what the table takes for it.
+        let flows = core.scrape(Duration::ZERO);
+        let frames = core.frames();
+        match self {
+            Self::Prometheus => metrics::write_analysis(out, flows, frames),
+            Self::OpenMetrics => metrics::write_openmetrics(out, flows, frames),
+            Self::Json => metrics::write_json(out, flows, frames),
+        }
+    }
+}
