@@ -5,6 +5,7 @@ mod output;
 mod progress;
 mod stop;
 mod survey;
+mod table;
 
 use std::io::{self, Read, Write};
 use std::num::NonZero;

@@ -272,7 +272,7 @@ impl AnalyzeArguments {
             files: self.files,
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
-            output: self.output.output(),
+            output: self.output.output()?,
         };
         Ok(Task::Analyze(options, settings))
     }

@@ -1,6 +1,7 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
+use super::table::{self, Look};
 use crate::aggregator::Aggregator;
 use crate::metrics;
 
@@ -11,6 +12,10 @@ pub enum Output {
     Prometheus,
     OpenMetrics,
     Json,
+    /// For people: so many rows of each table.
+    Table {
+        top: usize,
+    },
 }
 
 impl Output {
@@ -22,6 +27,9 @@ impl Output {
             Self::Prometheus => metrics::write_analysis(out, flows, frames),
             Self::OpenMetrics => metrics::write_openmetrics(out, flows, frames),
             Self::Json => metrics::write_json(out, flows, frames),
+            Self::Table { top } => {
+                table::write(out, flows, frames, top, Look::of_standard_output())
+            }
         }
     }
 }

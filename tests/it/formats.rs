@@ -11,12 +11,13 @@ use crate::support::{analyze, captures, file_name, program, testdata};
 pub(crate) fn printed(capture: &str, options: &[&str]) -> String {
     let mut command = program();
     command.current_dir(testdata()).args(["analyze", capture]);
+    command.env_remove("COLUMNS").env_remove("CLICOLOR_FORCE");
     let output = command.args(options).output().unwrap();
     assert!(output.status.success(), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-const FORMATS: [&str; 2] = ["openmetrics", "json"];
+const FORMATS: [&str; 3] = ["openmetrics", "json", "table"];
 
 #[test]
 fn each_format_of_two_flows() {

@@ -23,4 +23,5 @@ mod readme;
 mod scrape;
 mod supervision;
 mod support;
+mod table;
 mod tshark;
