@@ -60,6 +60,19 @@ impl Aggregator {
         self.account(now, frame.at, outcome);
     }
 
+    /// Takes a frame, and tells what became of it and whether its flow found a place.
+    pub fn frame_noted(
+        &mut self,
+        now: Duration,
+        frame: &Frame<'_>,
+        note: impl FnOnce(&Result<Observation, Skipped>, bool),
+    ) {
+        let outcome = wire::decode_frame(frame.link, frame.bytes, &self.reading);
+        let overflow_packets = self.flows.overflow_packets();
+        self.account(now, frame.at, outcome);
+        note(&outcome, self.flows.overflow_packets() == overflow_packets);
+    }
+
     /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
     /// `at`, since the Unix epoch.
     pub fn datagram(

@@ -6,6 +6,7 @@ mod progress;
 mod stop;
 mod survey;
 mod table;
+mod timeline;
 
 use std::io::{self, Read, Write};
 use std::num::NonZero;
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
@@ -26,6 +28,8 @@ pub use output::Output;
 pub use stop::Stop;
 use survey::Ports;
 pub use survey::Survey;
+use timeline::Timeline;
+pub use timeline::{Silence, TimelineError};
 
 /// What is to be analysed.
 #[derive(Debug)]
@@ -46,6 +50,16 @@ pub struct Report {
     /// There were captures, and nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     pub limit_reached: Option<LimitReached>,
+    pub silence: Option<Silence>,
+}
+
+/// Why nothing, or not everything, was written.
+#[derive(Debug, Error)]
+pub enum Failure {
+    #[error("cannot write to standard output")]
+    Output(#[from] io::Error),
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
 }
 
 /// Packets whose flow found no place.
@@ -92,13 +106,13 @@ impl Problem {
 /// Reads every input and writes what is asked for to `out`, unless no input was a capture.
 ///
 /// # Errors
-/// Those of `out`. Problems with the inputs are returned as values: the others still count.
+/// Those of `out`, and those of a timeline. Problems with the inputs are returned as values: the others still count.
 pub fn run(
     options: Options,
     settings: Settings,
     stop: &Stop,
     out: &mut impl Write,
-) -> io::Result<Report> {
+) -> Result<Report, Failure> {
     let (files, again) = input::distinct(options.files);
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = options.jobs.unwrap_or(processors).min(files.len());
@@ -109,8 +123,14 @@ pub fn run(
     };
 
     let listen_ports = settings.reading.listen_ports.clone();
+    let idle_timeout = settings.limits.idle_timeout;
+    let core = Aggregator::new(settings);
     let tally = Mutex::new(Tally {
-        core: Aggregator::new(settings),
+        timeline: options
+            .output
+            .step()
+            .map(|step| Timeline::new(step, idle_timeout, core.flows().shape())),
+        core,
         ports: Ports::default(),
     });
     let next = AtomicUsize::new(0);
@@ -135,10 +155,18 @@ pub fn run(
         whole.problems.push((position, Problem { file, error }));
     }
     whole.problems.sort_by_key(|(position, _)| *position);
-    let Tally { mut core, ports } = tally.into_inner().expect(NO_PANIC);
+    let Tally {
+        mut core,
+        ports,
+        timeline,
+    } = tally.into_inner().expect(NO_PANIC);
     let occupancy = core.flows().occupancy();
+    let mut silence = None;
     if whole.captures > 0 {
-        options.output.write(out, &mut core)?;
+        match timeline {
+            Some(timeline) => silence = timeline.write(out)?,
+            None => options.output.write(out, &mut core)?,
+        }
     }
     let has_counted = core.frames().counted() > 0;
     Ok(Report {
@@ -153,6 +181,7 @@ pub fn run(
             listen_ports,
         }),
         limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
+        silence,
     })
 }
 
@@ -163,6 +192,7 @@ struct Tally {
     core: Aggregator,
     /// Of frames before the first that counts in a flow.
     ports: Ports,
+    timeline: Option<Timeline>,
 }
 
 /// What one job has to say of its files, or all of them together.
@@ -216,12 +246,30 @@ fn read_frames(
     reader: &mut CaptureReader<impl Read>,
     tally: &Mutex<Tally>,
 ) -> Result<(), CaptureError> {
+    let mut newest = Duration::ZERO;
     while reader.fill()? {
         let mut tally = tally.lock().expect(NO_PANIC);
-        let Tally { core, ports } = &mut *tally;
+        let Tally {
+            core,
+            ports,
+            timeline,
+        } = &mut *tally;
+        if timeline.as_ref().is_some_and(Timeline::has_failed) {
+            return Ok(());
+        }
         let mut has_counted = core.frames().counted() > 0;
         while let Some(frame) = reader.next_frame()? {
-            core.frame(frame.at, &frame);
+            match timeline {
+                None => core.frame(frame.at, &frame),
+                Some(timeline) => {
+                    // Simple packet blocks of pcapng have no time: that of the frames before.
+                    let at = if frame.at.is_zero() { newest } else { frame.at };
+                    newest = newest.max(at);
+                    core.frame_noted(frame.at, &frame, |outcome, has_place| {
+                        timeline.note(at, outcome, has_place);
+                    });
+                }
+            }
             if !has_counted {
                 has_counted = core.frames().counted() > 0;
                 ports.add(&frame);

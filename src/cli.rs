@@ -256,6 +256,7 @@ impl AnalyzeArguments {
         limits.idle_timeout = self.flow_idle_timeout;
         // Nobody scrapes while captures are read.
         limits.leave_unseen = true;
+        let holds = !limits.hold.is_zero();
         let settings = Settings {
             reading: Reading {
                 listen_ports: if self.listen_ports.is_empty() {
@@ -272,7 +273,7 @@ impl AnalyzeArguments {
             files: self.files,
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
-            output: self.output.output()?,
+            output: self.output.output(holds)?,
         };
         Ok(Task::Analyze(options, settings))
     }

@@ -6,11 +6,13 @@
 //!
 //! Pure: no clock, no input or output.
 
+mod bytes;
 mod class;
 mod clock;
 mod hold;
 mod key;
 mod label;
+mod names;
 mod network;
 mod protocol;
 mod rank;
@@ -23,6 +25,7 @@ mod table;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
+pub use names::Names;
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use protocol::ProtocolName;
 pub use shape::{OverflowKey, Shape, TrafficKey};

@@ -9,7 +9,7 @@ use crate::flow::{
     Address, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
 };
 
-pub(super) fn push_flow<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>) {
+pub(crate) fn push_flow<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>) {
     let mut before = '{';
     for label in shape.labels.iter() {
         push_label(text, &mut before, label.name());
@@ -19,7 +19,7 @@ pub(super) fn push_flow<A: Address>(text: &mut String, shape: &Shape, key: &Key<
     text.push('}');
 }
 
-pub(super) fn push_overflow(text: &mut String, shape: &Shape, key: Option<OverflowKey>) {
+pub(crate) fn push_overflow(text: &mut String, shape: &Shape, key: Option<OverflowKey>) {
     let mut before = '{';
     for label in shape.labels.iter() {
         push_label(text, &mut before, label.name());
@@ -29,7 +29,7 @@ pub(super) fn push_overflow(text: &mut String, shape: &Shape, key: Option<Overfl
     text.push('}');
 }
 
-pub(super) fn push_traffic(text: &mut String, shape: &Shape, key: Option<TrafficKey>) {
+pub(crate) fn push_traffic(text: &mut String, shape: &Shape, key: Option<TrafficKey>) {
     let mut before = '{';
     for (position, name) in TRAFFIC_LABELS.iter().enumerate() {
         push_label(text, &mut before, name);
@@ -46,7 +46,7 @@ pub(super) fn push_traffic(text: &mut String, shape: &Shape, key: Option<Traffic
 }
 
 /// What a packet without a place shows as the value of a label.
-pub fn push_overflow_value(text: &mut String, key: Option<OverflowKey>, label: Label) {
+pub(crate) fn push_overflow_value(text: &mut String, key: Option<OverflowKey>, label: Label) {
     match (label, key) {
         (Label::Protocol, Some(key)) => text.push_str(ProtocolName::of(key.protocol)),
         (Label::ListenPort, Some(key)) => push_number(text, key.listen_port),
@@ -62,7 +62,12 @@ fn push_label(text: &mut String, before: &mut char, name: &str) {
 }
 
 /// The value of one label of a flow.
-pub fn push_flow_value<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>, label: Label) {
+pub(crate) fn push_flow_value<A: Address>(
+    text: &mut String,
+    shape: &Shape,
+    key: &Key<A>,
+    label: Label,
+) {
     match label {
         Label::From => push_shown(text, key.source.into(), key.source_prefix),
         Label::FromType => text.push_str(shape.classes.name(key.source_class)),
@@ -80,7 +85,7 @@ pub fn push_flow_value<A: Address>(text: &mut String, shape: &Shape, key: &Key<A
 }
 
 /// An address, with its prefix length unless it is shown whole.
-pub fn push_shown(text: &mut String, address: IpAddr, prefix: u8) {
+pub(crate) fn push_shown(text: &mut String, address: IpAddr, prefix: u8) {
     push_address(text, address);
     if prefix != WHOLE {
         text.push('/');
@@ -109,6 +114,6 @@ fn push_optional(text: &mut String, number: Option<u16>) {
     }
 }
 
-pub(super) fn push_number(text: &mut String, number: impl itoa::Integer) {
+pub(crate) fn push_number(text: &mut String, number: impl itoa::Integer) {
     text.push_str(itoa::Buffer::new().format(number));
 }

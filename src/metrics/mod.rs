@@ -5,12 +5,13 @@
 //! Pure: it writes to what it is given, and what varies comes in as an argument.
 
 mod account;
-mod catalog;
+pub(crate) mod catalog;
 mod dialect;
 mod flows;
 mod json;
-pub mod labels;
-pub mod time;
+pub(crate) mod labels;
+pub(crate) mod samples;
+pub(crate) mod time;
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -4,7 +4,6 @@ use std::time::{Duration, SystemTime};
 const LAST: Duration = Duration::from_secs(253_402_300_799);
 
 /// A time since the Unix epoch as RFC 3339 writes it; all that is later, as the last one.
-#[must_use]
-pub fn rfc3339<D: std::fmt::Display>(at: Duration, format: fn(SystemTime) -> D) -> String {
+pub(crate) fn rfc3339<D: std::fmt::Display>(at: Duration, format: fn(SystemTime) -> D) -> String {
     format(SystemTime::UNIX_EPOCH + at.min(LAST)).to_string()
 }

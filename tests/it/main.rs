@@ -24,4 +24,5 @@ mod scrape;
 mod supervision;
 mod support;
 mod table;
+mod timeline;
 mod tshark;

@@ -7,6 +7,7 @@ mod flows;
 mod inner;
 mod inner_ipv6;
 mod links;
+mod office;
 mod outer;
 mod outer_ipv6;
 mod tzsp;
@@ -118,6 +119,7 @@ fn all() -> Vec<Fixture> {
         inner_ipv6::fixtures(),
         cut_short::fixtures(),
         flows::fixtures(),
+        office::fixtures(),
     ]
     .into_iter()
     .flatten()
