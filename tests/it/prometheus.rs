@@ -145,7 +145,7 @@ fn prometheus_scrapes_what_analyze_writes_as_openmetrics() {
     let prometheus = Prometheus::start(target);
     eventually("all bytes of the capture", || {
         let bytes = prometheus.query("sum(tzsp_observed_bytes_total)");
-        bytes.filter(|&bytes| bytes == 602_980.0)
+        bytes.filter(|&bytes| bytes == 129_940.0)
     });
     assert_eq!(prometheus.query("up"), Some(1.0));
     // Only OpenMetrics knows families by the name without the suffix.

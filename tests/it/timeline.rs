@@ -62,48 +62,43 @@ fn prometheus_answers_over_the_time_of_the_capture() {
     let backup = format!("{bytes}{{from=\"192.168.88.51\"}}");
     let stranger = "tzsp_observed_packets_total{from=\"203.0.113.9\"}";
 
-    // 1400 bytes a second, for all of the five minutes.
+    // 1400 bytes each five seconds, for all of the five minutes.
     check(
         &prometheus,
         300,
         &format!("rate({stream}[1m])"),
-        Some(1400.0),
+        Some(280.0),
     );
-    check(
-        &prometheus,
-        60,
-        &format!("rate({stream}[1m])"),
-        Some(1400.0),
-    );
+    check(&prometheus, 60, &format!("rate({stream}[1m])"), Some(280.0));
     check(
         &prometheus,
         300,
         &format!("increase({stream}[5m])"),
-        Some(420_000.0),
+        Some(84_000.0),
     );
     // Its first packets count too.
     check(
         &prometheus,
         15,
         &format!("increase({stream}[15s])"),
-        Some(21_000.0),
+        Some(4200.0),
     );
     check(&prometheus, 0, &stream, Some(0.0));
 
-    // The backup takes the third minute: two packets of 1400 bytes a second.
+    // The backup takes the third minute: a packet of 1400 bytes each two seconds.
     check(&prometheus, 105, &backup, None);
     check(&prometheus, 120, &backup, Some(0.0));
     check(
         &prometheus,
         180,
         &format!("increase({backup}[1m])"),
-        Some(168_000.0),
+        Some(42_000.0),
     );
     check(
         &prometheus,
         180,
         &format!("rate({backup}[1m])"),
-        Some(2800.0),
+        Some(700.0),
     );
     check(
         &prometheus,
@@ -127,17 +122,17 @@ fn prometheus_answers_over_the_time_of_the_capture() {
     );
 
     let all = "sum(increase(tzsp_traffic_bytes_total[5m]))";
-    check(&prometheus, 300, all, Some(602_980.0));
+    check(&prometheus, 300, all, Some(129_940.0));
     let all = "sum(tzsp_observed_packets_total)";
-    check(&prometheus, 300, all, Some(651.0));
+    check(&prometheus, 300, all, Some(146.0));
     check(
         &prometheus,
         300,
         "increase(tzsp_frames_received_total[5m])",
-        Some(661.0),
+        Some(150.0),
     );
     let arp = "increase(tzsp_frames_skipped_total{reason=\"inner_not_ip\"}[5m])";
-    check(&prometheus, 300, arp, Some(5.0));
+    check(&prometheus, 300, arp, Some(2.0));
     check(
         &prometheus,
         0,
@@ -209,9 +204,17 @@ fn a_timeline_ends_with_what_the_metrics_are() {
         &["--max-flows", "2"],
         &["--max-flows", "1", "--labels", "from,protocol"],
     ];
+    let telling = [
+        "labels_inside",
+        "protocols",
+        "address_class_edges_to",
+        "five_minutes",
+    ];
     for capture in captures() {
         let name = file_name(&capture);
-        for options in options {
+        let is_telling = telling.iter().any(|begin| name.starts_with(begin));
+        let number = if is_telling { options.len() } else { 1 };
+        for options in options.into_iter().take(number) {
             let timeline = printed(name, &[options, &EVERY_15S].concat());
             let samples = last_samples(&timeline);
             let metrics = printed(name, &[options, &["--format", "openmetrics"]].concat());
@@ -251,12 +254,6 @@ fn a_timeline_of_two_flows() {
 #[test]
 fn an_idle_flow_ends_and_returns_with_its_value() {
     // A name is asked for in the first 15 seconds of each minute.
-    let idle = ["--flow-idle-timeout", "15s", "--labels", "to"];
-    let text = printed(OFFICE, &[&idle[..], &EVERY_15S].concat());
-    let series = "tzsp_observed_packets_total{to=\"192.168.88.1\"} ";
-    let series = text.lines().filter_map(|line| line.strip_prefix(series));
-    // Pings are answered every ten seconds, so it never ends.
-    assert_eq!(series.count(), 21);
     let idle = ["--flow-idle-timeout", "15s", "--labels", "from,to,protocol"];
     let text = printed(OFFICE, &[&idle[..], &EVERY_15S].concat());
     let series = "tzsp_observed_packets_total{from=\"192.168.88.50\",to=\"192.168.88.1\",\
@@ -311,15 +308,15 @@ fn a_long_silence_has_no_samples_and_is_told() {
         .filter_map(|line| line.strip_prefix("tzsp_frames_received_total "))
         .take(4)
         .collect();
-    // 22:13:20 is in the step from 22:13:15 on. The office begins with 15 packets of the stream, 8
-    // acknowledgements, a question and its answer, two pings and their answers.
+    // 22:13:20 is in the step from 22:13:15 on. The office begins with 3 packets of the stream, 2
+    // acknowledgements, a question and its answer, a ping and its answer.
     assert_eq!(
         received,
         [
             "0 1699999995",
             "3 1700000010",
             "3 1705312800",
-            "32 1705312815"
+            "12 1705312815"
         ]
     );
 }
