@@ -45,6 +45,8 @@ pub struct FrameCounts {
     pub received: u64,
     skipped: [u64; Skipped::ALL.len()],
     truncated: [u64; Truncated::ALL.len()],
+    /// When the oldest frame with a time arrived, since the Unix epoch.
+    pub oldest: Option<Duration>,
     /// When the newest frame arrived, since the Unix epoch.
     pub newest: Option<Duration>,
     /// Those counted in a flow whose inner packet is itself UDP to a listen port.
@@ -81,6 +83,26 @@ impl Aggregator {
         self.flows.record(&intake.packets);
         intake.packets.clear();
         self.frames.add(&mem::take(&mut intake.frames));
+    }
+
+    /// Takes a frame, and tells what became of it and whether its flow found a place.
+    pub fn frame_noted(
+        &mut self,
+        now: Duration,
+        frame: &Frame<'_>,
+        note: impl FnOnce(&Result<Observation, Skipped>, bool),
+    ) {
+        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading, |seen| seen);
+        let overflow_packets = self.flows.overflow_packets();
+        self.frames.arrive(frame.at);
+        match &outcome {
+            Ok(seen) => {
+                self.frames.count(seen, &self.reading);
+                self.flows.record(&[self.flows.keys().of(now, *seen)]);
+            }
+            Err(reason) => self.frames.skipped[*reason as usize] += 1,
+        }
+        note(&outcome, self.flows.overflow_packets() == overflow_packets);
     }
 
     /// What is to be seen of the flows.
@@ -154,8 +176,7 @@ impl Intake {
 
     #[inline]
     fn account(&mut self, at: Duration, outcome: Result<(), Skipped>) {
-        self.frames.received += 1;
-        self.frames.newest = self.frames.newest.max(Some(at));
+        self.frames.arrive(at);
         if let Err(reason) = outcome {
             self.frames.skipped[reason as usize] += 1;
         }
@@ -173,6 +194,16 @@ impl Intake {
 }
 
 impl FrameCounts {
+    #[inline]
+    fn arrive(&mut self, at: Duration) {
+        self.received += 1;
+        self.newest = self.newest.max(Some(at));
+        // Simple packet blocks of pcapng have no time.
+        if !at.is_zero() {
+            self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
+        }
+    }
+
     /// What there is to know of a frame that counts in a flow, beside that.
     #[inline]
     fn count(&mut self, seen: &Observation, reading: &Reading) {
@@ -192,6 +223,7 @@ impl FrameCounts {
         for (sum, frames) in skipped.chain(truncated) {
             *sum += frames;
         }
+        self.oldest = [self.oldest, later.oldest].into_iter().flatten().min();
         self.newest = self.newest.max(later.newest);
         self.self_captured += later.self_captured;
         self.self_capturing_sensor = later.self_capturing_sensor.or(self.self_capturing_sensor);
@@ -201,6 +233,12 @@ impl FrameCounts {
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.received - self.skipped.iter().sum::<u64>()
+    }
+
+    /// The time from the oldest frame to the newest.
+    #[must_use]
+    pub fn span(&self) -> Option<Duration> {
+        Some(self.newest?.saturating_sub(self.oldest?))
     }
 
     #[must_use]

@@ -1,35 +1,40 @@
 //! The one-shot run: reads captures, writes the metrics of what is in them.
 
+mod counting;
 mod inner_frames;
 mod input;
+mod output;
 mod progress;
 mod stop;
 mod survey;
+mod table;
+mod timeline;
 
 use std::io::{self, Read, Write};
 use std::iter;
-use std::mem;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
-use std::time::Duration;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
 
 use crate::aggregator::{Aggregator, Intake, Settings};
-use crate::capture::{self, CaptureError, CaptureReader, Damage, Frame};
+use crate::capture::{self, CaptureError, CaptureReader, Damage};
 use crate::flow::Occupancy;
-use crate::metrics;
+use counting::{Counting, Elsewhere, Noted};
 use inner_frames::InnerFrames;
 pub use inner_frames::{CannotWrite, NotWritten};
 use input::Input;
+pub use output::Output;
 pub use stop::Stop;
 use survey::Holdings;
 pub use survey::Survey;
+use timeline::Timeline;
+pub use timeline::{Silence, TimelineError};
 
 /// What is to be analysed.
 #[derive(Debug)]
@@ -42,6 +47,7 @@ pub struct Options {
     pub quiet: bool,
     /// Where the mirrored frames are written to as well. Files are read one at a time then.
     pub write_inner: Option<PathBuf>,
+    pub output: Output,
 }
 
 /// What is to be said about a run, besides its output.
@@ -53,6 +59,16 @@ pub struct Report {
     /// There were captures, and nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     pub limit_reached: Option<LimitReached>,
+    pub silence: Option<Silence>,
+}
+
+/// Why nothing, or not everything, was written.
+#[derive(Debug, Error)]
+pub enum Failure {
+    #[error("cannot write to standard output")]
+    Output(#[from] io::Error),
+    #[error(transparent)]
+    Timeline(#[from] TimelineError),
 }
 
 /// Packets whose flow found no place.
@@ -96,20 +112,20 @@ impl Problem {
     }
 }
 
-/// Reads every input and writes the metrics to `out`, unless no input was a capture.
+/// Reads every input and writes what is asked for to `out`, unless no input was a capture.
 ///
 /// # Errors
-/// Those of `out`. Problems with the inputs are returned as values: the others still count.
+/// Those of `out`, and those of a timeline. Problems with the inputs are returned as values: the others still count.
 pub fn run(
     options: Options,
     settings: Settings,
     stop: &Stop,
     out: &mut impl Write,
-) -> io::Result<Report> {
+) -> Result<Report, Failure> {
     let reading = settings.reading.clone();
     let ports = &reading.listen_ports;
     let create = |file| InnerFrames::create(file, &options.files, ports.clone());
-    let inner = match options.write_inner.map(create).transpose() {
+    let mut inner = match options.write_inner.map(create).transpose() {
         Ok(inner) => inner,
         Err(error) => {
             return Ok(Report {
@@ -118,12 +134,6 @@ pub fn run(
             });
         }
     };
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = if inner.is_some() {
-        1
-    } else {
-        options.jobs.unwrap_or(processors)
-    };
     let (files, again) = input::distinct(options.files);
     let progress = if options.quiet {
         ProgressBar::hidden()
@@ -131,21 +141,33 @@ pub fn run(
         progress::bar(input::total_size(&files))
     };
 
-    let core = Aggregator::new(settings);
+    let idle_timeout = settings.limits.idle_timeout;
+    let mut core = Aggregator::new(settings);
+    let mut timeline = options
+        .output
+        .step()
+        .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
     let job = Job {
         files: &files,
         next: &AtomicUsize::new(0),
         stop,
         progress: &progress,
     };
+    let processors = thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = options.jobs.unwrap_or(processors);
     let intake = core.intake();
-    let mut here = Here { core, inner };
-    let mut whole = if jobs == 1 {
-        job.run(intake, &mut here)
+    let mut whole = if inner.is_some() || timeline.is_some() {
+        let mut noted = Noted {
+            core: &mut core,
+            inner: inner.as_mut(),
+            timeline: timeline.as_mut(),
+        };
+        job.run(intake, &mut noted)
+    } else if jobs == 1 {
+        job.run(intake, &mut core)
     } else {
-        run_side_by_side(&job, jobs.min(files.len()), &mut here.core)
+        run_side_by_side(&job, jobs.min(files.len()), &mut core)
     };
-    let Here { mut core, inner } = here;
     progress.finish_and_clear();
 
     for (position, file, before) in again {
@@ -155,10 +177,12 @@ pub fn run(
     whole.problems.sort_by_key(|(position, _)| *position);
     let (not_written, cannot_write) = inner.map_or((None, None), InnerFrames::finish);
     let occupancy = core.flows().occupancy();
+    let mut silence = None;
     if whole.captures > 0 {
-        // At the time of the newest frame, or of what the table takes for it.
-        let snapshot = core.scrape(Duration::ZERO);
-        metrics::write_analysis(out, snapshot, core.frames())?;
+        match timeline {
+            Some(timeline) => silence = timeline.write(out)?,
+            None => options.output.write(out, &mut core)?,
+        }
     }
     let has_counted = core.frames().counted() > 0;
     Ok(Report {
@@ -175,54 +199,8 @@ pub fn run(
             reading,
         }),
         limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
+        silence,
     })
-}
-
-/// Where full intakes go, and what else becomes of frames.
-trait Counting {
-    fn note(&mut self, frame: &Frame<'_>);
-
-    /// Takes a full intake and leaves an empty one.
-    fn take_in(&mut self, intake: &mut Intake);
-}
-
-/// Frames are counted by the thread that reads them, one file after the other.
-struct Here {
-    core: Aggregator,
-    inner: Option<InnerFrames>,
-}
-
-impl Counting for Here {
-    fn note(&mut self, frame: &Frame<'_>) {
-        if let Some(inner) = &mut self.inner {
-            inner.add(frame);
-        }
-    }
-
-    fn take_in(&mut self, intake: &mut Intake) {
-        self.core.take_in(intake);
-    }
-}
-
-/// Frames are counted by another thread.
-struct Elsewhere<'a> {
-    filled: mpsc::Sender<Intake>,
-    empty: &'a Mutex<mpsc::Receiver<Intake>>,
-}
-
-impl Elsewhere<'_> {
-    fn empty(&self) -> Intake {
-        let empty = self.empty.lock().expect("no thread panics with the lock");
-        empty.recv().expect("the counting outlives the reading")
-    }
-}
-
-impl Counting for Elsewhere<'_> {
-    fn note(&mut self, _: &Frame<'_>) {}
-
-    fn take_in(&mut self, intake: &mut Intake) {
-        let _ = self.filled.send(mem::replace(intake, self.empty()));
-    }
 }
 
 /// Some threads read and look into the frames of a file each, and this one counts.
@@ -306,6 +284,7 @@ impl Job<'_> {
             Ok(stream) => CaptureReader::recovering(stream),
             Err(error) => return vec![CaptureError::Read(error).into()],
         };
+        counting.begin_file();
         let result = read_frames(&mut reader, &mut part.holdings, intake, counting);
         part.captures += usize::from(reader.has_header());
         let damage = reader.damage().cloned().map(Trouble::Damage);
@@ -322,16 +301,12 @@ fn read_frames(
     counting: &mut impl Counting,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
-    while reader.fill()? {
+    while !counting.has_failed() && reader.fill()? {
         while let Some(frame) = reader.next_frame()? {
-            intake.frame(frame.at, &frame);
-            counting.note(&frame);
+            let counts = counting.frame(intake, &frame);
             if !has_counted {
-                has_counted = !intake.is_empty();
+                has_counted = counts;
                 holdings.add(&frame);
-            }
-            if intake.is_full() {
-                counting.take_in(intake);
             }
         }
     }

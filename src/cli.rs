@@ -14,7 +14,9 @@ use crate::wire::{ListenPorts, Reading};
 use crate::{analyze, capture, live};
 
 mod flows;
+mod output;
 use flows::{FlowArguments, duration};
+use output::OutputArguments;
 
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
@@ -146,6 +148,8 @@ struct AnalyzeArguments {
     /// Write the mirrored frames to this pcap file too, for programs that do not read TZSP
     #[arg(long, value_name = "OUT", conflicts_with = "plain")]
     write_inner: Option<PathBuf>,
+    #[command(flatten)]
+    output: OutputArguments,
 
     /// How many files are read at a time [default: as many as there are processors]
     #[arg(
@@ -263,6 +267,7 @@ impl AnalyzeArguments {
         limits.idle_timeout = self.flow_idle_timeout;
         // Nobody scrapes while captures are read.
         limits.leave_unseen = true;
+        let holds = !limits.hold.is_zero();
         let settings = Settings {
             reading: Reading {
                 listen_ports: if self.plain {
@@ -285,6 +290,7 @@ impl AnalyzeArguments {
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
             write_inner: self.write_inner,
+            output: self.output.output(holds)?,
         };
         Ok(Task::Analyze(options, settings))
     }

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Parser;
 use tzsp_packetstream_exporter::aggregator::Settings;
-use tzsp_packetstream_exporter::analyze::Stop;
+use tzsp_packetstream_exporter::analyze::{Failure, Stop};
 use tzsp_packetstream_exporter::capture::leash;
 use tzsp_packetstream_exporter::cli::{Cli, Leashed, Task};
 use tzsp_packetstream_exporter::{analyze, live};
@@ -58,8 +58,8 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     }) {
         Ok(report) => report,
         // Whoever read our output has seen enough.
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        Err(error) => return Err(error).context("cannot write to standard output"),
+        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
+        Err(failure) => return Err(failure.into()),
     };
     let (warnings, errors): (Vec<_>, Vec<_>) = report
         .problems
@@ -72,6 +72,9 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
         eprintln!("warning: {warning}");
     }
     if let Some(warning) = report.limit_reached {
+        eprintln!("warning: {warning}");
+    }
+    if let Some(warning) = report.silence {
         eprintln!("warning: {warning}");
     }
     if stop.is_asked_for() {

@@ -6,14 +6,17 @@
 //!
 //! Pure: no clock, no input or output.
 
+mod bytes;
 mod class;
 mod clock;
 mod hold;
 mod key;
 mod keyed;
 mod label;
+mod names;
 mod network;
 mod protocol;
+mod rank;
 mod series;
 mod shape;
 mod snapshot;
@@ -24,6 +27,7 @@ pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use key::{Address, Key};
 pub use keyed::{Keyed, Keys};
 pub use label::{Label, Labels, LabelsError};
+pub use names::Names;
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use protocol::ProtocolName;
 pub use shape::{OverflowKey, Shape, TrafficKey};

@@ -189,6 +189,11 @@ impl FlowTable {
         }
     }
 
+    #[must_use]
+    pub fn shape(&self) -> &Arc<Shape> {
+        &self.books.keys.shape
+    }
+
     /// Packets whose flow found no place, so far.
     #[must_use]
     pub fn overflow_packets(&self) -> u64 {

@@ -1,6 +1,7 @@
 //! The program's own account: a handful of metrics, rendered by the prometheus crate from a
 //! registry that is built anew for each scrape.
 
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
-use super::CaptureState;
 use super::catalog::{self, Family};
+use super::{CaptureState, Dialect};
 use crate::aggregator::FrameCounts;
 use crate::flow::Occupancy;
 use crate::wire::{Skipped, Truncated};
@@ -20,6 +21,29 @@ pub(super) fn write_analysis(out: &mut impl Write, frames: &FrameCounts) -> io::
     account.frames(frames);
     account.write(out)
 }
+
+/// The crate above knows the text format of Prometheus alone.
+pub(super) fn write_openmetrics(out: &mut impl Write, frames: &FrameCounts) -> io::Result<()> {
+    let mut text = String::new();
+    Dialect::OpenMetrics.push_header(&mut text, catalog::FRAMES_RECEIVED);
+    let received = frames.received;
+    writeln!(text, "{} {received}", catalog::FRAMES_RECEIVED.name).expect(ENDLESS);
+    let skipped = Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)));
+    push_counters(&mut text, catalog::FRAMES_SKIPPED, &skipped);
+    let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
+    push_counters(&mut text, catalog::FRAMES_TRUNCATED, &truncated);
+    out.write_all(text.as_bytes())
+}
+
+fn push_counters(text: &mut String, family: Family, values: &[(&str, u64)]) {
+    Dialect::OpenMetrics.push_header(text, family);
+    let (name, labels) = (family.name, family.labels.join(""));
+    for (label, value) in values {
+        writeln!(text, "{name}{{{labels}=\"{label}\"}} {value}").expect(ENDLESS);
+    }
+}
+
+const ENDLESS: &str = "a String takes everything";
 
 pub(super) fn write_scrape(
     out: &mut impl Write,

@@ -37,28 +37,28 @@ pub(super) const FLOW_LABELS: &[&str] = &[
 
 pub(super) const TRAFFIC_LABELS: &[&str] = &["from_type", "to_type", "protocol", "listen_port"];
 
-pub(super) const OBSERVED_BYTES: Family = Family {
+pub(crate) const OBSERVED_BYTES: Family = Family {
     name: "tzsp_observed_bytes_total",
     kind: Kind::Counter,
     labels: FLOW_LABELS,
     help: "Bytes of mirrored packets, IP headers included.",
 };
 
-pub(super) const OBSERVED_PACKETS: Family = Family {
+pub(crate) const OBSERVED_PACKETS: Family = Family {
     name: "tzsp_observed_packets_total",
     kind: Kind::Counter,
     labels: FLOW_LABELS,
     help: "Mirrored packets.",
 };
 
-pub(super) const TRAFFIC_BYTES: Family = Family {
+pub(crate) const TRAFFIC_BYTES: Family = Family {
     name: "tzsp_traffic_bytes_total",
     kind: Kind::Counter,
     labels: TRAFFIC_LABELS,
     help: "Bytes of all mirrored packets ever counted, however many flows there are.",
 };
 
-pub(super) const TRAFFIC_PACKETS: Family = Family {
+pub(crate) const TRAFFIC_PACKETS: Family = Family {
     name: "tzsp_traffic_packets_total",
     kind: Kind::Counter,
     labels: TRAFFIC_LABELS,
@@ -79,21 +79,21 @@ pub(super) const DATA_LOST_SECONDS: Family = Family {
     help: "Time without a running capture since the first one started.",
 };
 
-pub(super) const FRAMES_RECEIVED: Family = Family {
+pub(crate) const FRAMES_RECEIVED: Family = Family {
     name: "tzsp_frames_received_total",
     kind: Kind::Counter,
     labels: &[],
     help: "Frames or datagrams that the capture handed over.",
 };
 
-pub(super) const FRAMES_SKIPPED: Family = Family {
+pub(crate) const FRAMES_SKIPPED: Family = Family {
     name: "tzsp_frames_skipped_total",
     kind: Kind::Counter,
     labels: &["reason"],
     help: "Frames that count in no flow, by the first reason found.",
 };
 
-pub(super) const FRAMES_TRUNCATED: Family = Family {
+pub(crate) const FRAMES_TRUNCATED: Family = Family {
     name: "tzsp_frames_truncated_total",
     kind: Kind::Counter,
     labels: &["cause"],

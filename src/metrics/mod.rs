@@ -1,11 +1,17 @@
-//! Every metric's name and meaning, and the way from a snapshot to the text format 0.0.4:
-//! <https://prometheus.io/docs/instrumenting/exposition_formats/>.
+//! Every metric's name and meaning, and the way from a snapshot to the text format 0.0.4
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>), to OpenMetrics 1.0
+//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) and to JSON.
 //!
 //! Pure: it writes to what it is given, and what varies comes in as an argument.
 
 mod account;
-mod catalog;
+pub(crate) mod catalog;
+mod dialect;
 mod flows;
+mod json;
+pub(crate) mod labels;
+pub(crate) mod samples;
+pub(crate) mod time;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -14,6 +20,7 @@ use crate::aggregator::FrameCounts;
 use crate::flow::Snapshot;
 
 pub use catalog::{ALL, Family, Kind};
+use dialect::Dialect;
 
 /// How the text calls itself. Prometheus 3 fails a scrape without it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -40,7 +47,29 @@ pub fn write_analysis(
     frames: &FrameCounts,
 ) -> io::Result<()> {
     account::write_analysis(out, frames)?;
-    flows::write(out, flows)
+    flows::write(out, Dialect::Prometheus, flows)
+}
+
+/// The same as [`write_analysis`], in OpenMetrics.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_openmetrics(
+    out: &mut impl Write,
+    flows: Snapshot,
+    frames: &FrameCounts,
+) -> io::Result<()> {
+    account::write_openmetrics(out, frames)?;
+    flows::write(out, Dialect::OpenMetrics, flows)?;
+    out.write_all(dialect::END.as_bytes())
+}
+
+/// One JSON object, whose parts the README explains.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_json(out: &mut impl Write, flows: Snapshot, frames: &FrameCounts) -> io::Result<()> {
+    json::write(out, flows, frames)
 }
 
 /// What `/metrics` answers.
@@ -54,5 +83,5 @@ pub fn write_scrape(
     capture: &CaptureState,
 ) -> io::Result<()> {
     account::write_scrape(out, &flows.occupancy, frames, capture)?;
-    flows::write(out, flows)
+    flows::write(out, Dialect::Prometheus, flows)
 }

@@ -177,3 +177,25 @@ fn flow_options_that_contradict_each_other() {
     let all = [networks, lengths].map(|options| run(&[&["analyze"], &options[..]].concat()));
     assert_snapshot!(all.concat());
 }
+
+#[test]
+fn options_of_another_format() {
+    let all = [
+        &["--top", "5"][..],
+        &["--every", "15s"],
+        &[
+            "--every",
+            "15s",
+            "--format",
+            "openmetrics",
+            "--hold-new-flows",
+            "1m",
+        ],
+        &["--every", "1500ms", "--format", "openmetrics"],
+        &["--format", "tables"],
+    ]
+    .map(|options| run(&[&["analyze"], options, &["x.pcap"]].concat()));
+    let top =
+        ["0", "10001"].map(|top| run(&["analyze", "--format", "table", "--top", top, "x.pcap"]));
+    assert_snapshot!([&all[..], &top].concat().concat());
+}

@@ -1,16 +1,19 @@
 //! A real Prometheus scrapes the exporter.
 
 use std::fs::{self, File};
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
+use std::thread;
 
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::formats::printed;
 use crate::live::{DATAGRAM, send};
 use crate::support::{Exporter, eventually};
 
-struct Prometheus {
+pub(crate) struct Prometheus {
     child: Child,
     port: u16,
     directory: TempDir,
@@ -20,12 +23,17 @@ impl Prometheus {
     /// Starts one that scrapes this port of this host every second.
     #[track_caller]
     fn start(target: u16) -> Self {
-        let directory = TempDir::new().unwrap();
         let configuration = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n\
              - job_name: tzsp\n  static_configs: [{{targets: ['localhost:{target}']}}]\n"
         );
+        Self::start_in(TempDir::new().unwrap(), &configuration)
+    }
+
+    /// Starts one whose data are in `data`, a directory in this one, and never too old.
+    #[track_caller]
+    pub(crate) fn start_in(directory: TempDir, configuration: &str) -> Self {
         let path = directory.path().join("prometheus.yml");
         fs::write(&path, configuration).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -38,6 +46,7 @@ impl Prometheus {
                 "--storage.tsdb.path={}",
                 directory.path().join("data").display()
             ))
+            .arg("--storage.tsdb.retention.time=100y")
             .arg(format!("--web.listen-address=127.0.0.1:{port}"))
             .stdout(Stdio::null())
             .stderr(log)
@@ -51,19 +60,19 @@ impl Prometheus {
     }
 
     /// The value of an instant query with one result.
-    fn query(&self, query: &str) -> Option<f64> {
+    pub(crate) fn query(&self, query: &str) -> Option<f64> {
         let answer = self.get(&format!("query?query={query}"))?;
         let value = answer["data"]["result"][0]["value"][1].as_str()?;
         value.parse().ok()
     }
 
-    fn get(&self, path: &str) -> Option<Value> {
+    pub(crate) fn get(&self, path: &str) -> Option<Value> {
         let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.port);
         let mut response = ureq::get(&url).call().ok()?;
         serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
     }
 
-    fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 }
@@ -97,4 +106,56 @@ fn prometheus_stores_what_was_counted_without_a_warning() {
         .lines()
         .find(|line| line.contains("level=warn") || line.contains("level=error"));
     assert_eq!(complaint, None, "{log}");
+}
+
+/// What a target answers to each scrape, and how it calls it.
+fn serve(text: String, content_type: &'static str) -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
+            // Its head ends with an empty line.
+            while request
+                .next()
+                .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
+            {}
+            let length = text.len();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\nContent-Type: {content_type}\r\nContent-Length: {length}\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            let _ = stream.write_all((head + &text).as_bytes());
+        }
+    });
+    port
+}
+
+#[test]
+fn prometheus_scrapes_what_analyze_writes_as_openmetrics() {
+    let text = printed(
+        "five_minutes_of_an_office.pcap",
+        &["--format", "openmetrics"],
+    );
+    let target = serve(
+        text,
+        "application/openmetrics-text; version=1.0.0; charset=utf-8",
+    );
+    let prometheus = Prometheus::start(target);
+    eventually("all bytes of the capture", || {
+        let bytes = prometheus.query("sum(tzsp_observed_bytes_total)");
+        bytes.filter(|&bytes| bytes == 129_940.0)
+    });
+    assert_eq!(prometheus.query("up"), Some(1.0));
+    // Only OpenMetrics knows families by the name without the suffix.
+    let metadata = prometheus
+        .get("metadata?metric=tzsp_observed_bytes")
+        .unwrap();
+    let family = &metadata["data"]["tzsp_observed_bytes"][0];
+    assert_eq!(family["type"], "counter", "{metadata}");
+    assert_eq!(
+        family["help"],
+        "Bytes of mirrored packets, IP headers included."
+    );
 }

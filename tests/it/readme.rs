@@ -2,11 +2,12 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
-use crate::support::program;
+use crate::support::{program, tool};
 
 fn readme() -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md")).unwrap()
@@ -25,6 +26,36 @@ fn help_is_quoted_as_it_is() {
         let command = arguments.join(" ");
         let block = format!("```text\n$ tzsp_packetstream_exporter {command}\n{help}```\n");
         assert!(readme().contains(&block), "the README lacks this:\n{block}");
+    }
+}
+
+/// Whoever copies a command from the README gets what stands there.
+#[test]
+fn commands_on_test_captures_print_what_is_quoted() {
+    let readme = readme();
+    let blocks = readme.split("```text\n$ ").skip(1);
+    let blocks = blocks.map(|block| block.split_once("```\n").unwrap().0);
+    let blocks: Vec<_> = blocks.filter(|block| block.contains("testdata/")).collect();
+    assert_eq!(blocks.len(), 2);
+    let programs = Path::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+    let programs = programs.parent().unwrap().display();
+    for block in blocks {
+        // Indented lines belong to the command.
+        let length = block.find("\n    ").map_or(0, |first| first + 1);
+        let length = length + block[length..].find('\n').unwrap();
+        let (command, quoted) = block.split_at(length);
+        let mut shell = Command::new("sh");
+        shell
+            .args(["-c", command])
+            .current_dir(env!("CARGO_MANIFEST_DIR"));
+        let path = std::env::var("PATH").unwrap();
+        shell.env("PATH", format!("{programs}:{path}"));
+        shell.env_remove("COLUMNS").env_remove("CLICOLOR_FORCE");
+        assert_eq!(
+            tool(&mut shell),
+            quoted.trim_start_matches('\n'),
+            "{command}"
+        );
     }
 }
 

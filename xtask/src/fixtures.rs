@@ -7,6 +7,7 @@ mod flows;
 mod inner;
 mod inner_ipv6;
 mod links;
+mod office;
 mod outer;
 mod outer_ipv6;
 mod plain;
@@ -122,6 +123,7 @@ fn all() -> Vec<Fixture> {
         plain::fixtures(),
         cut_short::fixtures(),
         flows::fixtures(),
+        office::fixtures(),
     ]
     .into_iter()
     .flatten()

@@ -1,0 +1,96 @@
+//! What becomes of the frames that a thread reads.
+
+use std::mem;
+use std::sync::{Mutex, mpsc};
+
+use super::inner_frames::InnerFrames;
+use super::timeline::Timeline;
+use crate::aggregator::{Aggregator, Intake};
+use crate::capture::Frame;
+
+pub(super) trait Counting {
+    fn begin_file(&mut self) {}
+
+    /// Takes a frame; the intake is for those that are to be counted later. Returns whether
+    /// anything counted in a flow so far.
+    #[inline]
+    fn frame(&mut self, intake: &mut Intake, frame: &Frame<'_>) -> bool {
+        intake.frame(frame.at, frame);
+        let has_counted = !intake.is_empty();
+        if intake.is_full() {
+            self.take_in(intake);
+        }
+        has_counted
+    }
+
+    /// Counts what is in an intake, or leaves another in its place.
+    fn take_in(&mut self, intake: &mut Intake);
+
+    /// Whether there is no use in going on.
+    fn has_failed(&self) -> bool {
+        false
+    }
+}
+
+/// Frames are counted by the thread that reads them.
+impl Counting for Aggregator {
+    fn take_in(&mut self, intake: &mut Intake) {
+        self.take_in(intake);
+    }
+}
+
+/// Frames are counted by another thread.
+pub(super) struct Elsewhere<'a> {
+    pub(super) filled: mpsc::Sender<Intake>,
+    pub(super) empty: &'a Mutex<mpsc::Receiver<Intake>>,
+}
+
+impl Elsewhere<'_> {
+    pub(super) fn empty(&self) -> Intake {
+        let empty = self.empty.lock().expect("no thread panics with the lock");
+        empty.recv().expect("the counting outlives the reading")
+    }
+}
+
+impl Counting for Elsewhere<'_> {
+    fn take_in(&mut self, intake: &mut Intake) {
+        let _ = self.filled.send(mem::replace(intake, self.empty()));
+    }
+}
+
+/// More than counting is done with frames, so one thread takes them in the order of the files.
+pub(super) struct Noted<'a> {
+    pub(super) core: &'a mut Aggregator,
+    pub(super) inner: Option<&'a mut InnerFrames>,
+    pub(super) timeline: Option<&'a mut Timeline>,
+}
+
+impl Counting for Noted<'_> {
+    fn begin_file(&mut self) {
+        if let Some(timeline) = &mut self.timeline {
+            timeline.begin_file();
+        }
+    }
+
+    fn frame(&mut self, intake: &mut Intake, frame: &Frame<'_>) -> bool {
+        if let Some(inner) = &mut self.inner {
+            inner.add(frame);
+        }
+        let Some(timeline) = &mut self.timeline else {
+            return Counting::frame(self.core, intake, frame);
+        };
+        let note = |outcome: &_, has_place| timeline.note(frame.at, outcome, has_place);
+        self.core.frame_noted(frame.at, frame, note);
+        self.core.frames().counted() > 0
+    }
+
+    fn take_in(&mut self, intake: &mut Intake) {
+        self.core.take_in(intake);
+    }
+
+    fn has_failed(&self) -> bool {
+        self.timeline
+            .as_ref()
+            .is_some_and(|timeline| timeline.has_failed())
+    }
+}

@@ -1,0 +1,70 @@
+use std::net::IpAddr;
+
+use crate::flow::{Key, OverflowKey, Shape, TrafficKey};
+use crate::metrics::labels;
+use crate::wire::{Skipped, Truncated};
+
+/// What a sample belongs to, but for the unit: bytes or packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Series {
+    Received,
+    Skipped(Skipped),
+    Truncated(Truncated),
+    Flow(Key<IpAddr>),
+    /// `None` beyond the number of keys.
+    Overflow(Option<OverflowKey>),
+    Traffic(Option<TrafficKey>),
+}
+
+/// Bytes that sort in the order in which series are written.
+pub(super) type SeriesBytes = [u8; SIZE];
+pub(super) const SIZE: usize = 2 + Key::SIZE;
+
+impl Series {
+    pub(super) fn to_bytes(self) -> SeriesBytes {
+        let mut bytes = [0; SIZE];
+        let (kind, detail, key): (_, _, &[u8]) = match self {
+            Self::Received => (0, 0, &[]),
+            Self::Skipped(reason) => (1, reason as u8, &[]),
+            Self::Truncated(cause) => (2, cause as u8, &[]),
+            Self::Flow(key) => (3, 0, &key.to_bytes()),
+            Self::Overflow(Some(key)) => (4, 0, &key.to_bytes()),
+            Self::Overflow(None) => (4, 1, &[]),
+            Self::Traffic(Some(key)) => (5, 0, &key.to_bytes()),
+            Self::Traffic(None) => (5, 1, &[]),
+        };
+        bytes[0] = kind;
+        bytes[1] = detail;
+        bytes[2..][..key.len()].copy_from_slice(key);
+        bytes
+    }
+
+    pub(super) fn from_bytes(bytes: &SeriesBytes) -> Self {
+        let [kind, detail, key @ ..] = bytes;
+        match (kind, detail) {
+            (0, _) => Self::Received,
+            (1, reason) => Self::Skipped(Skipped::ALL[usize::from(*reason)]),
+            (2, cause) => Self::Truncated(Truncated::ALL[usize::from(*cause)]),
+            (3, _) => Self::Flow(Key::from_bytes(key)),
+            (4, 0) => Self::Overflow(key.first_chunk().map(OverflowKey::from_bytes)),
+            (4, _) => Self::Overflow(None),
+            (_, 0) => Self::Traffic(key.first_chunk().map(TrafficKey::from_bytes)),
+            (_, _) => Self::Traffic(None),
+        }
+    }
+
+    pub(super) fn push_labels(self, text: &mut String, shape: &Shape) {
+        match self {
+            Self::Received => {}
+            Self::Skipped(reason) => {
+                text.extend(["{reason=\"", reason.label(), "\"}"]);
+            }
+            Self::Truncated(cause) => {
+                text.extend(["{cause=\"", cause.label(), "\"}"]);
+            }
+            Self::Flow(key) => labels::push_flow(text, shape, &shape.with_classes(key)),
+            Self::Overflow(key) => labels::push_overflow(text, shape, key),
+            Self::Traffic(key) => labels::push_traffic(text, shape, key),
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Keys as bytes that sort as the keys do, for storage.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use etherparse::IpNumber;
+
+use super::class::Class;
+use super::key::Key;
+use super::shape::{OverflowKey, TrafficKey};
+
+impl Key<IpAddr> {
+    pub const SIZE: usize = 69;
+
+    /// Flows of IPv4 alone come before the others.
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        let mut rest = Rest(&mut bytes);
+        let addresses = [self.source, self.destination, self.sensor];
+        rest.put([addresses.iter().any(IpAddr::is_ipv6).into()]);
+        rest.put(address_bytes(self.source));
+        rest.put([self.source_prefix, self.source_class.0]);
+        rest.put(address_bytes(self.destination));
+        rest.put([self.destination_prefix, self.destination_class.0]);
+        rest.put([self.protocol.0]);
+        rest.put(self.listen_port.to_be_bytes());
+        rest.put(address_bytes(self.sensor));
+        for field in [self.from_port, self.to_port, self.vlan] {
+            let [high, low] = field.unwrap_or_default().to_be_bytes();
+            rest.put([field.is_some().into(), high, low]);
+        }
+        rest.put([self.dscp]);
+        bytes
+    }
+
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
+        let mut rest = &bytes[..];
+        let [_] = take(&mut rest);
+        let source = address(take(&mut rest));
+        let [source_prefix, source_class] = take(&mut rest);
+        let destination = address(take(&mut rest));
+        let [destination_prefix, destination_class] = take(&mut rest);
+        let [protocol] = take(&mut rest);
+        let listen_port = u16::from_be_bytes(take(&mut rest));
+        let sensor = address(take(&mut rest));
+        let mut field = || {
+            let [is_there, high, low] = take(&mut rest);
+            (is_there > 0).then_some(u16::from_be_bytes([high, low]))
+        };
+        let [from_port, to_port, vlan] = [field(), field(), field()];
+        let [dscp] = take(&mut rest);
+        Self {
+            source,
+            source_prefix,
+            source_class: Class(source_class),
+            destination,
+            destination_prefix,
+            destination_class: Class(destination_class),
+            protocol: IpNumber(protocol),
+            listen_port,
+            sensor,
+            from_port,
+            to_port,
+            vlan,
+            dscp,
+        }
+    }
+}
+
+impl TrafficKey {
+    pub const SIZE: usize = 5;
+
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let [high, low] = self.listen_port.to_be_bytes();
+        let (from, to) = (self.from_class.0, self.to_class.0);
+        [from, to, self.protocol.0, high, low]
+    }
+
+    #[must_use]
+    pub fn from_bytes(&[from, to, protocol, high, low]: &[u8; Self::SIZE]) -> Self {
+        Self {
+            from_class: Class(from),
+            to_class: Class(to),
+            protocol: IpNumber(protocol),
+            listen_port: u16::from_be_bytes([high, low]),
+        }
+    }
+}
+
+impl OverflowKey {
+    pub const SIZE: usize = 3;
+
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let [high, low] = self.listen_port.to_be_bytes();
+        [self.protocol.0, high, low]
+    }
+
+    #[must_use]
+    pub fn from_bytes(&[protocol, high, low]: &[u8; Self::SIZE]) -> Self {
+        Self {
+            protocol: IpNumber(protocol),
+            listen_port: u16::from_be_bytes([high, low]),
+        }
+    }
+}
+
+/// A version, and 16 bytes that the address begins.
+fn address_bytes(address: IpAddr) -> [u8; 17] {
+    let mut bytes = [0; 17];
+    let mut rest = Rest(&mut bytes);
+    match address {
+        IpAddr::V4(address) => {
+            rest.put([4]);
+            rest.put(address.octets());
+        }
+        IpAddr::V6(address) => {
+            rest.put([6]);
+            rest.put(address.octets());
+        }
+    }
+    bytes
+}
+
+fn address([version, octets @ ..]: [u8; 17]) -> IpAddr {
+    let [a, b, c, d, ..] = octets;
+    match version {
+        4 => Ipv4Addr::new(a, b, c, d).into(),
+        _ => Ipv6Addr::from(octets).into(),
+    }
+}
+
+/// What is still to be written.
+struct Rest<'a>(&'a mut [u8]);
+
+impl Rest<'_> {
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        let (place, rest) = std::mem::take(&mut self.0)
+            .split_first_chunk_mut()
+            .expect("the sizes add up");
+        *place = bytes;
+        self.0 = rest;
+    }
+}
+
+fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
+    let (bytes, behind) = rest.split_first_chunk().expect("the sizes add up");
+    *rest = behind;
+    *bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(source: &str, sensor: &str, from_port: Option<u16>) -> Key<IpAddr> {
+        let parse = |address: &str| -> IpAddr { address.parse().expect("an address") };
+        Key {
+            source: parse(source),
+            source_prefix: 24,
+            source_class: Class(1),
+            destination: parse("192.0.2.1"),
+            destination_prefix: 255,
+            destination_class: Class(2),
+            protocol: IpNumber(6),
+            listen_port: 37008,
+            sensor: parse(sensor),
+            from_port,
+            to_port: Some(443),
+            vlan: None,
+            dscp: 46,
+        }
+    }
+
+    #[test]
+    fn keys_come_back_and_sort_alike() {
+        let keys = [
+            key("9.0.0.1", "10.0.0.1", None),
+            key("10.0.0.1", "10.0.0.1", None),
+            key("10.0.0.1", "10.0.0.1", Some(0)),
+            key("10.0.0.1", "10.0.0.1", Some(256)),
+            key("10.0.0.1", "192.0.2.1", None),
+            // The wide kind.
+            key("9.0.0.1", "2001:db8::1", None),
+            key("2001:db8::1", "10.0.0.1", None),
+        ];
+        assert!(keys.map(|key| key.to_bytes()).is_sorted());
+        for key in keys {
+            assert_eq!(Key::from_bytes(&key.to_bytes()), key);
+        }
+    }
+
+    #[test]
+    fn the_keys_of_sums_come_back() {
+        let traffic = TrafficKey {
+            from_class: Class(1),
+            to_class: Class(2),
+            protocol: IpNumber(17),
+            listen_port: 1234,
+        };
+        assert_eq!(TrafficKey::from_bytes(&traffic.to_bytes()), traffic);
+        let overflow = OverflowKey {
+            protocol: IpNumber(17),
+            listen_port: 1234,
+        };
+        assert_eq!(OverflowKey::from_bytes(&overflow.to_bytes()), overflow);
+    }
+}

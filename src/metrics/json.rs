@@ -1,0 +1,201 @@
+//! One JSON object for programs. Written as it goes: there may be a million flows.
+
+mod lines;
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
+use super::labels;
+use super::time::rfc3339;
+use crate::aggregator::FrameCounts;
+use crate::flow::{
+    Counters, Flow, Label, OverflowKey, ProtocolName, Shape, Snapshot, Sum, TrafficKey,
+};
+use crate::wire::{Skipped, Truncated};
+use lines::Lines;
+
+pub(super) fn write(
+    out: &mut impl Write,
+    mut snapshot: Snapshot,
+    frames: &FrameCounts,
+) -> io::Result<()> {
+    snapshot
+        .overflow
+        .sort_unstable_by_key(|sum| (sum.counters.rank(), sum.key.is_none(), sum.key));
+    snapshot
+        .traffic
+        .sort_unstable_by_key(|sum| (sum.counters.rank(), sum.key.is_none(), sum.key));
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
+    let mut document = serializer.serialize_map(Some(6))?;
+    document.serialize_entry("frames", &Frames(frames))?;
+    document.serialize_entry("total", &Total(total(&snapshot)))?;
+    document.serialize_entry("limits", &Limits(&snapshot))?;
+    let shape = snapshot.shape.clone();
+    let traffic = snapshot.traffic.iter().map(|sum| Traffic(&shape, *sum));
+    document.serialize_entry("traffic", &Rows(|| traffic.clone()))?;
+    let overflow = snapshot.overflow.iter().map(|sum| Overflow(&shape, *sum));
+    document.serialize_entry("overflow", &Rows(|| overflow.clone()))?;
+    snapshot.sort_by_bytes();
+    let flows = || snapshot.by_bytes().map(|flow| Row(&shape, flow));
+    document.serialize_entry("flows", &Rows(flows))?;
+    SerializeMap::end(document)?;
+    out.write_all(b"\n")
+}
+
+/// The traffic families lose nothing, whatever became of the flows.
+fn total(snapshot: &Snapshot) -> Counters {
+    let all = snapshot.traffic.iter().map(|sum| sum.counters);
+    all.fold(Counters::default(), Counters::plus)
+}
+
+struct Frames<'a>(&'a FrameCounts);
+
+impl Serialize for Frames<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(frames) = self;
+        let skipped = Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)));
+        let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
+        let seconds = frames.span().map(|span| span.as_secs_f64());
+        let mut map = serializer.serialize_map(Some(7))?;
+        map.serialize_entry("received", &frames.received)?;
+        map.serialize_entry("counted", &frames.counted())?;
+        map.serialize_entry("first", &frames.oldest.map(nanoseconds))?;
+        map.serialize_entry("last", &frames.oldest.and(frames.newest).map(nanoseconds))?;
+        map.serialize_entry("seconds", &seconds)?;
+        map.serialize_entry("skipped", &Map(&skipped))?;
+        map.serialize_entry("truncated", &Map(&truncated))?;
+        map.end()
+    }
+}
+
+fn nanoseconds(at: Duration) -> String {
+    rfc3339(at, humantime::format_rfc3339_nanos)
+}
+
+struct Map<'a>(&'a [(&'static str, u64)]);
+
+impl Serialize for Map<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().copied())
+    }
+}
+
+struct Total(Counters);
+
+impl Serialize for Total {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(2))?;
+        end(&mut map, self.0)?;
+        map.end()
+    }
+}
+
+struct Limits<'a>(&'a Snapshot);
+
+/// Without the demand: an estimate that a seed of the run goes into.
+impl Serialize for Limits<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let occupancy = &self.0.occupancy;
+        let mut map = serializer.serialize_map(Some(6))?;
+        map.serialize_entry("flows", &occupancy.flows)?;
+        map.serialize_entry("max_flows", &occupancy.limit)?;
+        map.serialize_entry("overflow_packets", &occupancy.overflow_packets)?;
+        map.serialize_entry("idle_flows", &occupancy.idle)?;
+        map.serialize_entry("max_idle_flows", &occupancy.idle_limit)?;
+        map.serialize_entry("forgotten_flows", &occupancy.forgotten)?;
+        map.end()
+    }
+}
+
+/// An array whose elements are made while they are written.
+struct Rows<F>(F);
+
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Rows<F> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0())
+    }
+}
+
+/// Without a key, null stands for what was no longer told apart.
+struct Traffic<'a>(&'a Shape, Sum<TrafficKey>);
+
+impl Serialize for Traffic<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(shape, Sum { key, counters }) = self;
+        let name = |class| shape.classes.name(class);
+        let mut map = serializer.serialize_map(Some(6))?;
+        map.serialize_entry("from_type", &key.map(|key| name(key.from_class)))?;
+        map.serialize_entry("to_type", &key.map(|key| name(key.to_class)))?;
+        map.serialize_entry("protocol", &key.map(|key| ProtocolName::of(key.protocol)))?;
+        map.serialize_entry(
+            "listen_port",
+            &key.and_then(|key| shape.listen_port(key.listen_port)),
+        )?;
+        end(&mut map, *counters)?;
+        map.end()
+    }
+}
+
+/// What found no place, with those of the flows' labels that it has.
+struct Overflow<'a>(&'a Shape, Sum<OverflowKey>);
+
+impl Serialize for Overflow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(shape, Sum { key, counters }) = self;
+        let mut map = serializer.serialize_map(None)?;
+        if shape.labels.contains(Label::Protocol) {
+            map.serialize_entry("protocol", &key.map(|key| ProtocolName::of(key.protocol)))?;
+        }
+        if shape.labels.contains(Label::ListenPort) {
+            map.serialize_entry(
+                "listen_port",
+                &key.and_then(|key| shape.listen_port(key.listen_port)),
+            )?;
+        }
+        end(&mut map, *counters)?;
+        map.end()
+    }
+}
+
+struct Row<'a>(&'a Shape, Flow<IpAddr>);
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(shape, Flow { key, counters }) = self;
+        let mut map = serializer.serialize_map(None)?;
+        for label in shape.labels.iter() {
+            let name = label.name();
+            match label {
+                Label::ListenPort => {
+                    map.serialize_entry(name, &shape.listen_port(key.listen_port))?;
+                }
+                Label::FromPort => map.serialize_entry(name, &key.from_port)?,
+                Label::ToPort => map.serialize_entry(name, &key.to_port)?,
+                Label::Vlan => map.serialize_entry(name, &key.vlan)?,
+                Label::Dscp => map.serialize_entry(name, &key.dscp)?,
+                Label::IpVersion => map.serialize_entry(name, &key.ip_version())?,
+                Label::From
+                | Label::FromType
+                | Label::To
+                | Label::ToType
+                | Label::Protocol
+                | Label::Sensor => {
+                    let mut value = String::new();
+                    labels::push_flow_value(&mut value, shape, key, label);
+                    // A sensor where no datagram carried the packets.
+                    map.serialize_entry(name, &(!value.is_empty()).then_some(value))?;
+                }
+            }
+        }
+        end(&mut map, *counters)?;
+        map.end()
+    }
+}
+
+fn end<M: SerializeMap>(map: &mut M, counters: Counters) -> Result<(), M::Error> {
+    map.serialize_entry("bytes", &counters.bytes)?;
+    map.serialize_entry("packets", &counters.packets)
+}
