@@ -6,6 +6,7 @@
 mod account;
 mod catalog;
 mod flows;
+mod web;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use crate::aggregator::FrameCounts;
 use crate::flow::Snapshot;
 
 pub use catalog::{ALL, Family, Kind};
+pub use web::{Refused, WebState};
 
 /// How the text calls itself. Prometheus 3 fails a scrape without it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -52,7 +54,8 @@ pub fn write_scrape(
     flows: Snapshot,
     frames: &FrameCounts,
     capture: &CaptureState,
+    web: &WebState,
 ) -> io::Result<()> {
-    account::write_scrape(out, &flows.occupancy, frames, capture)?;
+    account::write_scrape(out, &flows.occupancy, frames, capture, web)?;
     flows::write(out, flows)
 }

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use tzsp_packetstream_exporter::metrics;
+use tzsp_packetstream_exporter::metrics::{self, Refused};
 use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::support::program;
@@ -49,6 +49,10 @@ fn the_table_of_metrics_is_complete() {
 fn every_reason_and_cause_is_explained() {
     let readme = readme();
     for reason in Skipped::ALL {
+        let row = format!("| `{}` |", reason.label());
+        assert!(readme.contains(&row), "{row}");
+    }
+    for reason in Refused::ALL {
         let row = format!("| `{}` |", reason.label());
         assert!(readme.contains(&row), "{row}");
     }

@@ -252,9 +252,9 @@ impl<'a> Exporter<'a> {
             said: Vec::new(),
             host: place.host,
         };
-        let line = exporter.line_with("metrics are at http://localhost:");
-        let (_, rest) = line.split_once("localhost:").unwrap();
-        exporter.port = rest.split_once("/metrics").unwrap().0.parse().unwrap();
+        let line = exporter.line_with("metrics are at http");
+        let (address, _) = line.split_once("/metrics").unwrap();
+        exporter.port = address.rsplit_once(':').unwrap().1.parse().unwrap();
         exporter
     }
 
