@@ -22,4 +22,7 @@ mod readme;
 mod scrape;
 mod supervision;
 mod support;
+mod tls;
 mod tshark;
+mod web_config;
+mod website;

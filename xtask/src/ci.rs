@@ -66,7 +66,7 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 3] = [
+const TOOLS: [Tool; 4] = [
     Tool {
         program: "tshark",
         version: "--version",
@@ -76,6 +76,11 @@ const TOOLS: [Tool; 3] = [
         program: "promtool",
         version: "--version",
         package: "prometheus",
+    },
+    Tool {
+        program: "curl",
+        version: "--version",
+        package: "curl",
     },
     Tool {
         program: "ip",
