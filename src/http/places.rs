@@ -189,3 +189,62 @@ impl Drop for Work {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn take(places: &Arc<Places>) -> Place {
+        places.take().expect("there is room").0
+    }
+
+    /// Whether it was told to go; it can be told once.
+    fn has_lost(place: &Place) -> bool {
+        !place.places.lock().seats.contains_key(&place.number)
+    }
+
+    #[test]
+    fn the_one_that_was_quiet_for_the_longest_time_goes() {
+        let places = Places::new(3, Duration::ZERO);
+        let [first, second, third] = [(); 3].map(|()| take(&places));
+        drop(first.user().work());
+        let fourth = take(&places);
+        assert!(has_lost(&second));
+        let fifth = take(&places);
+        assert!(has_lost(&third));
+        let sixth = take(&places);
+        assert!(has_lost(&first));
+        assert!(![&fourth, &fifth, &sixth].into_iter().any(has_lost));
+        assert_eq!(places.taken(), 3);
+        // Those who lost theirs give up nobody else's.
+        drop((first, second, third));
+        assert_eq!(places.taken(), 3);
+    }
+
+    #[test]
+    fn those_at_work_stay_and_the_known_go_last() {
+        let places = Places::new(3, Duration::ZERO);
+        let [known, stranger, busy] = [(); 3].map(|()| take(&places));
+        known.user().is_known();
+        let work = busy.user().work();
+        let (other, has_loser) = places.take().expect("a stranger goes");
+        assert!(has_loser && has_lost(&stranger));
+        let others_work = other.user().work();
+        let (last, _) = places.take().expect("the known one goes");
+        assert!(has_lost(&known));
+        let last_work = last.user().work();
+        assert!(places.take().is_err(), "all are at work");
+        assert!(!places.make_room());
+        drop((work, others_work, last_work));
+        assert!(places.make_room());
+    }
+
+    #[test]
+    fn nobody_goes_before_the_patience_is_over() {
+        let places = Places::new(1, Duration::from_hours(1));
+        let place = take(&places);
+        assert!(places.take().is_err());
+        drop(place);
+        assert!(places.take().is_ok());
+    }
+}

@@ -6,6 +6,7 @@
 mod analyze;
 mod captures;
 mod cli;
+mod clients;
 mod damage;
 mod flows;
 mod hostile;

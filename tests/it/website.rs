@@ -39,16 +39,16 @@ impl Authority {
 
     /// The names are addresses, URIs, mail addresses or names of hosts.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
-        self.sign(params(names))
+        self.sign(&params(names))
     }
 
     pub(crate) fn issue_expired(&self, names: &[&str]) -> Identity {
         let mut params = params(names);
         params.not_after = date_time_ymd(2020, 1, 1);
-        self.sign(params)
+        self.sign(&params)
     }
 
-    fn sign(&self, params: CertificateParams) -> Identity {
+    fn sign(&self, params: &CertificateParams) -> Identity {
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Identity {
