@@ -12,6 +12,7 @@ mod scrape;
 mod tls;
 
 use std::convert::Infallible;
+use std::error::Error;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
@@ -31,7 +32,7 @@ use tracing::{debug, warn};
 
 use crate::metrics::{Refused, WebState};
 use passwords::Passwords;
-use places::{Place, Places, User};
+use places::{Limits, Overdue, Place, Places, User};
 use rate::RateLimiter;
 use refusals::Refusals;
 use routes::Site;
@@ -46,6 +47,11 @@ const MAX_CONNECTIONS: usize = 512;
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 /// Prometheus asks every minute if not told otherwise, and may keep its connection for that long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
+const LIMITS: Limits = Limits {
+    first: FIRST_REQUEST_TIMEOUT,
+    later: IDLE_TIMEOUT,
+    work: REQUEST_TIMEOUT,
+};
 /// Ten times what a browser sends.
 const MAX_HEADER_SIZE: u32 = 16 * 1024;
 const MAX_HEADERS: usize = 64;
@@ -60,6 +66,11 @@ const RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
 /// When all of --web.max-requests are taken, a scrape whose client has taken nothing for so long
 /// gives way to a new one.
 const PATIENCE: Duration = Duration::from_millis(500);
+/// A request that is open for so long, by now without any way to end itself, ends its connection:
+/// an HTTP/2 client may refuse to take even the shortest answer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
+/// A request that is open for longer does not protect its connection when all are taken.
+const REQUEST_GRACE: Duration = Duration::from_secs(5);
 /// How long open responses may take once the server is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Accepting fails at once while no file descriptor is left: it is tried again after this.
@@ -124,8 +135,8 @@ pub async fn serve(
     let site = Arc::new(Site {
         pages,
         in_force: configuration.subscribe(),
-        connections: Places::new(max_connections(), Duration::ZERO),
-        scrapes: (max_requests > 0).then(|| Places::new(max_requests, PATIENCE)),
+        connections: Places::new(max_connections(), Duration::ZERO, REQUEST_GRACE),
+        scrapes: (max_requests > 0).then(|| Places::new(max_requests, PATIENCE, RESPONSE_TIMEOUT)),
         passwords: Arc::new(Passwords::new()),
         rate: RateLimiter::default(),
         refusals: Refusals::default(),
@@ -211,10 +222,12 @@ async fn connection(
     tokio::select! {
         () = served => {}
         () = place.lost() => debug!(%address, "a quiet connection gave way to another"),
-        was_used = place.quiet_for(FIRST_REQUEST_TIMEOUT, IDLE_TIMEOUT) => {
+        overdue = place.overdue(LIMITS) => {
             debug!(%address, "a connection was quiet for too long");
-            if !was_used {
-                site.refusals.count(Refused::FirstRequest);
+            match overdue {
+                Overdue::First => site.refusals.count(Refused::FirstRequest),
+                Overdue::Later => {}
+                Overdue::Work => site.refusals.count(Refused::SlowResponse),
             }
         }
     }
@@ -286,9 +299,19 @@ async fn requests(
     debug!(%address, %error, "a connection ended early");
     match error.downcast_ref::<hyper::Error>() {
         Some(error) if error.is_parse_too_large() => site.refusals.count(Refused::HeaderSize),
-        Some(error) if error.is_parse() => site.refusals.count(Refused::Malformed),
+        Some(error) if error.is_parse() || breaks_http2(error) => {
+            site.refusals.count(Refused::Malformed);
+        }
         _ => {}
     }
+}
+
+/// Whether the client broke the rules, or did so much within them that it can only mean harm.
+fn breaks_http2(error: &hyper::Error) -> bool {
+    let error = error
+        .source()
+        .and_then(<dyn Error>::downcast_ref::<h2::Error>);
+    error.is_some_and(|error| !error.is_io() && error.reason() != Some(h2::Reason::NO_ERROR))
 }
 
 /// The time of a connection is limited by its place, whatever is spoken.

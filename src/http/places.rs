@@ -8,11 +8,13 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
 /// Whoever asks for a place when all are taken gets that of the one who has been quiet for the
-/// longest time.
+/// longest time. One at work counts as quiet only once its work has taken too long.
 pub(super) struct Places {
     limit: usize,
     /// How long one must have been quiet to lose its place.
     patience: Duration,
+    /// How long work may take.
+    grace: Duration,
     taken: Mutex<Taken>,
 }
 
@@ -27,12 +29,11 @@ struct Seat {
     lost: Notify,
 }
 
-#[derive(Clone, Copy)]
 struct State {
-    /// How many things keep it busy.
-    work: usize,
+    /// When each work that still goes on began, the oldest first, by number.
+    work: Vec<(u64, Instant)>,
+    next: u64,
     quiet_since: Instant,
-    has_worked: bool,
     /// A known client: it loses its place only when all strangers have lost theirs.
     is_known: bool,
 }
@@ -42,10 +43,11 @@ struct State {
 pub(super) struct Full;
 
 impl Places {
-    pub(super) fn new(limit: usize, patience: Duration) -> Arc<Self> {
+    pub(super) fn new(limit: usize, patience: Duration, grace: Duration) -> Arc<Self> {
         Arc::new(Self {
             limit,
             patience,
+            grace,
             taken: Mutex::default(),
         })
     }
@@ -62,9 +64,9 @@ impl Places {
         }
         let seat = Arc::new(Seat {
             state: Mutex::new(State {
-                work: 0,
+                work: Vec::new(),
+                next: 0,
                 quiet_since: Instant::now(),
-                has_worked: false,
                 is_known: false,
             }),
             lost: Notify::new(),
@@ -90,12 +92,13 @@ impl Places {
         let loser = taken
             .seats
             .iter()
-            .map(|(number, seat)| (*number, seat.state()))
-            .filter(|(_, state)| {
-                state.work == 0 && now.duration_since(state.quiet_since) >= self.patience
+            .map(|(number, seat)| {
+                let state = seat.state();
+                (state.is_known, state.idle_from(self.grace), *number)
             })
-            .min_by_key(|(_, state)| (state.is_known, state.quiet_since))
-            .map(|(number, _)| number);
+            .filter(|(_, idle_from, _)| now.duration_since(*idle_from) >= self.patience)
+            .min()
+            .map(|(_, _, number)| number);
         let seat = loser.and_then(|number| taken.seats.remove(&number));
         if let Some(seat) = &seat {
             seat.lost.notify_one();
@@ -109,12 +112,18 @@ impl Places {
 }
 
 impl Seat {
-    fn state(&self) -> State {
-        *self.state.lock().expect(NO_PANIC)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect(NO_PANIC)
     }
+}
 
-    fn change(&self, change: impl FnOnce(&mut State)) {
-        change(&mut self.state.lock().expect(NO_PANIC));
+impl State {
+    /// Since when it has been of no use, or when it will be.
+    fn idle_from(&self, grace: Duration) -> Instant {
+        match self.work.first() {
+            Some((_, begin)) => *begin + grace,
+            None => self.quiet_since,
+        }
     }
 }
 
@@ -133,21 +142,21 @@ impl Place {
         self.seat.lost.notified().await;
     }
 
-    /// Done once it has been quiet for too long: `first` if it was never used, `later` after that.
-    /// Returns whether it was ever used.
-    pub(super) async fn quiet_for(&self, first: Duration, later: Duration) -> bool {
+    /// Done once it has been of no use for too long.
+    pub(super) async fn overdue(&self, limits: Limits) -> Overdue {
         loop {
-            let state = self.seat.state();
-            let now = Instant::now();
-            let since = if state.work == 0 {
-                state.quiet_since
-            } else {
-                now
+            let (end, overdue) = {
+                let state = self.seat.state();
+                match state.work.first() {
+                    Some((_, begin)) => (*begin + limits.work, Overdue::Work),
+                    None if state.next == 0 => (state.quiet_since + limits.first, Overdue::First),
+                    None => (state.quiet_since + limits.later, Overdue::Later),
+                }
             };
-            let end = since + if state.has_worked { later } else { first };
-            if now >= end {
-                return state.has_worked;
+            if Instant::now() >= end {
+                return overdue;
             }
+            // Whatever happens until then, it is not overdue before.
             sleep_until(end).await;
         }
     }
@@ -155,6 +164,23 @@ impl Place {
     pub(super) fn user(&self) -> User {
         User(Arc::clone(&self.seat))
     }
+}
+
+/// How long things may take.
+#[derive(Clone, Copy)]
+pub(super) struct Limits {
+    /// Until the first work begins.
+    pub(super) first: Duration,
+    /// From one work to the next.
+    pub(super) later: Duration,
+    pub(super) work: Duration,
+}
+
+/// What took too long.
+pub(super) enum Overdue {
+    First,
+    Later,
+    Work,
 }
 
 impl Drop for Place {
@@ -169,30 +195,38 @@ pub(super) struct User(Arc<Seat>);
 impl User {
     /// The place is in use until this is dropped.
     pub(super) fn work(&self) -> Work {
-        self.0.change(|state| state.work += 1);
-        Work(Arc::clone(&self.0))
+        let mut state = self.0.state();
+        let number = state.next;
+        state.next += 1;
+        state.work.push((number, Instant::now()));
+        drop(state);
+        let seat = Arc::clone(&self.0);
+        Work { seat, number }
     }
 
     pub(super) fn is_known(&self) {
-        self.0.change(|state| state.is_known = true);
+        self.0.state().is_known = true;
     }
 }
 
-pub(super) struct Work(Arc<Seat>);
+pub(super) struct Work {
+    seat: Arc<Seat>,
+    number: u64,
+}
 
 impl Drop for Work {
     fn drop(&mut self) {
-        self.0.change(|state| {
-            state.work -= 1;
-            state.has_worked = true;
-            state.quiet_since = Instant::now();
-        });
+        let mut state = self.seat.state();
+        state.work.retain(|(number, _)| *number != self.number);
+        state.quiet_since = Instant::now();
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const GRACE: Duration = Duration::from_mins(1);
 
     fn take(places: &Arc<Places>) -> Place {
         places.take().expect("there is room").0
@@ -205,7 +239,7 @@ mod tests {
 
     #[test]
     fn the_one_that_was_quiet_for_the_longest_time_goes() {
-        let places = Places::new(3, Duration::ZERO);
+        let places = Places::new(3, Duration::ZERO, GRACE);
         let [first, second, third] = [(); 3].map(|()| take(&places));
         drop(first.user().work());
         let fourth = take(&places);
@@ -223,25 +257,35 @@ mod tests {
 
     #[test]
     fn those_at_work_stay_and_the_known_go_last() {
-        let places = Places::new(3, Duration::ZERO);
+        let places = Places::new(3, Duration::ZERO, GRACE);
         let [known, stranger, busy] = [(); 3].map(|()| take(&places));
         known.user().is_known();
         let work = busy.user().work();
         let (other, has_loser) = places.take().expect("a stranger goes");
         assert!(has_loser && has_lost(&stranger));
-        let others_work = other.user().work();
-        let (last, _) = places.take().expect("the known one goes");
-        assert!(has_lost(&known));
+        let (last, _) = places.take().expect("the other quiet stranger goes");
+        assert!(has_lost(&other) && !has_lost(&busy));
         let last_work = last.user().work();
-        assert!(places.take().is_err(), "all are at work");
-        assert!(!places.make_room());
-        drop((work, others_work, last_work));
-        assert!(places.make_room());
+        let _next = places.take().expect("somebody always goes");
+        assert!(has_lost(&busy), "of those at work, the first that began");
+        assert!(!has_lost(&known));
+        drop((work, last_work));
+    }
+
+    #[test]
+    fn work_protects_until_it_has_taken_too_long() {
+        let places = Places::new(2, Duration::ZERO, Duration::ZERO);
+        let stuck = take(&places);
+        let work = stuck.user().work();
+        let quiet = take(&places);
+        let _ = take(&places);
+        assert!(has_lost(&stuck) && !has_lost(&quiet));
+        drop(work);
     }
 
     #[test]
     fn nobody_goes_before_the_patience_is_over() {
-        let places = Places::new(1, Duration::from_hours(1));
+        let places = Places::new(1, Duration::from_hours(1), GRACE);
         let place = take(&places);
         assert!(places.take().is_err());
         drop(place);

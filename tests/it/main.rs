@@ -11,6 +11,7 @@ mod damage;
 mod flows;
 mod hostile;
 mod http;
+mod http2;
 mod inputs;
 mod ipv6;
 mod jobs;

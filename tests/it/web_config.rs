@@ -1,10 +1,11 @@
 //! Web configurations that cannot be used.
 
 use std::fs;
+use std::process::Command;
 
 use insta::assert_snapshot;
 
-use crate::support::program;
+use crate::support::{program, tool};
 use crate::website::{HASH, Website};
 
 /// How a start with this configuration ends.
@@ -101,5 +102,43 @@ fn empty_configurations_mean_plain_http_for_everybody() {
     ] {
         let exporter = Website::new(configuration).start(&[]);
         assert_eq!(exporter.get("/metrics").0, 200, "{configuration}");
+    }
+}
+
+/// promtool has the other exporters' own reader.
+#[test]
+fn what_other_exporters_take_is_taken() {
+    let site = Website::new(&format!(
+        "tls_server_config:\n  \
+           cert_file: server.crt\n  \
+           key_file: server.key\n  \
+           client_auth_type: VerifyClientCertIfGiven\n  \
+           client_ca_file: ca.pem\n  \
+           min_version: TLS12\n  \
+           max_version: TLS13\n  \
+           cipher_suites:\n  \
+           - TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256\n  \
+           - TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256\n  \
+           - TLS_AES_128_GCM_SHA256\n  \
+           prefer_server_cipher_suites: false\n  \
+           curve_preferences: [CurveP256, X25519]\n\
+         http_server_config:\n  \
+           http2: true\n  \
+           headers:\n    \
+             Content-Security-Policy: default-src 'self'\n    \
+             X-Frame-Options: sameorigin\n    \
+             X-Content-Type-Options: nosniff\n    \
+             X-XSS-Protection: 1; mode=block\n    \
+             Strict-Transport-Security: max-age=31536000\n\
+         basic_auth_users:\n  \
+           alice: {HASH}\n  \
+           \"42\": {HASH}\n"
+    ));
+    let path = site.path("web.yml");
+    tool(Command::new("promtool").args(["check", "web-config", &path]));
+    let exporter = site.start(&[]);
+    for user in ["alice:secret", "42:secret"] {
+        let answer = site.curl(&exporter, "/metrics", &["--user", user]);
+        assert_eq!(answer.status, 200, "{user}");
     }
 }
