@@ -1,6 +1,7 @@
 //! What can be typed. What it means is in [`live::Options`] and [`analyze::Options`].
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -61,6 +62,20 @@ struct LiveArguments {
         default_value_t = 9184
     )]
     publish_port: u16,
+
+    /// Publish metrics on this address of the host alone, such as 127.0.0.1 [default: all
+    /// addresses]
+    #[arg(long, value_name = "ADDRESS")]
+    publish_address: Option<IpAddr>,
+
+    /// Serve with TLS and ask for passwords as this file says: the web configuration that the
+    /// Prometheus exporters share
+    #[arg(long = "web.config.file", value_name = "FILE")]
+    web_config_file: Option<PathBuf>,
+
+    /// Answer this many scrapes at a time at most; 0: any number
+    #[arg(long = "web.max-requests", value_name = "NUMBER", default_value_t = 40)]
+    max_requests: usize,
 
     /// Kernel's capture buffer for each interface, in MiB
     #[arg(
@@ -243,7 +258,10 @@ impl LiveArguments {
         let options = live::Options {
             source,
             listen_ports: self.listen_ports,
+            publish_address: self.publish_address,
             publish_port: self.publish_port,
+            web_config_file: self.web_config_file,
+            max_requests: self.max_requests,
             log: log::Options {
                 format: self.log_format,
                 level: if self.verbose {

@@ -8,7 +8,7 @@ use super::history::History;
 use crate::aggregator::{Aggregator, Settings};
 use crate::capture::udp;
 use crate::http::Pages;
-use crate::metrics;
+use crate::metrics::{self, WebState};
 use crate::wire::Skipped;
 
 /// What the capture threads write and the scrapes read.
@@ -87,7 +87,7 @@ impl Exporter {
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
-    fn metrics(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()> {
         // Dropped is read first: a frame is never missing on both sides.
         let dropped_at_sockets = self.dropped_at_sockets();
         // Only the copying happens under the lock; sorting and text do not.
@@ -100,7 +100,7 @@ impl Pages for Exporter {
             )
         };
         capture.dropped += dropped_at_sockets;
-        metrics::write_scrape(&mut { out }, flows, &frames, &capture)
+        metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)
     }
 
     fn is_ready(&self) -> bool {

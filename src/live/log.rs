@@ -4,7 +4,10 @@ use std::io;
 
 use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::time::SystemTime;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -40,8 +43,10 @@ pub(super) fn start(options: Options) {
         .with_ansi(false)
         .with_timer(SystemTime)
         .with_writer(io::stderr);
+    // The libraries below tell of each frame of HTTP/2.
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     match options.format {
-        Format::Text => log.init(),
-        Format::Json => log.json().flatten_event(true).init(),
+        Format::Text => log.finish().with(ours).init(),
+        Format::Json => log.json().flatten_event(true).finish().with(ours).init(),
     }
 }

@@ -10,6 +10,8 @@ mod supervisor;
 mod warnings;
 
 use std::io;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -29,7 +31,12 @@ use signals::Signals;
 pub struct Options {
     pub source: Source,
     pub listen_ports: Vec<u16>,
+    /// None means all addresses.
+    pub publish_address: Option<IpAddr>,
     pub publish_port: u16,
+    pub web_config_file: Option<PathBuf>,
+    /// Scrapes at a time; 0 means any number.
+    pub max_requests: usize,
     pub log: log::Options,
 }
 
@@ -48,10 +55,14 @@ pub enum Source {
 pub enum Error {
     #[error("cannot start: {0}")]
     System(#[source] io::Error),
-    #[error(
-        "cannot publish metrics on TCP port {port}: {error}; choose another with --publish-port"
-    )]
-    Publish { port: u16, error: io::Error },
+    #[error(transparent)]
+    Configuration(#[from] http::ConfigurationError),
+    #[error("cannot publish metrics on {}: {error}; {}", published(*.address, *.port), advice(.error))]
+    Publish {
+        address: Option<IpAddr>,
+        port: u16,
+        error: io::Error,
+    },
     #[error(
         "cannot listen on UDP port {port}: {error}{}; stop what uses it or choose another with \
          --listen-port",
@@ -68,6 +79,27 @@ pub enum Error {
     Start(String),
 }
 
+fn published(address: Option<IpAddr>, port: u16) -> String {
+    match address {
+        None => format!("TCP port {port}"),
+        Some(address) => format!("TCP port {port} of {address}"),
+    }
+}
+
+/// What to do about an address and a port that cannot be bound.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrNotAvailable => {
+            "give --publish-address an address of this host, as `ip address` lists them"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "choose a port of at least 1024 with --publish-port, or give the program \
+             CAP_NET_BIND_SERVICE"
+        }
+        _ => "choose another with --publish-port",
+    }
+}
+
 fn used_by(holder: Option<&str>) -> String {
     holder.map_or(String::new(), |holder| format!(", used by {holder}"))
 }
@@ -78,28 +110,49 @@ fn used_by(holder: Option<&str>) -> String {
 /// It cannot start, or cannot go on.
 pub fn run(options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Error::System)?
-        .block_on(daemon(options, settings))
+        .map_err(Error::System)?;
+    let outcome = runtime.block_on(daemon(options, settings));
+    // Nobody waits for a password that is still being checked.
+    runtime.shutdown_background();
+    outcome
 }
 
-async fn daemon(options: Options, settings: Settings) -> Result<(), Error> {
+async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::System)?;
-    let port = options.publish_port;
-    let listener = http::bind(port).map_err(|error| Error::Publish { port, error })?;
+    let configuration = http::Configuration::read(options.web_config_file.take())?;
+    let max_requests = options.max_requests;
+    let (address, port) = (options.publish_address, options.publish_port);
+    let listener = http::bind(address, port).map_err(|error| Error::Publish {
+        address,
+        port,
+        error,
+    })?;
     let published = listener.local_addr().map_err(Error::System)?.port();
+    let scheme = if configuration.has_tls() {
+        "https"
+    } else {
+        "http"
+    };
+    let host = match address {
+        None => "localhost".to_owned(),
+        Some(IpAddr::V4(address)) => address.to_string(),
+        Some(IpAddr::V6(address)) => format!("[{address}]"),
+    };
 
     let exporter = Arc::new(Exporter::new(settings));
     let (stop, stopped) = watch::channel(false);
     let (what, capture) = prepare(options, Arc::clone(&exporter), stopped.clone())?;
     info!(
-        "tzsp_packetstream_exporter {}: {what}; metrics are at http://localhost:{published}/metrics",
+        "tzsp_packetstream_exporter {}: {what}; metrics are at \
+         {scheme}://{host}:{published}/metrics",
         env!("CARGO_PKG_VERSION")
     );
     let mut capture = tokio::spawn(capture);
-    let server = tokio::spawn(http::serve(listener, Arc::clone(&exporter), {
+    let pages = Arc::clone(&exporter);
+    let server = tokio::spawn(http::serve(listener, pages, configuration, max_requests, {
         let mut stopped = stopped;
         async move {
             let _ = stopped.wait_for(|stop| *stop).await;

@@ -11,7 +11,7 @@ use prometheus::{
 };
 
 use super::catalog::{self, Family};
-use super::{CaptureState, Dialect};
+use super::{CaptureState, Dialect, Refused, WebState};
 use crate::aggregator::FrameCounts;
 use crate::flow::Occupancy;
 use crate::wire::{Skipped, Truncated};
@@ -50,6 +50,7 @@ pub(super) fn write_scrape(
     flows: &Occupancy,
     frames: &FrameCounts,
     capture: &CaptureState,
+    web: &WebState,
 ) -> io::Result<()> {
     let account = Account::default();
     account.frames(frames);
@@ -61,6 +62,7 @@ pub(super) fn write_scrape(
     let newest = frames.newest.unwrap_or_default();
     account.gauge(catalog::CAPTURE_LAST_FRAME, newest.as_secs_f64());
     account.flows(flows);
+    account.web(web);
     account.build_info();
     #[cfg(target_os = "linux")]
     account.add(prometheus::process_collector::ProcessCollector::for_self());
@@ -89,6 +91,14 @@ impl Account {
         self.gauge(catalog::FLOWS_IDLE, flows.idle as f64);
         self.gauge(catalog::FLOWS_IDLE_LIMIT, f64::from(flows.idle_limit));
         self.counter(catalog::FLOWS_FORGOTTEN, flows.forgotten);
+    }
+
+    fn web(&self, web: &WebState) {
+        let refused = Refused::ALL.map(|reason| (reason.label(), web.refused(reason)));
+        self.counters(catalog::HTTP_REFUSED, &refused);
+        self.gauge(catalog::HTTP_CONNECTIONS, web.connections as f64);
+        let is_current = f64::from(u8::from(web.config_is_current));
+        self.gauge(catalog::WEB_CONFIG_CURRENT, is_current);
     }
 
     fn counter(&self, family: Family, value: u64) {

@@ -177,6 +177,27 @@ pub(super) const FLOWS_FORGOTTEN: Family = Family {
     help: "Idle flows whose count was given up; they start from 0 when they return.",
 };
 
+pub(super) const HTTP_REFUSED: Family = Family {
+    name: "tzsp_http_refused_total",
+    kind: Kind::Counter,
+    labels: &["reason"],
+    help: "Connections and requests that the web server refused or cut off.",
+};
+
+pub(super) const HTTP_CONNECTIONS: Family = Family {
+    name: "tzsp_http_connections",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Open connections to the web server.",
+};
+
+pub(super) const WEB_CONFIG_CURRENT: Family = Family {
+    name: "tzsp_web_config_last_reload_successful",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "1 while --web.config.file is in force as it is; 0: it cannot be used, the one before is.",
+};
+
 pub(super) const BUILD_INFO: Family = Family {
     name: "tzsp_exporter_build_info",
     kind: Kind::Gauge,
@@ -185,7 +206,7 @@ pub(super) const BUILD_INFO: Family = Family {
 };
 
 /// All of them, in the order of the documentation.
-pub const ALL: [Family; 21] = [
+pub const ALL: [Family; 24] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
     TRAFFIC_BYTES,
@@ -206,5 +227,8 @@ pub const ALL: [Family; 21] = [
     FLOWS_IDLE,
     FLOWS_IDLE_LIMIT,
     FLOWS_FORGOTTEN,
+    HTTP_REFUSED,
+    HTTP_CONNECTIONS,
+    WEB_CONFIG_CURRENT,
     BUILD_INFO,
 ];

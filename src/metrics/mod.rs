@@ -12,6 +12,7 @@ mod json;
 pub(crate) mod labels;
 pub(crate) mod samples;
 pub(crate) mod time;
+mod web;
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::flow::Snapshot;
 
 pub use catalog::{ALL, Family, Kind};
 use dialect::Dialect;
+pub use web::{Refused, WebState};
 
 /// How the text calls itself. Prometheus 3 fails a scrape without it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -81,7 +83,8 @@ pub fn write_scrape(
     flows: Snapshot,
     frames: &FrameCounts,
     capture: &CaptureState,
+    web: &WebState,
 ) -> io::Result<()> {
-    account::write_scrape(out, &flows.occupancy, frames, capture)?;
+    account::write_scrape(out, &flows.occupancy, frames, capture, web)?;
     flows::write(out, Dialect::Prometheus, flows)
 }

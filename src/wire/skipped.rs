@@ -23,7 +23,7 @@ pub enum Skipped {
     TzspUnsupportedEncapsulation,
     /// The TZSP header has no end tag, or a tag reaches past the end.
     TzspMalformed,
-    /// The sensor says that it received the frame with a wrong check sequence.
+    /// The sensor says that it received the 802.11 frame with a wrong check sequence.
     TzspFcsError,
     /// The inner frame ends, or contradicts itself, before the end of the IP header.
     InnerMalformed,

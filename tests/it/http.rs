@@ -149,6 +149,28 @@ fn head_answers_with_headers_alone() {
 }
 
 #[test]
+fn a_publish_address_is_served_alone() {
+    for (address, host, others) in [
+        ("127.0.0.1", "127.0.0.1", ["127.0.0.2", "[::1]"]),
+        ("::1", "[::1]", ["127.0.0.1", "127.0.0.2"]),
+    ] {
+        let arguments = ["--listen-port", "0", "--publish-address", address];
+        let mut exporter = Exporter::start(&arguments);
+        let line = exporter.line_with("metrics are at");
+        let url = |host| format!("http://{host}:{}/metrics", exporter.port);
+        assert!(
+            line.ends_with(&format!("metrics are at {}", url(host))),
+            "{line}"
+        );
+        assert_eq!(ureq::get(&url(host)).call().unwrap().status(), 200);
+        for other in others {
+            let refusal = ureq::get(&url(other)).call().unwrap_err().to_string();
+            assert!(refusal.contains("Connection refused"), "{other}: {refusal}");
+        }
+    }
+}
+
+#[test]
 fn both_address_families_are_served() {
     let exporter = exporter();
     for host in ["127.0.0.1", "[::1]"] {

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 use crate::formats::printed;
 use crate::live::{DATAGRAM, send};
 use crate::support::{Exporter, eventually};
+use crate::website::{HASH, Website};
 
 pub(crate) struct Prometheus {
     child: Child,
@@ -20,13 +21,14 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes this port of this host every second.
+    /// Starts one that scrapes this port of this host every second, with these settings.
     #[track_caller]
-    fn start(target: u16) -> Self {
+    fn start(target: u16, settings: &str) -> Self {
         let configuration = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n\
-             - job_name: tzsp\n  static_configs: [{{targets: ['localhost:{target}']}}]\n"
+             - job_name: tzsp\n  static_configs: [{{targets: ['localhost:{target}']}}]\n\
+             {settings}"
         );
         Self::start_in(TempDir::new().unwrap(), &configuration)
     }
@@ -91,7 +93,7 @@ fn prometheus_stores_what_was_counted_without_a_warning() {
     for _ in 0..7 {
         send(port, &DATAGRAM);
     }
-    let prometheus = Prometheus::start(exporter.port);
+    let prometheus = Prometheus::start(exporter.port, "");
     let bytes = "sum(tzsp_observed_bytes_total%7Bto_type=%22public%22%7D)";
     eventually("seven packets of 40 bytes", || {
         prometheus.query(bytes).filter(|&bytes| bytes == 280.0)
@@ -142,7 +144,7 @@ fn prometheus_scrapes_what_analyze_writes_as_openmetrics() {
         text,
         "application/openmetrics-text; version=1.0.0; charset=utf-8",
     );
-    let prometheus = Prometheus::start(target);
+    let prometheus = Prometheus::start(target, "");
     eventually("all bytes of the capture", || {
         let bytes = prometheus.query("sum(tzsp_observed_bytes_total)");
         bytes.filter(|&bytes| bytes == 129_940.0)
@@ -158,4 +160,73 @@ fn prometheus_scrapes_what_analyze_writes_as_openmetrics() {
         family["help"],
         "Bytes of mirrored packets, IP headers included."
     );
+}
+
+/// What Prometheus says of its target once it is up.
+#[track_caller]
+fn check_target_is_up(prometheus: &Prometheus) {
+    eventually("a scrape", || {
+        prometheus.query("up").filter(|&up| up == 1.0)
+    });
+    let query = "tzsp_capture_up";
+    eventually("its samples", || prometheus.query(query));
+    let log = prometheus.log();
+    assert!(!log.contains("level=warn"), "{log}");
+}
+
+#[test]
+fn prometheus_scrapes_over_tls_with_a_password_that_others_lack() {
+    let site = Website::new(&format!(
+        "tls_server_config: {{cert_file: server.crt, key_file: server.key}}\n\
+         basic_auth_users: {{prometheus: {HASH}}}\n"
+    ));
+    site.write("password", "secret\n");
+    let exporter = site.start(&[]);
+    let tls = format!(
+        "  scheme: https\n  tls_config: {{ca_file: {}}}\n",
+        site.path("ca.pem")
+    );
+    let user = format!(
+        "  basic_auth: {{username: prometheus, password_file: {}}}\n",
+        site.path("password")
+    );
+    check_target_is_up(&Prometheus::start(exporter.port, &(tls.clone() + &user)));
+
+    let stranger = Prometheus::start(exporter.port, &tls);
+    eventually("a refusal", || {
+        let targets = stranger.get("targets")?;
+        let error = &targets["data"]["activeTargets"][0]["lastError"];
+        (error == "server returned HTTP status 401 Unauthorized").then_some(())
+    });
+}
+
+#[test]
+fn prometheus_scrapes_with_a_client_certificate_and_follows_renewals() {
+    let site = Website::new(
+        "tls_server_config: {cert_file: server.crt, key_file: server.key, client_auth_type: \
+         RequireAndVerifyClientCert, client_ca_file: ca.pem, client_allowed_sans: \
+         [prometheus.example]}\n",
+    );
+    let mut exporter = site.start(&[]);
+    let prometheus = Prometheus::start(
+        exporter.port,
+        &format!(
+            "  scheme: https\n  tls_config: {{ca_file: {}, cert_file: {}, key_file: {}}}\n",
+            site.path("ca.pem"),
+            site.path("client.crt"),
+            site.path("client.key")
+        ),
+    );
+    check_target_is_up(&prometheus);
+
+    let renewed = site.authority.issue(&["localhost"]);
+    site.keep("server", &renewed);
+    exporter.line_with("the web configuration has changed and is in force");
+    let samples = || prometheus.query("count_over_time(up[1h])");
+    let before = samples().unwrap();
+    eventually("more scrapes", || {
+        samples().filter(|&samples| samples >= before + 3.0)
+    });
+    let never_down = prometheus.query("min_over_time(up[1h])");
+    assert_eq!(never_down, Some(1.0));
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tzsp_packetstream_exporter::metrics;
+use tzsp_packetstream_exporter::metrics::{self, Refused};
 use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::support::{program, tool};
@@ -80,6 +80,10 @@ fn the_table_of_metrics_is_complete() {
 fn every_reason_and_cause_is_explained() {
     let readme = readme();
     for reason in Skipped::ALL {
+        let row = format!("| `{}` |", reason.label());
+        assert!(readme.contains(&row), "{row}");
+    }
+    for reason in Refused::ALL {
         let row = format!("| `{}` |", reason.label());
         assert!(readme.contains(&row), "{row}");
     }

@@ -4,14 +4,14 @@ use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use crate::support::{Exporter, Place, eventually, fake_tshark, program, testdata, tool};
+use crate::clients::loaded;
+use crate::support::{Exporter, Place, eventually, fake_tshark, program, testdata};
 
 const ARGUMENTS: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
@@ -234,29 +234,7 @@ fn floods_of_standard_error_neither_block_nor_grow() {
 
 #[test]
 fn clients_that_take_nothing_hold_up_nobody() {
-    // 40,000 flows make some 12 MB of text: more than any socket holds for its client.
-    let tools = fake_tshark("cat load; exec sleep 60");
-    let load = tools.path().join("load");
-    tool(Command::new(env!("CARGO")).args([
-        "xtask",
-        "generate",
-        load.to_str().unwrap(),
-        "--format",
-        "pcapng",
-        "--packets",
-        "40000",
-        "--flows",
-        "40000",
-        "--snaplen",
-        "128",
-    ]));
-    let place = Place {
-        tools: Some(tools.path()),
-        ..Place::default()
-    };
-    let arguments = [&ARGUMENTS[..], &["--max-flows", "50000"]].concat();
-    let exporter = Exporter::start_at(&place, &arguments);
-    exporter.scrape_until("all flows", |scrape| scrape.value("tzsp_flows") == 40_000.0);
+    let (_tools, exporter) = loaded(&[]);
 
     let stalled: Vec<_> = (0..20)
         .map(|_| {

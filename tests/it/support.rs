@@ -204,6 +204,8 @@ pub(crate) struct Place<'host, 'a> {
     pub(crate) environment: &'a [(&'a str, &'a str)],
     /// Runs as nobody.
     pub(crate) unprivileged: bool,
+    /// How many files may be open.
+    pub(crate) open_files: Option<u32>,
 }
 
 impl<'a> Exporter<'a> {
@@ -215,7 +217,15 @@ impl<'a> Exporter<'a> {
 
     #[track_caller]
     pub(crate) fn start_at(place: &Place<'a, '_>, arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+        let program = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
+        let mut command = match place.open_files {
+            None => Command::new(program),
+            Some(limit) => {
+                let mut command = Command::new("prlimit");
+                command.args([&format!("--nofile={limit}"), program]);
+                command
+            }
+        };
         if place.unprivileged {
             // Needs root, as the namespaces do.
             command.uid(65_534).gid(65_534);
@@ -252,9 +262,9 @@ impl<'a> Exporter<'a> {
             said: Vec::new(),
             host: place.host,
         };
-        let line = exporter.line_with("metrics are at http://localhost:");
-        let (_, rest) = line.split_once("localhost:").unwrap();
-        exporter.port = rest.split_once("/metrics").unwrap().0.parse().unwrap();
+        let line = exporter.line_with("metrics are at http");
+        let (address, _) = line.split_once("/metrics").unwrap();
+        exporter.port = address.rsplit_once(':').unwrap().1.parse().unwrap();
         exporter
     }
 

@@ -66,7 +66,7 @@ struct Tool {
     package: &'static str,
 }
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         program: "tshark",
         version: "--version",
@@ -81,6 +81,11 @@ const TOOLS: [Tool; 4] = [
         program: "jq",
         version: "--version",
         package: "jq",
+    },
+    Tool {
+        program: "curl",
+        version: "--version",
+        package: "curl",
     },
     Tool {
         program: "ip",

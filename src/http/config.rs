@@ -1,0 +1,237 @@
+//! The web configuration, in the format that the Prometheus exporters share:
+//! <https://github.com/prometheus/exporter-toolkit/blob/master/docs/web-configuration.md>.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bcrypt::HashParts;
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+use thiserror::Error;
+use tokio_rustls::rustls::ServerConfig;
+
+use super::tls;
+
+/// Far more than certificates of all public authorities take.
+const MAX_FILE: u64 = 4 * 1024 * 1024;
+/// Each step doubles the time that a password takes: 16 takes seconds, and more than a scrape may.
+const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
+
+/// What the web configuration means.
+#[derive(Default)]
+pub(super) struct WebConfig {
+    /// Without it, plain HTTP is spoken.
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    /// Whether whoever gets through the TLS handshake is known.
+    pub(super) verifies_clients: bool,
+    /// Added to each answer.
+    pub(super) headers: HeaderMap,
+    pub(super) users: Users,
+    pub(super) rate: Option<Rate>,
+}
+
+/// Users and the bcrypt hashes of their passwords. If there is none, everybody is welcome.
+pub(super) type Users = BTreeMap<String, String>;
+
+/// A request each `interval`; `burst` of them may come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Rate {
+    pub(super) interval: Duration,
+    pub(super) burst: u32,
+}
+
+/// Why a web configuration cannot be used.
+#[derive(Debug, Error)]
+#[error("cannot use the web configuration {}: {problem}", path.display())]
+pub struct Error {
+    path: PathBuf,
+    problem: String,
+}
+
+/// The files that make up a web configuration, as they were when they were read.
+#[derive(PartialEq)]
+pub(super) struct Sources {
+    path: PathBuf,
+    document: String,
+    files: tls::Files<Vec<u8>>,
+}
+
+impl Sources {
+    pub(super) fn read(path: &Path) -> Result<Self, Error> {
+        let fail = |problem| Error {
+            path: path.to_owned(),
+            problem,
+        };
+        let document = read(path).map_err(|error| fail(error.to_string()))?;
+        let document = String::from_utf8(document)
+            .map_err(|error| fail(format!("it is not UTF-8: {error}")))?;
+        let tls = parse(&document).map_err(fail)?.tls_server_config;
+        let directory = path.parent().unwrap_or(Path::new(""));
+        let files = tls.unwrap_or_default().files(|name, file| {
+            let file = directory.join(file);
+            read(&file).map_err(|error| format!("{name} {}: {error}", file.display()))
+        });
+        Ok(Self {
+            path: path.to_owned(),
+            document,
+            files: files.map_err(fail)?,
+        })
+    }
+
+    pub(super) fn config(&self) -> Result<WebConfig, Error> {
+        let config = parse(&self.document).and_then(|document| document.config(&self.files));
+        config.map_err(|problem| Error {
+            path: self.path.clone(),
+            problem,
+        })
+    }
+}
+
+/// Reads what can be read again: anything else might keep us waiting for ever.
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let mut content = Vec::new();
+    File::open(path)?
+        .take(MAX_FILE + 1)
+        .read_to_end(&mut content)?;
+    if content.len() as u64 > MAX_FILE {
+        return Err(io::ErrorKind::FileTooLarge.into());
+    }
+    Ok(content)
+}
+
+/// What can be written. Null stands for the default, as in the other exporters.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Document {
+    tls_server_config: Option<tls::TlsServerConfig>,
+    http_server_config: Option<HttpServerConfig>,
+    rate_limit: Option<RateLimit>,
+    basic_auth_users: Option<Users>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct HttpServerConfig {
+    http2: Option<bool>,
+    headers: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct RateLimit {
+    interval: Option<String>,
+    burst: Option<u32>,
+}
+
+fn parse(document: &str) -> Result<Document, String> {
+    // A file of nothing but comments configures nothing.
+    let is_empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    if document.lines().all(is_empty) {
+        return Ok(Document::default());
+    }
+    // No snippets of the file: it may hold a private key.
+    let options = serde_saphyr::options! { with_snippet: false };
+    serde_saphyr::from_str_with_options(document, options).map_err(|error| error.to_string())
+}
+
+impl Document {
+    fn config(self, files: &tls::Files<Vec<u8>>) -> Result<WebConfig, String> {
+        let http = self.http_server_config.unwrap_or_default();
+        let tls = self.tls_server_config.unwrap_or_default();
+        let users = self.basic_auth_users.unwrap_or_default();
+        for (user, hash) in &users {
+            check_hash(hash).map_err(|problem| format!("basic_auth_users: {user}: {problem}"))?;
+        }
+        Ok(WebConfig {
+            tls: tls.server_config(files, http.http2.unwrap_or(true))?,
+            verifies_clients: tls.verifies_clients(),
+            headers: headers(http.headers.unwrap_or_default())?,
+            users,
+            rate: self.rate_limit.unwrap_or_default().rate()?,
+        })
+    }
+}
+
+fn check_hash(hash: &str) -> Result<(), String> {
+    const ADVICE: &str = "write what `htpasswd -nBC 10 \"\" | tr -d ':\\n'` prints";
+
+    let parts =
+        HashParts::from_str(hash).map_err(|_| format!("this is not a bcrypt hash; {ADVICE}"))?;
+    if COSTS.contains(&parts.get_cost()) {
+        return Ok(());
+    }
+    Err(format!(
+        "a bcrypt cost of {} takes too long, or is too low: it must be {} to {}; {ADVICE}",
+        parts.get_cost(),
+        COSTS.start(),
+        COSTS.end()
+    ))
+}
+
+/// The headers that can be added, and the values they may have if not any.
+const HEADERS: [(&str, &[&str]); 5] = [
+    ("Content-Security-Policy", &[]),
+    ("Strict-Transport-Security", &[]),
+    ("X-Content-Type-Options", &["nosniff"]),
+    ("X-Frame-Options", &["deny", "sameorigin"]),
+    ("X-XSS-Protection", &[]),
+];
+
+fn headers(wanted: BTreeMap<String, String>) -> Result<HeaderMap, String> {
+    let mut headers = HeaderMap::new();
+    for (name, value) in wanted {
+        let Some((known, values)) = HEADERS.iter().find(|(known, _)| *known == name) else {
+            let all = HEADERS.map(|(name, _)| name).join(", ");
+            return Err(format!(
+                "http_server_config: headers: {name} cannot be set; these can: {all}"
+            ));
+        };
+        if value.is_empty() {
+            continue;
+        }
+        let is_allowed = values.is_empty() || values.contains(&value.as_str());
+        match HeaderValue::from_str(&value) {
+            Ok(value) if is_allowed => {
+                headers.insert(HeaderName::from_str(known).expect("they are names"), value);
+            }
+            Ok(_) => {
+                let values = values.join(" or ");
+                return Err(format!(
+                    "http_server_config: headers: {name} must be {values}, not {value}"
+                ));
+            }
+            Err(_) => {
+                return Err(format!(
+                    "http_server_config: headers: {name} has characters that no header may have"
+                ));
+            }
+        }
+    }
+    Ok(headers)
+}
+
+impl RateLimit {
+    fn rate(self) -> Result<Option<Rate>, String> {
+        let interval = match self.interval.as_deref() {
+            None | Some("" | "0") => return Ok(None),
+            Some(interval) => humantime::parse_duration(interval).map_err(|error| {
+                format!("rate_limit: interval: {error}; write a time such as 1s or 500ms")
+            })?,
+        };
+        if interval.is_zero() {
+            return Ok(None);
+        }
+        match self.burst {
+            Some(burst) if burst > 0 => Ok(Some(Rate { interval, burst })),
+            _ => Err("rate_limit: burst must be at least 1, or no request gets through".to_owned()),
+        }
+    }
+}

@@ -1,0 +1,357 @@
+//! TLS and passwords, as curl sees them.
+
+use crate::support::{Exporter, eventually};
+use crate::website::{Authority, HASH, Website};
+
+const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key";
+
+/// A web configuration with this at the end of `tls_server_config`.
+fn tls(more: &str) -> String {
+    format!("{TLS}{more}}}\n")
+}
+
+fn users() -> String {
+    format!("basic_auth_users:\n  prometheus: {HASH}\n")
+}
+
+#[test]
+fn http_2_and_http_1_are_spoken_over_tls() {
+    let site = Website::new(&tls(""));
+    let exporter = site.start(&[]);
+    for (option, version) in [("--http2", "2"), ("--http1.1", "1.1")] {
+        let answer = site.curl(&exporter, "/metrics", &[option]);
+        assert_eq!((answer.status, answer.version.as_str()), (200, version));
+        assert!(answer.body.contains("\ntzsp_capture_up 1\n"), "{answer:?}");
+    }
+    site.write("web.yml", &(tls("") + "http_server_config: {http2: false}"));
+    eventually("HTTP/1 alone", || {
+        let answer = site.curl(&exporter, "/metrics", &["--http2"]);
+        assert_eq!(answer.status, 200);
+        (answer.version == "1.1").then_some(())
+    });
+}
+
+#[test]
+fn whoever_speaks_plain_http_is_told() {
+    let site = Website::new(&tls(""));
+    let exporter = site.start(&[]);
+    let answer = site.curl_url(&exporter.url("/metrics"), &[]);
+    assert_eq!(answer.status, 400);
+    assert_eq!(answer.body, "This is an HTTPS server. Use https://.\n");
+    assert_eq!(refused(&site, &exporter, "tls", &[]), 1.0);
+}
+
+#[test]
+fn nothing_is_seen_without_the_right_password() {
+    let site = Website::new(&(tls("") + &users()));
+    let exporter = site.start(&[]);
+    let strangers: [&[&str]; 7] = [
+        &[],
+        &["--user", "prometheus:wrong"],
+        &["--user", "prometheus:"],
+        &["--user", "nobody:secret"],
+        &["--header", "Authorization: Basic !"],
+        &["--header", "Authorization: Bearer secret"],
+        &["--request", "DELETE"],
+    ];
+    for stranger in strangers {
+        for page in ["/metrics", "/", "/nowhere"] {
+            let answer = site.curl(&exporter, page, &[&["--http1.1"], stranger].concat());
+            assert_eq!(answer.status, 401, "{stranger:?} {page}");
+            assert_eq!(answer.body, "Unauthorized.\n");
+            let headers: Vec<_> = answer
+                .headers
+                .lines()
+                .filter(|line| !line.starts_with("date: "))
+                .collect();
+            assert_eq!(
+                headers,
+                [
+                    "HTTP/1.1 401 Unauthorized",
+                    "content-type: text/plain; charset=utf-8",
+                    "www-authenticate: Basic realm=\"metrics\", charset=\"UTF-8\"",
+                    "content-length: 14",
+                ]
+            );
+        }
+    }
+    for (page, body) in [("/-/healthy", "Healthy.\n"), ("/-/ready", "Ready.\n")] {
+        let answer = site.curl(&exporter, page, &[]);
+        assert_eq!((answer.status, answer.body.as_str()), (200, body));
+    }
+    let user = ["--user", "prometheus:secret"];
+    for version in ["--http1.1", "--http2"] {
+        let answer = site.curl(&exporter, "/metrics", &[&user[..], &[version]].concat());
+        assert_eq!(answer.status, 200);
+    }
+    assert_eq!(site.curl(&exporter, "/nowhere", &user).status, 404);
+    assert_eq!(refused(&site, &exporter, "unauthorized", &user), 21.0);
+}
+
+#[test]
+fn a_changed_password_counts_for_connections_that_are_open() {
+    let site = Website::new(&users());
+    let exporter = site.start(&[]);
+    let url = exporter.url("/metrics");
+    let agent = ureq::Agent::config_builder().http_status_as_error(false);
+    let agent = agent.build().new_agent();
+    let status = |credentials| {
+        let authorization = format!("Basic {credentials}");
+        let call = agent.get(&url).header("Authorization", authorization);
+        let mut response = call.call().unwrap();
+        // Read whole, so that the connection is used again.
+        response.body_mut().read_to_string().unwrap();
+        response.status().as_u16()
+    };
+    // prometheus:secret and prometheus:pässword.
+    let (old, new) = ("cHJvbWV0aGV1czpzZWNyZXQ=", "cHJvbWV0aGV1czpww6Rzc3dvcmQ=");
+    assert_eq!((status(old), status(new)), (200, 401));
+    // By `htpasswd -nbBC 5 "" pässword`.
+    let hash = "$2y$05$rFfFZpThAukdYqcBXYgeUOiB9GTZ18Wt6RY.mMvjmpPsdVW4VRStW";
+    site.write("web.yml", &users().replace(HASH, hash));
+    eventually("the old password is refused", || {
+        (status(old) == 401).then_some(())
+    });
+    assert_eq!(status(new), 200);
+}
+
+/// What becomes of clients with a certificate of a friend, of a friend that is too late, of a
+/// stranger, and with none: 200, or 0 for those who do not get through.
+#[track_caller]
+fn check_clients(configuration: &str, expected: [u16; 4]) {
+    let site = Website::new(&tls(configuration));
+    let exporter = site.start(&[]);
+    let [client, late, stranger] = ["client", "late", "stranger"].map(|name| {
+        let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
+        let answer = site.curl(
+            &exporter,
+            "/metrics",
+            &["--key", &key, "--cert", &certificate],
+        );
+        answer.status
+    });
+    let without = site.curl(&exporter, "/metrics", &[]).status;
+    let found = [client, late, stranger, without];
+    assert_eq!(found, expected, "{configuration}");
+}
+
+#[test]
+fn clients_get_through_as_gos_five_policies_say() {
+    let ca = "client_ca_file: ca.pem";
+    check_clients(", client_auth_type: NoClientCert", [200; 4]);
+    check_clients(", client_auth_type: RequestClientCert", [200; 4]);
+    check_clients(
+        ", client_auth_type: RequireAnyClientCert",
+        [200, 200, 200, 0],
+    );
+    check_clients(
+        &format!(", client_auth_type: VerifyClientCertIfGiven, {ca}"),
+        [200, 0, 0, 200],
+    );
+    check_clients(
+        &format!(", client_auth_type: RequireAndVerifyClientCert, {ca}"),
+        [200, 0, 0, 0],
+    );
+}
+
+#[test]
+fn clients_need_one_of_the_allowed_names() {
+    let verified = ", client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem";
+    let any = ", client_auth_type: RequireAnyClientCert";
+    for (policy, named) in [(verified, [200, 0, 0, 0]), (any, [200, 200, 200, 0])] {
+        let sans = |sans| format!("{policy}, client_allowed_sans: [{sans}]");
+        check_clients(&sans("x, prometheus.example"), named);
+        check_clients(&sans("example, prometheus.example.org"), [0; 4]);
+        check_clients(&sans(""), [0; 4]);
+    }
+
+    let names = [
+        "192.0.2.7",
+        "2001:db8::7",
+        "ops@example",
+        "spiffe://example/p",
+    ];
+    for name in names {
+        let site = Website::new(&tls(&format!(
+            "{verified}, client_allowed_sans: ['{name}']"
+        )));
+        let exporter = site.start(&[]);
+        for other in names {
+            site.keep("named", &site.authority.issue(&[other]));
+            let arguments = ["--key", "named.key", "--cert", "named.crt"];
+            let answer = site.curl(&exporter, "/metrics", &arguments);
+            assert_eq!(answer.status == 200, name == other, "{name} {other}");
+        }
+    }
+}
+
+#[test]
+fn versions_suites_and_curves_are_those_that_are_chosen() {
+    let status = |configuration: &str, arguments: &[&str]| {
+        let site = Website::new(&tls(configuration));
+        let exporter = site.start(&[]);
+        site.curl(&exporter, "/metrics", arguments).status
+    };
+    let old = ["--tls-max", "1.2"];
+    let new = ["--tlsv1.3"];
+    assert_eq!(status("", &old), 200);
+    assert_eq!(status("", &new), 200);
+    assert_eq!(status(", min_version: TLS13", &old), 0);
+    assert_eq!(status(", min_version: TLS13", &new), 200);
+    assert_eq!(status(", max_version: TLS12", &old), 200);
+    assert_eq!(status(", max_version: TLS12", &new), 0);
+
+    let suite = ", cipher_suites: [TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256]";
+    let aes = [
+        "--tls-max",
+        "1.2",
+        "--ciphers",
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+    ];
+    let chacha = [
+        "--tls-max",
+        "1.2",
+        "--ciphers",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+    ];
+    assert_eq!(status(suite, &aes), 0);
+    assert_eq!(status(suite, &chacha), 200);
+    // Those of TLS 1.3 are not up for choice.
+    assert_eq!(status(suite, &new), 200);
+
+    let curve = ", curve_preferences: [CurveP384]";
+    assert_eq!(status(curve, &["--curves", "X25519:P-256"]), 0);
+    assert_eq!(status(curve, &["--curves", "X25519:P-384"]), 200);
+}
+
+#[test]
+fn what_is_written_in_the_configuration_itself_needs_no_files() {
+    let site = Website::new("");
+    let identity = site.authority.issue(&["localhost"]);
+    let indented = |text: &str| text.replace('\n', "\n    ");
+    site.write(
+        "web.yml",
+        &format!(
+            "tls_server_config:\n  cert: |\n    {}\n  key: |\n    {}\n  client_ca: |\n    {}\n  \
+             client_auth_type: RequireAndVerifyClientCert\n",
+            indented(&identity.certificate),
+            indented(&identity.key),
+            indented(&site.authority.pem)
+        ),
+    );
+    let exporter = site.start(&[]);
+    let client = ["--key", "client.key", "--cert", "client.crt"];
+    assert_eq!(site.curl(&exporter, "/metrics", &client).status, 200);
+    assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 0);
+}
+
+#[test]
+fn a_renewed_certificate_is_shown_without_a_restart() {
+    let site = Website::new(&tls(""));
+    let mut exporter = site.start(&[]);
+    assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 200);
+
+    // First the one, then the other: nobody must see them at odds.
+    let new = Authority::new("successors");
+    let identity = new.issue(&["localhost"]);
+    site.write("new.pem", &new.pem);
+    site.write("server.key", &identity.key);
+    assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 200);
+    site.write("server.crt", &identity.certificate);
+    eventually("the new certificate", || {
+        let answer = site.curl(&exporter, "/metrics", &["--cacert", "new.pem"]);
+        (answer.status == 200).then_some(())
+    });
+    assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 0);
+    exporter.line_with("INFO the web configuration has changed and is in force");
+}
+
+#[test]
+fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
+    let site = Website::new(&tls(""));
+    let mut exporter = site.start(&[]);
+    let state = |exporter: &Exporter<'_>| {
+        let answer = site.curl(exporter, "/metrics", &[]);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let name = "\ntzsp_web_config_last_reload_successful ";
+        let (_, value) = answer.body.split_once(name).unwrap();
+        value.split_once('\n').unwrap().0.to_owned()
+    };
+    assert_eq!(state(&exporter), "1");
+
+    site.write("web.yml", "tls_server_config: {cert: [}");
+    eventually("the trouble shows", || {
+        (state(&exporter) == "0").then_some(())
+    });
+    let path = site.path("web.yml");
+    let line = exporter.line_with("WARN");
+    assert!(
+        line.contains(&format!("cannot use the web configuration {path}: ")),
+        "{line}"
+    );
+    assert!(
+        line.ends_with("; what was read before stays in force"),
+        "{line}"
+    );
+
+    site.write("web.yml", &(tls("") + "# mended"));
+    eventually("it is well again", || {
+        (state(&exporter) == "1").then_some(())
+    });
+    site.write("server.crt", "no certificate");
+    let line = exporter.line_with("there is no certificate in it");
+    assert!(line.contains("tls_server_config: cert_file: "), "{line}");
+    exporter.signal(nix::sys::signal::Signal::SIGTERM);
+    let (status, said) = exporter.ended();
+    assert!(status.success());
+    assert_eq!(said.matches("WARN").count(), 2, "{said}");
+}
+
+#[test]
+fn headers_are_added_to_every_answer() {
+    let headers = "http_server_config: {headers: {X-Frame-Options: deny, \
+                   Strict-Transport-Security: max-age=1, X-XSS-Protection: ''}}\n";
+    let site = Website::new(&(tls("") + headers + &users()));
+    let exporter = site.start(&[]);
+    let user = ["--user", "prometheus:secret"];
+    for (page, arguments) in [
+        ("/metrics", &user[..]),
+        ("/metrics", &[]),
+        ("/-/ready", &[]),
+    ] {
+        let answer = site.curl(&exporter, page, arguments);
+        let headers = answer.headers + "\r\n";
+        assert!(
+            headers.contains("\r\nx-frame-options: deny\r\n"),
+            "{headers}"
+        );
+        assert!(
+            headers.contains("\r\nstrict-transport-security: max-age=1\r\n"),
+            "{headers}"
+        );
+        assert!(!headers.contains("x-xss-protection"), "{headers}");
+    }
+}
+
+#[test]
+fn requests_beyond_the_rate_are_refused() {
+    let site = Website::new("rate_limit: {interval: 1h, burst: 2}");
+    let exporter = site.start(&[]);
+    assert_eq!(exporter.get("/metrics").0, 200);
+    assert_eq!(exporter.get("/-/healthy").0, 200);
+    let (status, said) = exporter.get("/metrics");
+    assert_eq!(status, 429);
+    assert_eq!(
+        said,
+        "Too many requests: the limit is rate_limit. Try again later.\n"
+    );
+}
+
+/// A sample of `tzsp_http_refused_total`.
+#[track_caller]
+fn refused(site: &Website, exporter: &Exporter<'_>, reason: &str, arguments: &[&str]) -> f64 {
+    let answer = site.curl(exporter, "/metrics", arguments);
+    let name = format!("\ntzsp_http_refused_total{{reason=\"{reason}\"}} ");
+    let (_, value) = answer.body.split_once(&name).unwrap();
+    value.split_once('\n').unwrap().0.parse().unwrap()
+}
