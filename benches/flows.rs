@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use etherparse::IpNumber;
 use foldhash::quality::RandomState;
-use tzsp_packetstream_exporter::flow::{FlowTable, Keyed, Keys, Limits, Shape};
+use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Shape};
 use tzsp_packetstream_exporter::wire::{Ip, Observation};
 
 const MILLION: u32 = 1_000_000;
@@ -41,33 +41,25 @@ trait Table {
 /// A table that packets reach in groups, as in the program.
 struct Grouped {
     table: FlowTable,
-    keys: Keys,
-    packets: Vec<Keyed>,
+    packets: Packets,
 }
 
 impl Grouped {
-    /// As many packets as the program takes in at once.
-    const SIZE: usize = 128;
-
     fn new(flows: u32) -> Self {
         let table = FlowTable::new(Shape::default(), limits(flows));
-        Self {
-            keys: table.keys(),
-            packets: Vec::with_capacity(Self::SIZE),
-            table,
-        }
+        let packets = table.packets(1024);
+        Self { table, packets }
     }
 
     fn flush(&mut self) {
-        self.table.record(&self.packets);
-        self.packets.clear();
+        self.table.record(&mut self.packets);
     }
 }
 
 impl Table for Grouped {
     fn record(&mut self, at: Duration, seen: &Observation) {
-        self.packets.push(self.keys.of(at, *seen));
-        if self.packets.len() == Self::SIZE {
+        self.packets.push(at, *seen);
+        if self.packets.is_full() {
             self.flush();
         }
     }

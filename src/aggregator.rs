@@ -5,7 +5,7 @@ use std::time::Duration;
 use etherparse::IpNumber;
 
 use crate::capture::Frame;
-use crate::flow::{FlowTable, Keyed, Keys, Limits, Shape, Snapshot};
+use crate::flow::{FlowTable, Limits, Packets, Shape, Snapshot};
 use crate::wire::{self, Datagram, ListenPorts, Observation, Part, Reading, Skipped, Truncated};
 
 /// What is counted, and how.
@@ -32,10 +32,7 @@ pub struct Aggregator {
 #[derive(Debug)]
 pub struct Intake {
     reading: Reading,
-    /// Packets that came last, with the time by which flows come and go.
-    seen: Vec<(Duration, Observation)>,
-    keys: Keys,
-    packets: Vec<Keyed>,
+    packets: Packets,
     frames: FrameCounts,
 }
 
@@ -70,24 +67,22 @@ impl Aggregator {
     pub fn intake(&self) -> Intake {
         Intake {
             reading: self.reading.clone(),
-            keys: self.flows.keys(),
-            seen: Vec::with_capacity(Intake::AT_ONCE),
-            packets: Vec::with_capacity(Intake::PACKETS),
+            packets: self.flows.packets(Intake::PACKETS),
             frames: FrameCounts::default(),
         }
     }
 
     /// Counts what is in an intake, and empties it.
     pub fn take_in(&mut self, intake: &mut Intake) {
-        intake.give_keys();
-        self.flows.record(&intake.packets);
-        intake.packets.clear();
+        self.flows.record(&mut intake.packets);
         self.frames.add(&mem::take(&mut intake.frames));
     }
 
-    /// Takes a frame, and tells what became of it and whether its flow found a place.
+    /// Counts a frame at once, and tells what became of it and whether its flow found a place.
+    /// The intake is as empty before as after.
     pub fn frame_noted(
         &mut self,
+        intake: &mut Intake,
         now: Duration,
         frame: &Frame<'_>,
         note: impl FnOnce(&Result<Observation, Skipped>, bool),
@@ -98,7 +93,8 @@ impl Aggregator {
         match &outcome {
             Ok(seen) => {
                 self.frames.count(seen, &self.reading);
-                self.flows.record(&[self.flows.keys().of(now, *seen)]);
+                intake.packets.push(now, *seen);
+                self.flows.record(&mut intake.packets);
             }
             Err(reason) => self.frames.skipped[*reason as usize] += 1,
         }
@@ -122,19 +118,21 @@ impl Aggregator {
 }
 
 impl Intake {
-    /// What it holds before it is full.
+    /// What it holds before it is full: packets, with little of a nearer cache.
     const PACKETS: usize = 1024;
-    /// Packets that get their keys at once. Doing that for each as it comes takes longer: it would
-    /// wait for what was just written.
-    const AT_ONCE: usize = 64;
 
     /// Takes a frame as a capture holds it. `now` is the time by which flows come and go; it may
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        let Self { reading, seen, .. } = self;
-        let outcome = wire::decode_frame(frame.link, frame.part(), reading, |packet| {
-            seen.push((now, packet));
+        let Self {
+            reading,
+            packets,
+            frames,
+        } = self;
+        let outcome = wire::decode_frame(frame.link, frame.part(), reading, |seen| {
+            frames.count(&seen, reading);
+            packets.push(now, seen);
         });
         self.account(frame.at, outcome);
     }
@@ -155,23 +153,33 @@ impl Intake {
             payload: Part::whole(payload),
             first_fragment: false,
         };
-        let Self { reading, seen, .. } = self;
-        let outcome = wire::decode_datagram(&datagram, reading, |packet| {
-            seen.push((now, packet));
+        let Self {
+            reading,
+            packets,
+            frames,
+        } = self;
+        let outcome = wire::decode_datagram(&datagram, reading, |seen| {
+            frames.count(&seen, reading);
+            packets.push(now, seen);
         });
         self.account(at, outcome);
+    }
+
+    /// Does what can be done before the frames are counted, where no lock is held.
+    pub fn prepare(&mut self) {
+        self.packets.key();
     }
 
     /// Whether it holds no frame that counts in a flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.packets.is_empty() && self.seen.is_empty()
+        self.packets.is_empty()
     }
 
     /// Whether it is time to empty it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.packets.len() >= Self::PACKETS
+        self.packets.is_full()
     }
 
     #[inline]
@@ -179,16 +187,6 @@ impl Intake {
         self.frames.arrive(at);
         if let Err(reason) = outcome {
             self.frames.skipped[reason as usize] += 1;
-        }
-        if self.seen.len() == Self::AT_ONCE {
-            self.give_keys();
-        }
-    }
-
-    fn give_keys(&mut self) {
-        for (now, packet) in self.seen.drain(..) {
-            self.frames.count(&packet, &self.reading);
-            self.packets.push(self.keys.of(now, packet));
         }
     }
 }

@@ -54,6 +54,7 @@ impl Elsewhere<'_> {
 
 impl Counting for Elsewhere<'_> {
     fn take_in(&mut self, intake: &mut Intake) {
+        intake.prepare();
         let _ = self.filled.send(mem::replace(intake, self.empty()));
     }
 }
@@ -80,7 +81,7 @@ impl Counting for Noted<'_> {
             return Counting::frame(self.core, intake, frame);
         };
         let note = |outcome: &_, has_place| timeline.note(frame.at, outcome, has_place);
-        self.core.frame_noted(frame.at, frame, note);
+        self.core.frame_noted(intake, frame.at, frame, note);
         self.core.frames().counted() > 0
     }
 

@@ -266,18 +266,17 @@ impl Pcap {
     #[inline]
     fn header(&self, bytes: &[u8]) -> Option<Header> {
         let (words, _) = bytes.get(..self.header_size)?.as_chunks::<4>();
-        let mut words = words.iter().map(|&word| {
-            if self.is_big_endian {
-                u32::from_be_bytes(word)
-            } else {
-                u32::from_le_bytes(word)
-            }
-        });
+        let words = words.first_chunk::<4>()?;
+        let [seconds, fraction, captured, original] = if self.is_big_endian {
+            words.map(u32::from_be_bytes)
+        } else {
+            words.map(u32::from_le_bytes)
+        };
         Some(Header {
-            seconds: words.next()?,
-            fraction: words.next()?,
-            captured: words.next()?,
-            original: words.next()?,
+            seconds,
+            fraction,
+            captured,
+            original,
         })
     }
 }

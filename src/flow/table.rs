@@ -9,9 +9,9 @@ use hyperloglog::HyperLogLog;
 use super::clock::Moment;
 use super::hold::Holds;
 use super::key::{Address, Key, Packed};
-use super::keyed::{Keyed, Keys};
+use super::packets::{KeyRef, Keys, Packet, Packets};
 use super::series::{One, Series};
-use super::shape::{AnyKey, OverflowKey, Shape, TrafficKey};
+use super::shape::{OverflowKey, Shape, TrafficKey};
 use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
 use super::store::{Slot, State, Store};
 use crate::wire::Observation;
@@ -111,32 +111,37 @@ impl FlowTable {
         }
     }
 
-    /// What gives packets the keys of their flows in this table.
+    /// Places for so many packets that are to be counted here.
     #[must_use]
-    pub fn keys(&self) -> Keys {
-        self.books.keys.clone()
+    pub fn packets(&self, places: usize) -> Packets {
+        Packets::new(&self.books.keys, places)
     }
 
-    /// Counts packets, in their order.
-    pub fn record(&mut self, packets: &[Keyed]) {
-        for packets in packets.chunks(AT_ONCE) {
+    /// Counts packets, in their order, and takes them out.
+    pub fn record(&mut self, packets: &mut Packets) {
+        packets.key();
+        let mut rest = packets.iter();
+        while rest.len() > 0 {
+            let group = rest.clone().take(AT_ONCE);
             let mut found = [None; AT_ONCE];
             // First all look-ups, and nothing else: so many of them wait for memory side by side.
-            for (found, packet) in found.iter_mut().zip(packets) {
-                *found = match &packet.key {
-                    AnyKey::Narrow(key) => self.narrow.find(packet.hash, key),
-                    AnyKey::Wide(key) => self.wide.find(packet.hash, key),
+            for (found, packet) in found.iter_mut().zip(group) {
+                *found = match packet.key {
+                    KeyRef::Narrow(key) => self.narrow.find(packet.hash, key),
+                    KeyRef::Wide(key) => self.wide.find(packet.hash, key),
                 };
             }
-            for (found, packet) in found.iter().zip(packets) {
+            for (found, packet) in found.iter().zip(rest.by_ref()) {
                 self.count(*found, packet);
             }
         }
+        drop(rest);
+        packets.clear();
     }
 
     /// Counts a packet whose flow was in slot `found` a moment ago.
     #[inline]
-    fn count(&mut self, found: Option<u32>, packet: &Keyed) {
+    fn count(&mut self, found: Option<u32>, packet: Packet<'_>) {
         let Self {
             narrow,
             wide,
@@ -144,13 +149,13 @@ impl FlowTable {
             ..
         } = self;
         books.advance(packet.at);
-        match &packet.key {
-            AnyKey::Narrow(key) => {
+        match packet.key {
+            KeyRef::Narrow(key) => {
                 if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, key)) {
                     return books.count(slot, packet);
                 }
             }
-            AnyKey::Wide(key) => {
+            KeyRef::Wide(key) => {
                 if let Some(slot) = found.and_then(|slot| wide.exposed_at(slot, key)) {
                     return books.count(slot, packet);
                 }
@@ -216,14 +221,14 @@ impl FlowTable {
 
     /// Counts a packet of a flow that was not exposed a moment ago: in a place, if there is one.
     #[cold]
-    fn admit(&mut self, packet: &Keyed) {
-        match &packet.key {
-            AnyKey::Narrow(key) => {
+    fn admit(&mut self, packet: Packet<'_>) {
+        match packet.key {
+            KeyRef::Narrow(key) => {
                 if let Some(slot) = self.narrow.find_exposed(packet.hash, key) {
                     return self.books.count(slot, packet);
                 }
             }
-            AnyKey::Wide(key) => {
+            KeyRef::Wide(key) => {
                 if let Some(slot) = self.wide.find_exposed(packet.hash, key) {
                     return self.books.count(slot, packet);
                 }
@@ -233,9 +238,9 @@ impl FlowTable {
             self.books.overflow(packet);
             return;
         }
-        match &packet.key {
-            AnyKey::Narrow(key) => self.books.admit(&mut self.narrow, key, packet),
-            AnyKey::Wide(key) => self.books.admit(&mut self.wide, key, packet),
+        match packet.key {
+            KeyRef::Narrow(key) => self.books.admit(&mut self.narrow, key, packet),
+            KeyRef::Wide(key) => self.books.admit(&mut self.wide, key, packet),
         }
     }
 
@@ -335,19 +340,19 @@ impl Books {
 
     /// Counts a packet in its flow.
     #[inline]
-    fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: &Keyed) {
+    fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: Packet<'_>) {
         slot.counters.add(packet.seen.bytes);
         slot.last = self.now;
         let traffic = if self.traffic_by_flow {
             slot.traffic()
         } else {
-            self.traffic_of(&packet.seen)
+            self.traffic_of(packet.seen)
         };
         self.traffic.add(traffic, self.now, packet.seen.bytes);
     }
 
     /// Gives a new or an idle flow a place, and counts its packet.
-    fn admit<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: &Keyed) {
+    fn admit<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: Packet<'_>) {
         // Making room may have made the list of idle flows too long, and this flow forgotten.
         let index = if let Some(index) = store.find(packet.hash, key) {
             store.wake(index);
@@ -360,9 +365,14 @@ impl Books {
         self.count(&mut store[index], packet);
     }
 
-    fn start<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: &Keyed) -> u32 {
-        let classes = self.keys.shape.classes_of(&packet.seen);
-        let traffic = self.traffic_of(&packet.seen);
+    fn start<A: Address>(
+        &mut self,
+        store: &mut Store<A>,
+        key: &Packed<A>,
+        packet: Packet<'_>,
+    ) -> u32 {
+        let classes = self.keys.shape.classes_of(packet.seen);
+        let traffic = self.traffic_of(packet.seen);
         let slot = Slot::new(*key, classes, traffic);
         store.insert(packet.hash, &self.keys.seed, slot)
     }
@@ -377,10 +387,10 @@ impl Books {
     }
 
     /// Counts a packet that found no place.
-    fn overflow(&mut self, Keyed { hash, seen, .. }: &Keyed) {
+    fn overflow(&mut self, Packet { hash, seen, .. }: Packet<'_>) {
         self.overflow_packets += 1;
         // An idle flow has asked before: that changes nothing.
-        self.demand.insert_by_hash_value(*hash);
+        self.demand.insert_by_hash_value(hash);
         let key = self.keys.shape.overflow(seen);
         let number = key.map_or(0, |key| self.overflow.number(key));
         self.overflow.add(number, self.now, seen.bytes);

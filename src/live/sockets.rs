@@ -91,6 +91,7 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
         for (sensor, payload) in receiver.datagrams() {
             intake.datagram(now, at, sensor, port, payload);
         }
+        intake.prepare();
         exporter.lock().aggregator.take_in(&mut intake);
     }
     Ok(())

@@ -256,6 +256,7 @@ fn take_in(
     let mut intake = exporter.lock().aggregator.intake();
     while reader.fill()? {
         let result = take_in_frames(reader, exporter, &mut intake, newest);
+        intake.prepare();
         exporter.lock().aggregator.take_in(&mut intake);
         if reader.has_header() && !has_begun {
             has_begun = true;
@@ -278,6 +279,7 @@ fn take_in_frames(
         *newest = frame.at;
         intake.frame(now, &frame);
         if intake.is_full() {
+            intake.prepare();
             exporter.lock().aggregator.take_in(intake);
         }
     }

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// An IP address as numbers, which stay in registers. An [`IpAddr`] is a row of bytes, and each
 /// passing on of one goes through memory: for the addresses of a frame, that takes longer than all
 /// the rest of its decoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Ip {
     is_ipv6: bool,
     /// The upper half of an IPv6 address, else 0.

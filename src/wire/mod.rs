@@ -66,7 +66,7 @@ pub struct Datagram<'a> {
 }
 
 /// What one inner packet adds to its flow.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Observation {
     /// Both addresses are IPv4, or both are IPv6.
     pub source: Ip,
@@ -153,7 +153,7 @@ pub fn decode_frame<T>(
     reading: &Reading,
     then: impl FnOnce(Observation) -> T,
 ) -> Result<T, Skipped> {
-    if reading.listen_ports == ListenPorts::Plain {
+    if matches!(reading.listen_ports, ListenPorts::Plain) {
         return decode_own_packet(link, frame, reading, then);
     }
     if link == LinkType::TZSP {

@@ -66,7 +66,9 @@ fn scraped(limits: Limits, bursts: &[Burst], family: &str) -> BTreeMap<String, V
         for burst in bursts.iter().filter(due) {
             for _ in 0..burst.packets {
                 let at = Duration::from_secs(burst.at);
-                table.record(&[table.keys().of(at, packet(burst.host))]);
+                let mut packets = table.packets(1);
+                packets.push(at, packet(burst.host));
+                table.record(&mut packets);
             }
         }
         let mut text = Vec::new();

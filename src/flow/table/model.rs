@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::shape::AnyKey;
 use super::super::{Class, Classes, Label, Labels};
 use super::tests::{ipv6_packet, packet, seconds};
 use super::*;
@@ -193,18 +194,16 @@ proptest! {
         let mut last_shown = Sums::new();
         let mut forgotten = 0;
         let mut now = Duration::ZERO;
-        let keys = table.keys();
-        let mut together = Vec::new();
+        let mut together = table.packets(200);
         for step in steps.into_iter().chain([Step::Scrape]) {
             if !matches!(step, Step::Packet(_)) {
-                table.record(&together);
-                together.clear();
+                table.record(&mut together);
             }
             match step {
                 Step::Wait(length) => now += seconds(length.into()),
                 Step::Packet(kind) => {
                     let seen = packet_of(kind);
-                    together.push(keys.of(now, seen));
+                    together.push(now, seen);
                     let key = Some(key_of(&shape, &seen));
                     model.entry(key).or_default().add(seen.bytes);
                 }

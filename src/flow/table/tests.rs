@@ -44,8 +44,9 @@ pub(super) fn ipv6_packet(host: u8) -> Observation {
 impl FlowTable {
     /// Counts a packet.
     pub(super) fn see(&mut self, at: Duration, seen: &Observation) {
-        let packet = self.keys().of(at, *seen);
-        self.record(&[packet]);
+        let mut packets = self.packets(1);
+        packets.push(at, *seen);
+        self.record(&mut packets);
     }
 }
 
