@@ -87,7 +87,7 @@ impl Aggregator {
         frame: &Frame<'_>,
         note: impl FnOnce(&Result<Observation, Skipped>, bool),
     ) {
-        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading, |seen| seen);
+        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading);
         let overflow_packets = self.flows.overflow_packets();
         self.frames.arrive(frame.at);
         match &outcome {
@@ -118,23 +118,15 @@ impl Aggregator {
 }
 
 impl Intake {
-    /// What it holds before it is full: packets, with little of a nearer cache.
+    /// What it holds before it is full.
     const PACKETS: usize = 1024;
 
     /// Takes a frame as a capture holds it. `now` is the time by which flows come and go; it may
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        let Self {
-            reading,
-            packets,
-            frames,
-        } = self;
-        let outcome = wire::decode_frame(frame.link, frame.part(), reading, |seen| {
-            frames.count(&seen, reading);
-            packets.push(now, seen);
-        });
-        self.account(frame.at, outcome);
+        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading);
+        self.account(now, frame.at, outcome);
     }
 
     /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
@@ -153,16 +145,8 @@ impl Intake {
             payload: Part::whole(payload),
             first_fragment: false,
         };
-        let Self {
-            reading,
-            packets,
-            frames,
-        } = self;
-        let outcome = wire::decode_datagram(&datagram, reading, |seen| {
-            frames.count(&seen, reading);
-            packets.push(now, seen);
-        });
-        self.account(at, outcome);
+        let outcome = wire::decode_datagram(&datagram, &self.reading);
+        self.account(now, at, outcome);
     }
 
     /// Does what can be done before the frames are counted, where no lock is held.
@@ -183,10 +167,14 @@ impl Intake {
     }
 
     #[inline]
-    fn account(&mut self, at: Duration, outcome: Result<(), Skipped>) {
+    fn account(&mut self, now: Duration, at: Duration, outcome: Result<Observation, Skipped>) {
         self.frames.arrive(at);
-        if let Err(reason) = outcome {
-            self.frames.skipped[reason as usize] += 1;
+        match outcome {
+            Ok(seen) => {
+                self.frames.count(&seen, &self.reading);
+                self.packets.push(now, seen);
+            }
+            Err(reason) => self.frames.skipped[reason as usize] += 1,
         }
     }
 }

@@ -47,7 +47,7 @@ impl Holdings {
             listen_ports: ListenPorts::Plain,
             ipv6: true,
         };
-        if let Ok(packet) = wire::decode_frame(frame.link, frame.part(), &own, |seen| seen) {
+        if let Ok(packet) = wire::decode_frame(frame.link, frame.part(), &own) {
             if packet.source.ipv4().is_some() {
                 self.ipv4 += 1;
             } else {

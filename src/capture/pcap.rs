@@ -47,6 +47,15 @@ struct Header {
     original: u32,
 }
 
+/// A record that is there whole: `header_size` bytes, then the frame.
+pub(super) struct Plain {
+    pub(super) at: Duration,
+    pub(super) link: LinkType,
+    pub(super) header_size: usize,
+    pub(super) size: usize,
+    pub(super) length: usize,
+}
+
 /// What the start of a file is.
 pub(super) enum Start {
     Pcap { size: usize, pcap: Pcap },
@@ -143,19 +152,16 @@ impl Pcap {
         }
     }
 
-    /// The next frame, if all is as it is nearly always: its record is whole, and when recovering,
+    /// What is next, if all is as it is nearly always: the record is whole, and when recovering,
     /// nothing speaks against it or against the one that follows. [`next`](Self::next) looks closer.
     #[inline]
-    pub(super) fn plain<'a>(
-        &mut self,
-        bytes: &'a [u8],
-        is_recovering: bool,
-    ) -> Option<(usize, Frame<'a>)> {
+    pub(super) fn plain(&mut self, bytes: &[u8], is_recovering: bool) -> Option<Plain> {
         let header = self.header(bytes)?;
         let captured = header.captured as usize;
-        let size = self.header_size.checked_add(captured)?;
-        let frame = bytes.get(self.header_size..size)?;
-        let mut is_plain = captured <= self.max_record && header.fraction < self.units_per_second;
+        let size = self.header_size + captured;
+        let mut is_plain = size <= bytes.len()
+            && captured <= self.max_record
+            && header.fraction < self.units_per_second;
         if is_recovering {
             let next = self.header(bytes.get(size..)?)?;
             is_plain &= header.captured <= header.original
@@ -169,15 +175,13 @@ impl Pcap {
         self.before = Some(header.seconds);
         self.looked = 1;
         let nanoseconds = header.fraction * self.nanoseconds_per_unit;
-        Some((
+        Some(Plain {
+            at: Duration::new(header.seconds.into(), nanoseconds),
+            link: self.link,
+            header_size: self.header_size,
             size,
-            Frame {
-                at: Duration::new(header.seconds.into(), nanoseconds),
-                link: self.link,
-                bytes: frame,
-                length: captured.max(header.original as usize),
-            },
-        ))
+            length: captured.max(header.original as usize),
+        })
     }
 
     /// Whether a record begins here: its numbers make sense, and so do those of the record that

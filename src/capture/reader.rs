@@ -175,23 +175,38 @@ impl<R: Read> CaptureReader<R> {
     ///
     /// # Errors
     /// The stream is no capture, or it is damaged; then every further call says so again.
+    #[expect(
+        clippy::inline_always,
+        reason = "calling it takes as long as what it does for nearly all frames"
+    )]
+    #[inline(always)]
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+        let is_searching = self.recovery.as_ref().is_some_and(Recovery::is_searching);
+        if let Some(Format::Pcap(pcap)) = &mut self.format
+            && !is_searching
+            && let bytes = &self.buffer[self.start..self.end]
+            && let Some(record) = pcap.plain(bytes, self.recovery.is_some())
+        {
+            let frame = self.start + record.header_size;
+            self.start += record.size;
+            self.offset += record.size as u64;
+            return Ok(Some(Frame {
+                at: record.at,
+                link: record.link,
+                bytes: &self.buffer[frame..self.start],
+                length: record.length,
+            }));
+        }
+        self.look_closer()
+    }
+
+    fn look_closer(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         if self.format.is_none() && !self.read_header()? {
             return Ok(None);
         }
         let Some(format) = &mut self.format else {
             return Ok(None);
         };
-        if let Format::Pcap(pcap) = format
-            && let is_recovering = self.recovery.is_some()
-            && !self.recovery.as_ref().is_some_and(Recovery::is_searching)
-            && let bytes = &self.buffer[self.start..self.end]
-            && let Some((size, frame)) = pcap.plain(bytes, is_recovering)
-        {
-            self.start += size;
-            self.offset += size as u64;
-            return Ok(Some(frame));
-        }
         loop {
             let bytes = &self.buffer[self.start..self.end];
             let (size, frame) = match &mut self.recovery {

@@ -162,18 +162,51 @@ impl Packets {
         self.wide.clear();
     }
 
-    /// Those that have keys.
-    #[inline]
-    pub(super) fn iter(&self) -> impl ExactSizeIterator<Item = Packet<'_>> + Clone {
-        let pairs = self.seen.iter().zip(&self.keyed);
-        pairs.map(|(Seen { at, packet }, Keyed { hash, key })| Packet {
-            at: *at,
-            hash: *hash,
-            key: match key {
-                Ok(key) => KeyRef::Narrow(key),
-                Err(place) => KeyRef::Wide(&self.wide[*place as usize]),
-            },
-            seen: packet,
+    /// Those that have keys, so many at a time.
+    pub(super) fn groups(&self, size: usize) -> impl Iterator<Item = Group<'_>> {
+        let seen = self.seen[..self.keyed.len()].chunks(size);
+        let groups = seen.zip(self.keyed.chunks(size));
+        groups.map(|(seen, keyed)| Group {
+            seen,
+            keyed,
+            wide: &self.wide,
         })
+    }
+}
+
+/// Some packets, one after the other.
+pub(super) struct Group<'a> {
+    seen: &'a [Seen],
+    keyed: &'a [Keyed],
+    wide: &'a [Packed<IpAddr>],
+}
+
+impl<'a> Group<'a> {
+    #[inline]
+    pub(super) fn keys(&self) -> impl Iterator<Item = (u64, KeyRef<'a>)> {
+        let wide = self.wide;
+        self.keyed.iter().map(|keyed| (keyed.hash, keyed.key(wide)))
+    }
+
+    #[inline]
+    pub(super) fn packets(&self) -> impl Iterator<Item = Packet<'a>> {
+        let wide = self.wide;
+        let pairs = self.seen.iter().zip(self.keyed);
+        pairs.map(|(seen, keyed)| Packet {
+            at: seen.at,
+            hash: keyed.hash,
+            key: keyed.key(wide),
+            seen: &seen.packet,
+        })
+    }
+}
+
+impl Keyed {
+    #[inline]
+    fn key<'a>(&'a self, wide: &'a [Packed<IpAddr>]) -> KeyRef<'a> {
+        match &self.key {
+            Ok(key) => KeyRef::Narrow(key),
+            Err(place) => KeyRef::Wide(&wide[*place as usize]),
+        }
     }
 }

@@ -120,22 +120,19 @@ impl FlowTable {
     /// Counts packets, in their order, and takes them out.
     pub fn record(&mut self, packets: &mut Packets) {
         packets.key();
-        let mut rest = packets.iter();
-        while rest.len() > 0 {
-            let group = rest.clone().take(AT_ONCE);
-            let mut found = [None; AT_ONCE];
+        let mut found = [None; AT_ONCE];
+        for group in packets.groups(AT_ONCE) {
             // First all look-ups, and nothing else: so many of them wait for memory side by side.
-            for (found, packet) in found.iter_mut().zip(group) {
-                *found = match packet.key {
-                    KeyRef::Narrow(key) => self.narrow.find(packet.hash, key),
-                    KeyRef::Wide(key) => self.wide.find(packet.hash, key),
+            for (found, (hash, key)) in found.iter_mut().zip(group.keys()) {
+                *found = match key {
+                    KeyRef::Narrow(key) => self.narrow.find(hash, key),
+                    KeyRef::Wide(key) => self.wide.find(hash, key),
                 };
             }
-            for (found, packet) in found.iter().zip(rest.by_ref()) {
+            for (found, packet) in found.iter().zip(group.packets()) {
                 self.count(*found, packet);
             }
         }
-        drop(rest);
         packets.clear();
     }
 

@@ -69,11 +69,10 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
 fn length(mirrored: Mirrored<'_>) -> usize {
     let Part { bytes, length } = mirrored.frame;
     let stated = mirrored.original_length.map_or(0, usize::from);
-    let claimed = inner::packet(mirrored, true, |packet| {
+    let claimed = inner::packet(mirrored, true).map_or(0, |packet| {
         let before = bytes.len().saturating_sub(packet.carried.bytes.len());
         packet.bytes.saturating_add(before)
     });
-    let claimed = claimed.unwrap_or_default();
     length.max(bytes.len()).max(stated).max(claimed)
 }
 

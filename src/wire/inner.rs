@@ -33,13 +33,8 @@ pub(super) struct Inner<'a> {
 /// The packet and the VLAN of the outermost tag before it.
 pub(super) type Tagged<'a> = (Packet<'a>, Option<u16>);
 
-/// Returns what `then` makes of the packet.
-#[inline]
-pub(super) fn packet<T>(
-    mirrored: Mirrored<'_>,
-    with_ipv6: bool,
-    then: impl FnOnce(Inner<'_>) -> T,
-) -> Result<T, Skipped> {
+#[inline(always)]
+pub(super) fn packet(mirrored: Mirrored<'_>, with_ipv6: bool) -> Result<Inner<'_>, Skipped> {
     let frame = mirrored.frame;
     let tagged = match mirrored.encapsulation {
         Encapsulation::Ethernet => by_ether_type(ether::parse(frame.bytes)),
@@ -48,31 +43,26 @@ pub(super) fn packet<T>(
             .map(|packet| (packet, None))
             .ok_or(Skipped::InnerMalformed),
     };
-    in_frame(frame, tagged?, with_ipv6, then)
+    in_frame(frame, tagged?, with_ipv6)
 }
 
-/// Returns what `then` makes of the packet in a frame, once its link layer is read.
-#[inline]
-pub(super) fn in_frame<T>(
-    frame: Part<'_>,
-    (packet, vlan): Tagged<'_>,
+/// The packet in a frame, once its link layer is read.
+#[inline(always)]
+pub(super) fn in_frame<'a>(
+    frame: Part<'a>,
+    (packet, vlan): Tagged<'a>,
     with_ipv6: bool,
-    then: impl FnOnce(Inner<'_>) -> T,
-) -> Result<T, Skipped> {
-    match packet {
-        Packet::Ipv4(packet) => {
-            let inner = in_ipv4(frame.behind_header(packet)).ok_or(Skipped::InnerMalformed)?;
-            Ok(then(Inner { vlan, ..inner }))
-        }
-        Packet::Ipv6(packet) if with_ipv6 => {
-            let inner = in_ipv6(frame.behind_header(packet)).ok_or(Skipped::InnerMalformed)?;
-            Ok(then(Inner { vlan, ..inner }))
-        }
-        Packet::Ipv6(_) => Err(Skipped::InnerIpv6),
-    }
+) -> Result<Inner<'a>, Skipped> {
+    let inner = match packet {
+        Packet::Ipv4(packet) => in_ipv4(frame.behind_header(packet)),
+        Packet::Ipv6(packet) if with_ipv6 => in_ipv6(frame.behind_header(packet)),
+        Packet::Ipv6(_) => return Err(Skipped::InnerIpv6),
+    };
+    let inner = inner.ok_or(Skipped::InnerMalformed)?;
+    Ok(Inner { vlan, ..inner })
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Tagged<'_>, Skipped> {
     let frame = frame.ok_or(Skipped::InnerMalformed)?;
     let packet = match frame.ether_type {
@@ -103,7 +93,7 @@ fn in_pppoe(rest: &[u8]) -> Result<Packet<'_>, Skipped> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
     let header = Ipv4::parse(carried.bytes)?;
     let bytes = match header.total_length {
@@ -149,7 +139,7 @@ fn in_ipv6(carried: Part<'_>) -> Option<Inner<'_>> {
 }
 
 /// Source and destination port: the first four bytes of these protocols' headers.
-#[inline]
+#[inline(always)]
 fn ports(protocol: IpNumber, payload: Part<'_>) -> Option<(u16, u16)> {
     match (protocol, payload.bytes) {
         (

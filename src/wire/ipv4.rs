@@ -39,7 +39,7 @@ pub(super) struct Ipv4 {
 
 impl Ipv4 {
     /// `None` if the fixed header is not there whole, or contradicts itself.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parse(packet: &[u8]) -> Option<Self> {
         let fixed = packet.first_chunk::<20>()?;
         #[rustfmt::skip]

@@ -33,7 +33,7 @@ pub(super) enum Packet<'a> {
     Ipv6(&'a [u8]),
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped> {
     match link {
         LinkType::ETHERNET => by_ether_type(ether::parse(frame)),
@@ -49,7 +49,7 @@ pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped>
     }
 }
 
-#[inline]
+#[inline(always)]
 fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Packet<'_>, Skipped> {
     let frame = frame.ok_or(Skipped::OuterMalformed)?;
     match frame.ether_type {

@@ -8,6 +8,11 @@
     not(test),
     deny(clippy::indexing_slicing, clippy::arithmetic_side_effects)
 )]
+#![expect(
+    clippy::inline_always,
+    reason = "the way of a frame is many small functions: what they hand on fits registers, and \
+              through memory it takes longer than all they do"
+)]
 
 mod decapsulate;
 mod ether;
@@ -30,7 +35,6 @@ pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
 use inner::Inner;
 pub use ip::Ip;
 pub use link::LinkType;
-use link::Packet;
 pub use part::Part;
 pub use skipped::Skipped;
 
@@ -115,7 +119,7 @@ impl Truncated {
 
 impl ListenPorts {
     #[must_use]
-    #[inline]
+    #[inline(always)]
     pub fn contains(&self, port: u16) -> bool {
         match self {
             Self::Any => true,
@@ -137,96 +141,66 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// Reads a captured frame, from its link-layer header to the inner packet, and returns what `then`
-/// makes of that.
-///
-/// Each kind of packet is handed to a copy of `then`, down all the layers. So what the compiler
-/// knows of the usual kind, IPv4 in IPv4, stays in registers: returning all kinds in one shape
-/// takes longer than reading them.
+/// Reads a captured frame, from its link-layer header to the inner packet.
 ///
 /// # Errors
 /// The reason why the frame counts in no flow: the first that it meets.
-#[inline]
-pub fn decode_frame<T>(
+#[inline(always)]
+pub fn decode_frame(
     link: LinkType,
     frame: Part<'_>,
     reading: &Reading,
-    then: impl FnOnce(Observation) -> T,
-) -> Result<T, Skipped> {
+) -> Result<Observation, Skipped> {
     if matches!(reading.listen_ports, ListenPorts::Plain) {
-        return decode_own_packet(link, frame, reading, then);
+        return decode_own_packet(link, frame, reading);
     }
-    if link == LinkType::TZSP {
-        return decode_wanted(&Datagram::bare(frame), reading, then);
-    }
-    match link::strip(link, frame.bytes)? {
-        Packet::Ipv4(packet) => decode_wanted(&outer::in_ipv4(packet)?, reading, then),
-        Packet::Ipv6(packet) => decode_wanted(&outer::in_ipv6(packet)?, reading, then),
-    }
-}
-
-#[inline]
-fn decode_wanted<T>(
-    datagram: &Datagram<'_>,
-    reading: &Reading,
-    then: impl FnOnce(Observation) -> T,
-) -> Result<T, Skipped> {
+    let datagram = datagram(link, frame)?;
     if !reading.listen_ports.contains(datagram.destination_port) {
         return Err(Skipped::OtherPort);
     }
-    decode_datagram(datagram, reading, then)
+    decode_datagram(&datagram, reading)
 }
 
 /// The UDP datagram in a captured frame, whatever its port.
 ///
 /// # Errors
 /// The reason why there is none.
+#[inline(always)]
 pub fn datagram(link: LinkType, frame: Part<'_>) -> Result<Datagram<'_>, Skipped> {
-    if link == LinkType::TZSP {
-        return Ok(Datagram::bare(frame));
-    }
-    match link::strip(link, frame.bytes)? {
-        Packet::Ipv4(packet) => outer::in_ipv4(packet),
-        Packet::Ipv6(packet) => outer::in_ipv6(packet),
+    match link::strip(link, frame.bytes) {
+        Ok(packet) => outer::datagram(packet),
+        Err(Skipped::UnsupportedLink) if link == LinkType::TZSP => Ok(Datagram::bare(frame)),
+        Err(reason) => Err(reason),
     }
 }
 
-/// Reads a datagram, from its TZSP header to the inner packet, and returns what `then` makes of
-/// that. The datagram's port is not looked at.
+/// Reads a datagram, from its TZSP header to the inner packet. Its port is not looked at.
 ///
 /// # Errors
 /// The reason why the datagram counts in no flow: the first that it meets.
-#[inline]
-pub fn decode_datagram<T>(
-    datagram: &Datagram<'_>,
-    reading: &Reading,
-    then: impl FnOnce(Observation) -> T,
-) -> Result<T, Skipped> {
+#[inline(always)]
+pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
     let mirrored = tzsp::unwrap(datagram.payload)?;
-    inner::packet(mirrored, reading.ipv6, |packet| {
-        then(observation(datagram, &packet))
-    })
+    let packet = inner::packet(mirrored, reading.ipv6)?;
+    Ok(observation(datagram, &packet))
 }
 
 /// A frame that is not mirrored, as if a sensor had mirrored it.
 #[inline(never)]
-fn decode_own_packet<T>(
+fn decode_own_packet(
     link: LinkType,
     frame: Part<'_>,
     reading: &Reading,
-    then: impl FnOnce(Observation) -> T,
-) -> Result<T, Skipped> {
+) -> Result<Observation, Skipped> {
     let bare = Datagram::bare(frame);
     if link == LinkType::TZSP {
-        return decode_datagram(&bare, reading, then);
+        return decode_datagram(&bare, reading);
     }
-    let tagged = link::own_packet(link, frame.bytes)?;
-    inner::in_frame(frame, tagged, reading.ipv6, |packet| {
-        then(observation(&bare, &packet))
-    })
+    let packet = inner::in_frame(frame, link::own_packet(link, frame.bytes)?, reading.ipv6)?;
+    Ok(observation(&bare, &packet))
 }
 
-#[inline]
+#[inline(always)]
 fn observation(datagram: &Datagram<'_>, packet: &Inner<'_>) -> Observation {
     let truncated = if packet.bytes <= packet.carried.bytes.len() {
         None

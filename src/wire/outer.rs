@@ -4,10 +4,19 @@ use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
 
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
+use super::link::Packet;
 use super::{Datagram, Ip, Part, Skipped};
 
-#[inline]
-pub(super) fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
+#[inline(always)]
+pub(super) fn datagram(packet: Packet<'_>) -> Result<Datagram<'_>, Skipped> {
+    match packet {
+        Packet::Ipv4(packet) => in_ipv4(packet),
+        Packet::Ipv6(packet) => in_ipv6(packet),
+    }
+}
+
+#[inline(always)]
+fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     let header = Ipv4::parse(packet).ok_or(Skipped::OuterMalformed)?;
     if header.protocol != IpNumber::UDP {
         return Err(Skipped::NotUdp);
@@ -26,7 +35,7 @@ pub(super) fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     )
 }
 
-pub(super) fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
+fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     let header = Ipv6::parse(packet).ok_or(Skipped::OuterMalformed)?;
     let chain = ipv6::walk(header.next_header, header.payload(packet), Through::Plain);
     let rest = chain.rest.ok_or(Skipped::OuterMalformed)?;
@@ -44,7 +53,7 @@ pub(super) fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn udp(source: Ip, part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
     let header = UdpHeaderSlice::from_slice(part.bytes).map_err(|_| Skipped::OuterMalformed)?;
     let datagram = match header.length() {

@@ -18,7 +18,7 @@ impl<'a> Part<'a> {
     }
 
     /// The part that `length` claims. Bytes beyond it are padding and do not belong.
-    #[inline]
+    #[inline(always)]
     pub(super) fn claimed(bytes: &'a [u8], length: usize) -> Self {
         Self {
             bytes: bytes.get(..length).unwrap_or(bytes),
@@ -27,7 +27,7 @@ impl<'a> Part<'a> {
     }
 
     /// What is left of this part once a header was read and `rest` remains of its bytes.
-    #[inline]
+    #[inline(always)]
     pub(super) fn behind_header(self, rest: &'a [u8]) -> Self {
         let header = self.bytes.len().saturating_sub(rest.len());
         Self {
@@ -37,7 +37,7 @@ impl<'a> Part<'a> {
     }
 
     /// What is left behind a header of `size` bytes, parts of which may have been cut away.
-    #[inline]
+    #[inline(always)]
     pub(super) fn skip(self, size: usize) -> Self {
         Self {
             bytes: self.bytes.get(size..).unwrap_or_default(),

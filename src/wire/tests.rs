@@ -33,12 +33,7 @@ const IPV4_ALONE: Reading = Reading {
 };
 
 fn decode(frame: &[u8]) -> Result<Observation, Skipped> {
-    decode_frame(
-        LinkType::ETHERNET,
-        Part::whole(frame),
-        &IPV4_ALONE,
-        |seen| seen,
-    )
+    decode_frame(LinkType::ETHERNET, Part::whole(frame), &IPV4_ALONE)
 }
 
 fn tcp(bytes: u64, truncated: Option<Truncated>) -> Observation {
@@ -78,9 +73,7 @@ fn other_ports_are_skipped_when_ports_are_named() {
             listen_ports: ListenPorts::Only(vec![1, port]),
             ipv6: false,
         };
-        decode_frame(LinkType::ETHERNET, Part::whole(&FRAME), &reading, |seen| {
-            seen
-        })
+        decode_frame(LinkType::ETHERNET, Part::whole(&FRAME), &reading)
     };
     assert_eq!(only(37008), Ok(tcp(40, None)));
     assert_eq!(only(37009), Err(Skipped::OtherPort));
@@ -154,16 +147,13 @@ fn a_datagram_from_a_socket_is_read_alike() {
         payload: Part::whole(&FRAME[TZSP..]),
         first_fragment: false,
     };
-    assert_eq!(
-        decode_datagram(&datagram, &IPV4_ALONE, |seen| seen),
-        Ok(tcp(40, None))
-    );
+    assert_eq!(decode_datagram(&datagram, &IPV4_ALONE), Ok(tcp(40, None)));
     let cut = Datagram {
         payload: Part::whole(&FRAME[TZSP..90]),
         ..datagram
     };
     assert_eq!(
-        decode_datagram(&cut, &IPV4_ALONE, |seen| seen),
+        decode_datagram(&cut, &IPV4_ALONE),
         Ok(tcp(40, Some(Truncated::Sensor)))
     );
 }
@@ -215,7 +205,7 @@ fn the_outermost_tag_inside_names_the_vlan() {
             payload: Part::whole(&payload),
             first_fragment: false,
         };
-        decode_datagram(&datagram, &IPV4_ALONE, |seen| seen).map(|observation| observation.vlan)
+        decode_datagram(&datagram, &IPV4_ALONE).map(|observation| observation.vlan)
     };
     assert_eq!(tagged(&[]), Ok(None));
     assert_eq!(tagged(&[0x81, 0, 0, 0]), Ok(Some(0)));
@@ -253,10 +243,10 @@ fn ipv6(next: u8, length: u16, payload: &[u8]) -> Result<Observation, Skipped> {
         ..IPV4_ALONE
     };
     assert_eq!(
-        decode_datagram(&datagram, &IPV4_ALONE, |seen| seen),
+        decode_datagram(&datagram, &IPV4_ALONE),
         Err(Skipped::InnerIpv6)
     );
-    decode_datagram(&datagram, &reading, |seen| seen)
+    decode_datagram(&datagram, &reading)
 }
 
 #[track_caller]

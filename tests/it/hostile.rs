@@ -139,7 +139,7 @@ fn read_otherwise(frame: &Frame<'_>) {
         listen_ports: ListenPorts::Plain,
         ipv6: true,
     };
-    if let Err(reason) = wire::decode_frame(frame.link, frame.part(), &plain, |seen| seen) {
+    if let Err(reason) = wire::decode_frame(frame.link, frame.part(), &plain) {
         let label = reason.label();
         let is_tzsp = frame.link == LinkType::TZSP && label.contains("tzsp");
         assert!(is_tzsp || label.starts_with("inner") || label == "unsupported_link");

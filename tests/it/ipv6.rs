@@ -196,12 +196,7 @@ fn observations(capture: &str) -> Vec<Result<Observation, Skipped>> {
     let mut observations = Vec::new();
     while reader.fill().unwrap() {
         while let Some(frame) = reader.next_frame().unwrap() {
-            observations.push(wire::decode_frame(
-                frame.link,
-                frame.part(),
-                &reading,
-                |seen| seen,
-            ));
+            observations.push(wire::decode_frame(frame.link, frame.part(), &reading));
         }
     }
     observations

@@ -165,7 +165,7 @@ fn observations(capture: &Path, listen_ports: ListenPorts) -> Vec<Result<Observa
     };
     while reader.fill().unwrap() {
         while let Some(frame) = reader.next_frame().unwrap() {
-            let outcome = wire::decode_frame(frame.link, frame.part(), &reading, |seen| seen);
+            let outcome = wire::decode_frame(frame.link, frame.part(), &reading);
             observations.push(outcome);
         }
     }
