@@ -26,13 +26,19 @@ pub(crate) struct Options {
     #[arg(long, visible_alias = "rate", value_name = "N", default_value_t = 0)]
     pps: u32,
 
+    /// Let the kernel split datagrams of the same length (UDP segmentation), several times as
+    /// fast: for exporters on UDP sockets, as a packet capture may see them unsplit. What is due
+    /// at the same time may change places
+    #[arg(long)]
+    segments: bool,
+
     /// How often to send the capture; 0 is for ever
     #[arg(long = "loop", value_name = "N", default_value_t = 1)]
     rounds: u64,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut sender = Sender::new(&options.to, options.pps)?;
+    let mut sender = Sender::new(&options.to, options.pps, options.segments)?;
     let mut passed_over: u64 = 0;
     let mut round = 0;
     while options.rounds == 0 || round < options.rounds {
@@ -87,7 +93,7 @@ impl Datagrams {
         pps: u32,
         more: impl Fn(u64) -> bool,
     ) -> anyhow::Result<std::time::Duration> {
-        let mut sender = Sender::new(to, pps)?;
+        let mut sender = Sender::new(to, pps, false)?;
         for (bytes, claimed_length) in self.0.iter().cycle() {
             if !more(sender.taken()) {
                 break;
@@ -109,6 +115,10 @@ mod tests {
     use super::*;
 
     fn replay(capture: &str) -> Vec<Vec<u8>> {
+        replay_with(capture, false)
+    }
+
+    fn replay_with(capture: &str, segments: bool) -> Vec<Vec<u8>> {
         let receiver = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         let to = receiver.local_addr().expect("it is bound").to_string();
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -118,6 +128,7 @@ mod tests {
             file,
             to,
             pps: 0,
+            segments,
             rounds: 1,
         })
         .expect("the capture is replayed");
@@ -194,6 +205,17 @@ mod tests {
     }
 
     #[test]
+    fn segments_are_the_same_datagrams_by_length() {
+        let capture = "pcapng_sections_of_both_byte_orders.pcapng";
+        let split = replay_with(capture, true);
+        let lengths: Vec<_> = split.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [71, 71, 71, 103, 103]);
+        let mut plain = replay(capture);
+        plain.sort_by_key(Vec::len);
+        assert!(split == plain);
+    }
+
+    #[test]
     fn a_port_where_nobody_listens_is_an_error() {
         let to = {
             let unused = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
@@ -205,6 +227,7 @@ mod tests {
             file,
             to,
             pps: 0,
+            segments: false,
             rounds: 1,
         })
         .expect_err("refused");

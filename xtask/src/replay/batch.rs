@@ -6,8 +6,11 @@ use std::ops::Range;
 
 use super::datagrams::Payload;
 
-/// Sent at once at most. More gain nothing: by far the most is the kernel's work on each.
-const BATCH: usize = 64;
+/// As many as one system call takes. The more there are, the more have the same length.
+const BATCH: usize = 1024;
+
+/// As many as the kernel makes of one: UDP_MAX_SEGMENTS.
+const SEGMENTS: usize = 64;
 
 /// The largest payload of a UDP datagram over IPv4.
 const LARGEST_PAYLOAD: usize = 65_507;
@@ -19,14 +22,20 @@ pub(super) struct Batch {
     bytes: Vec<u8>,
     /// Where each payload stands in `bytes`, and how many zeros belong behind it.
     payloads: Vec<(Range<usize>, usize)>,
+    /// Hand over those of the same length as one, for the kernel to split.
+    segments: bool,
     calls: calls::Calls,
 }
 
+/// A payload and the zeros behind it.
+type Parts<'a> = [IoSlice<'a>; 2];
+
 impl Batch {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(segments: bool) -> Self {
         Self {
             bytes: Vec::new(),
             payloads: Vec::with_capacity(BATCH),
+            segments,
             calls: calls::Calls::new(),
         }
     }
@@ -53,16 +62,24 @@ impl Batch {
         let Self {
             bytes,
             payloads,
+            segments,
             calls,
         } = self;
-        let parts: Vec<[IoSlice; 2]> = payloads
+        let mut parts: Vec<Parts<'_>> = payloads
             .iter()
             .map(|(place, zeros)| [&bytes[place.clone()], &ZEROS[..*zeros]].map(IoSlice::new))
             .collect();
         let mut sent = 0;
         let mut outcome = Ok(());
-        while outcome.is_ok() && sent < parts.len() {
-            outcome = calls.send(socket, &parts[sent..]).map(|more| sent += more);
+        if *segments {
+            (sent, outcome) = send_segments(socket, &mut parts);
+        }
+        let mut rest = parts.as_slice();
+        while outcome.is_ok() && !rest.is_empty() {
+            outcome = calls.send(socket, rest).map(|more| {
+                sent += more;
+                rest = &rest[more..];
+            });
         }
         payloads.clear();
         bytes.clear();
@@ -70,49 +87,107 @@ impl Batch {
     }
 }
 
+/// Sends those whose length others have as well, and leaves the rest.
+fn send_segments(socket: &UdpSocket, all: &mut Vec<Parts<'_>>) -> (usize, io::Result<()>) {
+    let length = |parts: &Parts<'_>| parts[0].len() + parts[1].len();
+    all.sort_by_key(length);
+    let mut sent = 0;
+    let mut rest = Vec::new();
+    for equal in all.chunk_by(|a, b| length(a) == length(b)) {
+        let each = length(&equal[0]).max(1);
+        for some in equal.chunks((LARGEST_PAYLOAD / each).clamp(1, SEGMENTS)) {
+            let outcome = match some {
+                [_] => Ok(false),
+                _ => calls::Calls::send_as_one(socket, some, each),
+            };
+            match outcome {
+                Ok(true) => sent += some.len(),
+                Ok(false) => rest.extend_from_slice(some),
+                Err(error) => return (sent, Err(error)),
+            }
+        }
+    }
+    *all = rest;
+    (sent, Ok(()))
+}
+
 #[cfg(target_os = "linux")]
 mod calls {
-    use std::io::{self, IoSlice};
+    use std::io;
     use std::net::UdpSocket;
     use std::os::fd::AsRawFd;
 
-    use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg};
+    use nix::errno::Errno;
+    use nix::sys::socket::{
+        ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg, sendmsg,
+    };
 
-    use super::BATCH;
+    use super::{BATCH, Parts};
 
     /// One system call for many: sendmmsg(2).
-    pub(super) struct Calls(MultiHeaders<SockaddrStorage>);
+    pub(super) struct Calls {
+        headers: MultiHeaders<SockaddrStorage>,
+        /// None: the socket is connected.
+        addresses: Vec<Option<SockaddrStorage>>,
+    }
 
     impl Calls {
         pub(super) fn new() -> Self {
-            Self(MultiHeaders::preallocate(BATCH, None))
+            Self {
+                headers: MultiHeaders::preallocate(BATCH, None),
+                addresses: vec![None; BATCH],
+            }
         }
 
         /// Returns how many were sent: one at least. If one of them fails, the next call tells.
         pub(super) fn send(
             &mut self,
             socket: &UdpSocket,
-            payloads: &[[IoSlice<'_>; 2]],
+            payloads: &[Parts<'_>],
         ) -> io::Result<usize> {
-            // The socket is connected.
-            let addresses = [None; BATCH];
             let sent = sendmmsg(
                 socket.as_raw_fd(),
-                &mut self.0,
+                &mut self.headers,
                 payloads,
-                &addresses[..payloads.len()],
+                &self.addresses[..payloads.len()],
                 [],
                 MsgFlags::empty(),
             )?;
             Ok(sent.count())
+        }
+
+        /// UDP_SEGMENT of udp(7). Returns whether they were sent: the kernel splits nothing into
+        /// what is larger than the MTU, and not for every device.
+        pub(super) fn send_as_one(
+            socket: &UdpSocket,
+            payloads: &[Parts<'_>],
+            length: usize,
+        ) -> io::Result<bool> {
+            let Ok(length) = u16::try_from(length) else {
+                return Ok(false);
+            };
+            let outcome = sendmsg::<SockaddrStorage>(
+                socket.as_raw_fd(),
+                payloads.as_flattened(),
+                &[ControlMessage::UdpGsoSegments(&length)],
+                MsgFlags::empty(),
+                None,
+            );
+            match outcome {
+                Ok(_) => Ok(true),
+                Err(Errno::ECONNREFUSED) => Err(Errno::ECONNREFUSED.into()),
+                Err(_) => Ok(false),
+            }
         }
     }
 }
 
 #[cfg(not(target_os = "linux"))]
 mod calls {
-    use std::io::{self, IoSlice};
+    use std::io;
     use std::net::UdpSocket;
+
+    use super::Parts;
 
     /// One system call for each.
     pub(super) struct Calls(Vec<u8>);
@@ -126,7 +201,7 @@ mod calls {
         pub(super) fn send(
             &mut self,
             socket: &UdpSocket,
-            payloads: &[[IoSlice<'_>; 2]],
+            payloads: &[Parts<'_>],
         ) -> io::Result<usize> {
             let Some(parts) = payloads.first() else {
                 return Ok(0);
@@ -135,6 +210,11 @@ mod calls {
             parts.iter().for_each(|part| self.0.extend_from_slice(part));
             socket.send(&self.0)?;
             Ok(1)
+        }
+
+        /// Returns whether they were sent: they cannot be.
+        pub(super) fn send_as_one(_: &UdpSocket, _: &[Parts<'_>], _: usize) -> io::Result<bool> {
+            Ok(false)
         }
     }
 }

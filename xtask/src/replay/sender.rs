@@ -26,7 +26,7 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn new(to: &str, pps: u32) -> anyhow::Result<Self> {
+    pub(super) fn new(to: &str, pps: u32, segments: bool) -> anyhow::Result<Self> {
         let socket = connect(to).with_context(|| {
             format!("cannot send to {to}: give HOST:PORT, such as 127.0.0.1:37008")
         })?;
@@ -36,7 +36,7 @@ impl Sender {
             pps,
             sent: 0,
             started: Instant::now(),
-            batch: Batch::new(),
+            batch: Batch::new(segments),
         })
     }
 
