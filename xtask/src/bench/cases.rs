@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::input::{self, Input};
 use super::process::{self, Usage};
 use super::table::{Goal, Row};
-use super::{Bench, live, scrape};
+use super::{Bench, encoders, live, scrape};
 
 pub(super) struct Case {
     pub(super) name: &'static str,
@@ -21,7 +21,7 @@ const fn case(
     Case { name, run }
 }
 
-pub(super) const ALL: [Case; 13] = [
+pub(super) const ALL: [Case; 14] = [
     case("analyze-a", analyze_a),
     case("analyze-a-slow-peers", slow_peers),
     case("analyze-b", analyze_b),
@@ -37,6 +37,7 @@ pub(super) const ALL: [Case; 13] = [
     case("two-cores", two_cores),
     case("growth", growth),
     case("scrape", scrape::run),
+    case("encoder", encoders::run),
     case("live-udp", live::udp),
     case("live-tshark", live::tshark),
 ];

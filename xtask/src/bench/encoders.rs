@@ -3,6 +3,7 @@
 use anyhow::{Context, bail};
 use serde::Deserialize;
 
+use super::Bench;
 use super::table::{Goal, Row};
 use crate::release;
 
@@ -13,7 +14,7 @@ struct Encoders {
     prometheus: Vec<f64>,
 }
 
-pub(super) fn run(name: &'static str) -> anyhow::Result<Row> {
+pub(super) fn run(_: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let output = release::cargo()
         .args(["bench", "--quiet", "--locked", "--bench", "encoders"])
         .arg("--target-dir")
@@ -26,12 +27,12 @@ pub(super) fn run(name: &'static str) -> anyhow::Result<Row> {
     }
     let Encoders { ours, prometheus } =
         serde_json::from_slice(&output.stdout).context("what benches/encoders.rs says")?;
-    Ok(Row::beside(
+    Ok(vec![Row::beside(
         name,
-        "encoder alone ms",
+        "ms",
         &ours,
         "prometheus TextEncoder",
         &prometheus,
         Some(Goal::times(1.0 / 15.0)),
-    ))
+    )])
 }

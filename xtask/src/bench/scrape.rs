@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::daemon::Daemon;
 use super::table::{Goal, Row};
-use super::{Bench, encoders, input};
+use super::{Bench, input};
 use crate::ci::succeed;
 
 /// Slow enough that no datagram is lost.
@@ -49,7 +49,7 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
     let alone = |quantity, values: &[f64], most: f64| {
         Row::alone(name, quantity, values, Some(Goal::at_most(most)))
     };
-    let mut rows = vec![
+    Ok(vec![
         alone("plain, last byte ms", &plain.last, 40.0),
         Row::alone(name, "plain, first byte ms", &plain.first, None),
         alone("plain, memory added MiB", &[growth], 2.0),
@@ -57,9 +57,7 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
         alone("gzip, CPU ms", &gzip.cpu, 200.0),
         alone("gzip, first byte ms", &gzip.first, 20.0),
         Row::alone(name, "gzip, last byte ms", &gzip.last, None),
-    ];
-    rows.push(encoders::run(name)?);
-    Ok(rows)
+    ])
 }
 
 /// The exporter must have been asked for all that it was to be asked for.
