@@ -31,3 +31,11 @@ generate OUT *ARGS:
 # Send a capture to an exporter, e.g. just replay /tmp/load.pcap --to 127.0.0.1:37008
 replay FILE *ARGS:
     cargo run --release --locked --quiet --package xtask -- replay {{FILE}} {{ARGS}}
+
+# Measure beside other programs, e.g. just bench --only analyze-a
+bench *ARGS:
+    cargo xtask bench {{ARGS}}
+
+# Count the instructions of the fast path; repeatable on a busy machine
+instructions:
+    cargo bench --locked --bench instructions

@@ -1,18 +1,16 @@
 //! Everything that must pass, in the order in which it fails fastest.
 
-use std::env;
-use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::fixtures;
+use crate::{fixtures, release};
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    step("tools that the tests run", tools)?;
+    step("tools that the tests run", || ensure(&TOOLS))?;
     step("fixtures are fresh", fixtures::check)?;
     step("formatting", || cargo(&["fmt", "--all", "--check"]))?;
     step("lints", || {
@@ -40,12 +38,7 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
 }
 
 fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    succeed(Command::new(cargo).args(arguments).current_dir(root()))
-}
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    succeed(release::cargo().args(arguments))
 }
 
 /// Runs a program that must end with success.
@@ -60,54 +53,49 @@ pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
 }
 
 /// A program that tests run, how it tells that it is there, and Debian's package for it.
-struct Tool {
-    program: &'static str,
+pub(crate) struct Tool {
+    pub(crate) program: &'static str,
     version: &'static str,
     package: &'static str,
 }
 
+impl Tool {
+    pub(crate) const fn new(
+        program: &'static str,
+        version: &'static str,
+        package: &'static str,
+    ) -> Self {
+        Self {
+            program,
+            version,
+            package,
+        }
+    }
+}
+
 const TOOLS: [Tool; 5] = [
-    Tool {
-        program: "tshark",
-        version: "--version",
-        package: "tshark",
-    },
-    Tool {
-        program: "promtool",
-        version: "--version",
-        package: "prometheus",
-    },
-    Tool {
-        program: "jq",
-        version: "--version",
-        package: "jq",
-    },
-    Tool {
-        program: "curl",
-        version: "--version",
-        package: "curl",
-    },
-    Tool {
-        program: "ip",
-        version: "-V",
-        package: "iproute2",
-    },
+    Tool::new("tshark", "--version", "tshark"),
+    Tool::new("promtool", "--version", "prometheus"),
+    Tool::new("jq", "--version", "jq"),
+    Tool::new("curl", "--version", "curl"),
+    Tool::new("ip", "-V", "iproute2"),
 ];
 
-fn tools() -> anyhow::Result<()> {
-    let packages = missing_packages();
+/// Installs what is missing of `tools`, where that can be done.
+pub(crate) fn ensure(tools: &[Tool]) -> anyhow::Result<()> {
+    let packages: Vec<_> = missing(tools).map(|tool| tool.package).collect();
     if packages.is_empty() {
         return Ok(());
     }
     if !is_debian() || !is_root() {
         bail!(
             "missing: {}\non Debian or Ubuntu: sudo apt-get install --no-install-recommends {}",
-            missing_programs().join(", "),
+            missing_programs(tools).join(", "),
             packages.join(" ")
         );
     }
     install(&packages)?;
-    let still_missing = missing_programs();
+    let still_missing = missing_programs(tools);
     if !still_missing.is_empty() {
         bail!(
             "installed {}, but not found: {}",
@@ -118,16 +106,12 @@ fn tools() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn missing_programs() -> Vec<&'static str> {
-    missing().map(|tool| tool.program).collect()
+fn missing_programs(tools: &[Tool]) -> Vec<&'static str> {
+    missing(tools).map(|tool| tool.program).collect()
 }
 
-fn missing_packages() -> Vec<&'static str> {
-    missing().map(|tool| tool.package).collect()
-}
-
-fn missing() -> impl Iterator<Item = &'static Tool> {
-    TOOLS.iter().filter(|tool| {
+pub(crate) fn missing(tools: &[Tool]) -> impl Iterator<Item = &Tool> {
+    tools.iter().filter(|tool| {
         let mut command = Command::new(tool.program);
         command
             .arg(tool.version)

@@ -1,5 +1,5 @@
-//! What the project does to itself: write the test captures, generate load, replay captures and
-//! check everything. Nothing here uses the exporter's library, so a mistake there cannot hide
+//! What the project does to itself: write the test captures, generate load, replay captures,
+//! measure and check everything. Nothing here uses the exporter's library, so a mistake there cannot hide
 //! behind the same mistake here.
 
 #![expect(
@@ -8,11 +8,14 @@
     reason = "these are command line tools that report to whoever runs them"
 )]
 
+#[cfg(target_os = "linux")]
+mod bench;
 mod capture_file;
 mod ci;
 mod fixtures;
 mod generate;
 mod packet;
+mod release;
 mod replay;
 #[cfg(target_os = "linux")]
 mod soak;
@@ -40,6 +43,17 @@ enum Chore {
     /// root, tshark and ip
     #[cfg(target_os = "linux")]
     Soak(soak::Options),
+    /// Measure the program beside what one would run instead, and print a table
+    #[cfg(target_os = "linux")]
+    Bench(bench::Options),
+    /// Run a program and say what it took
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Probe(bench::ProbeOptions),
+    /// Receive datagrams, and do nothing with them
+    #[cfg(target_os = "linux")]
+    #[command(hide = true)]
+    Drain(bench::DrainOptions),
     /// Check everything that must pass
     Ci,
 }
@@ -51,6 +65,12 @@ fn main() -> ExitCode {
         Chore::Replay(options) => replay::run(&options),
         #[cfg(target_os = "linux")]
         Chore::Soak(options) => soak::run(&options),
+        #[cfg(target_os = "linux")]
+        Chore::Bench(options) => bench::run(&options),
+        #[cfg(target_os = "linux")]
+        Chore::Probe(options) => bench::probe(&options),
+        #[cfg(target_os = "linux")]
+        Chore::Drain(options) => bench::drain(&options),
         Chore::Ci => ci::run(),
     };
     match outcome {

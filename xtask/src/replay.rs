@@ -1,18 +1,17 @@
 //! Sends a capture's TZSP datagrams to a live exporter, so that one can see it work without a
 //! sensor.
 
+mod batch;
 mod datagrams;
+mod sender;
 
-use std::io::ErrorKind;
-use std::net::{ToSocketAddrs, UdpSocket};
 use std::path::PathBuf;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use clap::Args;
 
-use self::datagrams::{Payload, tzsp_payload, visit_frames};
+use self::datagrams::{tzsp_payload, visit_frames};
+use self::sender::Sender;
 
 #[derive(Args)]
 pub(crate) struct Options {
@@ -24,8 +23,14 @@ pub(crate) struct Options {
     to: String,
 
     /// Datagrams per second; 0 is as fast as it goes
-    #[arg(long, value_name = "N", default_value_t = 1000)]
+    #[arg(long, visible_alias = "rate", value_name = "N", default_value_t = 0)]
     pps: u32,
+
+    /// Let the kernel split datagrams of the same length (UDP segmentation), several times as
+    /// fast: for exporters on UDP sockets, as a packet capture may see them unsplit. What is due
+    /// at the same time may change places
+    #[arg(long)]
+    segments: bool,
 
     /// How often to send the capture; 0 is for ever
     #[arg(long = "loop", value_name = "N", default_value_t = 1)]
@@ -33,11 +38,11 @@ pub(crate) struct Options {
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let mut sender = Sender::new(&options.to, options.pps)?;
+    let mut sender = Sender::new(&options.to, options.pps, options.segments)?;
     let mut passed_over: u64 = 0;
     let mut round = 0;
     while options.rounds == 0 || round < options.rounds {
-        let sent_before = sender.sent;
+        let taken_before = sender.taken();
         visit_frames(&options.file, |link, frame| {
             match tzsp_payload(link, frame) {
                 Some(payload) => sender.send(&payload)?,
@@ -45,14 +50,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             }
             Ok(())
         })?;
-        if sender.sent == sent_before {
+        if sender.taken() == taken_before {
             bail!("{} has no TZSP datagrams", options.file.display());
         }
         round += 1;
     }
+    sender.flush()?;
+    let seconds = sender.elapsed().as_secs_f64();
     sender.await_refusal()?;
-    let Sender { sent, started, .. } = sender;
-    let seconds = started.elapsed().as_secs_f64();
+    let sent = sender.taken();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let rate = sent as f64 / seconds.max(0.001);
     println!(
@@ -86,129 +92,33 @@ impl Datagrams {
         to: &str,
         pps: u32,
         more: impl Fn(u64) -> bool,
-    ) -> anyhow::Result<Duration> {
-        let mut sender = Sender::new(to, pps)?;
+    ) -> anyhow::Result<std::time::Duration> {
+        let mut sender = Sender::new(to, pps, false)?;
         for (bytes, claimed_length) in self.0.iter().cycle() {
-            if !more(sender.sent) {
+            if !more(sender.taken()) {
                 break;
             }
-            sender.send(&Payload {
+            sender.send(&datagrams::Payload {
                 bytes,
                 claimed_length: *claimed_length,
             })?;
         }
-        Ok(sender.started.elapsed())
+        sender.flush()?;
+        Ok(sender.elapsed())
     }
-}
-
-/// The largest payload of a UDP datagram over IPv4.
-const LARGEST_PAYLOAD: usize = 65_507;
-
-/// How long the last datagram's refusal may take to come back.
-const REFUSAL_PATIENCE: Duration = Duration::from_millis(200);
-
-struct Sender {
-    socket: UdpSocket,
-    to: String,
-    pps: u32,
-    sent: u64,
-    started: Instant,
-    /// Zeros behind the payload at hand, and room for both.
-    extended: Vec<u8>,
-}
-
-impl Sender {
-    fn new(to: &str, pps: u32) -> anyhow::Result<Self> {
-        let socket = connect(to).with_context(|| {
-            format!("cannot send to {to}: give HOST:PORT, such as 127.0.0.1:37008")
-        })?;
-        let extended = Vec::with_capacity(LARGEST_PAYLOAD);
-        Ok(Self {
-            socket,
-            to: to.to_owned(),
-            pps,
-            sent: 0,
-            started: Instant::now(),
-            extended,
-        })
-    }
-
-    /// Sends `payload` when its turn has come, with zeros for what the capture lacks: the
-    /// exporter counts what headers claim.
-    fn send(&mut self, payload: &Payload<'_>) -> anyhow::Result<()> {
-        self.await_turn();
-        self.extended.clear();
-        self.extended.extend_from_slice(payload.bytes);
-        self.extended
-            .resize(payload.claimed_length.min(LARGEST_PAYLOAD), 0);
-        match self.socket.send(&self.extended) {
-            Ok(_) => {
-                self.sent += 1;
-                Ok(())
-            }
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.refused(),
-            Err(error) => Err(error)
-                .with_context(|| format!("sending {} bytes to {}", self.extended.len(), self.to)),
-        }
-    }
-
-    fn await_turn(&self) {
-        if self.pps == 0 {
-            return;
-        }
-        #[expect(clippy::cast_precision_loss, reason = "precise for 2^53 datagrams")]
-        let due = Duration::from_secs_f64(self.sent as f64 / f64::from(self.pps));
-        let early = due.saturating_sub(self.started.elapsed());
-        if !early.is_zero() {
-            thread::sleep(early);
-        }
-    }
-
-    /// A refusal is reported with the next call on the socket, so the last datagram needs one
-    /// more call.
-    fn await_refusal(&self) -> anyhow::Result<()> {
-        self.socket.set_read_timeout(Some(REFUSAL_PATIENCE))?;
-        match self.socket.recv(&mut [0]) {
-            Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.refused(),
-            _ => Ok(()),
-        }
-    }
-
-    fn refused(&self) -> anyhow::Result<()> {
-        bail!(
-            "nobody listens on {} (after {} datagrams); start the exporter with its --listen-port",
-            self.to,
-            self.sent
-        )
-    }
-}
-
-/// A socket connected to the first of the host's addresses that there is a route to.
-fn connect(to: &str) -> anyhow::Result<UdpSocket> {
-    let mut failure = None;
-    for address in to.to_socket_addrs()? {
-        let any = if address.is_ipv6() {
-            "[::]:0"
-        } else {
-            "0.0.0.0:0"
-        };
-        let socket = UdpSocket::bind(any).and_then(|socket| {
-            socket.connect(address)?;
-            Ok(socket)
-        });
-        match socket {
-            Ok(socket) => return Ok(socket),
-            Err(error) => failure = Some(error),
-        }
-    }
-    Err(failure.map_or_else(|| anyhow::anyhow!("the host has no address"), Into::into))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::net::UdpSocket;
+
     use super::*;
 
     fn replay(capture: &str) -> Vec<Vec<u8>> {
+        replay_with(capture, false)
+    }
+
+    fn replay_with(capture: &str, segments: bool) -> Vec<Vec<u8>> {
         let receiver = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         let to = receiver.local_addr().expect("it is bound").to_string();
         let file = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
@@ -218,6 +128,7 @@ mod tests {
             file,
             to,
             pps: 0,
+            segments,
             rounds: 1,
         })
         .expect("the capture is replayed");
@@ -294,6 +205,17 @@ mod tests {
     }
 
     #[test]
+    fn segments_are_the_same_datagrams_by_length() {
+        let capture = "pcapng_sections_of_both_byte_orders.pcapng";
+        let split = replay_with(capture, true);
+        let lengths: Vec<_> = split.iter().map(Vec::len).collect();
+        assert_eq!(lengths, [71, 71, 71, 103, 103]);
+        let mut plain = replay(capture);
+        plain.sort_by_key(Vec::len);
+        assert!(split == plain);
+    }
+
+    #[test]
     fn a_port_where_nobody_listens_is_an_error() {
         let to = {
             let unused = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
@@ -305,6 +227,7 @@ mod tests {
             file,
             to,
             pps: 0,
+            segments: false,
             rounds: 1,
         })
         .expect_err("refused");

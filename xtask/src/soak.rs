@@ -1,16 +1,15 @@
 //! Leaves the exporter alone for a long time while somebody kills its capture: it must go on by
 //! itself, account for every frame, and not grow.
 
-mod exporter;
-mod interrupt;
+pub(crate) mod exporter;
+pub(crate) mod interrupt;
 mod ledger;
-mod load;
-mod network;
+pub(crate) mod load;
+pub(crate) mod network;
 mod report;
-mod scrape;
+pub(crate) mod scrape;
 
 use std::env;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -27,6 +26,7 @@ use self::load::Load;
 use self::network::Network;
 use self::report::{Kills, Report};
 use crate::ci::succeed;
+use crate::release;
 use crate::replay::Datagrams;
 
 #[derive(Args)]
@@ -59,7 +59,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let directory = env::temp_dir().join(format!("tzsp-soak-{}", std::process::id()));
     fs::create_dir(&directory).with_context(|| format!("creating {}", directory.display()))?;
     println!("log and capture are in {}", directory.display());
-    let program = build()?;
+    let program = release::build(&[])?.exporter;
     let capture = generate(&directory)?;
 
     let interrupt = Interrupt::listen()?;
@@ -143,23 +143,6 @@ fn soak(
 
 fn is_due(second: u64, every: u64) -> bool {
     every != 0 && second.is_multiple_of(every)
-}
-
-/// Builds the exporter next to this very program, and returns where it is.
-fn build() -> anyhow::Result<PathBuf> {
-    let this = env::current_exe().context("cannot find this very program")?;
-    let target = this
-        .ancestors()
-        .nth(2)
-        .with_context(|| format!("{} is not in a target directory", this.display()))?;
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    succeed(
-        Command::new(cargo)
-            .args(["build", "--release", "--locked", "--target-dir"])
-            .arg(target)
-            .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("..")),
-    )?;
-    Ok(target.join("release/tzsp_packetstream_exporter"))
 }
 
 /// Writes what the sensor streams over and over: a few thousand flows.

@@ -13,7 +13,7 @@ use super::interrupt;
 use super::network::{COLLECTOR_LINK, Namespace};
 use super::scrape::Scrape;
 
-pub(super) const LISTEN_PORT: u16 = 37008;
+pub(crate) const LISTEN_PORT: u16 = 37008;
 const PUBLISH_PORT: u16 = 9184;
 
 /// How long the exporter may take to start capturing, and to end.
@@ -22,13 +22,13 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// The exporter under test. It is killed when this is dropped.
-pub(super) struct Exporter<'a> {
+pub(crate) struct Exporter<'a> {
     child: Child,
     host: &'a Namespace,
 }
 
 impl<'a> Exporter<'a> {
-    pub(super) fn start(program: &Path, host: &'a Namespace, log: &Path) -> anyhow::Result<Self> {
+    pub(crate) fn start(program: &Path, host: &'a Namespace, log: &Path) -> anyhow::Result<Self> {
         let log = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let mut command = Command::new(program);
         command
@@ -49,8 +49,12 @@ impl<'a> Exporter<'a> {
         Ok(Self { child, host })
     }
 
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Waits until the first capture runs.
-    pub(super) fn await_capture(&mut self) -> anyhow::Result<()> {
+    pub(crate) fn await_capture(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
             self.must_be_alive()?;
@@ -70,7 +74,7 @@ impl<'a> Exporter<'a> {
         }
     }
 
-    pub(super) fn scrape(&self) -> anyhow::Result<Scrape> {
+    pub(crate) fn scrape(&self) -> anyhow::Result<Scrape> {
         self.host.run(|| Scrape::fetch(PUBLISH_PORT))
     }
 
@@ -85,7 +89,7 @@ impl<'a> Exporter<'a> {
     }
 
     /// Asks it to end. Returns what was wrong with how it did.
-    pub(super) fn stop(&mut self) -> anyhow::Result<Vec<String>> {
+    pub(crate) fn stop(&mut self) -> anyhow::Result<Vec<String>> {
         let pid = i32::try_from(self.child.id()).context("a process id fits")?;
         kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot stop the exporter")?;
         let how = match self.status_within(PATIENCE)? {

@@ -9,7 +9,7 @@ use super::exporter::LISTEN_PORT;
 use super::network::{COLLECTOR, Namespace};
 
 /// A sensor that streams to the collector.
-pub(super) struct Load {
+pub(crate) struct Load {
     thread: JoinHandle<anyhow::Result<Duration>>,
     progress: Arc<Progress>,
 }
@@ -22,7 +22,7 @@ struct Progress {
 
 impl Load {
     /// Streams `datagrams` over and over, until `wanted` are sent.
-    pub(super) fn start(sensor: &Namespace, datagrams: Datagrams, pps: u32, wanted: u64) -> Self {
+    pub(crate) fn start(sensor: &Namespace, datagrams: Datagrams, pps: u32, wanted: u64) -> Self {
         let progress = Arc::new(Progress::default());
         let thread = thread::spawn({
             let progress = Arc::clone(&progress);
@@ -39,17 +39,17 @@ impl Load {
         Self { thread, progress }
     }
 
-    pub(super) fn sent(&self) -> u64 {
+    pub(crate) fn sent(&self) -> u64 {
         self.progress.sent.load(Ordering::Relaxed)
     }
 
     /// All is sent, or nothing can be sent any more.
-    pub(super) fn has_ended(&self) -> bool {
+    pub(crate) fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
 
     /// Waits until all is sent. Returns how many datagrams that were, and how long it took.
-    pub(super) fn finish(self) -> anyhow::Result<(u64, Duration)> {
+    pub(crate) fn finish(self) -> anyhow::Result<(u64, Duration)> {
         let duration = self
             .thread
             .join()
@@ -58,7 +58,7 @@ impl Load {
     }
 
     /// Sends nothing more.
-    pub(super) fn stop(&self) {
+    pub(crate) fn stop(&self) {
         self.progress.stop.store(true, Ordering::Relaxed);
     }
 }

@@ -10,20 +10,20 @@ use anyhow::{Context, bail};
 use nix::sched::{CloneFlags, setns};
 use nix::unistd::Pid;
 
-pub(super) const COLLECTOR: &str = "192.0.2.1";
+pub(crate) const COLLECTOR: &str = "192.0.2.1";
 const SENSOR: &str = "192.0.2.2";
 /// The collector's end of the cable, and the sensor's.
-pub(super) const COLLECTOR_LINK: &str = "cable0";
+pub(crate) const COLLECTOR_LINK: &str = "cable0";
 const SENSOR_LINK: &str = "cable1";
 
 /// A collector, where the exporter runs, and a sensor that streams to it.
-pub(super) struct Network {
-    pub(super) collector: Namespace,
-    pub(super) sensor: Namespace,
+pub(crate) struct Network {
+    pub(crate) collector: Namespace,
+    pub(crate) sensor: Namespace,
 }
 
 impl Network {
-    pub(super) fn new() -> anyhow::Result<Self> {
+    pub(crate) fn new() -> anyhow::Result<Self> {
         let network = Self {
             collector: Namespace::new("collector")?,
             sensor: Namespace::new("sensor")?,
@@ -58,7 +58,7 @@ impl Network {
 }
 
 /// A host. It is gone when this is dropped.
-pub(super) struct Namespace {
+pub(crate) struct Namespace {
     name: String,
 }
 
@@ -76,7 +76,7 @@ impl Namespace {
     }
 
     /// Does something on this host, in a thread of its own; processes started there stay there.
-    pub(super) fn run<T: Send>(
+    pub(crate) fn run<T: Send>(
         &self,
         work: impl FnOnce() -> anyhow::Result<T> + Send,
     ) -> anyhow::Result<T> {
@@ -93,13 +93,13 @@ impl Namespace {
     }
 
     /// For a thread that outlives the borrow.
-    pub(super) fn door(&self) -> Door {
+    pub(crate) fn door(&self) -> Door {
         Door(PathBuf::from("/run/netns").join(&self.name))
     }
 
     /// The processes of this name on this host. Unlike a search from the parent down, this also
     /// finds a dumpcap whose tshark was killed.
-    pub(super) fn processes(&self, name: &str) -> anyhow::Result<Vec<Pid>> {
+    pub(crate) fn processes(&self, name: &str) -> anyhow::Result<Vec<Pid>> {
         let namespace = fs::metadata(self.door().0)
             .with_context(|| format!("looking at namespace {}", self.name))?
             .ino();
@@ -126,11 +126,11 @@ impl Drop for Namespace {
     }
 }
 
-pub(super) struct Door(PathBuf);
+pub(crate) struct Door(PathBuf);
 
 impl Door {
     /// Moves this thread to the host.
-    pub(super) fn enter(&self) -> anyhow::Result<()> {
+    pub(crate) fn enter(&self) -> anyhow::Result<()> {
         let name = self.0.display();
         let namespace = File::open(&self.0).with_context(|| format!("opening {name}"))?;
         setns(namespace, CloneFlags::CLONE_NEWNET).with_context(|| format!("entering {name}"))

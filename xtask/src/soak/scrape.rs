@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 /// How long the exporter may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) struct Scrape {
+pub(crate) struct Scrape {
     /// Values by name and labels as they stand in the text.
     samples: BTreeMap<String, f64>,
     /// The names of the counters.
@@ -19,7 +19,7 @@ pub(super) struct Scrape {
 
 impl Scrape {
     /// Asks the exporter that publishes on this port of this host.
-    pub(super) fn fetch(port: u16) -> anyhow::Result<Self> {
+    pub(crate) fn fetch(port: u16) -> anyhow::Result<Self> {
         let response = response(port).context("cannot scrape the exporter")?;
         let Some((head, body)) = response.split_once("\r\n\r\n") else {
             bail!("the exporter answered without a body: {response:?}");
@@ -55,7 +55,7 @@ impl Scrape {
     }
 
     /// The sample without labels of this name; 0 if there is none.
-    pub(super) fn value(&self, name: &str) -> f64 {
+    pub(crate) fn value(&self, name: &str) -> f64 {
         self.samples.get(name).copied().unwrap_or_default()
     }
 

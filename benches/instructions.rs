@@ -1,0 +1,237 @@
+//! How many instructions the parts of the fast path take: `cargo bench --bench instructions`.
+//!
+//! Counted by valgrind's callgrind, so the figures are the same on a busy machine as on a quiet
+//! one: run it before and after a change. For where they go, `callgrind_annotate` reads the files
+//! that are named at the end.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "the figures are the output"
+)]
+
+use std::env;
+use std::hint::black_box;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use etherparse::IpNumber;
+use tzsp_packetstream_exporter::aggregator::FrameCounts;
+use tzsp_packetstream_exporter::flow::{FlowTable, Keyed, Keys, Limits, Shape, Snapshot};
+use tzsp_packetstream_exporter::metrics;
+use tzsp_packetstream_exporter::wire::{
+    Ip, LinkType, ListenPorts, Observation, Part, Reading, decode_frame,
+};
+
+/// What is counted, for how many of what, and the function whose instructions count.
+struct Subject {
+    name: &'static str,
+    unit: &'static str,
+    count: u32,
+    run: fn(u32),
+    function: &'static str,
+}
+
+const SUBJECTS: [Subject; 4] = [
+    Subject {
+        name: "decode_frame",
+        unit: "a frame",
+        count: 10_000,
+        run: run_decode,
+        function: "*counted_decode*",
+    },
+    Subject {
+        name: "Keys::of",
+        unit: "a packet",
+        count: 10_000,
+        run: run_keys,
+        function: "*counted_keys*",
+    },
+    Subject {
+        name: "FlowTable::record, known flows",
+        unit: "a packet",
+        count: 10_000,
+        run: run_record,
+        function: "*counted_record*",
+    },
+    Subject {
+        name: "write_analysis, sorting included",
+        unit: "a flow",
+        count: 10_000,
+        run: run_encode,
+        function: "*counted_encode*",
+    },
+];
+
+/// Marks a run of one subject, under valgrind.
+const COUNTED: &str = "--counted";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip_while(|argument| argument != COUNTED);
+    if let (Some(_), Some(name)) = (arguments.next(), arguments.next()) {
+        for subject in SUBJECTS.iter().filter(|subject| subject.name == name) {
+            (subject.run)(subject.count);
+        }
+        return ExitCode::SUCCESS;
+    }
+    for subject in &SUBJECTS {
+        match instructions(subject) {
+            Ok(instructions) => {
+                let each = instructions as f64 / f64::from(subject.count);
+                println!(
+                    "{:<34}{each:>8.1} instructions {}",
+                    subject.name, subject.unit
+                );
+            }
+            Err(words) => {
+                eprintln!("error: {words}");
+                return ExitCode::FAILURE;
+            }
+        }
+    }
+    println!("{}", profile("*").display());
+    ExitCode::SUCCESS
+}
+
+fn instructions(subject: &Subject) -> Result<u64, String> {
+    let this = env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
+    let out = profile(subject.function.trim_matches('*'));
+    let output = Command::new("valgrind")
+        .args(["--tool=callgrind", "--collect-atstart=no"])
+        .arg(format!("--toggle-collect={}", subject.function))
+        .arg(format!("--callgrind-out-file={}", out.display()))
+        .arg(this)
+        .args([COUNTED, subject.name])
+        .output()
+        .map_err(|error| format!("cannot run valgrind, of Debian's package valgrind: {error}"))?;
+    let words = String::from_utf8_lossy(&output.stderr);
+    let collected = words
+        .lines()
+        .find_map(|line| line.split_once("Collected : "))
+        .and_then(|(_, number)| number.trim().parse().ok());
+    match collected {
+        Some(collected) if output.status.success() && collected > 0 => Ok(collected),
+        _ => Err(format!("valgrind counted nothing:\n{words}")),
+    }
+}
+
+/// Where callgrind's account of a function goes.
+fn profile(function: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind.{function}.out"))
+}
+
+fn run_decode(count: u32) {
+    let reading = Reading {
+        listen_ports: ListenPorts::Only(vec![37008]),
+        ipv6: false,
+    };
+    let bytes: u64 = (0..count)
+        .map(|_| counted_decode(black_box(&FRAME), black_box(&reading)))
+        .sum();
+    assert_eq!(bytes, u64::from(count) * 1453);
+}
+
+#[inline(never)]
+fn counted_decode(frame: &[u8], reading: &Reading) -> u64 {
+    let part = Part {
+        bytes: frame,
+        length: 1514,
+    };
+    decode_frame(LinkType::ETHERNET, part, reading, |seen| seen.bytes).unwrap_or_default()
+}
+
+fn run_keys(count: u32) {
+    let keys = table(1).keys();
+    for number in 0..count {
+        black_box(counted_keys(&keys, black_box(observation(number))));
+    }
+}
+
+#[inline(never)]
+fn counted_keys(keys: &Keys, seen: Observation) -> Keyed {
+    keys.of(Duration::ZERO, seen)
+}
+
+fn run_record(count: u32) {
+    let mut table = table(count);
+    let packets = packets(&table, count);
+    // As many as the program takes in at once.
+    let groups = packets.chunks(128);
+    groups.clone().for_each(|group| table.record(group));
+    groups.for_each(|group| counted_record(&mut table, group));
+}
+
+#[inline(never)]
+fn counted_record(table: &mut FlowTable, packets: &[Keyed]) {
+    table.record(packets);
+}
+
+fn run_encode(count: u32) {
+    let mut table = table(count);
+    let packets = packets(&table, count);
+    table.record(&packets);
+    counted_encode(table.scrape(Duration::ZERO));
+}
+
+#[inline(never)]
+fn counted_encode(flows: Snapshot) {
+    metrics::write_analysis(&mut io::sink(), flows, &FrameCounts::default())
+        .expect("a sink takes everything");
+}
+
+fn table(flows: u32) -> FlowTable {
+    FlowTable::new(
+        Shape::default(),
+        Limits {
+            flows,
+            idle_flows: flows,
+            idle_timeout: Duration::ZERO,
+            hold: Duration::ZERO,
+            leave_unseen: false,
+        },
+    )
+}
+
+/// One of each flow.
+fn packets(table: &FlowTable, count: u32) -> Vec<Keyed> {
+    let keys = table.keys();
+    (0..count)
+        .map(|number| keys.of(Duration::ZERO, observation(number)))
+        .collect()
+}
+
+fn observation(number: u32) -> Observation {
+    Observation {
+        source: Ip::from_ipv4_bits(0x0a00_0000 | number),
+        destination: [142, 250, 74, 110].into(),
+        protocol: IpNumber::TCP,
+        listen_port: 37008,
+        sensor: [192, 168, 88, 1].into(),
+        ports: Some((54321, 443)),
+        vlan: None,
+        dscp: 0,
+        bytes: 1000,
+        truncated: None,
+    }
+}
+
+/// What RouterOS sends of a packet of 1453 bytes, captured with a snap length of 100.
+#[rustfmt::skip]
+const FRAME: [u8; 100] = [
+    // Ethernet
+    0x02, 0, 0, 0, 0, 1, 0x02, 0, 0, 0, 0, 2, 0x08, 0x00,
+    // IPv4: 1500 bytes of UDP from 192.168.88.1 to 192.168.88.10
+    0x45, 0, 0x05, 0xdc, 0, 0, 0, 0, 64, 17, 0, 0, 192, 168, 88, 1, 192, 168, 88, 10,
+    // UDP: 1480 bytes from port 37008 to 37008
+    0x90, 0x90, 0x90, 0x90, 0x05, 0xc8, 0, 0,
+    // TZSP
+    0x01, 0x00, 0x00, 0x01, 0x01,
+    // Ethernet
+    0x02, 0, 0, 0, 0, 3, 0x02, 0, 0, 0, 0, 4, 0x08, 0x00,
+    // IPv4: 1453 bytes of TCP from 192.168.88.50 to 142.250.74.110
+    0x45, 0, 0x05, 0xad, 0, 0, 0x40, 0, 64, 6, 0, 0, 192, 168, 88, 50, 142, 250, 74, 110,
+    // TCP from port 54321 to 443, cut short
+    0xd4, 0x31, 0x01, 0xbb, 0, 0, 0, 1, 0, 0, 0, 1, 0x50, 0x10, 0x01, 0xf6, 0, 0, 0,
+];

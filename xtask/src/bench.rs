@@ -1,0 +1,147 @@
+//! Measures the program beside what a user would run instead: ours and theirs in turn, so that
+//! whatever else the machine does hits both.
+
+mod cases;
+mod daemon;
+mod drain;
+mod encoders;
+mod input;
+mod live;
+mod process;
+mod scrape;
+mod table;
+
+use std::env;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use self::input::Inputs;
+use crate::ci::{self, Tool};
+use crate::release;
+
+pub(crate) use self::drain::Options as DrainOptions;
+pub(crate) use self::drain::run as drain;
+pub(crate) use self::process::Options as ProbeOptions;
+pub(crate) use self::process::run as probe;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    /// How often each runs, in turn with the others
+    #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
+    pairs: u32,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+
+    /// Run these cases alone
+    #[arg(long, value_name = "NAME", num_args = 1.., value_parser = cases::NAMES)]
+    only: Vec<String>,
+
+    /// Divide the size of all inputs by this much, to try the command itself
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
+    shrink: u64,
+
+    /// This is the release build already
+    #[arg(long, hide = true)]
+    built: bool,
+}
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    if !options.built {
+        return run_release_build();
+    }
+    let bench = Bench {
+        programs: release::programs()?,
+        inputs: Inputs::new(options.shrink)?,
+        pairs: options.pairs,
+        absent: absent_peers(),
+    };
+    let mut rows = Vec::new();
+    let mut failed = Vec::new();
+    for case in cases::ALL {
+        if !options.only.is_empty() && !options.only.iter().any(|name| name == case.name) {
+            continue;
+        }
+        eprintln!("{} ...", case.name);
+        match (case.run)(&bench, case.name) {
+            Ok(measured) => rows.extend(measured),
+            Err(error) => {
+                eprintln!("{}: left out: {error:#}", case.name);
+                failed.push(case.name);
+            }
+        }
+    }
+    if options.json {
+        println!("{}", serde_json::to_string_pretty(&rows)?);
+    } else {
+        print!("{}", table::Table(&rows));
+    }
+    for tool in &bench.absent {
+        eprintln!("left out: {tool}, which does not run here");
+    }
+    if !failed.is_empty() {
+        bail!("could not measure: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// What the cases need.
+struct Bench {
+    programs: release::Programs,
+    inputs: Inputs,
+    pairs: u32,
+    /// Peers that cannot be run here.
+    absent: Vec<&'static str>,
+}
+
+impl Bench {
+    fn exporter(&self) -> Command {
+        Command::new(&self.programs.exporter)
+    }
+
+    fn xtask(&self) -> Command {
+        Command::new(&self.programs.xtask)
+    }
+
+    fn has(&self, program: &str) -> bool {
+        !self.absent.contains(&program)
+    }
+}
+
+/// Builds everything in release mode, this program included, and goes on as that.
+fn run_release_build() -> anyhow::Result<()> {
+    let programs = release::build(&["--workspace"])?;
+    let mut arguments = env::args_os().skip(1);
+    let error = Command::new(&programs.xtask)
+        .args(arguments.next())
+        .arg("--built")
+        .args(arguments)
+        .exec();
+    let name: PathBuf = programs.xtask;
+    Err(error).with_context(|| format!("cannot run {}", name.display()))
+}
+
+const PEERS: [Tool; 9] = [
+    Tool::new("tcpdump", "--version", "tcpdump"),
+    Tool::new("tshark", "--version", "tshark"),
+    Tool::new("dumpcap", "--version", "wireshark-common"),
+    Tool::new("nfpcapd", "-V", "nfdump"),
+    Tool::new("softflowd", "-h", "softflowd"),
+    Tool::new("gzip", "--version", "gzip"),
+    Tool::new("zstd", "--version", "zstd"),
+    Tool::new("ip", "-V", "iproute2"),
+    Tool::new("taskset", "--version", "util-linux"),
+];
+
+/// Installs what is missing, if it can.
+fn absent_peers() -> Vec<&'static str> {
+    if let Err(error) = ci::ensure(&PEERS) {
+        eprintln!("{error:#}");
+    }
+    ci::missing(&PEERS).map(|tool| tool.program).collect()
+}

@@ -1,0 +1,265 @@
+//! What is measured, beside what, and with which goal.
+
+use std::process::Command;
+
+use anyhow::Context;
+
+use super::input::{self, Input};
+use super::process::{self, Usage};
+use super::table::{Goal, Row};
+use super::{Bench, encoders, live, scrape};
+
+pub(super) struct Case {
+    pub(super) name: &'static str,
+    pub(super) run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
+}
+
+const fn case(
+    name: &'static str,
+    run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
+) -> Case {
+    Case { name, run }
+}
+
+pub(super) const ALL: [Case; 14] = [
+    case("analyze-a", analyze_a),
+    case("analyze-a-slow-peers", slow_peers),
+    case("analyze-b", analyze_b),
+    case("analyze-c", analyze_c),
+    case("analyze-d", analyze_d),
+    case("analyze-gzip", |bench, name| {
+        compressed(bench, name, input::E_GZIP, "gzip")
+    }),
+    case("analyze-zstd", |bench, name| {
+        compressed(bench, name, input::E_ZSTD, "zstd")
+    }),
+    case("two-files", two_files),
+    case("two-cores", two_cores),
+    case("growth", growth),
+    case("scrape", scrape::run),
+    case("encoder", encoders::run),
+    case("live-udp", live::udp),
+    case("live-tshark", live::tshark),
+];
+
+/// For the command line.
+pub(super) const NAMES: [&str; ALL.len()] = {
+    let mut names = [""; ALL.len()];
+    let mut at = 0;
+    while at < names.len() {
+        names[at] = ALL[at].name;
+        at += 1;
+    }
+    names
+};
+
+/// Another program beside ours.
+struct Peer {
+    name: &'static str,
+    command: Command,
+    /// How many times its work ours is.
+    scale: f64,
+    goal: Option<Goal>,
+}
+
+impl Peer {
+    fn new(name: &'static str, command: Command, goal: Option<Goal>) -> Self {
+        Self {
+            name,
+            command,
+            scale: 1.0,
+            goal,
+        }
+    }
+}
+
+fn analyze_a(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let peers = [
+        (tcpdump(bench, input::A)?, Goal::times(0.25)),
+        (wc(bench, input::A)?, Goal::times(2.0)),
+    ];
+    let ours = analyze(bench, 1, &[input::A])?;
+    beside(bench, name, &ours, &with_goals(bench, peers), Some(16.0))
+}
+
+fn analyze_b(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let peers = [
+        (tcpdump(bench, input::B)?, Goal::times(0.25)),
+        (wc(bench, input::B)?, Goal::times(1.5)),
+    ];
+    let ours = analyze(bench, 1, &[input::B])?;
+    beside(bench, name, &ours, &with_goals(bench, peers), None)
+}
+
+fn analyze_c(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let peers = [(tcpdump(bench, input::C)?, Goal::times(1.0).plus(0.2))];
+    let ours = analyze(bench, 1, &[input::C])?;
+    beside(bench, name, &ours, &with_goals(bench, peers), Some(160.0))
+}
+
+fn analyze_d(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let as_pcap = analyze(bench, 1, &[input::A])?;
+    let peer = Peer::new("ours, as pcap", as_pcap, Some(Goal::times(1.3)));
+    let ours = analyze(bench, 1, &[input::D])?;
+    beside(bench, name, &ours, &[peer], None)
+}
+
+fn compressed(
+    bench: &Bench,
+    name: &'static str,
+    input: Input,
+    program: &'static str,
+) -> anyhow::Result<Vec<Row>> {
+    let mut unpack = Command::new(program);
+    unpack.arg("-dc").arg(bench.inputs.path(input)?);
+    let ours = analyze(bench, 1, &[input])?;
+    let peers = [((program, unpack), Goal::times(1.1))];
+    beside(bench, name, &ours, &with_goals(bench, peers), None)
+}
+
+fn two_files(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let files = [input::A, input::A_SECOND];
+    let peer = Peer::new(
+        "ours, --jobs 1",
+        analyze(bench, 1, &files)?,
+        Some(Goal::times(0.6)),
+    );
+    beside(bench, name, &analyze(bench, 2, &files)?, &[peer], None)
+}
+
+/// As much less as the reading allows: no figure was set.
+fn two_cores(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let peer = Peer::new("ours, --jobs 1", analyze(bench, 1, &[input::B])?, None);
+    let ours = analyze(bench, 2, &[input::B])?;
+    beside(bench, name, &ours, &[peer], None)
+}
+
+/// Those that take so long that they get a fourth of the work.
+fn slow_peers(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let path = bench.inputs.path(input::A_SHORT)?;
+    let spool = tempfile::tempdir().context("a directory for nfpcapd")?;
+
+    let mut conversations = Command::new("tshark");
+    conversations
+        .arg("-r")
+        .arg(&path)
+        .args(["-q", "-z", "conv,ip"]);
+    conversations.args(["-o", "ip.defragment:FALSE"]);
+    conversations.args(["-o", "tcp.desegment_tcp_streams:FALSE"]);
+    // What the .NET exporter ran.
+    let mut fields = Command::new("tshark");
+    fields.arg("-r").arg(&path).args(["-T", "fields", "-Q"]);
+    fields.args(["-e", "data.data", "-e", "frame.protocols"]);
+    fields.args(["-e", "udp.dstport", "-E", "separator=/s"]);
+    let mut nfpcapd = Command::new("nfpcapd");
+    nfpcapd.arg("-r").arg(&path).arg("-l").arg(spool.path());
+    let mut softflowd = Command::new("softflowd");
+    softflowd.arg("-r").arg(&path);
+
+    let peers = [
+        ("tshark", "tshark conv,ip, a fourth", conversations),
+        ("tshark", "tshark fields, a fourth", fields),
+        ("nfpcapd", "nfpcapd, a fourth", nfpcapd),
+        ("softflowd", "softflowd, a fourth", softflowd),
+    ];
+    let peers: Vec<_> = peers
+        .into_iter()
+        .filter(|(program, ..)| bench.has(program))
+        .map(|(_, name, command)| Peer {
+            scale: 4.0,
+            ..Peer::new(name, command, None)
+        })
+        .collect();
+    let ours = analyze(bench, 1, &[input::A])?;
+    beside(bench, name, &ours, &peers, None)
+}
+
+/// What a packet costs, by the number of flows. It is the cache, not the algorithm.
+fn growth(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let inputs = [
+        ("ns a packet, 1,000 flows", input::THOUSAND_FLOWS),
+        ("ns a packet, 20,000 flows", input::A),
+        ("ns a packet, 100,000 flows", input::HUNDRED_THOUSAND_FLOWS),
+        ("ns a packet, 1,000,000 flows", input::C),
+    ];
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let packets = bench.inputs.shrunk(input::A_PACKETS) as f64;
+    let rows = inputs.into_iter().map(|(quantity, input)| {
+        let command = analyze(bench, 1, &[input])?;
+        let mut each = Vec::new();
+        for _ in 0..bench.pairs {
+            each.push(process::measure(&command)?.wall / packets * 1e9);
+        }
+        Ok(Row::alone(name, quantity, &each, None))
+    });
+    rows.collect()
+}
+
+/// Ours from start to the last byte written.
+fn analyze(bench: &Bench, jobs: u32, inputs: &[Input]) -> anyhow::Result<Command> {
+    let mut command = bench.exporter();
+    command.args(["analyze", "--jobs", &jobs.to_string()]);
+    for &input in inputs {
+        command.arg(bench.inputs.path(input)?);
+    }
+    Ok(command)
+}
+
+/// Reads and filters, and counts nothing.
+fn tcpdump(bench: &Bench, input: Input) -> anyhow::Result<(&'static str, Command)> {
+    let mut command = Command::new("tcpdump");
+    command.arg("-r").arg(bench.inputs.path(input)?);
+    command.args(["-w", "/dev/null", "udp dst port 37008"]);
+    Ok(("tcpdump", command))
+}
+
+/// What it costs to touch the bytes.
+fn wc(bench: &Bench, input: Input) -> anyhow::Result<(&'static str, Command)> {
+    let mut command = Command::new("wc");
+    command.arg("-l").arg(bench.inputs.path(input)?);
+    Ok(("wc", command))
+}
+
+/// Those peers that run here, called by the program's name.
+fn with_goals<const N: usize>(
+    bench: &Bench,
+    peers: [((&'static str, Command), Goal); N],
+) -> Vec<Peer> {
+    let here = peers
+        .into_iter()
+        .filter(|((program, _), _)| bench.has(program));
+    here.map(|((program, command), goal)| Peer::new(program, command, Some(goal)))
+        .collect()
+}
+
+/// Ours and each of the peers in turn, again and again.
+fn beside(
+    bench: &Bench,
+    name: &'static str,
+    ours: &Command,
+    peers: &[Peer],
+    most_mib: Option<f64>,
+) -> anyhow::Result<Vec<Row>> {
+    let mut our_usage: Vec<Usage> = Vec::new();
+    let mut their_usage = vec![Vec::new(); peers.len()];
+    for _ in 0..bench.pairs {
+        our_usage.push(process::measure(ours)?);
+        for (peer, usage) in peers.iter().zip(&mut their_usage) {
+            usage.push(process::measure(&peer.command)?);
+        }
+    }
+    let rows = peers.iter().zip(&their_usage).map(|(peer, theirs)| {
+        Row::processes(name, &our_usage, peer.name, theirs, peer.scale, peer.goal)
+    });
+    let mut rows: Vec<_> = rows.collect();
+    if let Some(most) = most_mib {
+        let peaks: Vec<_> = our_usage.iter().map(|usage| usage.peak_mib).collect();
+        rows.push(Row::alone(
+            name,
+            "peak MiB",
+            &peaks,
+            Some(Goal::at_most(most)),
+        ));
+    }
+    Ok(rows)
+}

@@ -1,0 +1,145 @@
+//! The exporter as a daemon on loopback.
+
+use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use procfs::process::{ClearRefs, Process};
+
+use crate::soak::scrape::Scrape;
+
+/// How long it may take to start.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// It has taken in what was sent when its numbers stand still for so long.
+const PAUSE: Duration = Duration::from_millis(300);
+
+/// Killed when this is dropped.
+pub(super) struct Daemon {
+    child: Child,
+    process: Process,
+    pub(super) listen_port: u16,
+    pub(super) publish_port: u16,
+}
+
+impl Daemon {
+    pub(super) fn start(mut command: Command, max_flows: u64) -> anyhow::Result<Self> {
+        let (listen_port, publish_port) = (free_udp_port()?, free_tcp_port()?);
+        let child = command
+            .args(["--listen-port", &listen_port.to_string()])
+            .args(["--publish-port", &publish_port.to_string()])
+            .args(["--publish-address", "127.0.0.1"])
+            .args(["--max-flows", &max_flows.to_string()])
+            .args(["--log-level", "error"])
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("cannot run {command:?}"))?;
+        let process = process(child.id())?;
+        let mut daemon = Self {
+            child,
+            process,
+            listen_port,
+            publish_port,
+        };
+        daemon.await_start()?;
+        Ok(daemon)
+    }
+
+    fn await_start(&mut self) -> anyhow::Result<()> {
+        let begin = Instant::now();
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.publish_port)).is_err() {
+            if let Some(status) = self.child.try_wait().context("waiting for the exporter")? {
+                bail!("the exporter ended by itself: {status}");
+            }
+            if begin.elapsed() > PATIENCE {
+                bail!("the exporter does not start");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    pub(super) fn scrape(&self) -> anyhow::Result<Scrape> {
+        Scrape::fetch(self.publish_port)
+    }
+
+    /// Waits until everything that was sent is counted.
+    pub(super) fn settle(&self) -> anyhow::Result<()> {
+        let mut before = self.cpu()?;
+        loop {
+            thread::sleep(PAUSE);
+            let now = self.cpu()?;
+            if now - before < 0.02 {
+                return Ok(());
+            }
+            before = now;
+        }
+    }
+
+    /// Seconds of all its threads.
+    pub(super) fn cpu(&self) -> anyhow::Result<f64> {
+        cpu(&self.process)
+    }
+
+    /// In MiB.
+    pub(super) fn resident(&self) -> anyhow::Result<f64> {
+        mib(self
+            .process
+            .status()
+            .context("asking for its memory")?
+            .vmrss)
+    }
+
+    /// The most that was resident since it was last forgotten, in MiB.
+    pub(super) fn peak(&self) -> anyhow::Result<f64> {
+        mib(self
+            .process
+            .status()
+            .context("asking for its memory")?
+            .vmhwm)
+    }
+
+    /// See proc_pid_clear_refs(5).
+    pub(super) fn forget_peak(&self) -> anyhow::Result<()> {
+        self.process
+            .clear_refs(ClearRefs::PeakRSS)
+            .context("forgetting the peak of its memory")
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(super) fn process(id: u32) -> anyhow::Result<Process> {
+    let id = i32::try_from(id).context("a process id fits")?;
+    Process::new(id).with_context(|| format!("looking at process {id}"))
+}
+
+/// Seconds of all threads of a process, those that ended included.
+pub(super) fn cpu(process: &Process) -> anyhow::Result<f64> {
+    let stat = process.stat().context("asking what it took")?;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
+}
+
+fn mib(kib: Option<u64>) -> anyhow::Result<f64> {
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    let mib = kib.map(|kib| kib as f64 / 1024.0);
+    mib.context("the system does not tell its memory")
+}
+
+/// A port that was free a moment ago.
+pub(super) fn free_udp_port() -> anyhow::Result<u16> {
+    let socket = UdpSocket::bind("[::]:0").context("no UDP port is free")?;
+    Ok(socket.local_addr()?.port())
+}
+
+fn free_tcp_port() -> anyhow::Result<u16> {
+    let socket = TcpListener::bind("127.0.0.1:0").context("no TCP port is free")?;
+    Ok(socket.local_addr()?.port())
+}

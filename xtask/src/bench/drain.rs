@@ -1,0 +1,89 @@
+//! The least that a receiver can do: call recvmmsg(2), again and again, with the same buffers as
+//! the exporter.
+
+use std::array;
+use std::io::{IoSliceMut, Write};
+use std::net::{Ipv6Addr, SocketAddr};
+use std::os::fd::AsRawFd;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use nix::errno::Errno;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::socket::sockopt::RcvBufForce;
+use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg, setsockopt};
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
+
+use super::process::duration;
+
+#[derive(Args)]
+pub(crate) struct Options {
+    port: u16,
+}
+
+#[derive(Serialize, Deserialize)]
+pub(super) struct Drained {
+    pub(super) datagrams: u64,
+    pub(super) cpu_seconds: f64,
+}
+
+const BATCH: usize = 64;
+const LARGEST_DATAGRAM: usize = 65_536;
+const BUFFER: usize = 16 << 20;
+
+/// The load has ended when nothing came for so long.
+const END: Duration = Duration::from_secs(1);
+/// The load may take so long to start, counted in [`END`]s.
+const START: u32 = 30;
+
+/// What is said once it receives.
+pub(super) const READY: &str = "ready";
+
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).context("no socket")?;
+    socket.set_only_v6(false)?;
+    if setsockopt(&socket, RcvBufForce, &BUFFER).is_err() {
+        socket.set_recv_buffer_size(BUFFER)?;
+    }
+    socket.set_read_timeout(Some(END))?;
+    socket
+        .bind(&SocketAddr::from((Ipv6Addr::UNSPECIFIED, options.port)).into())
+        .with_context(|| format!("cannot listen on UDP port {}", options.port))?;
+    println!("{READY}");
+    std::io::stdout().flush()?;
+
+    let mut bytes = vec![0; BATCH * LARGEST_DATAGRAM];
+    let mut headers = MultiHeaders::<SockaddrStorage>::preallocate(BATCH, None);
+    let mut datagrams: u64 = 0;
+    let mut idle = 0;
+    loop {
+        let mut places = bytes.chunks_exact_mut(LARGEST_DATAGRAM);
+        let mut places: [_; BATCH] =
+            array::from_fn(|_| [IoSliceMut::new(places.next().unwrap_or_default())]);
+        let received = recvmmsg(
+            socket.as_raw_fd(),
+            &mut headers,
+            &mut places,
+            MsgFlags::MSG_WAITFORONE,
+            None,
+        );
+        match received {
+            Ok(received) => datagrams += received.count() as u64,
+            Err(Errno::EAGAIN) if datagrams > 0 => break,
+            Err(Errno::EAGAIN) if idle < START => idle += 1,
+            Err(Errno::EAGAIN) => bail!("no datagram came"),
+            Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("receiving"),
+        }
+    }
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("asking what it took")?;
+    let cpu = duration(usage.user_time()) + duration(usage.system_time());
+    let drained = Drained {
+        datagrams,
+        cpu_seconds: cpu.as_secs_f64(),
+    };
+    println!("{}", serde_json::to_string(&drained)?);
+    Ok(())
+}

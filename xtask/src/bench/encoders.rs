@@ -1,0 +1,38 @@
+//! Ours beside prometheus's own `TextEncoder`: both in one process, which links the library.
+
+use anyhow::{Context, bail};
+use serde::Deserialize;
+
+use super::Bench;
+use super::table::{Goal, Row};
+use crate::release;
+
+/// What `benches/encoders.rs` prints, in milliseconds.
+#[derive(Deserialize)]
+struct Encoders {
+    ours: Vec<f64>,
+    prometheus: Vec<f64>,
+}
+
+pub(super) fn run(_: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let output = release::cargo()
+        .args(["bench", "--quiet", "--locked", "--bench", "encoders"])
+        .arg("--target-dir")
+        .arg(release::target()?)
+        .stderr(std::process::Stdio::inherit())
+        .output()
+        .context("cannot run cargo")?;
+    if !output.status.success() {
+        bail!("cargo bench --bench encoders ended with {}", output.status);
+    }
+    let Encoders { ours, prometheus } =
+        serde_json::from_slice(&output.stdout).context("what benches/encoders.rs says")?;
+    Ok(vec![Row::beside(
+        name,
+        "ms",
+        &ours,
+        "prometheus TextEncoder",
+        &prometheus,
+        Some(Goal::times(1.0 / 15.0)),
+    )])
+}

@@ -1,0 +1,141 @@
+//! The captures that are read: made when they are first needed, and kept.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::Context;
+
+use crate::ci::succeed;
+use crate::release;
+
+/// How a capture is made.
+#[derive(Clone, Copy)]
+pub(super) enum Input {
+    Generated {
+        name: &'static str,
+        packets: u64,
+        flows: u64,
+        snap_length: u32,
+        seed: u64,
+        format: &'static str,
+    },
+    /// `A`, by this program, with this ending.
+    Compressed(&'static str, &'static str),
+}
+
+const fn cut(name: &'static str, packets: u64, flows: u64) -> Input {
+    Input::Generated {
+        name,
+        packets,
+        flows,
+        snap_length: 128,
+        seed: 1,
+        format: "pcap",
+    }
+}
+
+pub(super) const A: Input = cut("a", A_PACKETS, 20_000);
+pub(super) const A_PACKETS: u64 = 2_000_000;
+/// For those who take long: a fourth of `A`.
+pub(super) const A_SHORT: Input = cut("a-short", A_PACKETS / 4, 20_000);
+/// Another one like `A`.
+pub(super) const A_SECOND: Input = Input::Generated {
+    name: "a-second",
+    packets: A_PACKETS,
+    flows: 20_000,
+    snap_length: 128,
+    seed: 2,
+    format: "pcap",
+};
+pub(super) const B: Input = Input::Generated {
+    name: "b",
+    packets: 1_000_000,
+    flows: 20_000,
+    snap_length: 262_144,
+    seed: 1,
+    format: "pcap",
+};
+pub(super) const C: Input = cut("c", A_PACKETS, 1_000_000);
+pub(super) const D: Input = Input::Generated {
+    name: "d",
+    packets: A_PACKETS,
+    flows: 20_000,
+    snap_length: 128,
+    seed: 1,
+    format: "pcapng",
+};
+pub(super) const E_GZIP: Input = Input::Compressed("gzip", "gz");
+pub(super) const E_ZSTD: Input = Input::Compressed("zstd", "zst");
+pub(super) const THOUSAND_FLOWS: Input = cut("thousand", A_PACKETS, 1_000);
+pub(super) const HUNDRED_THOUSAND_FLOWS: Input = cut("hundred-thousand", A_PACKETS, 100_000);
+/// Each packet is a flow.
+pub(super) const SCRAPE: Input = cut("scrape", 100_000, 100_000);
+
+pub(super) struct Inputs {
+    directory: PathBuf,
+    /// All sizes are divided by this.
+    pub(super) shrink: u64,
+}
+
+impl Inputs {
+    pub(super) fn new(shrink: u64) -> anyhow::Result<Self> {
+        let directory = release::target()?.join("bench").join(shrink.to_string());
+        fs::create_dir_all(&directory)
+            .with_context(|| format!("creating {}", directory.display()))?;
+        Ok(Self { directory, shrink })
+    }
+
+    pub(super) fn shrunk(&self, size: u64) -> u64 {
+        (size / self.shrink).max(1)
+    }
+
+    /// Where this input is. It is in the page cache then, as far as there is room.
+    pub(super) fn path(&self, input: Input) -> anyhow::Result<PathBuf> {
+        let name = match input {
+            Input::Generated { name, format, .. } => format!("{name}.{format}"),
+            Input::Compressed(_, ending) => format!("a.pcap.{ending}"),
+        };
+        let path = self.directory.join(name);
+        if !path.exists() {
+            // What is not whole must not be found the next time.
+            let unfinished = path.with_added_extension("unfinished");
+            self.make(input, &unfinished)?;
+            fs::rename(&unfinished, &path)
+                .with_context(|| format!("renaming {}", unfinished.display()))?;
+        }
+        File::open(&path)
+            .and_then(|mut file| io::copy(&mut file, &mut io::sink()))
+            .with_context(|| format!("reading {}", path.display()))?;
+        Ok(path)
+    }
+
+    fn make(&self, input: Input, path: &Path) -> anyhow::Result<()> {
+        match input {
+            Input::Generated {
+                packets,
+                flows,
+                snap_length,
+                seed,
+                format,
+                ..
+            } => succeed(
+                Command::new(release::programs()?.xtask)
+                    .arg("generate")
+                    .arg(path)
+                    .args(["--packets", &self.shrunk(packets).to_string()])
+                    .args(["--flows", &self.shrunk(flows).to_string()])
+                    .args(["--snaplen", &snap_length.to_string()])
+                    .args(["--seed", &seed.to_string()])
+                    .args(["--format", format]),
+            ),
+            Input::Compressed(program, _) => {
+                let out =
+                    File::create(path).with_context(|| format!("creating {}", path.display()))?;
+                let whole = self.path(A)?;
+                succeed(Command::new(program).arg("-c").arg(whole).stdout(out))
+            }
+        }
+    }
+}

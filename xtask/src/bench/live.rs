@@ -1,0 +1,288 @@
+//! What the daemon takes while a stream comes in.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::UdpSocket;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::daemon::{self, Daemon};
+use super::drain::{Drained, READY};
+use super::table::{Goal, Row};
+use super::{Bench, input};
+use crate::replay::Datagrams;
+use crate::soak::exporter::{Exporter, LISTEN_PORT};
+use crate::soak::load::Load;
+use crate::soak::network::{COLLECTOR_LINK, Network};
+
+/// Ours beside a loop that only receives, at the fastest rate that one core sends at.
+pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut pace = Vec::new();
+    for _ in 0..bench.pairs {
+        ours.push(into_exporter(bench, &mut pace)?);
+        theirs.push(into_drain(bench, &mut pace)?);
+    }
+    let each = |runs: &[Reception]| runs.iter().map(Reception::cpu_each).collect::<Vec<_>>();
+    let lost = |runs: &[Reception]| runs.iter().map(Reception::lost).collect::<Vec<_>>();
+    let peer = "recvmmsg alone";
+    Ok(vec![
+        Row::beside(
+            name,
+            "CPU us a datagram",
+            &each(&ours),
+            peer,
+            &each(&theirs),
+            Some(Goal::times(1.3)),
+        ),
+        Row::beside(
+            name,
+            "datagrams lost",
+            &lost(&ours),
+            peer,
+            &lost(&theirs),
+            Some(Goal::at_most(0.0)),
+        ),
+        // 500,000 datagrams/s.
+        Row::alone(
+            name,
+            "replay, us a datagram",
+            &pace,
+            Some(Goal::at_most(2.0)),
+        ),
+    ])
+}
+
+/// What became of what was sent.
+struct Reception {
+    sent: f64,
+    received: f64,
+    cpu_seconds: f64,
+}
+
+impl Reception {
+    /// In microseconds.
+    fn cpu_each(&self) -> f64 {
+        self.cpu_seconds / self.received * 1e6
+    }
+
+    fn lost(&self) -> f64 {
+        self.sent - self.received
+    }
+}
+
+fn into_exporter(bench: &Bench, pace: &mut Vec<f64>) -> anyhow::Result<Reception> {
+    let daemon = Daemon::start(pinned(&bench.programs.exporter, RECEIVER), 50_000)?;
+    let before = daemon.cpu()?;
+    let sent = replay(bench, daemon.listen_port, pace)?;
+    daemon.settle()?;
+    let cpu_seconds = daemon.cpu()? - before;
+    let received = daemon.scrape()?.value("tzsp_frames_received_total");
+    Ok(Reception {
+        sent,
+        received,
+        cpu_seconds,
+    })
+}
+
+fn into_drain(bench: &Bench, pace: &mut Vec<f64>) -> anyhow::Result<Reception> {
+    let port = daemon::free_udp_port()?;
+    let mut child = pinned(&bench.programs.xtask, RECEIVER)
+        .args(["drain", &port.to_string()])
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start a process of our own")?;
+    let mut words = BufReader::new(child.stdout.take().context("its output is piped")?);
+    await_line(&mut words, READY)?;
+    let sent = replay(bench, port, pace)?;
+    let mut last = String::new();
+    words.read_to_string(&mut last)?;
+    child.wait()?;
+    let drained: Drained = serde_json::from_str(&last).context("what the drain says")?;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    Ok(Reception {
+        sent,
+        received: drained.datagrams as f64,
+        cpu_seconds: drained.cpu_seconds,
+    })
+}
+
+/// Two cores: one sends, the other receives.
+const SENDER: &str = "0";
+const RECEIVER: &str = "1";
+
+fn pinned(program: &std::path::Path, core: &str) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["--cpu-list", core]).arg(program);
+    command
+}
+
+/// Sends all of `A`, as fast as it goes. Returns how many datagrams that were.
+fn replay(bench: &Bench, port: u16, pace: &mut Vec<f64>) -> anyhow::Result<f64> {
+    let output = pinned(&bench.programs.xtask, SENDER)
+        .arg("replay")
+        .arg(bench.inputs.path(input::A)?)
+        .args(["--to", &format!("127.0.0.1:{port}"), "--segments"])
+        .output()
+        .context("cannot replay")?;
+    let words = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    let sent = number_before(&words, " datagrams sent");
+    let rate = number_before(&words, " datagrams/s");
+    let (Some(sent), Some(rate)) = (sent, rate) else {
+        bail!("replay said {words:?} and {errors:?}");
+    };
+    pace.push(1e6 / rate);
+    Ok(sent)
+}
+
+/// The number in front of `words`.
+fn number_before(text: &str, words: &str) -> Option<f64> {
+    let (before, _) = text.split_once(words)?;
+    before.split_whitespace().next_back()?.parse().ok()
+}
+
+/// Datagrams per second over the cable, and for how long.
+const PPS: u32 = 100_000;
+const SECONDS: u64 = 5;
+
+/// How long the last datagrams may take to show.
+const SETTLING: Duration = Duration::from_secs(1);
+
+/// Ours beside the tshark and dumpcap that it runs, and its losses beside those of dumpcap
+/// alone.
+pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    for program in ["tshark", "dumpcap", "ip"] {
+        if !bench.has(program) {
+            bail!("{program} does not run here");
+        }
+    }
+    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut lost, mut lost_alone) = (Vec::new(), Vec::new());
+    for _ in 0..bench.pairs {
+        let through = through_exporter(bench)?;
+        ours.push(through.exporter);
+        theirs.push(through.capture);
+        lost.push(through.lost);
+        lost_alone.push(through_dumpcap(bench)?);
+    }
+    Ok(vec![
+        Row::beside(
+            name,
+            "CPU s",
+            &ours,
+            "its tshark and dumpcap",
+            &theirs,
+            Some(Goal::times(0.15)),
+        ),
+        Row::beside(
+            name,
+            "datagrams lost",
+            &lost,
+            "dumpcap to /dev/null",
+            &lost_alone,
+            Some(Goal::times(1.0)),
+        ),
+    ])
+}
+
+struct Through {
+    /// CPU seconds.
+    exporter: f64,
+    capture: f64,
+    lost: f64,
+}
+
+fn through_exporter(bench: &Bench) -> anyhow::Result<Through> {
+    let network = Network::new()?;
+    let log = tempfile::NamedTempFile::new().context("a file for the log")?;
+    let mut exporter = Exporter::start(&bench.programs.exporter, &network.collector, log.path())?;
+    exporter.await_capture()?;
+    let mut capture = Vec::new();
+    for name in ["tshark", "dumpcap"] {
+        for id in network.collector.processes(name)? {
+            capture.push(daemon::process(id.as_raw().unsigned_abs())?);
+        }
+    }
+    let own = daemon::process(exporter.id())?;
+    let theirs = || capture.iter().map(daemon::cpu).sum::<anyhow::Result<f64>>();
+
+    let (own_before, theirs_before) = (daemon::cpu(&own)?, theirs()?);
+    let sent = stream(bench, &network)?;
+    thread::sleep(SETTLING);
+    let (own_after, theirs_after) = (daemon::cpu(&own)?, theirs()?);
+    let received = exporter.scrape()?.value("tzsp_frames_received_total");
+    let complaints = exporter.stop()?;
+    if !complaints.is_empty() {
+        bail!("{}", complaints.join("\n"));
+    }
+    Ok(Through {
+        exporter: own_after - own_before,
+        capture: theirs_after - theirs_before,
+        lost: sent - received,
+    })
+}
+
+/// The same stream, with the options that the exporter uses. Returns what was lost.
+fn through_dumpcap(bench: &Bench) -> anyhow::Result<f64> {
+    let network = Network::new()?;
+    let filter = format!("(dst port {LISTEN_PORT}) and udp");
+    let mut command = Command::new("dumpcap");
+    command
+        .args(["-q", "-p", "-B", "64", "-s", "256", "-f", &filter])
+        .args(["-i", COLLECTOR_LINK, "-w", "/dev/null"])
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut child = network
+        .collector
+        .run(|| command.spawn().context("cannot run dumpcap"))?;
+    // The exporter holds its port as well, or the host would refuse each datagram.
+    let _port = network.collector.run(|| {
+        let port = UdpSocket::bind(("0.0.0.0", LISTEN_PORT)).context("cannot hold the port")?;
+        socket2::SockRef::from(&port).set_recv_buffer_size(1)?;
+        Ok(port)
+    })?;
+    let mut words = BufReader::new(child.stderr.take().context("its errors are piped")?);
+    await_line(&mut words, "File: /dev/null")?;
+    let sent = stream(bench, &network)?;
+    thread::sleep(SETTLING);
+    let id = i32::try_from(child.id()).context("a process id fits")?;
+    kill(Pid::from_raw(id), Signal::SIGINT).context("cannot stop dumpcap")?;
+    let mut last = String::new();
+    words.read_to_string(&mut last)?;
+    child.wait()?;
+    let captured = last
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("Packets captured: "))
+        .and_then(|number| number.parse::<f64>().ok())
+        .with_context(|| format!("dumpcap said {last:?}"))?;
+    Ok(sent - captured)
+}
+
+/// Streams from the sensor to the collector. Returns how many datagrams that were.
+fn stream(bench: &Bench, network: &Network) -> anyhow::Result<f64> {
+    let datagrams = Datagrams::read(&bench.inputs.path(input::SCRAPE)?)?;
+    let wanted = bench.inputs.shrunk(u64::from(PPS) * SECONDS);
+    let (sent, _) = Load::start(&network.sensor, datagrams, PPS, wanted).finish()?;
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    Ok(sent as f64)
+}
+
+/// Reads up to a line that is `wanted`.
+fn await_line(words: &mut impl BufRead, wanted: &str) -> anyhow::Result<()> {
+    let mut said = String::new();
+    while words.read_line(&mut said)? > 0 {
+        if said
+            .lines()
+            .last()
+            .is_some_and(|line| line.trim() == wanted)
+        {
+            return Ok(());
+        }
+    }
+    bail!("ended before {wanted:?}: {}", said.trim_end())
+}

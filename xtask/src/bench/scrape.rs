@@ -1,0 +1,131 @@
+//! What a scrape of 100,000 flows costs, from a real exporter.
+
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::daemon::Daemon;
+use super::table::{Goal, Row};
+use super::{Bench, input};
+use crate::ci::succeed;
+
+/// Slow enough that no datagram is lost.
+const PPS: &str = "50000";
+
+/// How long the exporter may take to answer.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let capture = bench.inputs.path(input::SCRAPE)?;
+    let daemon = Daemon::start(bench.exporter(), 100_000)?;
+    let to = format!("127.0.0.1:{}", daemon.listen_port);
+    succeed(
+        bench
+            .xtask()
+            .arg("replay")
+            .arg(capture)
+            .args(["--to", &to, "--pps", PPS])
+            .stdout(std::process::Stdio::null()),
+    )?;
+    daemon.settle()?;
+    // What a first request brings along is not the scrape's.
+    fetch(daemon.publish_port, "/-/healthy", "identity")?;
+    let resident = daemon.resident()?;
+    daemon.forget_peak()?;
+
+    let mut plain = Timings::default();
+    for _ in 0..bench.pairs {
+        plain.take(&daemon, "identity")?;
+    }
+    let growth = daemon.peak()? - resident;
+    let mut gzip = Timings::default();
+    for _ in 0..bench.pairs {
+        gzip.take(&daemon, "gzip")?;
+    }
+    check_flows(bench, &daemon)?;
+
+    let alone = |quantity, values: &[f64], most: f64| {
+        Row::alone(name, quantity, values, Some(Goal::at_most(most)))
+    };
+    Ok(vec![
+        alone("plain, last byte ms", &plain.last, 40.0),
+        Row::alone(name, "plain, first byte ms", &plain.first, None),
+        alone("plain, memory added MiB", &[growth], 2.0),
+        Row::alone(name, "memory before MiB", &[resident], None),
+        alone("gzip, CPU ms", &gzip.cpu, 200.0),
+        alone("gzip, first byte ms", &gzip.first, 20.0),
+        Row::alone(name, "gzip, last byte ms", &gzip.last, None),
+    ])
+}
+
+/// The exporter must have been asked for all that it was to be asked for.
+fn check_flows(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
+    let wanted = bench.inputs.shrunk(100_000);
+    let flows = daemon.scrape()?.value("tzsp_flows");
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
+    if (flows - wanted as f64).abs() > 0.5 {
+        bail!("the exporter has {flows} flows instead of {wanted}");
+    }
+    Ok(())
+}
+
+/// In milliseconds.
+#[derive(Default)]
+struct Timings {
+    first: Vec<f64>,
+    last: Vec<f64>,
+    cpu: Vec<f64>,
+}
+
+impl Timings {
+    fn take(&mut self, daemon: &Daemon, encoding: &str) -> anyhow::Result<()> {
+        let before = daemon.cpu()?;
+        let (first, last) = fetch(daemon.publish_port, "/metrics", encoding)?;
+        self.cpu.push((daemon.cpu()? - before) * 1000.0);
+        self.first.push(first.as_secs_f64() * 1000.0);
+        self.last.push(last.as_secs_f64() * 1000.0);
+        Ok(())
+    }
+}
+
+/// Returns when the body's first byte and its last came.
+fn fetch(port: u16, path: &str, encoding: &str) -> anyhow::Result<(Duration, Duration)> {
+    let begin = Instant::now();
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("cannot connect")?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes())?;
+    let mut head = Vec::new();
+    let mut piece = vec![0; 1 << 16];
+    let mut first = None;
+    loop {
+        let length = stream.read(&mut piece).context("reading the answer")?;
+        if length == 0 {
+            break;
+        }
+        if first.is_none() {
+            head.extend_from_slice(&piece[..length]);
+            let end = head.windows(4).position(|bytes| bytes == b"\r\n\r\n");
+            if end.is_some_and(|end| end + 4 < head.len()) {
+                first = Some(begin.elapsed());
+            }
+        }
+    }
+    let last = begin.elapsed();
+    let head = String::from_utf8_lossy(&head).into_owned();
+    let (status, _) = head.split_once("\r\n").unwrap_or_default();
+    let wanted = format!("content-encoding: {encoding}\r\n");
+    if !status.ends_with(" 200 OK") {
+        bail!("the exporter answered {status:?} to {path}");
+    }
+    if encoding != "identity" && !head.to_ascii_lowercase().contains(&wanted) {
+        bail!("the exporter did not answer in {encoding}");
+    }
+    let first = first.context("the exporter answered without a body")?;
+    Ok((first, last))
+}

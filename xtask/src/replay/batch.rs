@@ -1,0 +1,220 @@
+//! A few datagrams in one piece of memory.
+
+use std::io::{self, IoSlice};
+use std::net::UdpSocket;
+use std::ops::Range;
+
+use super::datagrams::Payload;
+
+/// As many as one system call takes. The more there are, the more have the same length.
+const BATCH: usize = 1024;
+
+/// As many as the kernel makes of one: UDP_MAX_SEGMENTS.
+const SEGMENTS: usize = 64;
+
+/// The largest payload of a UDP datagram over IPv4.
+const LARGEST_PAYLOAD: usize = 65_507;
+
+/// What a capture lacks of a payload is sent as zeros: the exporter counts what headers claim.
+static ZEROS: [u8; LARGEST_PAYLOAD] = [0; LARGEST_PAYLOAD];
+
+pub(super) struct Batch {
+    bytes: Vec<u8>,
+    /// Where each payload stands in `bytes`, and how many zeros belong behind it.
+    payloads: Vec<(Range<usize>, usize)>,
+    /// Hand over those of the same length as one, for the kernel to split.
+    segments: bool,
+    calls: calls::Calls,
+}
+
+/// A payload and the zeros behind it.
+type Parts<'a> = [IoSlice<'a>; 2];
+
+impl Batch {
+    pub(super) fn new(segments: bool) -> Self {
+        Self {
+            bytes: Vec::new(),
+            payloads: Vec::with_capacity(BATCH),
+            segments,
+            calls: calls::Calls::new(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.payloads.len()
+    }
+
+    pub(super) fn is_full(&self) -> bool {
+        self.len() == BATCH
+    }
+
+    pub(super) fn push(&mut self, payload: &Payload<'_>) {
+        let whole = payload.claimed_length.min(LARGEST_PAYLOAD);
+        let there = &payload.bytes[..payload.bytes.len().min(whole)];
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(there);
+        self.payloads
+            .push((start..self.bytes.len(), whole - there.len()));
+    }
+
+    /// Sends all, up to the first that fails, and is empty then. Returns how many were sent.
+    pub(super) fn send(&mut self, socket: &UdpSocket) -> (u64, io::Result<()>) {
+        let Self {
+            bytes,
+            payloads,
+            segments,
+            calls,
+        } = self;
+        let mut parts: Vec<Parts<'_>> = payloads
+            .iter()
+            .map(|(place, zeros)| [&bytes[place.clone()], &ZEROS[..*zeros]].map(IoSlice::new))
+            .collect();
+        let mut sent = 0;
+        let mut outcome = Ok(());
+        if *segments {
+            (sent, outcome) = send_segments(socket, &mut parts);
+        }
+        let mut rest = parts.as_slice();
+        while outcome.is_ok() && !rest.is_empty() {
+            outcome = calls.send(socket, rest).map(|more| {
+                sent += more;
+                rest = &rest[more..];
+            });
+        }
+        payloads.clear();
+        bytes.clear();
+        (sent as u64, outcome)
+    }
+}
+
+/// Sends those whose length others have as well, and leaves the rest.
+fn send_segments(socket: &UdpSocket, all: &mut Vec<Parts<'_>>) -> (usize, io::Result<()>) {
+    let length = |parts: &Parts<'_>| parts[0].len() + parts[1].len();
+    all.sort_by_key(length);
+    let mut sent = 0;
+    let mut rest = Vec::new();
+    for equal in all.chunk_by(|a, b| length(a) == length(b)) {
+        let each = length(&equal[0]).max(1);
+        for some in equal.chunks((LARGEST_PAYLOAD / each).clamp(1, SEGMENTS)) {
+            let outcome = match some {
+                [_] => Ok(false),
+                _ => calls::Calls::send_as_one(socket, some, each),
+            };
+            match outcome {
+                Ok(true) => sent += some.len(),
+                Ok(false) => rest.extend_from_slice(some),
+                Err(error) => return (sent, Err(error)),
+            }
+        }
+    }
+    *all = rest;
+    (sent, Ok(()))
+}
+
+#[cfg(target_os = "linux")]
+mod calls {
+    use std::io;
+    use std::net::UdpSocket;
+    use std::os::fd::AsRawFd;
+
+    use nix::errno::Errno;
+    use nix::sys::socket::{
+        ControlMessage, MsgFlags, MultiHeaders, SockaddrStorage, sendmmsg, sendmsg,
+    };
+
+    use super::{BATCH, Parts};
+
+    /// One system call for many: sendmmsg(2).
+    pub(super) struct Calls {
+        headers: MultiHeaders<SockaddrStorage>,
+        /// None: the socket is connected.
+        addresses: Vec<Option<SockaddrStorage>>,
+    }
+
+    impl Calls {
+        pub(super) fn new() -> Self {
+            Self {
+                headers: MultiHeaders::preallocate(BATCH, None),
+                addresses: vec![None; BATCH],
+            }
+        }
+
+        /// Returns how many were sent: one at least. If one of them fails, the next call tells.
+        pub(super) fn send(
+            &mut self,
+            socket: &UdpSocket,
+            payloads: &[Parts<'_>],
+        ) -> io::Result<usize> {
+            let sent = sendmmsg(
+                socket.as_raw_fd(),
+                &mut self.headers,
+                payloads,
+                &self.addresses[..payloads.len()],
+                [],
+                MsgFlags::empty(),
+            )?;
+            Ok(sent.count())
+        }
+
+        /// UDP_SEGMENT of udp(7). Returns whether they were sent: the kernel splits nothing into
+        /// what is larger than the MTU, and not for every device.
+        pub(super) fn send_as_one(
+            socket: &UdpSocket,
+            payloads: &[Parts<'_>],
+            length: usize,
+        ) -> io::Result<bool> {
+            let Ok(length) = u16::try_from(length) else {
+                return Ok(false);
+            };
+            let outcome = sendmsg::<SockaddrStorage>(
+                socket.as_raw_fd(),
+                payloads.as_flattened(),
+                &[ControlMessage::UdpGsoSegments(&length)],
+                MsgFlags::empty(),
+                None,
+            );
+            match outcome {
+                Ok(_) => Ok(true),
+                Err(Errno::ECONNREFUSED) => Err(Errno::ECONNREFUSED.into()),
+                Err(_) => Ok(false),
+            }
+        }
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+mod calls {
+    use std::io;
+    use std::net::UdpSocket;
+
+    use super::Parts;
+
+    /// One system call for each.
+    pub(super) struct Calls(Vec<u8>);
+
+    impl Calls {
+        pub(super) fn new() -> Self {
+            Self(Vec::new())
+        }
+
+        /// Returns how many were sent: one.
+        pub(super) fn send(
+            &mut self,
+            socket: &UdpSocket,
+            payloads: &[Parts<'_>],
+        ) -> io::Result<usize> {
+            let Some(parts) = payloads.first() else {
+                return Ok(0);
+            };
+            self.0.clear();
+            parts.iter().for_each(|part| self.0.extend_from_slice(part));
+            socket.send(&self.0)?;
+            Ok(1)
+        }
+
+        /// Returns whether they were sent: they cannot be.
+        pub(super) fn send_as_one(_: &UdpSocket, _: &[Parts<'_>], _: usize) -> io::Result<bool> {
+            Ok(false)
+        }
+    }
+}
