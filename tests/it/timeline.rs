@@ -137,7 +137,7 @@ fn prometheus_answers_over_the_time_of_the_capture() {
         &prometheus,
         0,
         "count(tzsp_frames_skipped_total)",
-        Some(14.0),
+        Some(19.0),
     );
     // The last sample is at 300 seconds, and is the present one for five minutes.
     check(
