@@ -19,6 +19,9 @@ mod output;
 use flows::{FlowArguments, duration};
 use output::OutputArguments;
 
+/// How many flows `analyze` lists unless it is told.
+pub const ANALYZED_FLOWS: u32 = 1_000_000;
+
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
 /// Routers (MikroTik above all) mirror traffic in TZSP over UDP. This program takes it in, looks
@@ -182,7 +185,7 @@ struct AnalyzeArguments {
     #[arg(
         long,
         value_name = "NUMBER",
-        default_value_t = 1_000_000,
+        default_value_t = ANALYZED_FLOWS,
         value_parser = flows::max_flows
     )]
     max_flows: u32,

@@ -10,7 +10,8 @@
 //!
 //! [`cli`] is what can be typed; [`analyze`] and [`live`] are the recipes that join the rooms
 //! for a one-shot run and for the daemon. Apart from these, no room uses one further down the
-//! way.
+//! way. [`memory`] refuses, at the start, more flows than can be kept; [`panics`] leaves nothing
+//! half alive.
 //!
 //! What always holds:
 //! - Frames received = packets of all flows + frames skipped, by reason.
@@ -24,5 +25,7 @@ pub mod cli;
 pub mod flow;
 pub mod http;
 pub mod live;
+pub mod memory;
 pub mod metrics;
+pub mod panics;
 pub mod wire;

@@ -1,10 +1,5 @@
 //! Parse, run, report: the only printing and the only exit codes.
 
-#![expect(
-    clippy::print_stderr,
-    reason = "standard error is for problems and warnings"
-)]
-
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
@@ -13,10 +8,18 @@ use clap::Parser;
 use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::analyze::{Failure, Stop};
 use tzsp_packetstream_exporter::capture::leash;
-use tzsp_packetstream_exporter::cli::{Cli, Leashed, Task};
-use tzsp_packetstream_exporter::{analyze, live};
+use tzsp_packetstream_exporter::cli::{ANALYZED_FLOWS, Cli, Leashed, Task};
+use tzsp_packetstream_exporter::{analyze, live, memory, panics};
+
+/// Standard error is for problems and warnings. If nobody takes them, the work goes on.
+macro_rules! complain {
+    ($($words:tt)*) => {{
+        let _ = writeln!(io::stderr(), $($words)*);
+    }};
+}
 
 fn main() -> ExitCode {
+    panics::end_the_process();
     // clap prints its own errors and ends with status 2.
     let task = Cli::parse().task().unwrap_or_else(|error| error.exit());
     let result = match task {
@@ -27,7 +30,7 @@ fn main() -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
@@ -41,7 +44,7 @@ fn run_leashed(leashed: &Leashed) -> ExitCode {
         arguments,
     } = leashed;
     let error = leash::become_leashed(*parent, program, arguments);
-    eprintln!("cannot run {}: {error}", program.display());
+    complain!("cannot run {}: {error}", program.display());
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound {
         leash::STATUS_NOT_FOUND
     } else {
@@ -50,6 +53,13 @@ fn run_leashed(leashed: &Leashed) -> ExitCode {
 }
 
 fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Result<()> {
+    match memory::check(&settings.limits) {
+        Ok(None) => {}
+        Ok(Some(warning)) => complain!("warning: {warning}"),
+        // Few captures have so many flows.
+        Err(refusal) if settings.limits.flows == ANALYZED_FLOWS => complain!("warning: {refusal}"),
+        Err(refusal) => return Err(refusal.into()),
+    }
     let stop = Stop::on_signals().context("cannot watch for signals")?;
     let mut out = BufWriter::new(io::stdout().lock());
     let report = match analyze::run(options, settings, &stop, &mut out).and_then(|report| {
@@ -66,22 +76,22 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
         .into_iter()
         .partition(analyze::Problem::is_warning);
     for warning in warnings {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     if let Some(warning) = report.not_written {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     if let Some(warning) = report.limit_reached {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     if let Some(warning) = report.silence {
-        eprintln!("warning: {warning}");
+        complain!("warning: {warning}");
     }
     if stop.is_asked_for() {
-        eprintln!("warning: interrupted: the metrics are of what was read until then");
+        complain!("warning: interrupted: the metrics are of what was read until then");
     }
     if let Some(survey) = report.nothing_counted {
-        eprintln!("warning: {survey}");
+        complain!("warning: {survey}");
     }
     let errors = errors.into_iter().map(anyhow::Error::from);
     let mut errors: Vec<_> = errors
@@ -91,7 +101,7 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
         return Ok(());
     };
     for error in errors {
-        eprintln!("error: {error}");
+        complain!("error: {error}");
     }
     Err(last)
 }

@@ -16,7 +16,15 @@ pub(super) struct Exporter {
     /// The time of the flow table counts from here.
     began: Instant,
     state: Mutex<State>,
-    sockets: Mutex<Vec<udp::Drops>>,
+    sockets: Mutex<Sockets>,
+}
+
+/// What the kernel drops at the sockets.
+#[derive(Default)]
+struct Sockets {
+    drops: Vec<udp::Drops>,
+    /// The kernel did not tell when it was last asked. This is logged once.
+    is_unknown: bool,
 }
 
 pub(super) struct State {
@@ -32,7 +40,7 @@ impl Exporter {
                 aggregator: Aggregator::new(settings),
                 history: History::default(),
             }),
-            sockets: Mutex::new(Vec::new()),
+            sockets: Mutex::default(),
         }
     }
 
@@ -47,7 +55,7 @@ impl Exporter {
 
     /// From now on, what the kernel drops at these sockets counts.
     pub(super) fn watch_drops(&self, sockets: Vec<udp::Drops>) {
-        *self.sockets.lock().expect(NO_PANIC) = sockets;
+        self.sockets.lock().expect(NO_PANIC).drops = sockets;
     }
 
     /// Says once, at the end, what there was.
@@ -72,15 +80,16 @@ impl Exporter {
 
     fn dropped_at_sockets(&self) -> u64 {
         let mut sockets = self.sockets.lock().expect(NO_PANIC);
-        let totals = sockets.iter_mut().map(udp::Drops::total);
-        totals
-            .map(|total| {
-                total.unwrap_or_else(|error| {
-                    warn!("cannot read what the kernel dropped: /proc/self/net/udp6: {error}");
-                    0
-                })
-            })
-            .sum()
+        let readings = sockets.drops.iter_mut().map(udp::Drops::read);
+        let failure = readings.filter_map(Result::err).last();
+        let was_unknown = std::mem::replace(&mut sockets.is_unknown, failure.is_some());
+        if let Some(error) = failure.filter(|_| !was_unknown) {
+            warn!(
+                "cannot read what the kernel dropped: /proc/self/net/udp6: {error}; \
+                 tzsp_capture_dropped_total stays what it was until it can be read"
+            );
+        }
+        sockets.drops.iter().map(udp::Drops::total).sum()
     }
 }
 
@@ -91,15 +100,17 @@ impl Pages for Exporter {
         // Dropped is read first: a frame is never missing on both sides.
         let dropped_at_sockets = self.dropped_at_sockets();
         // Only the copying happens under the lock; sorting and text do not.
-        let (flows, frames, mut capture) = {
+        let (flows, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
             (
                 state.aggregator.scrape(self.now()),
                 state.aggregator.frames().clone(),
+                state.history.last_frame(),
                 state.history.state(Instant::now()),
             )
         };
         capture.dropped += dropped_at_sockets;
+        frames.newest = last_frame;
         metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)
     }
 

@@ -13,6 +13,8 @@ pub(super) struct History {
     lost: Duration,
     /// Frames that the captures say they dropped.
     dropped: u64,
+    /// When the last frame was captured, since the Unix epoch.
+    last_frame: Option<Duration>,
 }
 
 impl History {
@@ -39,6 +41,18 @@ impl History {
         self.dropped += frames;
     }
 
+    /// Frames came; the last of them was captured then, since the Unix epoch.
+    ///
+    /// Not the latest time that any frame has had: that would stand still after the clock was set
+    /// back, and look like a stream that ended.
+    pub(super) fn frames_until(&mut self, at: Duration) {
+        self.last_frame = Some(at);
+    }
+
+    pub(super) fn last_frame(&self) -> Option<Duration> {
+        self.last_frame
+    }
+
     pub(super) fn is_up(&self) -> bool {
         self.up
     }
@@ -59,6 +73,16 @@ impl History {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_time_of_the_last_frame_goes_back_with_the_clock() {
+        let mut history = History::default();
+        assert_eq!(history.last_frame(), None);
+        for seconds in [1_700_000_000, 1_800_000_000, 1_700_000_001] {
+            history.frames_until(Duration::from_secs(seconds));
+            assert_eq!(history.last_frame(), Some(Duration::from_secs(seconds)));
+        }
+    }
 
     #[test]
     fn time_without_a_capture_is_lost_from_the_first_start_on() {

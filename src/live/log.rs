@@ -41,6 +41,9 @@ pub(super) fn start(options: Options) {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(false)
+        // Whoever read standard error may be gone. Complaining of that, on standard error, would
+        // be a panic.
+        .log_internal_errors(false)
         .with_timer(SystemTime)
         .with_writer(io::stderr);
     // The libraries below tell of each frame of HTTP/2.

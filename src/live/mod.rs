@@ -22,7 +22,7 @@ use tracing::{info, warn};
 use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
 use crate::capture::{tshark, udp};
-use crate::http;
+use crate::{http, memory};
 use exporter::Exporter;
 use signals::Signals;
 
@@ -54,7 +54,9 @@ pub enum Source {
 #[derive(Debug, Error)]
 pub enum Error {
     #[error("cannot start: {0}")]
-    System(#[source] io::Error),
+    System(io::Error),
+    #[error(transparent)]
+    Memory(#[from] memory::TooLarge),
     #[error(transparent)]
     Configuration(#[from] http::ConfigurationError),
     #[error("cannot publish metrics on {}: {error}; {}", published(*.address, *.port), advice(.error))]
@@ -110,6 +112,9 @@ fn used_by(holder: Option<&str>) -> String {
 /// It cannot start, or cannot go on.
 pub fn run(options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
+    if let Some(warning) = memory::check(&settings.limits)? {
+        warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -1,11 +1,19 @@
-//! The signals that ask for an end.
+//! The signals that ask for an end, and SIGHUP.
 
+#[cfg(unix)]
+use std::fs::File;
 use std::io;
+
+#[cfg(unix)]
+use tracing::info;
 
 #[cfg(unix)]
 pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
+    /// None if it is ignored, as nohup(1) does.
+    hangup: Option<tokio::signal::unix::Signal>,
+    has_terminal: bool,
 }
 
 #[cfg(unix)]
@@ -14,19 +22,59 @@ impl Signals {
     pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
+        let is_ignored = ignores_hangup();
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
+            hangup: (!is_ignored)
+                .then(|| signal(SignalKind::hangup()))
+                .transpose()?,
+            // Only a process with a terminal can open this name: tty(4).
+            has_terminal: File::open("/dev/tty").is_ok(),
         })
     }
 
-    /// Waits for one and returns its name.
+    /// Waits for one that asks for an end and returns its name.
+    ///
+    /// SIGHUP tells those who run on a terminal that it is gone. From others it asks a daemon to
+    /// read its configuration again, which this one does without being asked.
     pub(super) async fn next(&mut self) -> &'static str {
-        tokio::select! {
-            _ = self.interrupt.recv() => "SIGINT",
-            _ = self.terminate.recv() => "SIGTERM",
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return "SIGINT",
+                _ = self.terminate.recv() => return "SIGTERM",
+                () = next(self.hangup.as_mut()) => {}
+            }
+            if self.has_terminal {
+                return "SIGHUP: the terminal is gone";
+            }
+            info!("SIGHUP: nothing to do; changes of the web configuration are found without it");
         }
     }
+}
+
+#[cfg(unix)]
+async fn next(signal: Option<&mut tokio::signal::unix::Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// Whether this process was started with SIGHUP ignored.
+#[cfg(target_os = "linux")]
+fn ignores_hangup() -> bool {
+    // The first bit is signal 1: proc_pid_status(5).
+    let status = procfs::process::Process::myself().and_then(|process| process.status());
+    status.is_ok_and(|status| status.sigign & 1 != 0)
+}
+
+/// No safe way tells: then SIGHUP is taken.
+#[cfg(all(unix, not(target_os = "linux")))]
+fn ignores_hangup() -> bool {
+    false
 }
 
 #[cfg(not(unix))]

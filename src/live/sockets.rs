@@ -51,26 +51,30 @@ pub(super) async fn receive(
 ) -> Result<(), Error> {
     exporter.watch_drops(listeners.iter().map(Listener::drops).collect());
     exporter.lock().history.started(Instant::now());
-    service::ready();
 
     let stopping = Arc::new(AtomicBool::new(false));
     let (failed, mut failure) = mpsc::channel(listeners.len());
+    let mut result = Ok(());
     for listener in listeners {
         let exporter = Arc::clone(&exporter);
         let stopping = Arc::clone(&stopping);
         let failed = failed.clone();
-        thread::spawn(move || {
+        let spawned = thread::Builder::new().spawn(move || {
             let port = listener.port();
             if let Err(error) = take_in(listener, &exporter, &stopping) {
                 let _ = failed.blocking_send(Error::Receive { port, error });
             }
         });
+        result = result.and(spawned.map(drop).map_err(Error::System));
     }
     drop(failed);
-    let result = tokio::select! {
-        _ = stop.wait_for(|stop| *stop) => Ok(()),
-        Some(error) = failure.recv() => Err(error),
-    };
+    if result.is_ok() {
+        service::ready();
+        result = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => Ok(()),
+            Some(error) = failure.recv() => Err(error),
+        };
+    }
     stopping.store(true, Ordering::Relaxed);
     // The channel closes when the last thread has ended.
     while failure.recv().await.is_some() {}
@@ -92,7 +96,9 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
             intake.datagram(now, at, sensor, port, payload);
         }
         intake.prepare();
-        exporter.lock().aggregator.take_in(&mut intake);
+        let mut state = exporter.lock();
+        state.aggregator.take_in(&mut intake);
+        state.history.frames_until(at);
     }
     Ok(())
 }

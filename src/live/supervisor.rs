@@ -1,6 +1,7 @@
 //! Keeps a tshark running, whatever happens to it.
 
 use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
@@ -105,7 +106,13 @@ impl Supervisor {
             Ok(started) => started,
             Err(error) => return Outcome::NeverStarted(format!("cannot start tshark: {error}")),
         };
-        let mut stream = Stream::take_in(output, Arc::clone(&self.exporter));
+        let mut stream = match Stream::take_in(output, Arc::clone(&self.exporter)) {
+            Ok(stream) => stream,
+            Err(error) => {
+                tshark.end(async {}).await;
+                return Outcome::NeverStarted(format!("cannot start a thread: {error}"));
+            }
+        };
         let mut stopped = tokio::select! {
             _ = stop.wait_for(|stop| *stop) => true,
             () = stream.begun() => false,
@@ -198,21 +205,24 @@ struct End {
 }
 
 impl Stream {
-    fn take_in(output: File, exporter: Arc<Exporter>) -> Self {
+    fn take_in(output: File, exporter: Arc<Exporter>) -> io::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
-        thread::spawn(move || {
+        thread::Builder::new().spawn(move || {
             let mut reader = CaptureReader::new(output);
             let mut newest = Duration::ZERO;
             let error = take_in(&mut reader, &exporter, &sender, &mut newest).err();
-            exporter.lock().history.ended(lost_since(newest));
+            let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let now = Instant::now();
+            let since = now.checked_sub(lost_for(newest, clock)).unwrap_or(now);
+            exporter.lock().history.ended(since);
             let dropped = reader.dropped();
             let _ = sender.send(Event::Ended(End { error, dropped }));
-        });
-        Self {
+        })?;
+        Ok(Self {
             events,
             has_begun: false,
             end: None,
-        }
+        })
     }
 
     /// Waits until the header has arrived, or cannot arrive any more.
@@ -237,13 +247,13 @@ impl Stream {
     }
 }
 
-/// Since when frames may be missing, at the end of a stream whose newest frame was captured then,
+/// For how long frames may be missing at the end of a stream whose newest frame was captured then,
 /// since the Unix epoch: what came later and within the delay may never have got here.
-fn lost_since(newest: Duration) -> Instant {
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-    let delay = tshark::DELAY.min(now.saturating_sub(newest));
-    let now = Instant::now();
-    now.checked_sub(delay).unwrap_or(now)
+///
+/// A frame from the future means that the clock was set back: then it may be the whole delay.
+fn lost_for(newest: Duration, clock: Duration) -> Duration {
+    let ago = clock.checked_sub(newest);
+    ago.map_or(tshark::DELAY, |ago| ago.min(tshark::DELAY))
 }
 
 fn take_in(
@@ -257,12 +267,17 @@ fn take_in(
     while reader.fill()? {
         let result = take_in_frames(reader, exporter, &mut intake, newest);
         intake.prepare();
-        exporter.lock().aggregator.take_in(&mut intake);
+        let mut state = exporter.lock();
+        state.aggregator.take_in(&mut intake);
+        if !newest.is_zero() {
+            state.history.frames_until(*newest);
+        }
         if reader.has_header() && !has_begun {
             has_begun = true;
-            exporter.lock().history.started(Instant::now());
+            state.history.started(Instant::now());
             let _ = events.send(Event::Begun);
         }
+        drop(state);
         result?;
     }
     Ok(())
@@ -284,4 +299,27 @@ fn take_in_frames(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whatever_the_clock_says_no_more_than_the_delay_is_lost() {
+        let check = |newest, clock, expected| {
+            let lost = lost_for(Duration::from_millis(newest), Duration::from_millis(clock));
+            assert_eq!(lost, Duration::from_millis(expected));
+        };
+        let newest = 1_700_000_000_000;
+        check(newest, newest, 0);
+        check(newest, newest + 100, 100);
+        check(newest, newest + 60_000, 300);
+        // Set back by a day, before 1970 as the clock has it, and forward by a year.
+        check(newest, newest - 86_400_000, 300);
+        check(newest, 0, 300);
+        check(newest, newest + 31_536_000_000, 300);
+        // No frame has come.
+        check(0, newest, 300);
+    }
 }

@@ -404,7 +404,7 @@ fn without_file_descriptors_the_exporter_waits_and_says_so_once() {
 fn connections_take_no_more_than_half_of_the_file_descriptors() {
     let exporter = Exporter::start_at(
         &Place {
-            open_files: Some(64),
+            through: &["prlimit", "--nofile=64"],
             ..Place::default()
         },
         &["--listen-port", "0"],

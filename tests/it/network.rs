@@ -18,8 +18,19 @@ const PORT: u16 = 37008;
 /// An exporter on the collector, capturing.
 #[track_caller]
 fn capture_on<'a>(network: &'a Network, interface: &str) -> Exporter<'a> {
+    capture_through(network, &[], interface)
+}
+
+/// The same, started through a command.
+#[track_caller]
+pub(crate) fn capture_through<'a>(
+    network: &'a Network,
+    through: &[&str],
+    interface: &str,
+) -> Exporter<'a> {
     let place = Place {
         host: Some(&network.collector),
+        through,
         ..Place::default()
     };
     let port = PORT.to_string();
@@ -31,7 +42,7 @@ fn capture_on<'a>(network: &'a Network, interface: &str) -> Exporter<'a> {
 }
 
 /// Streams so many mirrored packets of 40 bytes from the sensor.
-fn stream(network: &Network, datagrams: u32) {
+pub(crate) fn stream(network: &Network, datagrams: u32) {
     network.sensor.run(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
         for _ in 0..datagrams {
@@ -40,12 +51,12 @@ fn stream(network: &Network, datagrams: u32) {
     });
 }
 
-fn received(scrape: &Scrape) -> f64 {
+pub(crate) fn received(scrape: &Scrape) -> f64 {
     scrape.value("tzsp_frames_received_total")
 }
 
 #[track_caller]
-fn wait_for(exporter: &Exporter<'_>, frames: f64) -> Scrape {
+pub(crate) fn wait_for(exporter: &Exporter<'_>, frames: f64) -> Scrape {
     let scrape = exporter.scrape_until("all that was sent", |scrape| received(scrape) >= frames);
     assert_eq!(received(&scrape), frames);
     scrape

@@ -204,8 +204,8 @@ pub(crate) struct Place<'host, 'a> {
     pub(crate) environment: &'a [(&'a str, &'a str)],
     /// Runs as nobody.
     pub(crate) unprivileged: bool,
-    /// How many files may be open.
-    pub(crate) open_files: Option<u32>,
+    /// A command that becomes the exporter: what makes its surroundings.
+    pub(crate) through: &'a [&'a str],
 }
 
 impl<'a> Exporter<'a> {
@@ -218,14 +218,9 @@ impl<'a> Exporter<'a> {
     #[track_caller]
     pub(crate) fn start_at(place: &Place<'a, '_>, arguments: &[&str]) -> Self {
         let program = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
-        let mut command = match place.open_files {
-            None => Command::new(program),
-            Some(limit) => {
-                let mut command = Command::new("prlimit");
-                command.args([&format!("--nofile={limit}"), program]);
-                command
-            }
-        };
+        let words = [place.through, &[program]].concat();
+        let mut command = Command::new(words[0]);
+        command.args(&words[1..]);
         if place.unprivileged {
             // Needs root, as the namespaces do.
             command.uid(65_534).gid(65_534);

@@ -25,17 +25,23 @@ impl Drops {
         }
     }
 
-    /// All that were dropped until now.
+    /// Reads what the kernel dropped until now.
     ///
     /// # Errors
-    /// The kernel does not tell.
-    pub fn total(&mut self) -> io::Result<u64> {
+    /// The kernel does not tell: the total stays what it was.
+    pub fn read(&mut self) -> io::Result<()> {
         if let Some(now) = table_entry(|entry| (entry.inode == self.inode).then_some(entry.drops))?
         {
             self.total += u64::from(now.wrapping_sub(self.seen));
             self.seen = now;
         }
-        Ok(self.total)
+        Ok(())
+    }
+
+    /// All that were dropped until it was last read.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.total
     }
 }
 

@@ -1,0 +1,260 @@
+//! Whether the flows that may be kept fit into the memory that there may be. Better a refusal at
+//! the start than an end after weeks, when the last of them has come.
+
+use std::fmt;
+
+use crate::flow::Limits;
+
+/// What a flow costs at most, its place in the index included.
+const FLOW: u64 = 128;
+/// What it costs once more while a scrape shows it.
+const COPY: u64 = 96;
+/// All else that the program needs, with room to spare.
+const PROGRAM: u64 = 16 << 20;
+const MIB: u64 = 1 << 20;
+
+/// The flows may need more memory than there may be.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TooLarge {
+    flows: u32,
+    idle_flows: u32,
+    need: u64,
+    ceiling: Ceiling,
+}
+
+/// How much memory there may be, and what says so.
+#[derive(Debug, PartialEq, Eq)]
+struct Ceiling {
+    bytes: u64,
+    origin: String,
+}
+
+/// Compares what the limits allow with what this process may have. What is more than the whole
+/// machine has is a warning alone: there may be swap.
+///
+/// # Errors
+/// A limit is in the way: of this process, or of its control group.
+pub fn check(limits: &Limits) -> Result<Option<TooLarge>, TooLarge> {
+    match system::limits().find_map(|ceiling| TooLarge::under(limits, ceiling)) {
+        Some(refusal) => Err(refusal),
+        None => Ok(system::machine().and_then(|machine| TooLarge::under(limits, machine))),
+    }
+}
+
+impl TooLarge {
+    fn under(limits: &Limits, ceiling: Ceiling) -> Option<Self> {
+        let idle_flows = if limits.idle_timeout.is_zero() {
+            0
+        } else {
+            limits.idle_flows
+        };
+        let flows = u64::from(limits.flows) * (FLOW + COPY);
+        let need = PROGRAM + flows + u64::from(idle_flows) * FLOW;
+        (need > ceiling.bytes).then_some(Self {
+            flows: limits.flows,
+            idle_flows,
+            need,
+            ceiling,
+        })
+    }
+}
+
+impl std::error::Error for TooLarge {}
+
+impl fmt::Display for TooLarge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            flows, idle_flows, ..
+        } = self;
+        write!(f, "--max-flows {flows}")?;
+        if *idle_flows > 0 {
+            write!(f, " with --max-idle-flows {idle_flows}")?;
+        }
+        write!(
+            f,
+            " may take {} MiB of memory, and {} allows {} MiB: lower --max-flows",
+            self.need.div_ceil(MIB),
+            self.ceiling.origin,
+            self.ceiling.bytes / MIB
+        )?;
+        if *idle_flows > 0 {
+            write!(f, " or --max-idle-flows")?;
+        }
+        write!(f, ", or allow more")
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod system {
+    use std::fs;
+    use std::path::Path;
+
+    use nix::sys::resource::{Resource, getrlimit};
+    use procfs::Current;
+    use procfs::process::Process;
+
+    use super::Ceiling;
+
+    /// The limits of this process: its own, and those of its control group.
+    pub(super) fn limits() -> impl Iterator<Item = Ceiling> {
+        let resources = [
+            (Resource::RLIMIT_AS, "ulimit -v"),
+            (Resource::RLIMIT_DATA, "ulimit -d"),
+        ];
+        let own = resources.into_iter().filter_map(|(resource, origin)| {
+            let (bytes, _) = getrlimit(resource).ok()?;
+            Some(Ceiling {
+                bytes,
+                origin: origin.to_owned(),
+            })
+        });
+        own.chain(control_groups().unwrap_or_default())
+    }
+
+    /// All memory that this machine has.
+    pub(super) fn machine() -> Option<Ceiling> {
+        let memory = procfs::Meminfo::current().ok()?;
+        Some(Ceiling {
+            bytes: memory.mem_total,
+            origin: "this machine".to_owned(),
+        })
+    }
+
+    /// The limits of the groups that this process is in, of either version: cgroups(7).
+    fn control_groups() -> Option<Vec<Ceiling>> {
+        let process = Process::myself().ok()?;
+        let mounts = process.mountinfo().ok()?;
+        let mut ceilings = Vec::new();
+        for group in process.cgroups().ok()? {
+            let (kind, file) = match group.controllers.as_slice() {
+                _ if group.hierarchy == 0 => ("cgroup2", "memory.max"),
+                all if all.iter().any(|name| name == "memory") => {
+                    ("cgroup", "memory.limit_in_bytes")
+                }
+                _ => continue,
+            };
+            let is_this = |mount: &&procfs::process::MountInfo| {
+                mount.fs_type == kind
+                    && (kind == "cgroup2" || mount.super_options.contains_key("memory"))
+            };
+            let Some(mount) = mounts.0.iter().find(is_this) else {
+                continue;
+            };
+            // In a container, what is mounted may begin further down.
+            let below = Path::new(&group.pathname).strip_prefix(&mount.root);
+            let directory = mount.mount_point.join(below.unwrap_or(Path::new("")));
+            ceilings.extend(of_groups(&directory, &mount.mount_point, file));
+        }
+        Some(ceilings)
+    }
+
+    /// The limits of a group and of those above it. Where there is none, the file says `max`, or
+    /// a number beyond all memory.
+    pub(super) fn of_groups(
+        directory: &Path,
+        top: &Path,
+        file: &'static str,
+    ) -> impl Iterator<Item = Ceiling> {
+        let groups = directory
+            .ancestors()
+            .take_while(move |group| group.starts_with(top));
+        groups.filter_map(move |group| {
+            let path = group.join(file);
+            let text = fs::read_to_string(&path).ok()?;
+            Some(Ceiling {
+                bytes: text.trim_end().parse().ok()?,
+                origin: path.display().to_string(),
+            })
+        })
+    }
+}
+
+/// Elsewhere nobody is asked.
+#[cfg(not(target_os = "linux"))]
+mod system {
+    use super::Ceiling;
+
+    pub(super) fn limits() -> impl Iterator<Item = Ceiling> {
+        std::iter::empty()
+    }
+
+    pub(super) fn machine() -> Option<Ceiling> {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::flow::Flow;
+
+    fn limits(flows: u32, idle_flows: u32, idle_timeout: u64) -> Limits {
+        Limits {
+            flows,
+            idle_flows,
+            idle_timeout: Duration::from_secs(idle_timeout),
+            hold: Duration::ZERO,
+            leave_unseen: false,
+        }
+    }
+
+    /// 10,000 flows take 10,000 * 224 bytes, and 100,000 idle ones 100,000 * 128.
+    #[test]
+    fn what_flows_need_is_compared_with_the_ceiling() {
+        const NEED: u64 = 16 * 1_048_576 + 2_240_000 + 12_800_000;
+        let ceiling = |bytes| Ceiling {
+            bytes,
+            origin: "somebody".to_owned(),
+        };
+        let limits = limits(10_000, 100_000, 3600);
+        assert_eq!(TooLarge::under(&limits, ceiling(NEED)), None);
+        let refusal = TooLarge::under(&limits, ceiling(NEED - 1)).expect("a byte is missing");
+        assert_eq!(
+            refusal.to_string(),
+            "--max-flows 10000 with --max-idle-flows 100000 may take 31 MiB of memory, and \
+             somebody allows 30 MiB: lower --max-flows or --max-idle-flows, or allow more"
+        );
+    }
+
+    #[test]
+    fn flows_that_never_become_idle_need_no_place_for_it() {
+        let ceiling = Ceiling {
+            bytes: 64 * MIB,
+            origin: "somebody".to_owned(),
+        };
+        let refusal = TooLarge::under(&limits(1_000_000, 10_000_000, 0), ceiling);
+        assert_eq!(
+            refusal.expect("224 MB are needed").to_string(),
+            "--max-flows 1000000 may take 230 MiB of memory, and somebody allows 64 MiB: lower \
+             --max-flows, or allow more"
+        );
+    }
+
+    #[test]
+    fn a_copy_is_no_larger_than_it_is_taken_for() {
+        assert!(size_of::<Flow<IpAddr>>() as u64 <= COPY);
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn control_groups_have_the_limits_of_those_above_them_too() {
+        let top = tempfile::TempDir::new().expect("there is room");
+        let middle = top.path().join("system.slice");
+        let own = middle.join("tzsp.service");
+        std::fs::create_dir_all(&own).expect("there is room");
+        for (group, limit) in [
+            (&own, "max\n"),
+            (&middle, "67108864\n"),
+            (&top.path().to_owned(), "9223372036854771712\n"),
+        ] {
+            std::fs::write(group.join("memory.max"), limit).expect("there is room");
+        }
+        let found: Vec<_> = system::of_groups(&own, top.path(), "memory.max")
+            .map(|ceiling| ceiling.bytes)
+            .collect();
+        assert_eq!(found, [67_108_864, 9_223_372_036_854_771_712]);
+    }
+}

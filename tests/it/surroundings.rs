@@ -1,0 +1,208 @@
+//! Where the daemon may have to live: with nobody who reads its log, without its terminal, without
+//! rights.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read, pipe};
+use std::net::{TcpListener, UdpSocket};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use nix::fcntl::OFlag;
+use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::live::{DATAGRAM, send};
+use crate::namespace::{COLLECTOR_LINK, Network};
+use crate::network::{capture_through, received, stream, wait_for};
+use crate::scrape::Scrape;
+use crate::support::{Exporter, Place, eventually, testdata};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
+
+#[test]
+fn nobody_has_to_take_what_is_logged() {
+    let full = || {
+        Stdio::from(
+            fs::OpenOptions::new()
+                .write(true)
+                .open("/dev/full")
+                .unwrap(),
+        )
+    };
+    let gone = || Stdio::from(pipe().unwrap().1);
+    check_unheard(&[PROGRAM], full());
+    check_unheard(&[PROGRAM], gone());
+    let closed = ["sh", "-c", "exec \"$0\" \"$@\" 2>&-", PROGRAM];
+    check_unheard(&closed, Stdio::null());
+
+    // A capture that is cut gives a warning.
+    let capture = fs::read(testdata().join("protocols.pcap")).unwrap();
+    let directory = TempDir::new().unwrap();
+    let cut = directory.path().join("cut.pcap");
+    fs::write(&cut, &capture[..capture.len() - 1]).unwrap();
+    for stderr in [full(), gone()] {
+        let mut command = Command::new(PROGRAM);
+        let output = command.arg("analyze").arg(&cut).stderr(stderr).output();
+        let output = output.unwrap();
+        assert_eq!(output.status.code(), Some(0));
+        let scrape = Scrape::parse(std::str::from_utf8(&output.stdout).unwrap());
+        assert_eq!(received(&scrape), 13.0);
+    }
+}
+
+/// An exporter whose log goes nowhere counts and ends like any other.
+#[track_caller]
+fn check_unheard(command: &[&str], stderr: Stdio) {
+    // Nobody hears which ports the system would choose.
+    let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
+    let tcp = TcpListener::bind("0.0.0.0:0").unwrap();
+    let port = udp.local_addr().unwrap().port();
+    let publish = tcp.local_addr().unwrap().port();
+    drop((udp, tcp));
+    let mut child = Command::new(command[0])
+        .args(&command[1..])
+        .args(["--listen-port", &port.to_string()])
+        .args(["--publish-port", &publish.to_string()])
+        .args(["--log-level", "debug"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(stderr)
+        .spawn()
+        .unwrap();
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    let scrape = || {
+        let url = format!("http://localhost:{publish}/metrics");
+        let mut response = ureq::get(url).call().ok()?;
+        Some(Scrape::parse(&response.body_mut().read_to_string().ok()?))
+    };
+    eventually("it serves", scrape);
+    send(port, &DATAGRAM);
+    eventually("the datagram", || {
+        scrape().filter(|scrape| received(scrape) == 1.0)
+    });
+    kill(pid, Signal::SIGTERM).unwrap();
+    let status = eventually("its end", || child.try_wait().unwrap());
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
+fn a_hangup_without_a_terminal_ends_nothing() {
+    let place = Place {
+        through: &["setsid"],
+        ..Place::default()
+    };
+    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    exporter.signal(Signal::SIGHUP);
+    exporter.line_with("SIGHUP: nothing to do");
+    assert_eq!(exporter.get("/-/healthy").0, 200);
+    exporter.signal(Signal::SIGTERM);
+    let (status, said) = exporter.ended();
+    assert!(status.success(), "{said}");
+}
+
+/// What an exporter on a terminal says until its end, if the terminal goes away once it serves.
+fn said_when_the_terminal_is_gone(through: &[&str], then: impl FnOnce(Pid)) -> String {
+    // No process that other tests start may keep it open.
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let terminal = posix_openpt(flags).unwrap();
+    grantpt(&terminal).unwrap();
+    unlockpt(&terminal).unwrap();
+    let end = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(OFlag::O_NOCTTY.bits())
+        .open(ptsname_r(&terminal).unwrap())
+        .unwrap();
+    let mut child = Command::new("setsid")
+        .arg("--ctty")
+        .args(through)
+        .args([PROGRAM, "--listen-port", "0", "--publish-port", "0"])
+        .stdin(Stdio::from(end))
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut said = String::new();
+    while !said.contains("metrics are at") {
+        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    drop(terminal);
+    then(Pid::from_raw(i32::try_from(child.id()).unwrap()));
+    let status = eventually("its end", || child.try_wait().unwrap());
+    stderr.read_to_string(&mut said).unwrap();
+    assert_eq!(status.code(), Some(0), "{said}");
+    said
+}
+
+#[test]
+fn a_terminal_that_is_gone_ends_the_program() {
+    let said = said_when_the_terminal_is_gone(&[], |_| {});
+    assert!(
+        said.contains("stopping on SIGHUP: the terminal is gone"),
+        "{said}"
+    );
+}
+
+#[test]
+fn nohup_holds() {
+    let said = said_when_the_terminal_is_gone(&["nohup"], |pid| {
+        kill(pid, Signal::SIGTERM).unwrap();
+    });
+    assert!(said.contains("stopping on SIGTERM"), "{said}");
+}
+
+/// An ordinary user without any rights.
+const NOBODY: [&str; 4] = [
+    "setpriv",
+    "--reuid=65534",
+    "--regid=65534",
+    "--clear-groups",
+];
+
+#[test]
+fn sockets_need_no_capabilities() {
+    let nothing = ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"];
+    let place = Place {
+        through: &[&NOBODY[..], &nothing].concat(),
+        ..Place::default()
+    };
+    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    assert_eq!(capabilities(&exporter), "0000000000000000");
+    let port = exporter.udp_port();
+    send(port, &DATAGRAM);
+    exporter.scrape_until("the datagram", |scrape| received(scrape) == 1.0);
+}
+
+#[test]
+fn a_capture_needs_the_capabilities_that_the_readme_names() {
+    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
+    let readme = fs::read_to_string(readme).unwrap();
+    for setting in ["AmbientCapabilities", "CapabilityBoundingSet"] {
+        let line = format!("\n{setting}=CAP_NET_RAW CAP_NET_ADMIN\n");
+        assert!(readme.contains(&line), "{line}");
+    }
+    let these = [
+        "--inh-caps=-all,+net_raw,+net_admin",
+        "--ambient-caps=-all,+net_raw,+net_admin",
+        "--bounding-set=-all,+net_raw,+net_admin",
+        "--no-new-privs",
+    ];
+    let network = Network::new();
+    let exporter = capture_through(&network, &[&NOBODY[..], &these].concat(), COLLECTOR_LINK);
+    // CAP_NET_ADMIN is number 12 and CAP_NET_RAW 13: capabilities(7).
+    assert_eq!(capabilities(&exporter), "0000000000003000");
+    stream(&network, 100);
+    let scrape = wait_for(&exporter, 100.0);
+    assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 4000.0);
+}
+
+/// Its effective capabilities.
+fn capabilities(exporter: &Exporter<'_>) -> String {
+    let status = fs::read_to_string(format!("/proc/{}/status", exporter.pid())).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));
+    line.unwrap().trim().to_owned()
+}
