@@ -31,3 +31,7 @@ generate OUT *ARGS:
 # Send a capture to an exporter, e.g. just replay /tmp/load.pcap --to 127.0.0.1:37008
 replay FILE *ARGS:
     cargo run --release --locked --quiet --package xtask -- replay {{FILE}} {{ARGS}}
+
+# Feed broken input to the library, e.g. just fuzz --seconds 600 capture
+fuzz *ARGS:
+    cargo xtask fuzz {{ARGS}}

@@ -9,14 +9,20 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::fixtures;
+use crate::{fixtures, fuzz};
+
+/// How long each fuzz target runs: enough to find what the fixtures nearly show.
+const FUZZ_SECONDS: u32 = 15;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     step("tools that the tests run", tools)?;
     step("fixtures are fresh", fixtures::check)?;
-    step("formatting", || cargo(&["fmt", "--all", "--check"]))?;
+    step("formatting", || {
+        succeed(cargo().args(["fmt", "--all", "--check"]))?;
+        succeed(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    })?;
     step("lints", || {
-        cargo(&[
+        succeed(cargo().args([
             "clippy",
             "--workspace",
             "--all-targets",
@@ -24,9 +30,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
             "--",
             "-D",
             "warnings",
-        ])
+        ]))
     })?;
-    step("tests", || cargo(&["test", "--workspace", "--locked"]))?;
+    step("tests", || {
+        succeed(cargo().args(["test", "--workspace", "--locked"]))
+    })?;
+    step("fuzzing", || {
+        fuzz::run(&fuzz::Options {
+            seconds: FUZZ_SECONDS,
+            targets: Vec::new(),
+        })
+    })?;
     println!("all passed");
     Ok(())
 }
@@ -39,12 +53,15 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
     Ok(())
 }
 
-fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
+/// Cargo in the project's directory.
+pub(crate) fn cargo() -> Command {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| OsString::from("cargo"));
-    succeed(Command::new(cargo).args(arguments).current_dir(root()))
+    let mut command = Command::new(cargo);
+    command.current_dir(root());
+    command
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 

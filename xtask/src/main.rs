@@ -11,6 +11,7 @@
 mod capture_file;
 mod ci;
 mod fixtures;
+mod fuzz;
 mod generate;
 mod packet;
 mod replay;
@@ -40,6 +41,8 @@ enum Chore {
     /// root, tshark and ip
     #[cfg(target_os = "linux")]
     Soak(soak::Options),
+    /// Feed broken frames, captures and configurations to the exporter's library
+    Fuzz(fuzz::Options),
     /// Check everything that must pass
     Ci,
 }
@@ -51,6 +54,7 @@ fn main() -> ExitCode {
         Chore::Replay(options) => replay::run(&options),
         #[cfg(target_os = "linux")]
         Chore::Soak(options) => soak::run(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Ci => ci::run(),
     };
     match outcome {
