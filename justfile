@@ -36,6 +36,6 @@ replay FILE *ARGS:
 bench *ARGS:
     cargo xtask bench {{ARGS}}
 
-# Count the instructions of the fast path; repeatable on a busy machine
-instructions:
-    cargo bench --locked --bench instructions
+# Feed broken input to the library, e.g. just fuzz --seconds 600 capture
+fuzz *ARGS:
+    cargo xtask fuzz {{ARGS}}

@@ -53,10 +53,11 @@ fn table() -> FlowTable {
             leave_unseen: false,
         },
     );
-    let keys = table.keys();
+    let mut packets = table.packets(FLOWS as usize);
     for number in 0..FLOWS {
-        table.record(&[keys.of(Duration::ZERO, observation(number))]);
+        packets.push(Duration::ZERO, observation(number));
     }
+    table.record(&mut packets);
     table
 }
 

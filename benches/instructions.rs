@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use etherparse::IpNumber;
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
-use tzsp_packetstream_exporter::flow::{FlowTable, Keyed, Keys, Limits, Shape, Snapshot};
+use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Shape, Snapshot};
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::{
     Ip, LinkType, ListenPorts, Observation, Part, Reading, decode_frame,
@@ -43,7 +43,7 @@ const SUBJECTS: [Subject; 4] = [
         function: "*counted_decode*",
     },
     Subject {
-        name: "Keys::of",
+        name: "Packets::key",
         unit: "a packet",
         count: 10_000,
         run: run_keys,
@@ -139,39 +139,36 @@ fn counted_decode(frame: &[u8], reading: &Reading) -> u64 {
         bytes: frame,
         length: 1514,
     };
-    decode_frame(LinkType::ETHERNET, part, reading, |seen| seen.bytes).unwrap_or_default()
+    decode_frame(LinkType::ETHERNET, part, reading).map_or(0, |seen| seen.bytes)
 }
 
 fn run_keys(count: u32) {
-    let keys = table(1).keys();
-    for number in 0..count {
-        black_box(counted_keys(&keys, black_box(observation(number))));
-    }
+    counted_keys(&mut packets(&table(1), count));
 }
 
 #[inline(never)]
-fn counted_keys(keys: &Keys, seen: Observation) -> Keyed {
-    keys.of(Duration::ZERO, seen)
+fn counted_keys(packets: &mut Packets) {
+    packets.key();
 }
 
 fn run_record(count: u32) {
     let mut table = table(count);
-    let packets = packets(&table, count);
-    // As many as the program takes in at once.
-    let groups = packets.chunks(128);
-    groups.clone().for_each(|group| table.record(group));
-    groups.for_each(|group| counted_record(&mut table, group));
+    let mut new = packets(&table, count);
+    table.record(&mut new);
+    let mut known = packets(&table, count);
+    known.key();
+    counted_record(&mut table, &mut known);
 }
 
 #[inline(never)]
-fn counted_record(table: &mut FlowTable, packets: &[Keyed]) {
+fn counted_record(table: &mut FlowTable, packets: &mut Packets) {
     table.record(packets);
 }
 
 fn run_encode(count: u32) {
     let mut table = table(count);
-    let packets = packets(&table, count);
-    table.record(&packets);
+    let mut packets = packets(&table, count);
+    table.record(&mut packets);
     counted_encode(table.scrape(Duration::ZERO));
 }
 
@@ -195,11 +192,12 @@ fn table(flows: u32) -> FlowTable {
 }
 
 /// One of each flow.
-fn packets(table: &FlowTable, count: u32) -> Vec<Keyed> {
-    let keys = table.keys();
-    (0..count)
-        .map(|number| keys.of(Duration::ZERO, observation(number)))
-        .collect()
+fn packets(table: &FlowTable, count: u32) -> Packets {
+    let mut packets = table.packets(count as usize);
+    for number in 0..count {
+        packets.push(Duration::ZERO, observation(number));
+    }
+    packets
 }
 
 fn observation(number: u32) -> Observation {

@@ -24,6 +24,14 @@ const FILE_HEADER: usize = 24;
 /// Records of one capture are no further apart in time, in seconds: ten years.
 const MAX_DISTANCE: u32 = 10 * 365 * 24 * 60 * 60;
 
+/// Neighbours that are further apart, in seconds, are looked at twice: a day. What is read a byte
+/// too early or too late has a time that is years off, and still often within [`MAX_DISTANCE`].
+const USUAL_DISTANCE: u32 = 24 * 60 * 60;
+
+/// So many records in a row are believed whatever the time of the one before them, which may have
+/// been damaged.
+const CHAIN: usize = 4;
+
 #[derive(Debug)]
 pub(super) struct Pcap {
     is_big_endian: bool,
@@ -33,6 +41,8 @@ pub(super) struct Pcap {
     header_size: usize,
     link: LinkType,
     max_record: usize,
+    /// What the header says is the longest record, if that can be.
+    usual_record: usize,
     /// When the record before was captured, in seconds.
     before: Option<u32>,
     /// How far into the record at hand no other record begins.
@@ -102,6 +112,10 @@ impl Pcap {
                 header_size,
                 link: LinkType(u16::from_be_bytes([high, low])),
                 max_record: snaplen.clamp(USUAL_MAX_RECORD, MAX_RECORD),
+                usual_record: match snaplen {
+                    0 => MAX_RECORD,
+                    _ => snaplen.min(MAX_RECORD),
+                },
                 before: None,
                 looked: 1,
             },
@@ -137,8 +151,7 @@ impl Pcap {
                 Err(Unsure) => return Item::Incomplete,
             }
         }
-        self.before = Some(header.seconds);
-        self.looked = 1;
+        self.remember(header, &bytes[size..]);
         let fraction =
             Duration::from_nanos(u64::from(header.fraction) * u64::from(self.nanoseconds_per_unit));
         Item::Frame {
@@ -165,9 +178,11 @@ impl Pcap {
         if is_recovering {
             let next = self.header(bytes.get(size..)?)?;
             is_plain &= header.captured <= header.original
+                && captured <= self.usual_record
+                && header.is_within(USUAL_DISTANCE, self.before)
                 && next.captured as usize <= self.max_record
                 && !next.is_blank()
-                && next.is_near(Some(header.seconds));
+                && next.is_within(USUAL_DISTANCE, Some(header.seconds));
         }
         if !is_plain {
             return None;
@@ -187,20 +202,34 @@ impl Pcap {
     /// Whether a record begins here: its numbers make sense, and so do those of the record that
     /// follows, if it is not the last.
     pub(super) fn believe(&self, bytes: &[u8], ended: bool) -> Belief {
-        self.believe_near(self.before, bytes, ended)
+        self.believe_after(self.before, bytes, ended)
     }
 
     /// Where the next record begins if this one, which reaches past the end, has a damaged length.
     pub(super) fn find_inside(&self, bytes: &[u8]) -> Option<usize> {
         let before = self.before.or(Some(self.header(bytes)?.seconds));
-        (1..bytes.len()).find(|&at| self.believe_near(before, &bytes[at..], true) == Belief::Yes)
+        (1..bytes.len()).find(|&at| self.believe_after(before, &bytes[at..], true) == Belief::Yes)
     }
 
-    fn believe_near(&self, before: Option<u32>, bytes: &[u8], ended: bool) -> Belief {
+    fn believe_after(&self, before: Option<u32>, bytes: &[u8], ended: bool) -> Belief {
+        match self.believe_within(MAX_DISTANCE, before, bytes, ended) {
+            Belief::No => self.believe_chain(bytes, ended),
+            belief => belief,
+        }
+    }
+
+    fn believe_within(
+        &self,
+        distance: u32,
+        before: Option<u32>,
+        bytes: &[u8],
+        ended: bool,
+    ) -> Belief {
         match self.header(bytes) {
-            Some(header) if header.captured > 0 && self.makes_sense(header, before) => {
-                let is_next =
-                    |next: Header| self.makes_sense(next, Some(header.seconds)) && !next.is_blank();
+            Some(header) if header.captured > 0 && self.makes_sense(header, distance, before) => {
+                let is_next = |next: Header| {
+                    self.makes_sense(next, distance, Some(header.seconds)) && !next.is_blank()
+                };
                 self.is_followed(header, bytes, ended, is_next)
             }
             None if !ended => Belief::Unsure,
@@ -208,12 +237,35 @@ impl Pcap {
         }
     }
 
-    fn makes_sense(&self, header: Header, before: Option<u32>) -> bool {
+    /// Whether several records begin here, each soon after the other. Two are enough at the end.
+    fn believe_chain(&self, bytes: &[u8], ended: bool) -> Belief {
+        let mut rest = Some(bytes);
+        let mut before = None;
+        for length in 0..CHAIN {
+            let Some(header) = rest.and_then(|rest| self.header(rest)) else {
+                let is_end = length >= 2 && rest.is_some_and(<[u8]>::is_empty);
+                return if ended {
+                    Belief::from(is_end)
+                } else {
+                    Belief::Unsure
+                };
+            };
+            if header.captured == 0 || !self.makes_sense(header, USUAL_DISTANCE, before) {
+                return Belief::No;
+            }
+            let size = self.header_size + header.captured as usize;
+            rest = rest.and_then(|rest| rest.get(size..));
+            before = Some(header.seconds);
+        }
+        Belief::Yes
+    }
+
+    fn makes_sense(&self, header: Header, distance: u32, before: Option<u32>) -> bool {
         header.captured as usize <= USUAL_MAX_RECORD
             && header.captured <= header.original
             && header.original as usize <= MAX_RECORD
             && header.fraction < self.units_per_second
-            && header.is_near(before)
+            && header.is_within(distance, before)
     }
 
     /// What is wrong with a record that is there whole: a damaged length shows in what follows.
@@ -230,16 +282,23 @@ impl Pcap {
                 && (next.is_near(Some(header.seconds))
                     || self.before.is_some_and(|_| next.is_near(self.before)))
         };
-        match self.is_followed(header, bytes, ended, is_next) {
-            Belief::Yes if header.captured <= header.original => return Ok(None),
+        let is_followed = match self.is_followed(header, bytes, ended, is_next) {
+            Belief::Yes if self.is_usual(header) => return Ok(None),
             Belief::Unsure => return Err(Unsure),
-            Belief::Yes | Belief::No => {}
-        }
-        // Either its length is damaged, and the next record begins inside; or the next is.
+            belief => belief == Belief::Yes,
+        };
+        // Either its length is damaged, and the next record begins inside; or the next is; or it
+        // is none, and what is read began too early or too late.
         let size = self.header_size + header.captured as usize;
         let before = self.before.or(Some(header.seconds));
         while self.looked < size {
-            match self.believe_near(before, &bytes[self.looked..], ended) {
+            let rest = &bytes[self.looked..];
+            let belief = if is_followed {
+                self.believe_within(USUAL_DISTANCE, before, rest, ended)
+            } else {
+                self.believe_after(before, rest, ended)
+            };
+            match belief {
                 Belief::Yes => return Ok(Some(Onward::Behind(mem::replace(&mut self.looked, 1)))),
                 Belief::Unsure => return Err(Unsure),
                 Belief::No => self.looked += 1,
@@ -247,7 +306,22 @@ impl Pcap {
         }
         self.looked = 1;
         let is_odd = header.is_blank() || !header.is_near(self.before);
-        Ok(is_odd.then_some(Onward::Search))
+        Ok((!is_followed && is_odd).then_some(Onward::Search))
+    }
+
+    /// Whether nothing speaks against a record, as [`plain`](Self::plain) asks too.
+    fn is_usual(&self, header: Header) -> bool {
+        header.captured as usize <= self.usual_record
+            && self.makes_sense(header, USUAL_DISTANCE, self.before)
+    }
+
+    /// Keeps the time, unless that of the next record shows that it is damaged.
+    fn remember(&mut self, header: Header, rest: &[u8]) {
+        let is_usual = |header: Header| header.is_within(USUAL_DISTANCE, self.before);
+        if is_usual(header) || !self.header(rest).is_some_and(is_usual) {
+            self.before = Some(header.seconds);
+        }
+        self.looked = 1;
     }
 
     /// Whether such a record, or the end, stands behind this one.
@@ -291,7 +365,11 @@ struct Unsure;
 impl Header {
     /// Whether it belongs to the same capture as a record of that time.
     fn is_near(self, seconds: Option<u32>) -> bool {
-        seconds.is_none_or(|seconds| self.seconds.abs_diff(seconds) <= MAX_DISTANCE)
+        self.is_within(MAX_DISTANCE, seconds)
+    }
+
+    fn is_within(self, distance: u32, seconds: Option<u32>) -> bool {
+        seconds.is_none_or(|seconds| self.seconds.abs_diff(seconds) <= distance)
     }
 
     /// Zeros are what a crash leaves in a file, not a record.

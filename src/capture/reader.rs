@@ -15,8 +15,9 @@ const INITIAL_BUFFER: usize = 256 * 1024;
 /// length costs little memory.
 pub(super) const MAX_RECORD: usize = 16 * 1024 * 1024;
 
-/// A record of the largest size, and the start of the next.
-const MAX_BUFFER: usize = MAX_RECORD + INITIAL_BUFFER;
+/// A record of the largest size, and what is looked at behind it before it is believed: a few of
+/// the usual size.
+const MAX_BUFFER: usize = MAX_RECORD + 8 * INITIAL_BUFFER;
 
 /// Reads frames from any byte stream that holds a pcap or pcapng capture.
 ///

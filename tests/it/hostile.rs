@@ -7,7 +7,7 @@ use tzsp_packetstream_exporter::aggregator::Aggregator;
 use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Frame};
 use tzsp_packetstream_exporter::wire::{self, LinkType, ListenPorts, Reading, Skipped};
 
-use crate::support::{aggregator, captures};
+use crate::support::{aggregator, captures, testdata};
 
 #[test]
 fn captures_cut_at_every_byte_count_what_is_whole() {
@@ -96,6 +96,53 @@ fn whatever_byte_of_a_record_is_changed_all_others_are_read() {
             }
         }
     }
+}
+
+/// What begins a byte too early or too late can look like a record of tens of kilobytes, and take
+/// all that follows with it. In small captures there is no room for that.
+#[test]
+fn whatever_byte_of_a_record_header_is_changed_all_but_two_frames_of_a_large_capture_are_read() {
+    let office = std::fs::read(testdata().join("five_minutes_of_an_office.pcap")).unwrap();
+    let (header, frames) = office.split_at(24);
+    // Later by 400 seconds each time, with the byte below it as it was.
+    let later = |time: u32| {
+        let mut frames = frames.to_vec();
+        for record in records(&office) {
+            let seconds = &mut frames[record.start - 24..][..4];
+            let moved = u32::from_le_bytes(seconds.try_into().unwrap()) + 400 * time;
+            seconds.copy_from_slice(&moved.to_le_bytes());
+        }
+        frames
+    };
+    let mut bytes = [header.to_vec(), (0..6).flat_map(later).collect()].concat();
+    let records = records(&bytes);
+    let frames = records.len();
+    assert_eq!(frames, 900);
+    for record in records.iter().step_by(7) {
+        for index in record.clone().take(16) {
+            for mask in [0xff, 0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80] {
+                bytes[index] ^= mask;
+                let read = frames_in(&bytes);
+                bytes[index] ^= mask;
+                assert!(
+                    read + 2 >= frames,
+                    "{read} frames with {mask:#04x} at {index}"
+                );
+            }
+        }
+    }
+}
+
+/// How many frames are read in spite of damage.
+fn frames_in(capture: &[u8]) -> usize {
+    let mut reader = CaptureReader::recovering(capture);
+    let mut frames = 0;
+    while let Ok(true) = reader.fill() {
+        while let Ok(Some(_)) = reader.next_frame() {
+            frames += 1;
+        }
+    }
+    frames
 }
 
 /// Where the records, or the blocks, that hold frames are.

@@ -8,6 +8,7 @@ mod captures;
 mod cli;
 mod clients;
 mod damage;
+mod differential;
 mod faults;
 mod flows;
 mod formats;

@@ -10,12 +10,12 @@ use crate::support::{captures, file_name, tool};
 
 /// What tshark says of one frame: the innermost IPv4 header behind a TZSP header.
 #[derive(Debug, PartialEq)]
-struct Verdict {
-    source: String,
-    destination: String,
-    protocol: u8,
-    bytes: u64,
-    port: u16,
+pub(crate) struct Verdict {
+    pub(crate) source: String,
+    pub(crate) destination: String,
+    pub(crate) protocol: u8,
+    pub(crate) bytes: u64,
+    pub(crate) port: u16,
 }
 
 /// Where tshark and we differ on purpose, and why. Any other difference fails the test, and so
@@ -70,7 +70,8 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
 ];
 
 /// What is taken out of the frames: mirrored packets, or with `--plain` the frames' own.
-const MODES: [(&str, ListenPorts); 2] = [("", ListenPorts::Any), ("--plain ", ListenPorts::Plain)];
+pub(crate) const MODES: [(&str, ListenPorts); 2] =
+    [("", ListenPorts::Any), ("--plain ", ListenPorts::Plain)];
 
 #[test]
 fn tshark_reads_the_same_out_of_every_capture() {
@@ -146,7 +147,7 @@ fn compare(capture: &Path) -> (usize, Vec<String>) {
     (compared, differences)
 }
 
-fn agree(ours: &Observation, theirs: &Verdict) -> bool {
+pub(crate) fn agree(ours: &Observation, theirs: &Verdict) -> bool {
     // A total length of 0 is what tshark shows; we take the length from the UDP header then.
     let same_length = theirs.bytes == 0 || theirs.bytes == ours.bytes;
     same_length
@@ -156,7 +157,10 @@ fn agree(ours: &Observation, theirs: &Verdict) -> bool {
         && theirs.port == ours.listen_port
 }
 
-fn observations(capture: &Path, listen_ports: ListenPorts) -> Vec<Result<Observation, Skipped>> {
+pub(crate) fn observations(
+    capture: &Path,
+    listen_ports: ListenPorts,
+) -> Vec<Result<Observation, Skipped>> {
     let mut reader = CaptureReader::new(std::fs::File::open(capture).unwrap());
     let mut observations = Vec::new();
     let reading = Reading {
@@ -173,7 +177,7 @@ fn observations(capture: &Path, listen_ports: ListenPorts) -> Vec<Result<Observa
 }
 
 /// tshark's own decoding. It does not put fragments together, as we do not.
-fn fields(capture: &Path) -> String {
+pub(crate) fn fields(capture: &Path) -> String {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture);
     for port in [37008, 37009, 1234, 31337, 65535] {
@@ -189,7 +193,7 @@ fn fields(capture: &Path) -> String {
     tool(&mut command)
 }
 
-fn verdict(line: &str, is_plain: bool) -> Option<Verdict> {
+pub(crate) fn verdict(line: &str, is_plain: bool) -> Option<Verdict> {
     let fields: Vec<Vec<&str>> = line
         .split('\t')
         .map(|field| field.split(',').collect())

@@ -161,11 +161,14 @@ impl Section {
         Self::with_options(order, &[])
     }
 
+    /// Blocks that follow others of this byte order.
+    pub(crate) fn empty(order: Order) -> Self {
+        let bytes = Vec::new();
+        Self { order, bytes }
+    }
+
     pub(crate) fn with_options(order: Order, options: OptionList<'_>) -> Self {
-        let section = Self {
-            order,
-            bytes: Vec::new(),
-        };
+        let section = Self::empty(order);
         let mut body = order.u32(0x1a2b_3c4d).to_vec();
         body.extend(order.u16(1));
         body.extend(order.u16(0));

@@ -7,14 +7,21 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
-use crate::{fixtures, release};
+use crate::release::cargo;
+use crate::{fixtures, fuzz};
+
+/// How long each fuzz target runs: enough to find what the fixtures nearly show.
+const FUZZ_SECONDS: u32 = 15;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     step("tools that the tests run", || ensure(&TOOLS))?;
     step("fixtures are fresh", fixtures::check)?;
-    step("formatting", || cargo(&["fmt", "--all", "--check"]))?;
+    step("formatting", || {
+        succeed(cargo().args(["fmt", "--all", "--check"]))?;
+        succeed(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
+    })?;
     step("lints", || {
-        cargo(&[
+        succeed(cargo().args([
             "clippy",
             "--workspace",
             "--all-targets",
@@ -22,9 +29,17 @@ pub(crate) fn run() -> anyhow::Result<()> {
             "--",
             "-D",
             "warnings",
-        ])
+        ]))
     })?;
-    step("tests", || cargo(&["test", "--workspace", "--locked"]))?;
+    step("tests", || {
+        succeed(cargo().args(["test", "--workspace", "--locked"]))
+    })?;
+    step("fuzzing", || {
+        fuzz::run(&fuzz::Options {
+            seconds: FUZZ_SECONDS,
+            targets: Vec::new(),
+        })
+    })?;
     println!("all passed");
     Ok(())
 }
@@ -35,10 +50,6 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
     check().with_context(|| format!("{name}: failed"))?;
     println!("== {name}: {:.1} s", started.elapsed().as_secs_f64());
     Ok(())
-}
-
-fn cargo(arguments: &[&str]) -> anyhow::Result<()> {
-    succeed(release::cargo().args(arguments))
 }
 
 /// Runs a program that must end with success.

@@ -6,7 +6,7 @@ mod cut_short;
 mod flows;
 mod inner;
 mod inner_ipv6;
-mod links;
+pub(crate) mod links;
 mod office;
 mod outer;
 mod outer_ipv6;
@@ -128,6 +128,14 @@ fn all() -> Vec<Fixture> {
     .into_iter()
     .flatten()
     .collect()
+}
+
+/// Names and contents.
+pub(crate) fn captures() -> Vec<(&'static str, Vec<u8>)> {
+    let fixtures = all().into_iter();
+    fixtures
+        .map(|fixture| (fixture.name, fixture.content))
+        .collect()
 }
 
 fn readme(fixtures: &[Fixture]) -> String {

@@ -1,6 +1,7 @@
 //! Synthetic TZSP captures of any size, the same bytes for the same options.
 
 mod frames;
+mod hostile;
 mod traffic;
 
 use std::fs::File;
@@ -46,6 +47,11 @@ pub(crate) struct Options {
 
     #[arg(long, value_enum, default_value_t = Format::Pcap)]
     format: Format,
+
+    /// Write every kind of encapsulation and link type instead, some of it cut or broken, as
+    /// pcapng; --packets says how many frames
+    #[arg(long, conflicts_with_all = ["flows", "snaplen", "ports", "format"])]
+    hostile: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -61,7 +67,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         Box::new(File::create(&options.out).with_context(|| format!("creating {name}"))?)
     };
-    let out = BufWriter::with_capacity(1 << 20, out);
+    let mut out = BufWriter::with_capacity(1 << 20, out);
+    if options.hostile {
+        return hostile::write(&mut out, options.seed, options.packets)
+            .with_context(|| format!("writing {name}"));
+    }
     let totals = generate(options, out).with_context(|| format!("writing {name}"))?;
     let Totals {
         packets,
@@ -114,6 +124,7 @@ mod tests {
             snaplen: SNAP_LENGTH,
             ports: vec![37008, 1234],
             format: Format::Pcap,
+            hostile: false,
         }
     }
 

@@ -13,6 +13,7 @@ mod bench;
 mod capture_file;
 mod ci;
 mod fixtures;
+mod fuzz;
 mod generate;
 mod packet;
 mod release;
@@ -54,6 +55,8 @@ enum Chore {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Drain(bench::DrainOptions),
+    /// Feed broken frames, captures and configurations to the exporter's library
+    Fuzz(fuzz::Options),
     /// Check everything that must pass
     Ci,
 }
@@ -71,6 +74,7 @@ fn main() -> ExitCode {
         Chore::Probe(options) => bench::probe(&options),
         #[cfg(target_os = "linux")]
         Chore::Drain(options) => bench::drain(&options),
+        Chore::Fuzz(options) => fuzz::run(&options),
         Chore::Ci => ci::run(),
     };
     match outcome {

@@ -54,7 +54,7 @@ pub(super) struct Traffic {
 
 impl Traffic {
     pub(super) fn new(seed: u64, flows: u64, ports: &[u16]) -> Self {
-        let mut random = Random(Pcg64Mcg::seed_from_u64(seed));
+        let mut random = Random::new(seed);
         let flows = distinct_flows(&mut random, flows, ports);
         Self {
             random,
@@ -108,19 +108,23 @@ fn distinct_flows(random: &mut Random, count: u64, ports: &[u16]) -> Vec<Flow> {
 
 /// Integers only, scaled here, so that a seed gives the same capture on every machine and with
 /// every version of the distributions that others maintain.
-struct Random(Pcg64Mcg);
+pub(super) struct Random(Pcg64Mcg);
 
 impl Random {
-    fn below(&mut self, limit: u64) -> u64 {
+    pub(super) fn new(seed: u64) -> Self {
+        Self(Pcg64Mcg::seed_from_u64(seed))
+    }
+
+    pub(super) fn below(&mut self, limit: u64) -> u64 {
         let scaled = (u128::from(self.0.next_u64()) * u128::from(limit)) >> 64;
         u64::try_from(scaled).expect("the product's upper half is below the limit")
     }
 
-    fn octet(&mut self) -> u8 {
+    pub(super) fn octet(&mut self) -> u8 {
         self.0.next_u64().to_be_bytes()[0]
     }
 
-    fn within(&mut self, from: u16, to: u16) -> u16 {
+    pub(super) fn within(&mut self, from: u16, to: u16) -> u16 {
         let span = u64::from(to - from) + 1;
         from + u16::try_from(self.below(span)).expect("the span fits 16 bits")
     }

@@ -1,0 +1,89 @@
+//! One frame through `wire`, in all ways of reading it.
+//!
+//! The first two bytes say the link type, the third how much longer the frame was than what is
+//! left of it.
+
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use tzsp_packetstream_exporter::wire::{
+    self, LinkType, ListenPorts, Observation, Part, Reading, Skipped,
+};
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(([high, low, cut], bytes)) = bytes.split_first_chunk() else {
+        return;
+    };
+    let link = LinkType(u16::from_be_bytes([*high, *low]));
+    let length = bytes.len() + usize::from(*cut) * 8;
+    let frame = Part { bytes, length };
+
+    let outcomes = [ListenPorts::Any, ListenPorts::Only(vec![37008])].map(|listen_ports| {
+        [false, true].map(|ipv6| decode(link, frame, listen_ports.clone(), ipv6))
+    });
+    let [[any, any_ipv6], [only, only_ipv6]] = outcomes;
+    agree_on_ipv6(any, any_ipv6);
+    agree_on_ipv6(only, only_ipv6);
+    match only_ipv6 {
+        Err(Skipped::OtherPort) => {}
+        _ => assert_eq!(only_ipv6, any_ipv6),
+    }
+    let [plain, plain_ipv6] =
+        [false, true].map(|ipv6| decode(link, frame, ListenPorts::Plain, ipv6));
+    agree_on_ipv6(plain, plain_ipv6);
+
+    let mirrored = wire::decapsulate(link, frame, &ListenPorts::Any);
+    if any_ipv6.is_ok() {
+        // What counts in a flow was mirrored.
+        assert!(mirrored.is_some());
+    }
+    let Some(Ok(mirrored)) = mirrored else {
+        return;
+    };
+    let header = mirrored.header.map_or(0, |header| header.len());
+    assert!(mirrored.length >= header + mirrored.rest.len());
+    // Written to a file and read from there, it holds the same packet.
+    let written = [
+        mirrored.header.as_ref().map_or(&[][..], |header| header),
+        mirrored.rest,
+    ]
+    .concat();
+    let written = Part {
+        bytes: &written,
+        length: mirrored.length,
+    };
+    let again = decode(LinkType::ETHERNET, written, ListenPorts::Plain, true);
+    if let (Ok(first), Ok(again)) = (any_ipv6, again) {
+        let of = |seen: Observation| {
+            let addresses = (seen.source, seen.destination, seen.protocol, seen.ports);
+            (addresses, seen.vlan, seen.dscp)
+        };
+        assert_eq!(of(first), of(again));
+    } else {
+        assert_eq!(any_ipv6.is_ok(), again.is_ok(), "{any_ipv6:?} {again:?}");
+    }
+});
+
+fn decode(
+    link: LinkType,
+    frame: Part<'_>,
+    listen_ports: ListenPorts,
+    ipv6: bool,
+) -> Result<Observation, Skipped> {
+    let reading = Reading { listen_ports, ipv6 };
+    let outcome = wire::decode_frame(link, frame, &reading);
+    if let Ok(seen) = outcome {
+        assert!(seen.bytes >= 20);
+        assert!(seen.dscp < 64);
+        assert!(seen.vlan.is_none_or(|vlan| vlan < 4096));
+    }
+    outcome
+}
+
+/// Counting IPv6 too changes nothing for other frames.
+fn agree_on_ipv6(without: Result<Observation, Skipped>, with: Result<Observation, Skipped>) {
+    match without {
+        Err(Skipped::InnerIpv6) => {}
+        _ => assert_eq!(without, with),
+    }
+}

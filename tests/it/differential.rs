@@ -1,0 +1,135 @@
+//! Generated captures of every encapsulation, cut and broken, frame by frame against tshark.
+
+use std::path::Path;
+use std::process::Command;
+
+use tempfile::TempDir;
+use tzsp_packetstream_exporter::wire::{ListenPorts, Observation, Skipped};
+
+use crate::support::tool;
+use crate::tshark::{MODES, Verdict, agree, fields, observations, verdict};
+
+/// How many seeds are tried; more if this variable says so.
+const SEEDS: u32 = 8;
+const MORE_SEEDS: &str = "DIFFERENTIAL_SEEDS";
+const FRAMES: &str = "1000";
+
+/// Where tshark and we differ on purpose.
+enum Difference {
+    /// tshark looks into every type of packet.
+    UnsupportedType,
+    /// tshark does not check the version.
+    Version,
+    /// tshark shows no destination of a header whose options are cut; 20 bytes are enough for us.
+    OptionsCut,
+    /// tshark replaces a total length of 0 by what is there, we by what the UDP header claims.
+    TotalLengthZero,
+    /// tshark refuses a UDP length of 0.
+    UdpLengthZero,
+    /// tshark looks into IPv6's options, where padding may be longer than they are.
+    Ipv6Options,
+    /// tshark takes two bytes without LLC behind an 802.11 header for an EtherType.
+    WlanWithoutLlc,
+}
+
+impl Difference {
+    /// Which one explains what the two say of a frame, if any.
+    fn of(
+        ours: &Result<Observation, Skipped>,
+        theirs: Option<&Verdict>,
+        line: &str,
+    ) -> Option<Self> {
+        let mut columns = line.split('\t');
+        let layers = columns.next().unwrap_or_default();
+        let mut addresses = || columns.next().unwrap_or_default().split(',');
+        let (sources, destinations) = (
+            addresses().count(),
+            addresses().filter(|a| !a.is_empty()).count(),
+        );
+        match (ours, theirs) {
+            (Err(Skipped::TzspUnsupportedType), Some(_)) => Some(Self::UnsupportedType),
+            (Err(Skipped::NotTzsp), Some(_)) => Some(Self::Version),
+            (Err(Skipped::InnerNotIp), Some(_)) if layers.contains(":wlan:llc:ip") => {
+                Some(Self::WlanWithoutLlc)
+            }
+            (Ok(_), None) if layers.ends_with(":udp") => Some(Self::UdpLengthZero),
+            (Ok(_), None) if layers.contains(":ipv6.") && !layers.contains("udp") => {
+                Some(Self::Ipv6Options)
+            }
+            (Ok(_), None) if destinations < sources => Some(Self::OptionsCut),
+            (Ok(ours), Some(theirs)) => {
+                let with_their_length = Observation {
+                    bytes: theirs.bytes,
+                    ..*ours
+                };
+                let is_longer = theirs.bytes < ours.bytes && ours.truncated.is_some();
+                (is_longer && agree(&with_their_length, theirs)).then_some(Self::TotalLengthZero)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// What there is to say of some seeds.
+#[derive(Default)]
+struct Tally {
+    /// Frames that both decode, to the same.
+    agreed: usize,
+    unexplained: Vec<String>,
+}
+
+#[test]
+fn tshark_reads_the_same_out_of_generated_captures() {
+    let seeds = std::env::var(MORE_SEEDS).map_or(SEEDS, |seeds| seeds.parse().unwrap());
+    let directory = TempDir::new().unwrap();
+    let tally = |first: u32| {
+        let mut tally = Tally::default();
+        for seed in (first..=seeds).step_by(2) {
+            compare(seed, directory.path(), &mut tally);
+        }
+        tally
+    };
+    let (odd, even) = std::thread::scope(|scope| {
+        let even = scope.spawn(|| tally(2));
+        (tally(1), even.join().unwrap())
+    });
+    let unexplained = [odd.unexplained, even.unexplained].concat();
+    assert!(unexplained.is_empty(), "{}", unexplained.join("\n"));
+    let agreed = odd.agreed + even.agreed;
+    assert!(
+        agreed > 700 * seeds as usize,
+        "only {agreed} frames were compared"
+    );
+}
+
+fn compare(seed: u32, directory: &Path, tally: &mut Tally) {
+    let capture = directory.join(format!("{seed}.pcapng"));
+    let mut generate = Command::new(env!("CARGO"));
+    generate.args(["xtask", "generate", "--hostile", "--packets", FRAMES]);
+    tool(generate.args(["--seed", &seed.to_string()]).arg(&capture));
+    let output = fields(&capture);
+    let lines: Vec<_> = output.lines().collect();
+    for (mode, listen_ports) in MODES {
+        let is_plain = listen_ports == ListenPorts::Plain;
+        let all_ours = observations(&capture, listen_ports);
+        assert_eq!(all_ours.len(), lines.len(), "{mode}seed {seed}");
+        for (index, (ours, line)) in all_ours.iter().zip(&lines).enumerate() {
+            let theirs = verdict(line, is_plain);
+            match (ours, &theirs) {
+                (Err(_), None) => continue,
+                (Ok(ours), Some(theirs)) if agree(ours, theirs) => {
+                    tally.agreed += 1;
+                    continue;
+                }
+                _ => {}
+            }
+            match Difference::of(ours, theirs.as_ref(), line) {
+                Some(_) => {}
+                None => tally.unexplained.push(format!(
+                    "{mode}seed {seed}, frame {}: ours {ours:?}, tshark's {theirs:?}: {line}",
+                    index + 1
+                )),
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! What the targets start from: the fixtures, as each target takes its input.
+
+use crate::capture_file::Order;
+use crate::fixtures;
+
+/// Names and contents.
+pub(super) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
+    let captures = fixtures::captures();
+    match target {
+        "frame" => captures.iter().flat_map(frames).collect(),
+        // Pieces of seven bytes.
+        "capture" => captures.iter().map(|capture| chosen(capture, 6)).collect(),
+        // Mirrored packets and plain ones; IPv6 too with all labels, and with few flows.
+        "analyze" => [0b0000_0000, 0b0000_0001, 0b0000_1010, 0b0011_0000]
+            .iter()
+            .flat_map(|&choice| captures.iter().map(move |capture| chosen(capture, choice)))
+            .collect(),
+        _ => WEB_CONFIGURATIONS
+            .iter()
+            .enumerate()
+            .map(|(number, text)| (number.to_string(), text.as_bytes().to_vec()))
+            .collect(),
+    }
+}
+
+type Capture = (&'static str, Vec<u8>);
+
+/// The capture behind a byte that says how it is to be read.
+fn chosen((name, content): &Capture, choice: u8) -> (String, Vec<u8>) {
+    let seed = [&[choice], &content[..]].concat();
+    (format!("{name}-{choice}"), seed)
+}
+
+/// The frames of a pcap file, each behind its link type and a byte that says that it is whole.
+fn frames((name, content): &Capture) -> Vec<(String, Vec<u8>)> {
+    let (order, header) = match content[..] {
+        [0xa1, 0xb2, 0xcd, ..] => (Order::Big, 24),
+        [0xa1, ..] => (Order::Big, 16),
+        [0x34, ..] => (Order::Little, 24),
+        [_, _, _, 0xa1, ..] => (Order::Little, 16),
+        // pcapng holds the same frames.
+        _ => return Vec::new(),
+    };
+    let word = |at: usize| {
+        let word = content[at..at + 4].try_into().expect("four bytes");
+        match order {
+            Order::Little => u32::from_le_bytes(word),
+            Order::Big => u32::from_be_bytes(word),
+        }
+    };
+    let link = u16::try_from(word(20) & 0xffff).expect("16 bits");
+    let mut frames = Vec::new();
+    let mut at = 24;
+    while at < content.len() {
+        let end = at + header + word(at + 8) as usize;
+        let seed = [&link.to_be_bytes(), &[0][..], &content[at + header..end]].concat();
+        frames.push((format!("{name}-{}", frames.len()), seed));
+        at = end;
+    }
+    frames
+}
+
+const WEB_CONFIGURATIONS: [&str; 6] = [
+    "",
+    "# nothing\n",
+    "tls_server_config:\n  cert_file: server.crt\n  key_file: server.key\n  min_version: TLS12\n  \
+     cipher_suites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]\n  curve_preferences: [X25519]\n",
+    "tls_server_config: {client_auth_type: RequireAndVerifyClientCert, client_ca_file: ca.pem, \
+     client_allowed_sans: [x]}\n",
+    "http_server_config:\n  http2: false\n  headers:\n    X-Frame-Options: deny\n    \
+     Strict-Transport-Security: max-age=31536000\nrate_limit: {interval: 1s, burst: 5}\n",
+    "basic_auth_users:\n  alice: $2b$10$abcdefghijklmnopqrstuuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234\n  \
+     bob: &hash \"$2y$10$abcdefghijklmnopqrstuuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234\"\n  eve: *hash\n",
+];

@@ -1,0 +1,235 @@
+//! Every kind of encapsulation in every other, some of it cut and some of it ill: what one decoder
+//! makes of it is to be compared with what another does.
+
+use std::io::{self, Write};
+
+use super::traffic::Random;
+use crate::capture_file::{
+    LINK_COOKED_V1, LINK_COOKED_V2, LINK_ETHERNET, LINK_IPV4, LINK_IPV6, LINK_LOOP, LINK_NULL,
+    LINK_RAW, LINK_TZSP, Order, Record, SNAP_LENGTH, Section, timestamps,
+};
+use crate::fixtures::links::{cooked_v1, cooked_v2};
+use crate::packet::{
+    COLLECTOR, ESP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PPPOE_SESSION, GRE, ICMP, Ipv4,
+    LAPTOP, MORE_FRAGMENTS, ROUTER, SCTP, SERVER, TCP, UDP, concat, inner_ethernet, ipv6,
+    outer_ethernet, pppoe, transport, udp_claiming, vlan_tags, vlan_type,
+};
+
+const LINKS: [u32; 9] = [
+    LINK_ETHERNET,
+    LINK_COOKED_V1,
+    LINK_COOKED_V2,
+    LINK_NULL,
+    LINK_LOOP,
+    LINK_RAW,
+    LINK_IPV4,
+    LINK_IPV6,
+    LINK_TZSP,
+];
+
+const PORT: u16 = 37008;
+
+/// Writes so many frames as pcapng, which holds frames of all link types in one file.
+pub(super) fn write(out: &mut impl Write, seed: u64, frames: u64) -> io::Result<()> {
+    let mut random = Random::new(seed);
+    let mut section = Section::new(Order::Little);
+    for link in LINKS {
+        section = section.interface(link, SNAP_LENGTH, &[]);
+    }
+    out.write_all(&section.finish())?;
+    for (_, at) in (0..frames).zip(timestamps()) {
+        let interface = random.one_of(&[0_u8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let frame = random.frame(LINKS[usize::from(interface)]);
+        let record = random.made_ill(frame);
+        let block = Section::empty(Order::Little);
+        let block = block.enhanced(interface.into(), at / 1000, &record, &[]);
+        out.write_all(&block.finish())?;
+    }
+    out.flush()
+}
+
+impl Random {
+    fn one_of<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.index(all.len())]
+    }
+
+    fn index(&mut self, count: usize) -> usize {
+        usize::try_from(self.below(count as u64)).expect("an index")
+    }
+
+    /// Once in so many times.
+    fn rarely(&mut self, times: u64) -> bool {
+        self.below(times) == 0
+    }
+
+    fn frame(&mut self, link: u32) -> Vec<u8> {
+        if link == LINK_TZSP {
+            return self.tzsp();
+        }
+        let is_ipv6 = match link {
+            LINK_IPV4 => false,
+            LINK_IPV6 => true,
+            _ => self.rarely(3),
+        };
+        let packet = self.outer(is_ipv6);
+        let ether_type = ether_type(is_ipv6);
+        match link {
+            LINK_ETHERNET => self.tagged(ether_type, &packet, outer_ethernet),
+            LINK_COOKED_V1 => self.tagged(ether_type, &packet, cooked_v1),
+            LINK_COOKED_V2 => self.tagged(ether_type, &packet, cooked_v2),
+            // The families of Linux and of BSD.
+            LINK_NULL => concat(&[&[if is_ipv6 { 24 } else { 2 }, 0, 0, 0], &packet]),
+            LINK_LOOP => concat(&[&[0, 0, 0, if is_ipv6 { 24 } else { 2 }], &packet]),
+            _ => packet,
+        }
+    }
+
+    fn tagged(
+        &mut self,
+        ether_type: u16,
+        packet: &[u8],
+        header: impl Fn(u16, &[u8]) -> Vec<u8>,
+    ) -> Vec<u8> {
+        let tags = self.tags();
+        if tags.is_empty() {
+            return header(ether_type, packet);
+        }
+        header(vlan_type(&tags), &vlan_tags(&tags, ether_type, packet))
+    }
+
+    fn tags(&mut self) -> Vec<(u16, u16)> {
+        let depth = self.one_of(&[0, 0, 0, 1, 1, 2, 4]);
+        let tag = |_| {
+            (
+                self.one_of(&[0x8100, 0x88a8, 0x9100]),
+                self.within(0, 0xffff),
+            )
+        };
+        (0..depth).map(tag).collect()
+    }
+
+    /// What carries TZSP.
+    fn outer(&mut self, is_ipv6: bool) -> Vec<u8> {
+        let tzsp = self.tzsp();
+        let right = u16::try_from(8 + tzsp.len()).expect("a datagram is short");
+        let length = if self.rarely(20) {
+            self.within(0, 2 * right)
+        } else {
+            right
+        };
+        let udp = udp_claiming(PORT, length, &tzsp);
+        let protocol = if self.rarely(30) { TCP } else { UDP };
+        self.packet(is_ipv6, [ROUTER, COLLECTOR], protocol, &udp)
+    }
+
+    fn tzsp(&mut self) -> Vec<u8> {
+        let version = if self.rarely(40) { self.octet() } else { 1 };
+        let kind = self.one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 5]);
+        let encapsulation = self.one_of(&[1_u8, 1, 1, 1, 7, 18, 18, 2]);
+        let mut tzsp = vec![version, kind, 0, encapsulation];
+        for _ in 0..self.one_of(&[0, 0, 0, 1, 2, 5]) {
+            match self.one_of(&[0, 10, 12, 41, 60, 255]) {
+                0 => tzsp.push(0),
+                tag => {
+                    let length = self.one_of(&[0, 1, 2, 4, 30]);
+                    tzsp.extend([tag, length]);
+                    tzsp.extend((0..length).map(|_| self.octet()));
+                }
+            }
+        }
+        if !self.rarely(30) {
+            tzsp.push(1);
+        }
+        let is_ipv6 = self.rarely(4);
+        let protocol = self.one_of(&[TCP, TCP, UDP, ICMP, GRE, ESP, SCTP, 253]);
+        let length = usize::from(self.within(0, 80));
+        let payload = transport(protocol, length);
+        let packet = self.packet(is_ipv6, [LAPTOP, SERVER], protocol, &payload);
+        tzsp.extend(match encapsulation {
+            7 => packet,
+            18 => self.wlan(ether_type(is_ipv6), &packet),
+            _ if self.rarely(6) => {
+                let protocol = if is_ipv6 { 0x0057 } else { 0x0021 };
+                let session = pppoe(protocol, &packet);
+                self.tagged(ETHERTYPE_PPPOE_SESSION, &session, inner_ethernet)
+            }
+            _ if self.rarely(20) => inner_ethernet(0x0806, &[0, 1, 8, 0, 6, 4, 0, 1]),
+            _ => self.tagged(ether_type(is_ipv6), &packet, inner_ethernet),
+        });
+        tzsp
+    }
+
+    fn packet(
+        &mut self,
+        is_ipv6: bool,
+        [source, destination]: [[u8; 4]; 2],
+        protocol: u8,
+        payload: &[u8],
+    ) -> Vec<u8> {
+        if is_ipv6 {
+            let mut next = protocol;
+            let mut body = payload.to_vec();
+            // Hop-by-hop or destination options: padding alone.
+            if self.rarely(4) {
+                body = concat(&[&[next, 0, 1, 4, 0, 0, 0, 0], &body]);
+                next = self.one_of(&[0, 60]);
+            }
+            return ipv6(next, &body);
+        }
+        let mut header = Ipv4::new(source, destination, protocol);
+        if self.rarely(5) {
+            header.options = vec![1; 4 * usize::from(self.within(1, 10))];
+        }
+        if self.rarely(10) {
+            header.fragment = self.one_of(&[MORE_FRAGMENTS, MORE_FRAGMENTS | 1, 185, 0x4000]);
+        }
+        if self.rarely(20) {
+            header.total_length = Some(self.one_of(&[0, 10, 19, 20, 28, 60, 1500, 65535]));
+        }
+        if self.rarely(40) {
+            header.first_byte = Some(self.octet());
+        }
+        header.around(payload)
+    }
+
+    /// Data to the access point, with or without quality of service.
+    fn wlan(&mut self, ether_type: u16, packet: &[u8]) -> Vec<u8> {
+        let with_qos = self.rarely(2);
+        concat(&[
+            &[if with_qos { 0x88 } else { 0x08 }, 1, 0x2c, 0],
+            &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x05],
+            &[0x3c, 0x22, 0xfb, 0x55, 0x66, 0x32],
+            &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x01],
+            &[0x30, 0x12],
+            if with_qos { &[0, 0] } else { &[] },
+            &[0xaa, 0xaa, 0x03, 0, 0, 0],
+            &ether_type.to_be_bytes(),
+            packet,
+        ])
+    }
+
+    /// Half of them are as they were.
+    fn made_ill(&mut self, mut frame: Vec<u8>) -> Record {
+        let at = self.index(frame.len());
+        match self.below(10) {
+            0 | 1 => Record::cut_at(frame, at),
+            2 => {
+                frame.truncate(at);
+                Record::whole(frame)
+            }
+            3 | 4 => {
+                frame[at] = self.octet();
+                Record::whole(frame)
+            }
+            _ => Record::whole(frame),
+        }
+    }
+}
+
+fn ether_type(is_ipv6: bool) -> u16 {
+    if is_ipv6 {
+        ETHERTYPE_IPV6
+    } else {
+        ETHERTYPE_IPV4
+    }
+}
