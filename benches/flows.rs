@@ -47,7 +47,7 @@ struct Grouped {
 impl Grouped {
     fn new(flows: u32) -> Self {
         let table = FlowTable::new(Shape::default(), limits(flows));
-        let packets = table.packets(1024);
+        let packets = table.packets(256);
         Self { table, packets }
     }
 

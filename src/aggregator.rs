@@ -62,12 +62,18 @@ impl Aggregator {
         }
     }
 
-    /// An empty intake.
+    /// An empty intake, so large that the lock is not held for long even where all flows are new.
     #[must_use]
     pub fn intake(&self) -> Intake {
+        self.intake_of(256)
+    }
+
+    /// An empty intake that is full with so many packets.
+    #[must_use]
+    pub fn intake_of(&self, packets: usize) -> Intake {
         Intake {
             reading: self.reading.clone(),
-            packets: self.flows.packets(Intake::PACKETS),
+            packets: self.flows.packets(packets),
             frames: FrameCounts::default(),
         }
     }
@@ -118,9 +124,6 @@ impl Aggregator {
 }
 
 impl Intake {
-    /// What it holds before it is full.
-    const PACKETS: usize = 1024;
-
     /// Takes a frame as a capture holds it. `now` is the time by which flows come and go; it may
     /// count from anywhere.
     #[inline]

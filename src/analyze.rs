@@ -154,7 +154,7 @@ pub fn run(
         progress: &progress,
     };
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = options.jobs.unwrap_or(processors);
+    let jobs = options.jobs.unwrap_or(processors).min(files.len());
     let intake = core.intake();
     let mut whole = if inner.is_some() || timeline.is_some() {
         let mut noted = Noted {
@@ -166,7 +166,7 @@ pub fn run(
     } else if jobs == 1 {
         job.run(intake, &mut core)
     } else {
-        run_side_by_side(&job, jobs.min(files.len()), &mut core)
+        run_side_by_side(&job, jobs, &mut core)
     };
     progress.finish_and_clear();
 
@@ -208,11 +208,13 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
     /// For each thread: one that it fills, and others that wait to be counted. There are no more,
     /// so that a thread waits for the counting, not memory.
     const INTAKES: usize = 4;
+    /// Large enough that waking each other is rare.
+    const PACKETS: usize = 8192;
 
     let (filled, counting) = mpsc::channel();
     let (emptied, empty) = mpsc::channel();
     for _ in 0..threads * INTAKES {
-        let _ = emptied.send(core.intake());
+        let _ = emptied.send(core.intake_of(PACKETS));
     }
     let empty = Mutex::new(empty);
     thread::scope(|scope| {
