@@ -62,7 +62,7 @@ impl Aggregator {
         }
     }
 
-    /// An empty intake, so large that the lock is not held for long even where all flows are new.
+    /// An empty intake, so small that the lock is not held for long even where all flows are new.
     #[must_use]
     pub fn intake(&self) -> Intake {
         self.intake_of(256)

@@ -115,7 +115,8 @@ impl Problem {
 /// Reads every input and writes what is asked for to `out`, unless no input was a capture.
 ///
 /// # Errors
-/// Those of `out`, and those of a timeline. Problems with the inputs are returned as values: the others still count.
+/// Those of `out`, and those of a timeline. Problems with the inputs are returned as values: the
+/// others still count.
 pub fn run(
     options: Options,
     settings: Settings,

@@ -1,7 +1,8 @@
 //! What the metrics were, step by step of the capture's time.
 //!
-//! Frames may come in any order: each counts in the step of its own time. What changed is logged by series and step, and comes back sorted, so neither the
-//! flows nor the steps have to fit into memory.
+//! Frames may come in any order: each counts in the step of its own time. What changed is logged by
+//! series and step, and comes back sorted, so neither the flows nor the steps have to fit into
+//! memory.
 
 mod log;
 mod periods;

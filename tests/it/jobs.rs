@@ -33,6 +33,26 @@ fn stderr(run: &assert_cmd::assert::Assert) -> &str {
     std::str::from_utf8(&run.get_output().stderr).unwrap()
 }
 
+/// More packets than threads hand over at once.
+#[test]
+fn large_files_lose_nothing_between_threads() {
+    let directory = TempDir::new().unwrap();
+    let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();
+    // Three packets of 680 bytes together.
+    let (header, records) = capture.split_at(24);
+    for (name, rounds) in [("a.pcap", 10_000), ("b.pcap", 12_000)] {
+        let repeated = [header, &records.repeat(rounds)].concat();
+        fs::write(directory.path().join(name), repeated).unwrap();
+    }
+    for jobs in ["1", "2"] {
+        let run = analyze(directory.path(), &["--jobs", jobs, "a.pcap", "b.pcap"]);
+        let scrape = Scrape::parse(stdout(&run.success()));
+        assert_eq!(scrape.value("tzsp_frames_received_total"), 66_000.0);
+        assert_eq!(scrape.sum("tzsp_observed_packets_total"), 66_000.0);
+        assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 14_960_000.0);
+    }
+}
+
 #[test]
 fn the_result_depends_neither_on_the_order_nor_on_the_number_of_jobs() {
     let mut files = captures();
