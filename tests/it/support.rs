@@ -26,7 +26,9 @@ use crate::scrape::Scrape;
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) fn program() -> assert_cmd::Command {
-    assert_cmd::cargo::cargo_bin_cmd!("tzsp_packetstream_exporter")
+    let mut command = assert_cmd::cargo::cargo_bin_cmd!("tzsp_packetstream_exporter");
+    command.env_remove("CLICOLOR_FORCE");
+    command
 }
 
 /// A core that takes everything in, IPv6 included, and forgets nothing.

@@ -141,12 +141,16 @@ fn on_a_terminal(columns: u16, environment: &[(&str, &str)]) -> String {
             "labels_inside.pcap",
         ])
         .env("TERM", "xterm")
-        .env_remove("COLUMNS")
-        .env_remove("NO_COLOR")
         .envs(environment.iter().copied())
         .stdin(Stdio::null())
         .stdout(File::from(terminal.slave))
         .stderr(Stdio::null());
+    // Each of them says more about colours or width than the terminal does.
+    for name in ["CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "NO_COLOR"] {
+        if environment.iter().all(|(given, _)| *given != name) {
+            command.env_remove(name);
+        }
+    }
     let mut child = command.spawn().unwrap();
     // It holds the terminal open.
     drop(command);
