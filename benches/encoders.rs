@@ -77,7 +77,7 @@ fn observation(number: u32) -> Observation {
 }
 
 fn source(number: u32) -> Ip {
-    Ip::from_ipv4_bits(0x0a00_0000 | number)
+    Ip::V4(0x0a00_0000 | number)
 }
 
 /// The same samples.

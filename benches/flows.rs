@@ -94,7 +94,7 @@ fn limits(flows: u32) -> Limits {
 
 fn ipv4(number: u32) -> Observation {
     Observation {
-        source: Ip::from_ipv4_bits(0x0a00_0000 | number),
+        source: Ip::V4(0x0a00_0000 | number),
         destination: [142, 250, 74, 110].into(),
         protocol: IpNumber::TCP,
         listen_port: 37008,

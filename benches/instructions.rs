@@ -22,7 +22,7 @@ use tzsp_packetstream_exporter::aggregator::FrameCounts;
 use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Shape, Snapshot};
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::{
-    Ip, LinkType, ListenPorts, Observation, Part, Reading, decode_frame,
+    Ip, LinkType, ListenPorts, Observation, Part, Reading, read_frame,
 };
 
 /// What is counted, for how many of what, and the function whose instructions count.
@@ -135,11 +135,10 @@ fn run_decode(count: u32) {
 
 #[inline(never)]
 fn counted_decode(frame: &[u8], reading: &Reading) -> u64 {
-    let part = Part {
-        bytes: frame,
-        length: 1514,
-    };
-    decode_frame(LinkType::ETHERNET, part, reading).map_or(0, |seen| seen.bytes)
+    let part = Part::new(frame, 1514);
+    let mut seen = Observation::default();
+    let outcome = read_frame(LinkType::ETHERNET, part, reading, &mut seen);
+    outcome.map_or(0, |()| seen.bytes)
 }
 
 fn run_keys(count: u32) {
@@ -202,7 +201,7 @@ fn packets(table: &FlowTable, count: u32) -> Packets {
 
 fn observation(number: u32) -> Observation {
     Observation {
-        source: Ip::from_ipv4_bits(0x0a00_0000 | number),
+        source: Ip::V4(0x0a00_0000 | number),
         destination: [142, 250, 74, 110].into(),
         protocol: IpNumber::TCP,
         listen_port: 37008,

@@ -128,7 +128,8 @@ impl Intake {
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading);
+        let seen = self.packets.place();
+        let outcome = wire::read_frame(frame.link, frame.part(), &self.reading, seen);
         self.account(now, frame.at, outcome);
     }
 
@@ -148,7 +149,8 @@ impl Intake {
             payload: Part::whole(payload),
             first_fragment: false,
         };
-        let outcome = wire::decode_datagram(&datagram, &self.reading);
+        let seen = self.packets.place();
+        let outcome = wire::read_datagram(&datagram, &self.reading, seen);
         self.account(now, at, outcome);
     }
 
@@ -170,12 +172,12 @@ impl Intake {
     }
 
     #[inline]
-    fn account(&mut self, now: Duration, at: Duration, outcome: Result<Observation, Skipped>) {
+    fn account(&mut self, now: Duration, at: Duration, outcome: Result<(), Skipped>) {
         self.frames.arrive(at);
         match outcome {
-            Ok(seen) => {
-                self.frames.count(&seen, &self.reading);
-                self.packets.push(now, seen);
+            Ok(()) => {
+                let seen = self.packets.take(now);
+                self.frames.count(seen, &self.reading);
             }
             Err(reason) => self.frames.skipped[reason as usize] += 1,
         }
@@ -186,9 +188,12 @@ impl FrameCounts {
     #[inline]
     fn arrive(&mut self, at: Duration) {
         self.received += 1;
-        self.newest = self.newest.max(Some(at));
+        let is_early = self.newest.is_some_and(|newest| at < newest);
+        if !is_early {
+            self.newest = Some(at);
+        }
         // Simple packet blocks of pcapng have no time.
-        if !at.is_zero() {
+        if (is_early || self.oldest.is_none()) && !at.is_zero() {
             self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
         }
     }

@@ -305,13 +305,13 @@ fn read_frames(
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
     while !counting.has_failed() && reader.fill()? {
-        while let Some(frame) = reader.next_frame()? {
-            let counts = counting.frame(intake, &frame);
+        reader.each_frame(|frame| {
+            let counts = counting.frame(intake, frame);
             if !has_counted {
                 has_counted = counts;
-                holdings.add(&frame);
+                holdings.add(frame);
             }
-        }
+        })?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let link = LinkType(u16::from_be_bytes([*high, *low]));
     let length = bytes.len() + usize::from(*cut) * 8;
-    let frame = Part { bytes, length };
+    let frame = Part::new(bytes, length);
 
     let outcomes = [ListenPorts::Any, ListenPorts::Only(vec![37008])].map(|listen_ports| {
         [false, true].map(|ipv6| decode(link, frame, listen_ports.clone(), ipv6))
@@ -48,10 +48,7 @@ fuzz_target!(|bytes: &[u8]| {
         mirrored.rest,
     ]
     .concat();
-    let written = Part {
-        bytes: &written,
-        length: mirrored.length,
-    };
+    let written = Part::new(&written, mirrored.length);
     let again = decode(LinkType::ETHERNET, written, ListenPorts::Plain, true);
     if let (Ok(first), Ok(again)) = (any_ipv6, again) {
         let of = |seen: Observation| {

@@ -38,9 +38,6 @@ pub struct Frame<'a> {
 impl<'a> Frame<'a> {
     #[must_use]
     pub fn part(&self) -> Part<'a> {
-        Part {
-            bytes: self.bytes,
-            length: self.length,
-        }
+        Part::new(self.bytes, self.length)
     }
 }

@@ -57,15 +57,6 @@ struct Header {
     original: u32,
 }
 
-/// A record that is there whole: `header_size` bytes, then the frame.
-pub(super) struct Plain {
-    pub(super) at: Duration,
-    pub(super) link: LinkType,
-    pub(super) header_size: usize,
-    pub(super) size: usize,
-    pub(super) length: usize,
-}
-
 /// What the start of a file is.
 pub(super) enum Start {
     Pcap { size: usize, pcap: Pcap },
@@ -165,38 +156,54 @@ impl Pcap {
         }
     }
 
-    /// What is next, if all is as it is nearly always: the record is whole, and when recovering,
-    /// nothing speaks against it or against the one that follows. [`next`](Self::next) looks closer.
+    /// Hands over the records at the front that are as nearly all are: whole, and when recovering,
+    /// nothing speaks against one or against the header that follows. Returns how many bytes they
+    /// are. [`next`](Self::next) looks closer.
     #[inline]
-    pub(super) fn plain(&mut self, bytes: &[u8], is_recovering: bool) -> Option<Plain> {
-        let header = self.header(bytes)?;
-        let captured = header.captured as usize;
-        let size = self.header_size + captured;
-        let mut is_plain = size <= bytes.len()
-            && captured <= self.max_record
-            && header.fraction < self.units_per_second;
+    pub(super) fn each_plain<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        is_recovering: bool,
+        mut take: impl FnMut(&Frame<'a>),
+    ) -> usize {
+        let mut rest = bytes;
+        let mut next = self.header(rest);
         if is_recovering {
-            let next = self.header(bytes.get(size..)?)?;
-            is_plain &= header.captured <= header.original
-                && captured <= self.usual_record
-                && header.is_within(USUAL_DISTANCE, self.before)
-                && next.captured as usize <= self.max_record
-                && !next.is_blank()
-                && next.is_within(USUAL_DISTANCE, Some(header.seconds));
+            next = next.filter(|header| header.is_within(USUAL_DISTANCE, self.before));
         }
-        if !is_plain {
-            return None;
+        while let Some(header) = next {
+            let captured = header.captured as usize;
+            let Some(tail) = rest.get(self.header_size + captured..) else {
+                break;
+            };
+            next = self.header(tail);
+            let mut is_plain =
+                captured <= self.usual_record && header.fraction < self.units_per_second;
+            if is_recovering {
+                let Some(next) = next else {
+                    break;
+                };
+                is_plain &= header.captured <= header.original
+                    && next.captured as usize <= self.max_record
+                    && !next.is_blank()
+                    && next.is_within(USUAL_DISTANCE, Some(header.seconds));
+            }
+            let frame = rest.get(self.header_size..self.header_size + captured);
+            let Some(frame) = frame.filter(|_| is_plain) else {
+                break;
+            };
+            let nanoseconds = header.fraction * self.nanoseconds_per_unit;
+            take(&Frame {
+                at: Duration::new(header.seconds.into(), nanoseconds),
+                link: self.link,
+                bytes: frame,
+                length: captured.max(header.original as usize),
+            });
+            self.before = Some(header.seconds);
+            self.looked = 1;
+            rest = tail;
         }
-        self.before = Some(header.seconds);
-        self.looked = 1;
-        let nanoseconds = header.fraction * self.nanoseconds_per_unit;
-        Some(Plain {
-            at: Duration::new(header.seconds.into(), nanoseconds),
-            link: self.link,
-            header_size: self.header_size,
-            size,
-            length: captured.max(header.original as usize),
-        })
+        bytes.len() - rest.len()
     }
 
     /// Whether a record begins here: its numbers make sense, and so do those of the record that

@@ -172,36 +172,34 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// The next frame that is there whole, or `None` if more bytes are needed for it.
+    /// Hands over all frames that are there whole.
     ///
     /// # Errors
     /// The stream is no capture, or it is damaged; then every further call says so again.
-    #[expect(
-        clippy::inline_always,
-        reason = "calling it takes as long as what it does for nearly all frames"
-    )]
-    #[inline(always)]
-    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
-        let is_searching = self.recovery.as_ref().is_some_and(Recovery::is_searching);
-        if let Some(Format::Pcap(pcap)) = &mut self.format
-            && !is_searching
-            && let bytes = &self.buffer[self.start..self.end]
-            && let Some(record) = pcap.plain(bytes, self.recovery.is_some())
-        {
-            let frame = self.start + record.header_size;
-            self.start += record.size;
-            self.offset += record.size as u64;
-            return Ok(Some(Frame {
-                at: record.at,
-                link: record.link,
-                bytes: &self.buffer[frame..self.start],
-                length: record.length,
-            }));
+    #[inline]
+    pub fn each_frame(&mut self, mut take: impl FnMut(&Frame<'_>)) -> Result<(), CaptureError> {
+        loop {
+            let is_searching = self.recovery.as_ref().is_some_and(Recovery::is_searching);
+            if let Some(Format::Pcap(pcap)) = &mut self.format
+                && !is_searching
+            {
+                let bytes = &self.buffer[self.start..self.end];
+                let size = pcap.each_plain(bytes, self.recovery.is_some(), &mut take);
+                self.start += size;
+                self.offset += size as u64;
+            }
+            match self.next_frame()? {
+                Some(frame) => take(&frame),
+                None => return Ok(()),
+            }
         }
-        self.look_closer()
     }
 
-    fn look_closer(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
+    /// The next frame that is there whole, or `None` if more bytes are needed for it.
+    ///
+    /// # Errors
+    /// Those of [`each_frame`](Self::each_frame).
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         if self.format.is_none() && !self.read_header()? {
             return Ok(None);
         }

@@ -108,15 +108,35 @@ impl Packets {
         }
     }
 
+    /// Where the next packet is to be written down. [`take`](Self::take) takes it.
+    ///
+    /// # Panics
+    /// There is no place left: [`is_full`](Self::is_full) says so before.
+    #[inline]
+    pub fn place(&mut self) -> &mut Observation {
+        &mut self.seen[self.length].packet
+    }
+
+    /// Takes the packet that was written down, which came at `at`.
+    ///
+    /// # Panics
+    /// There is no place left, and so nothing was written down.
+    #[inline]
+    pub fn take(&mut self, at: Duration) -> &Observation {
+        let seen = &mut self.seen[self.length];
+        seen.at = Moment::of(at);
+        self.length += 1;
+        &seen.packet
+    }
+
     /// Takes a packet that came at `at`.
     ///
     /// # Panics
     /// There is no place left: [`is_full`](Self::is_full) says so before.
     #[inline]
     pub fn push(&mut self, at: Duration, packet: Observation) {
-        let at = Moment::of(at);
-        self.seen[self.length] = Seen { at, packet };
-        self.length += 1;
+        *self.place() = packet;
+        self.take(at);
     }
 
     #[must_use]

@@ -88,6 +88,18 @@ impl<A: Address> Store<A> {
         (slot.is_exposed() && slot.key == *key).then_some(slot)
     }
 
+    /// Where the flow with this hash may be. Without a look at the flow: that waits for memory.
+    #[inline]
+    pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
+        self.shards[shard(hash)].find(hash, |_| true).copied()
+    }
+
+    /// Whether the flow in this slot is exposed.
+    #[inline]
+    pub(super) fn exposes(&self, index: u32) -> bool {
+        self[index].is_exposed()
+    }
+
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &Packed<A>) -> Option<u32> {
         self.shards[shard(hash)]

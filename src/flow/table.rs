@@ -122,12 +122,18 @@ impl FlowTable {
         packets.key();
         let mut found = [None; AT_ONCE];
         for group in packets.groups(AT_ONCE) {
-            // First all look-ups, and nothing else: so many of them wait for memory side by side.
+            // One step for all of them, then the next: so many wait for memory side by side.
             for (found, (hash, key)) in found.iter_mut().zip(group.keys()) {
                 *found = match key {
-                    KeyRef::Narrow(key) => self.narrow.find(hash, key),
-                    KeyRef::Wide(key) => self.wide.find(hash, key),
+                    KeyRef::Narrow(_) => self.narrow.candidate(hash),
+                    KeyRef::Wide(_) => self.wide.candidate(hash),
                 };
+            }
+            for (found, (_, key)) in found.iter_mut().zip(group.keys()) {
+                *found = found.filter(|&slot| match key {
+                    KeyRef::Narrow(_) => self.narrow.exposes(slot),
+                    KeyRef::Wide(_) => self.wide.exposes(slot),
+                });
             }
             for (found, packet) in found.iter().zip(group.packets()) {
                 self.count(*found, packet);

@@ -290,15 +290,14 @@ fn take_in_frames(
     newest: &mut Duration,
 ) -> Result<(), CaptureError> {
     let now = exporter.now();
-    while let Some(frame) = reader.next_frame()? {
+    reader.each_frame(|frame| {
         *newest = frame.at;
-        intake.frame(now, &frame);
+        intake.frame(now, frame);
         if intake.is_full() {
             intake.prepare();
             exporter.lock().aggregator.take_in(intake);
         }
-    }
-    Ok(())
+    })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The mirrored frame itself, for programs that read Ethernet but no TZSP.
 
 use super::tzsp::{self, Encapsulation, Mirrored};
-use super::{LinkType, ListenPorts, Part, datagram, inner, wlan};
+use super::{Datagram, LinkType, ListenPorts, Observation, Part, datagram, inner, wlan};
 
 /// A mirrored frame of Ethernet, or one of 802.11 as a bridge would put it on Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,13 +67,17 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
 /// How long the mirrored frame was: at least what the outer headers leave for it, what its tag 41
 /// says, and what the IP packet in it claims.
 fn length(mirrored: Mirrored<'_>) -> usize {
-    let Part { bytes, length } = mirrored.frame;
+    let Part { bytes, .. } = mirrored.frame;
     let stated = mirrored.original_length.map_or(0, usize::from);
-    let claimed = inner::packet(mirrored, true).map_or(0, |packet| {
-        let before = bytes.len().saturating_sub(packet.carried.bytes.len());
-        packet.bytes.saturating_add(before)
+    let mut seen = Observation::default();
+    let bare = Datagram::bare(mirrored.frame);
+    let claimed = inner::packet(mirrored, &bare, true, &mut seen).map_or(0, |packet| {
+        let before = bytes.len().saturating_sub(packet.bytes.len());
+        usize::try_from(seen.bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_add(before)
     });
-    length.max(bytes.len()).max(stated).max(claimed)
+    mirrored.frame.length().max(stated).max(claimed)
 }
 
 fn header(destination: [u8; 6], source: [u8; 6], ether_type: u16) -> [u8; 14] {

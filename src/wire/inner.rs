@@ -7,7 +7,7 @@ use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
 use super::link::{self, Packet};
 use super::tzsp::{Encapsulation, Mirrored};
-use super::{Ip, Part, Skipped, wlan};
+use super::{Datagram, Observation, Part, Skipped, Truncated, wlan};
 
 /// RFC 2516, section 4: the EtherType of a PPPoE session.
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
@@ -15,26 +15,18 @@ const PPPOE_SESSION: EtherType = EtherType(0x8864);
 const PPP_IPV4: u16 = 0x0021;
 const PPP_IPV6: u16 = 0x0057;
 
-/// What the headers of an inner packet say.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Inner<'a> {
-    pub(super) source: Ip,
-    pub(super) destination: Ip,
-    pub(super) protocol: IpNumber,
-    pub(super) ports: Option<(u16, u16)>,
-    pub(super) vlan: Option<u16>,
-    pub(super) dscp: u8,
-    /// Length of the whole packet, as its header claims it.
-    pub(super) bytes: usize,
-    /// The packet from its IP header on, with the length that the outer headers leave for it.
-    pub(super) carried: Part<'a>,
-}
-
 /// The packet and the VLAN of the outermost tag before it.
 pub(super) type Tagged<'a> = (Packet<'a>, Option<u16>);
 
+/// Writes down the packet in a mirrored frame, which `datagram` carried. Returns it from its IP
+/// header on, with the length that the outer headers leave for it.
 #[inline(always)]
-pub(super) fn packet(mirrored: Mirrored<'_>, with_ipv6: bool) -> Result<Inner<'_>, Skipped> {
+pub(super) fn packet<'a>(
+    mirrored: Mirrored<'a>,
+    datagram: &Datagram<'_>,
+    with_ipv6: bool,
+    seen: &mut Observation,
+) -> Result<Part<'a>, Skipped> {
     let frame = mirrored.frame;
     let tagged = match mirrored.encapsulation {
         Encapsulation::Ethernet => by_ether_type(ether::parse(frame.bytes)),
@@ -43,23 +35,29 @@ pub(super) fn packet(mirrored: Mirrored<'_>, with_ipv6: bool) -> Result<Inner<'_
             .map(|packet| (packet, None))
             .ok_or(Skipped::InnerMalformed),
     };
-    in_frame(frame, tagged?, with_ipv6)
+    in_frame(frame, tagged?, datagram, with_ipv6, seen)
 }
 
-/// The packet in a frame, once its link layer is read.
+/// Writes down the packet in a frame, once its link layer is read.
 #[inline(always)]
 pub(super) fn in_frame<'a>(
     frame: Part<'a>,
     (packet, vlan): Tagged<'a>,
+    datagram: &Datagram<'_>,
     with_ipv6: bool,
-) -> Result<Inner<'a>, Skipped> {
-    let inner = match packet {
-        Packet::Ipv4(packet) => in_ipv4(frame.behind_header(packet)),
-        Packet::Ipv6(packet) if with_ipv6 => in_ipv6(frame.behind_header(packet)),
+    seen: &mut Observation,
+) -> Result<Part<'a>, Skipped> {
+    let carried = match packet {
+        Packet::Ipv4(packet) => in_ipv4(frame.behind_header(packet), seen),
+        Packet::Ipv6(packet) if with_ipv6 => in_ipv6(frame.behind_header(packet), seen),
         Packet::Ipv6(_) => return Err(Skipped::InnerIpv6),
     };
-    let inner = inner.ok_or(Skipped::InnerMalformed)?;
-    Ok(Inner { vlan, ..inner })
+    let carried = carried.ok_or(Skipped::InnerMalformed)?;
+    seen.sensor = datagram.source;
+    seen.listen_port = datagram.destination_port;
+    seen.vlan = vlan;
+    seen.truncated = truncated(seen.bytes, carried, datagram);
+    Ok(carried)
 }
 
 #[inline(always)]
@@ -93,11 +91,12 @@ fn in_pppoe(rest: &[u8]) -> Result<Packet<'_>, Skipped> {
     }
 }
 
+/// Writes down what the packet itself says.
 #[inline(always)]
-fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
+fn in_ipv4<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
     let header = Ipv4::parse(carried.bytes)?;
     let bytes = match header.total_length {
-        0 => carried.length,
+        0 => carried.length(),
         claimed => usize::from(claimed),
     };
     if bytes < header.header_length {
@@ -105,37 +104,52 @@ fn in_ipv4(carried: Part<'_>) -> Option<Inner<'_>> {
     }
     let payload = Part::claimed(carried.bytes, bytes).skip(header.header_length);
     let has_ports = header.fragment_offset == 0;
-    Some(Inner {
+    *seen = Observation {
         source: header.source,
         destination: header.destination,
         protocol: header.protocol,
         ports: has_ports.then(|| ports(header.protocol, payload)).flatten(),
-        vlan: None,
         dscp: header.dscp,
-        bytes,
-        carried,
-    })
+        bytes: bytes as u64,
+        ..Observation::default()
+    };
+    Some(carried)
 }
 
-fn in_ipv6(carried: Part<'_>) -> Option<Inner<'_>> {
+#[inline(never)]
+fn in_ipv6<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
     let header = Ipv6::parse(carried.bytes)?;
     let bytes = match header.payload_length {
-        0 => carried.length,
+        0 => carried.length(),
         claimed => usize::from(claimed).saturating_add(Ipv6::LENGTH),
     };
     let payload = header.payload(carried.bytes);
     let chain = ipv6::walk(header.next_header, payload, Through::Authentication);
     let first = chain.rest.filter(|_| !chain.later_fragment);
-    Some(Inner {
+    *seen = Observation {
         source: header.source.into(),
         destination: header.destination.into(),
         protocol: chain.protocol,
         ports: first.and_then(|rest| ports(chain.protocol, rest)),
-        vlan: None,
         dscp: header.dscp,
-        bytes,
-        carried,
-    })
+        bytes: bytes as u64,
+        ..Observation::default()
+    };
+    Some(carried)
+}
+
+/// Why a packet of so many bytes is not there whole, if it is not.
+#[inline(always)]
+fn truncated(bytes: u64, carried: Part<'_>, datagram: &Datagram<'_>) -> Option<Truncated> {
+    if bytes <= carried.bytes.len() as u64 {
+        None
+    } else if bytes > carried.length() as u64 {
+        Some(Truncated::Sensor)
+    } else if datagram.first_fragment {
+        Some(Truncated::Fragment)
+    } else {
+        Some(Truncated::Snaplen)
+    }
 }
 
 /// Source and destination port: the first four bytes of these protocols' headers.

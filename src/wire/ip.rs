@@ -4,37 +4,34 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// An IP address as numbers, which stay in registers. An [`IpAddr`] is a row of bytes, and each
 /// passing on of one goes through memory: for the addresses of a frame, that takes longer than all
 /// the rest of its decoding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Ip {
-    is_ipv6: bool,
-    /// The upper half of an IPv6 address, else 0.
-    high: u64,
-    low: u64,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ip {
+    V4(u32),
+    /// The upper half and the lower one.
+    V6(u64, u64),
 }
 
 impl Ip {
-    #[inline]
-    #[must_use]
-    pub fn from_ipv4_bits(bits: u32) -> Self {
-        Self {
-            is_ipv6: false,
-            high: 0,
-            low: bits.into(),
-        }
-    }
-
     /// The address, if it is one of IPv4.
     #[inline]
     #[must_use]
     pub fn ipv4(self) -> Option<Ipv4Addr> {
-        let bits = u32::try_from(self.low).ok()?;
-        (!self.is_ipv6).then(|| Ipv4Addr::from_bits(bits))
+        match self {
+            Self::V4(bits) => Some(Ipv4Addr::from_bits(bits)),
+            Self::V6(..) => None,
+        }
+    }
+}
+
+impl Default for Ip {
+    fn default() -> Self {
+        Self::V4(0)
     }
 }
 
 impl From<Ipv4Addr> for Ip {
     fn from(address: Ipv4Addr) -> Self {
-        Self::from_ipv4_bits(address.to_bits())
+        Self::V4(address.to_bits())
     }
 }
 
@@ -43,11 +40,7 @@ impl From<Ipv6Addr> for Ip {
         let bits = address.to_bits();
         let [high, low] = [bits >> 64, bits & u128::from(u64::MAX)]
             .map(|half| u64::try_from(half).unwrap_or_default());
-        Self {
-            is_ipv6: true,
-            high,
-            low,
-        }
+        Self::V6(high, low)
     }
 }
 
@@ -68,9 +61,11 @@ impl From<[u8; 4]> for Ip {
 
 impl From<Ip> for IpAddr {
     fn from(ip: Ip) -> Self {
-        match ip.ipv4() {
-            Some(address) => address.into(),
-            None => Ipv6Addr::from_bits(u128::from(ip.high) << 64 | u128::from(ip.low)).into(),
+        match ip {
+            Ip::V4(bits) => Ipv4Addr::from_bits(bits).into(),
+            Ip::V6(high, low) => {
+                Ipv6Addr::from_bits(u128::from(high) << 64 | u128::from(low)).into()
+            }
         }
     }
 }

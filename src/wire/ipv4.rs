@@ -55,13 +55,14 @@ impl Ipv4 {
         let header_length = usize::from(version_ihl & 0x0f).checked_mul(4)?;
         let total_length = u16::from_be_bytes([length_high, length_low]);
         let too_short = total_length != 0 && usize::from(total_length) < header_length;
-        if version_ihl >> 4 != 4 || header_length < fixed.len() || too_short {
+        // Version 4, and a header of at least 5 words.
+        if !matches!(version_ihl, 0x45..=0x4f) || too_short {
             return None;
         }
         let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
         Some(Self {
-            source: Ip::from_ipv4_bits(u32::from_be_bytes(source)),
-            destination: Ip::from_ipv4_bits(u32::from_be_bytes([d0, d1, d2, d3])),
+            source: Ip::V4(u32::from_be_bytes(source)),
+            destination: Ip::V4(u32::from_be_bytes([d0, d1, d2, d3])),
             protocol: IpNumber(protocol),
             dscp: service >> 2,
             header_length,

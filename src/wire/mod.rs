@@ -32,7 +32,6 @@ use std::net::Ipv4Addr;
 use etherparse::IpNumber;
 
 pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
-use inner::Inner;
 pub use ip::Ip;
 pub use link::LinkType;
 pub use part::Part;
@@ -141,24 +140,39 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// Reads a captured frame, from its link-layer header to the inner packet.
+/// Reads a captured frame, from its link-layer header to the inner packet, which it writes down in
+/// `seen`: the whole of it, or nothing.
 ///
 /// # Errors
 /// The reason why the frame counts in no flow: the first that it meets.
 #[inline(always)]
-pub fn decode_frame(
+pub fn read_frame(
     link: LinkType,
     frame: Part<'_>,
     reading: &Reading,
-) -> Result<Observation, Skipped> {
+    seen: &mut Observation,
+) -> Result<(), Skipped> {
     if matches!(reading.listen_ports, ListenPorts::Plain) {
-        return decode_own_packet(link, frame, reading);
+        return read_own_packet(link, frame, reading, seen);
     }
     let datagram = datagram(link, frame)?;
     if !reading.listen_ports.contains(datagram.destination_port) {
         return Err(Skipped::OtherPort);
     }
-    decode_datagram(&datagram, reading)
+    read_datagram(&datagram, reading, seen)
+}
+
+/// What [`read_frame`] sees.
+///
+/// # Errors
+/// Those of [`read_frame`].
+pub fn decode_frame(
+    link: LinkType,
+    frame: Part<'_>,
+    reading: &Reading,
+) -> Result<Observation, Skipped> {
+    let mut seen = Observation::default();
+    read_frame(link, frame, reading, &mut seen).map(|()| seen)
 }
 
 /// The UDP datagram in a captured frame, whatever its port.
@@ -174,55 +188,35 @@ pub fn datagram(link: LinkType, frame: Part<'_>) -> Result<Datagram<'_>, Skipped
     }
 }
 
-/// Reads a datagram, from its TZSP header to the inner packet. Its port is not looked at.
+/// Reads a datagram, from its TZSP header to the inner packet, which it writes down in `seen`: the
+/// whole of it, or nothing. The datagram's port is not looked at.
 ///
 /// # Errors
 /// The reason why the datagram counts in no flow: the first that it meets.
 #[inline(always)]
-pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
+pub fn read_datagram(
+    datagram: &Datagram<'_>,
+    reading: &Reading,
+    seen: &mut Observation,
+) -> Result<(), Skipped> {
     let mirrored = tzsp::unwrap(datagram.payload)?;
-    let packet = inner::packet(mirrored, reading.ipv6)?;
-    Ok(observation(datagram, &packet))
+    inner::packet(mirrored, datagram, reading.ipv6, seen).map(|_| ())
 }
 
 /// A frame that is not mirrored, as if a sensor had mirrored it.
 #[inline(never)]
-fn decode_own_packet(
+fn read_own_packet(
     link: LinkType,
     frame: Part<'_>,
     reading: &Reading,
-) -> Result<Observation, Skipped> {
+    seen: &mut Observation,
+) -> Result<(), Skipped> {
     let bare = Datagram::bare(frame);
     if link == LinkType::TZSP {
-        return decode_datagram(&bare, reading);
+        return read_datagram(&bare, reading, seen);
     }
-    let packet = inner::in_frame(frame, link::own_packet(link, frame.bytes)?, reading.ipv6)?;
-    Ok(observation(&bare, &packet))
-}
-
-#[inline(always)]
-fn observation(datagram: &Datagram<'_>, packet: &Inner<'_>) -> Observation {
-    let truncated = if packet.bytes <= packet.carried.bytes.len() {
-        None
-    } else if packet.bytes > packet.carried.length {
-        Some(Truncated::Sensor)
-    } else if datagram.first_fragment {
-        Some(Truncated::Fragment)
-    } else {
-        Some(Truncated::Snaplen)
-    };
-    Observation {
-        source: packet.source,
-        destination: packet.destination,
-        protocol: packet.protocol,
-        listen_port: datagram.destination_port,
-        sensor: datagram.source,
-        ports: packet.ports,
-        vlan: packet.vlan,
-        dscp: packet.dscp,
-        bytes: packet.bytes as u64,
-        truncated,
-    }
+    let tagged = link::own_packet(link, frame.bytes)?;
+    inner::in_frame(frame, tagged, &bare, reading.ipv6, seen).map(|_| ())
 }
 
 #[cfg(test)]

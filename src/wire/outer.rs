@@ -11,7 +11,8 @@ use super::{Datagram, Ip, Part, Skipped};
 pub(super) fn datagram(packet: Packet<'_>) -> Result<Datagram<'_>, Skipped> {
     match packet {
         Packet::Ipv4(packet) => in_ipv4(packet),
-        Packet::Ipv6(packet) => in_ipv6(packet),
+        // Taken apart and put together again, or the result of the usual way would be in memory too.
+        Packet::Ipv6(packet) => Ok(in_ipv6(packet)?),
     }
 }
 
@@ -35,6 +36,7 @@ fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     )
 }
 
+#[inline(never)]
 fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     let header = Ipv6::parse(packet).ok_or(Skipped::OuterMalformed)?;
     let chain = ipv6::walk(header.next_header, header.payload(packet), Through::Plain);
