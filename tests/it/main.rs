@@ -12,6 +12,7 @@ mod differential;
 mod faults;
 mod flows;
 mod formats;
+mod guides;
 mod hostile;
 mod http;
 mod http2;
