@@ -198,7 +198,7 @@ impl Pcapng {
             }
             _ => return Ok(None),
         };
-        frame.map(Some).ok_or("a packet cut short".to_owned())
+        frame.map(Some).ok_or_else(|| "a packet cut short".to_owned())
     }
 
     fn packet<'a, B: ByteOrder>(&self, id: u32, mut fields: Fields<'a, B>) -> Option<Frame<'a>> {
@@ -247,12 +247,11 @@ impl Pcapng {
         Some(())
     }
 
-    fn interface(&self, id: u32) -> Interface {
+    fn interface(&self, id: u32) -> &Interface {
         usize::try_from(id)
             .ok()
             .and_then(|id| self.interfaces.get(id))
-            .copied()
-            .unwrap_or(Interface::UNDESCRIBED)
+            .unwrap_or(&Interface::UNDESCRIBED)
     }
 }
 
