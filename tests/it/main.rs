@@ -25,6 +25,7 @@ mod plain;
 mod prometheus;
 mod promtool;
 mod readme;
+mod rules;
 mod scrape;
 mod supervision;
 mod support;
