@@ -23,7 +23,7 @@ pub(crate) struct Prometheus {
 impl Prometheus {
     /// Starts one that scrapes this port of this host every second, with these settings.
     #[track_caller]
-    fn start(target: u16, settings: &str) -> Self {
+    pub(crate) fn start(target: u16, settings: &str) -> Self {
         let configuration = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n\
@@ -72,6 +72,21 @@ impl Prometheus {
         let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.port);
         let mut response = ureq::get(&url).call().ok()?;
         serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
+    }
+
+    /// What it answers to a question with these parameters, which may hold anything. Fails if it
+    /// calls the question wrong.
+    #[track_caller]
+    pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false);
+        let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.port);
+        let request = agent.build().new_agent().get(&url);
+        let request = request.query_pairs(parameters.iter().copied());
+        let answer = request.call().unwrap().body_mut().read_to_string().unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["status"], "success", "{parameters:?}: {answer}");
+        assert_eq!(answer["warnings"], Value::Null, "{parameters:?}");
+        answer["data"].clone()
     }
 
     pub(crate) fn log(&self) -> String {
