@@ -3,9 +3,12 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -16,7 +19,7 @@ use crate::website::{HASH, Website};
 
 pub(crate) struct Prometheus {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     directory: TempDir,
 }
 
@@ -41,24 +44,21 @@ impl Prometheus {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let log = File::create(directory.path().join("log")).unwrap();
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", path.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                directory.path().join("data").display()
-            ))
-            .arg("--storage.tsdb.retention.time=100y")
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("prometheus is missing; `cargo xtask ci` installs it");
+        let child = run(directory.path(), port);
         Self {
             child,
             port,
             directory,
         }
+    }
+
+    /// Ends it, waits for something to be done meanwhile, and starts it again with its data.
+    pub(crate) fn restart(&mut self, meanwhile: impl FnOnce()) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap();
+        meanwhile();
+        self.child = run(self.directory.path(), self.port);
     }
 
     /// The value of an instant query with one result.
@@ -92,6 +92,28 @@ impl Prometheus {
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
+}
+
+/// Runs one with all that is in this directory.
+#[track_caller]
+fn run(directory: &Path, port: u16) -> Child {
+    let mut log = File::options();
+    let log = log
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .unwrap();
+    let configuration = directory.join("prometheus.yml");
+    let data = directory.join("data");
+    Command::new("prometheus")
+        .arg(format!("--config.file={}", configuration.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg("--storage.tsdb.retention.time=100y")
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("prometheus is missing; `cargo xtask ci` installs it")
 }
 
 impl Drop for Prometheus {

@@ -96,16 +96,16 @@ impl Scene {
     /// 28 datagrams of two sensors.
     fn wave(&self) {
         let (first, second) = (Sensor::new(1, self.port), Sensor::new(2, self.port));
-        let host = |last| [10, 1, 2, last];
+        let host = |last| [192, 168, 88, last];
         let server = [142, 250, 74, 110];
-        first.send(10, &packet(host(3), server, 6, 1000));
-        first.send(5, &packet(server, host(3), 6, 400));
-        second.send(4, &packet(host(4), host(3), 17, 200));
-        second.send(3, &packet(host(4), [224, 0, 0, 251], 17, 100));
+        first.send(10, &packet(host(50), server, 6, 1000));
+        first.send(5, &packet(server, host(50), 6, 400));
+        second.send(4, &packet(host(51), host(50), 17, 200));
+        second.send(3, &packet(host(51), [224, 0, 0, 251], 17, 100));
         // These find no place. The first is shorter than it claims.
-        let icmp = packet(host(5), server, 1, 84);
+        let icmp = packet(host(52), server, 1, 84);
         first.send(2, &icmp[..icmp.len() - 20]);
-        let mut own_stream = packet(host(6), host(9), 17, 60);
+        let mut own_stream = packet(host(53), host(10), 17, 60);
         let destination_port = 5 + 14 + 20 + 2;
         own_stream[destination_port..][..2].copy_from_slice(&self.port.to_be_bytes());
         first.send(1, &own_stream);
@@ -178,7 +178,7 @@ impl Sensor {
 }
 
 /// A datagram with a packet of so many bytes inside.
-fn packet(from: [u8; 4], to: [u8; 4], protocol: u8, length: u16) -> Vec<u8> {
+pub(crate) fn packet(from: [u8; 4], to: [u8; 4], protocol: u8, length: u16) -> Vec<u8> {
     let ip = 5 + 14;
     let mut datagram = DATAGRAM.to_vec();
     datagram[ip + 2..][..2].copy_from_slice(&length.to_be_bytes());
