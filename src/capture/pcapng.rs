@@ -198,7 +198,9 @@ impl Pcapng {
             }
             _ => return Ok(None),
         };
-        frame.map(Some).ok_or_else(|| "a packet cut short".to_owned())
+        frame
+            .map(Some)
+            .ok_or_else(|| "a packet cut short".to_owned())
     }
 
     fn packet<'a, B: ByteOrder>(&self, id: u32, mut fields: Fields<'a, B>) -> Option<Frame<'a>> {

@@ -3,9 +3,12 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -16,14 +19,14 @@ use crate::website::{HASH, Website};
 
 pub(crate) struct Prometheus {
     child: Child,
-    port: u16,
+    pub(crate) port: u16,
     directory: TempDir,
 }
 
 impl Prometheus {
     /// Starts one that scrapes this port of this host every second, with these settings.
     #[track_caller]
-    fn start(target: u16, settings: &str) -> Self {
+    pub(crate) fn start(target: u16, settings: &str) -> Self {
         let configuration = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n\
@@ -41,24 +44,21 @@ impl Prometheus {
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let log = File::create(directory.path().join("log")).unwrap();
-        let child = Command::new("prometheus")
-            .arg(format!("--config.file={}", path.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                directory.path().join("data").display()
-            ))
-            .arg("--storage.tsdb.retention.time=100y")
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("prometheus is missing; `cargo xtask ci` installs it");
+        let child = run(directory.path(), port);
         Self {
             child,
             port,
             directory,
         }
+    }
+
+    /// Ends it, waits for something to be done meanwhile, and starts it again with its data.
+    pub(crate) fn restart(&mut self, meanwhile: impl FnOnce()) {
+        let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        kill(pid, Signal::SIGTERM).unwrap();
+        self.child.wait().unwrap();
+        meanwhile();
+        self.child = run(self.directory.path(), self.port);
     }
 
     /// The value of an instant query with one result.
@@ -74,9 +74,46 @@ impl Prometheus {
         serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
     }
 
+    /// What it answers to a question with these parameters, which may hold anything. Fails if it
+    /// calls the question wrong.
+    #[track_caller]
+    pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
+        let agent = ureq::Agent::config_builder().http_status_as_error(false);
+        let url = format!("http://127.0.0.1:{}/api/v1/{path}", self.port);
+        let request = agent.build().new_agent().get(&url);
+        let request = request.query_pairs(parameters.iter().copied());
+        let answer = request.call().unwrap().body_mut().read_to_string().unwrap();
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["status"], "success", "{parameters:?}: {answer}");
+        assert_eq!(answer["warnings"], Value::Null, "{parameters:?}");
+        answer["data"].clone()
+    }
+
     pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
+}
+
+/// Runs one with all that is in this directory.
+#[track_caller]
+fn run(directory: &Path, port: u16) -> Child {
+    let mut log = File::options();
+    let log = log
+        .create(true)
+        .append(true)
+        .open(directory.join("log"))
+        .unwrap();
+    let configuration = directory.join("prometheus.yml");
+    let data = directory.join("data");
+    Command::new("prometheus")
+        .arg(format!("--config.file={}", configuration.display()))
+        .arg(format!("--storage.tsdb.path={}", data.display()))
+        .arg("--storage.tsdb.retention.time=100y")
+        .arg(format!("--web.listen-address=127.0.0.1:{port}"))
+        .stdout(Stdio::null())
+        .stderr(log)
+        .spawn()
+        .expect("prometheus is missing; `cargo xtask ci` installs it")
 }
 
 impl Drop for Prometheus {

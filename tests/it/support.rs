@@ -204,6 +204,8 @@ pub(crate) struct Place<'host, 'a> {
     /// A directory that comes first on the PATH.
     pub(crate) tools: Option<&'a Path>,
     pub(crate) environment: &'a [(&'a str, &'a str)],
+    /// The TCP port that it publishes on; 0: the system's choice.
+    pub(crate) publish_port: u16,
     /// Runs as nobody.
     pub(crate) unprivileged: bool,
     /// A command that becomes the exporter: what makes its surroundings.
@@ -228,7 +230,7 @@ impl<'a> Exporter<'a> {
             command.uid(65_534).gid(65_534);
         }
         command
-            .args(["--publish-port", "0"])
+            .args(["--publish-port", &place.publish_port.to_string()])
             .args(arguments)
             .envs(place.environment.iter().copied())
             .stdin(Stdio::null())

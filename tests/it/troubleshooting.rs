@@ -1,4 +1,4 @@
-//! The guides in contrib name what is there.
+//! The guides to RouterOS and to trouble name what is there.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,201 @@
+//! contrib/prometheus: what it says is tested by promtool; that it says enough, here.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use tzsp_packetstream_exporter::metrics;
+
+use crate::support::tool;
+
+#[derive(Deserialize)]
+struct Rules {
+    groups: Vec<Group>,
+}
+
+#[derive(Deserialize)]
+struct Group {
+    rules: Vec<Rule>,
+}
+
+#[derive(Deserialize)]
+struct Rule {
+    record: Option<String>,
+    alert: Option<String>,
+    expr: String,
+    #[serde(default)]
+    labels: Severity,
+    #[serde(default)]
+    annotations: Annotations,
+}
+
+#[derive(Deserialize, Default)]
+struct Severity {
+    #[serde(default)]
+    severity: String,
+}
+
+#[derive(Deserialize, Default)]
+struct Annotations {
+    summary: String,
+    description: String,
+}
+
+#[derive(Deserialize)]
+struct RuleTests {
+    tests: Vec<RuleTest>,
+}
+
+#[derive(Deserialize)]
+struct RuleTest {
+    #[serde(default)]
+    alert_rule_test: Vec<AlertTest>,
+    #[serde(default)]
+    promql_expr_test: Vec<ExpressionTest>,
+}
+
+#[derive(Deserialize)]
+struct AlertTest {
+    alertname: String,
+    #[serde(default)]
+    exp_alerts: Vec<serde::de::IgnoredAny>,
+}
+
+#[derive(Deserialize)]
+struct ExpressionTest {
+    expr: String,
+}
+
+pub(crate) fn contrib(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("contrib")
+        .join(path)
+}
+
+#[track_caller]
+fn parsed<T: DeserializeOwned>(file: &str) -> T {
+    let text = fs::read_to_string(contrib("prometheus").join(file)).unwrap();
+    serde_saphyr::from_str(&text).unwrap()
+}
+
+fn rules(file: &str) -> Vec<Rule> {
+    let rules: Rules = parsed(file);
+    rules
+        .groups
+        .into_iter()
+        .flat_map(|group| group.rules)
+        .collect()
+}
+
+fn promtool(arguments: &[&str]) {
+    let mut promtool = Command::new("promtool");
+    tool(promtool.args(arguments).current_dir(contrib("prometheus")));
+}
+
+#[test]
+fn configuration_and_rules_are_valid() {
+    promtool(&["check", "config", "prometheus.yml"]);
+    promtool(&["check", "rules", "recording.rules.yml", "alerts.rules.yml"]);
+}
+
+#[test]
+fn rules_do_what_their_tests_say() {
+    promtool(&["test", "rules", "recording.test.yml", "alerts.test.yml"]);
+}
+
+#[test]
+fn each_alert_is_tested_where_it_fires_and_where_it_does_not() {
+    let tests: RuleTests = parsed("alerts.test.yml");
+    let tests = tests.tests.iter().flat_map(|test| &test.alert_rule_test);
+    let (firing, silent): (Vec<_>, Vec<_>) = tests.partition(|test| !test.exp_alerts.is_empty());
+    let names = |tests: Vec<&AlertTest>| -> BTreeSet<String> {
+        tests.iter().map(|test| test.alertname.clone()).collect()
+    };
+    let alerts: BTreeSet<_> = alerts().into_iter().map(|(alert, _)| alert).collect();
+    assert_eq!(names(firing), alerts);
+    assert_eq!(names(silent), alerts);
+}
+
+#[test]
+fn each_alert_says_what_is_wrong_and_what_to_do() {
+    for rule in rules("alerts.rules.yml") {
+        let alert = rule.alert.unwrap();
+        assert!(alert.starts_with("Tzsp"), "{alert}");
+        let severity = rule.labels.severity;
+        assert!(["warning", "critical"].contains(&&*severity), "{alert}");
+        assert!(rule.annotations.summary.ends_with('.'), "{alert}");
+        assert!(rule.annotations.description.ends_with('.'), "{alert}");
+    }
+}
+
+#[test]
+fn each_recording_rule_is_tested() {
+    let tests: RuleTests = parsed("recording.test.yml");
+    let tests = tests.tests.iter().flat_map(|test| &test.promql_expr_test);
+    let tested: BTreeSet<_> = tests.flat_map(|test| metrics_in(&test.expr)).collect();
+    assert_eq!(recorded(), tested);
+}
+
+#[test]
+fn the_rules_use_metrics_that_there_are() {
+    for rule in ["recording.rules.yml", "alerts.rules.yml"]
+        .into_iter()
+        .flat_map(rules)
+    {
+        check_metrics(&rule.expr);
+    }
+}
+
+/// The alerts and their severities.
+pub(crate) fn alerts() -> Vec<(String, String)> {
+    let rules = rules("alerts.rules.yml").into_iter();
+    rules
+        .map(|rule| (rule.alert.unwrap(), rule.labels.severity))
+        .collect()
+}
+
+/// The names that recording rules give.
+fn recorded() -> BTreeSet<String> {
+    let rules = rules("recording.rules.yml").into_iter();
+    rules.map(|rule| rule.record.unwrap()).collect()
+}
+
+/// Fails if an expression uses a metric that neither the exporter nor a recording rule makes.
+#[track_caller]
+pub(crate) fn check_metrics(expression: &str) {
+    let metrics = metrics_in(expression);
+    assert!(!metrics.is_empty(), "{expression}");
+    let recorded = recorded();
+    for metric in metrics {
+        let is_known = metrics::ALL.iter().any(|family| family.name == metric)
+            || recorded.contains(&metric)
+            || OTHERS.contains(&&*metric);
+        assert!(is_known, "{metric} in {expression}");
+    }
+}
+
+/// What Prometheus says of a target, and the prometheus crate of a process.
+const OTHERS: [&str; 5] = [
+    "up",
+    "process_cpu_seconds_total",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+];
+
+/// The words of an expression that look like metrics of the exporter. Strings do not count, but
+/// those that name metrics.
+pub(crate) fn metrics_in(expression: &str) -> BTreeSet<String> {
+    let is_in_a_word = |letter: char| letter.is_ascii_alphanumeric() || "_:".contains(letter);
+    let parts: Vec<_> = expression.split('"').collect();
+    let is_code =
+        |(index, _): &(usize, &&str)| index % 2 == 0 || parts[index - 1].ends_with("__name__=~");
+    let code = parts.iter().enumerate().filter(is_code);
+    code.flat_map(|(_, part)| part.split(|letter| !is_in_a_word(letter)))
+        .filter(|word| word.contains("tzsp_") || word.starts_with("process_") || *word == "up")
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,200 @@
+//! An exporter under traffic, as a real Prometheus sees it: a known wave of packets between two
+//! scrapes, so that rates over just these two are exact.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, UNIX_EPOCH};
+
+use humantime::format_rfc3339_millis;
+use serde_json::Value;
+
+use crate::live::DATAGRAM;
+use crate::prometheus::Prometheus;
+use crate::support::{Exporter, eventually};
+
+/// What one wave makes, added up by hand from `Scene::wave`.
+pub(crate) const FRAMES: f64 = 28.0;
+pub(crate) const SKIPPED: f64 = 3.0;
+pub(crate) const PACKETS: f64 = 25.0;
+pub(crate) const BYTES: f64 =
+    10.0 * 1000.0 + 5.0 * 400.0 + 4.0 * 200.0 + 3.0 * 100.0 + 168.0 + 60.0;
+/// Packets of the two flows that find no place.
+pub(crate) const OVERFLOW: f64 = 3.0;
+
+/// One label more than the default; room for four flows of six.
+const OPTIONS: [&str; 4] = [
+    "--labels",
+    "from,from_type,to,to_type,protocol,listen_port,sensor",
+    "--max-flows",
+    "4",
+];
+
+pub(crate) struct Scene {
+    port: u16,
+    _exporter: Exporter<'static>,
+    prometheus: Prometheus,
+    /// When the two scrapes were, in milliseconds since the epoch.
+    before: u64,
+    after: u64,
+}
+
+/// A series of an answer: its labels, and its value.
+pub(crate) type Sample = (Value, f64);
+
+impl Scene {
+    #[track_caller]
+    pub(crate) fn new() -> Self {
+        // Only a port that was named is known in the packets of a stream within the stream.
+        let free = UdpSocket::bind("0.0.0.0:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        let listen_port = ["--listen-port", &port.to_string()];
+        let exporter = Exporter::start(&[&listen_port[..], &OPTIONS].concat());
+        let prometheus = Prometheus::start(exporter.port, "");
+        let mut scene = Self {
+            port,
+            _exporter: exporter,
+            prometheus,
+            before: 0,
+            after: 0,
+        };
+        // The first makes the series. A later one may meet a scrape, and is done again.
+        scene.wave();
+        scene.scrape_of(1);
+        for waves in 2.. {
+            scene.wave();
+            let scrapes = scene.scrape_of(waves);
+            let [.., (before, frames), (after, _)] = scrapes[..] else {
+                unreachable!("the waves before were scraped")
+            };
+            if frames == f64::from(waves - 1) * FRAMES {
+                (scene.before, scene.after) = (before, after);
+                return scene;
+            }
+        }
+        unreachable!()
+    }
+
+    /// All scrapes up to the first that shows so many waves: when, and how many frames there were.
+    #[track_caller]
+    fn scrape_of(&self, waves: u32) -> Vec<(u64, f64)> {
+        eventually("a scrape of the wave", || {
+            let query = [("query", "tzsp_frames_received_total[1h]")];
+            let answer = self.prometheus.get("query?query=vector(1)")?;
+            assert_eq!(answer["status"], "success");
+            let answer = self.prometheus.ask("query", &query);
+            let scrapes = answer["result"][0]["values"].as_array()?.iter();
+            let mut scrapes: Vec<_> = scrapes
+                .map(|scrape| (milliseconds(&scrape[0]), number(&scrape[1])))
+                .collect();
+            let is_there = |scrape: &(u64, f64)| scrape.1 == f64::from(waves) * FRAMES;
+            let first = scrapes.iter().position(is_there)?;
+            scrapes.truncate(first + 1);
+            Some(scrapes)
+        })
+    }
+
+    /// 28 datagrams of two sensors.
+    fn wave(&self) {
+        let (first, second) = (Sensor::new(1, self.port), Sensor::new(2, self.port));
+        let host = |last| [192, 168, 88, last];
+        let server = [142, 250, 74, 110];
+        first.send(10, &packet(host(50), server, 6, 1000));
+        first.send(5, &packet(server, host(50), 6, 400));
+        second.send(4, &packet(host(51), host(50), 17, 200));
+        second.send(3, &packet(host(51), [224, 0, 0, 251], 17, 100));
+        // These find no place. The first is shorter than it claims.
+        let icmp = packet(host(52), server, 1, 84);
+        first.send(2, &icmp[..icmp.len() - 20]);
+        let mut own_stream = packet(host(53), host(10), 17, 60);
+        let destination_port = 5 + 14 + 20 + 2;
+        own_stream[destination_port..][..2].copy_from_slice(&self.port.to_be_bytes());
+        first.send(1, &own_stream);
+        // A keepalive, something else, and a tag past the end.
+        first.send(1, &[1, 4, 0, 0]);
+        first.send(1, b"hello");
+        first.send(1, &[1, 0, 0, 1, 40, 200]);
+    }
+
+    /// The seconds between the two scrapes.
+    pub(crate) fn seconds(&self) -> f64 {
+        (self.after - self.before) as f64 / 1000.0
+    }
+
+    /// The same, as PromQL writes a range.
+    pub(crate) fn range(&self) -> String {
+        format!("{}ms", self.after - self.before)
+    }
+
+    /// What an expression gives at the second scrape, as an instant and at the end of a range.
+    #[track_caller]
+    pub(crate) fn ask(&self, expression: &str) -> Vec<Sample> {
+        let time = format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.after));
+        let time = time.to_string();
+        let at = [("query", expression), ("time", &time)];
+        let instant = self.prometheus.ask("query", &at);
+        assert_eq!(instant["resultType"], "vector", "{expression}");
+        let during = [
+            ("query", expression),
+            ("start", &time),
+            ("end", &time),
+            ("step", "15"),
+        ];
+        let range = self.prometheus.ask("query_range", &during);
+        let size = |answer: &Value| answer["result"].as_array().unwrap().len();
+        assert_eq!(size(&instant), size(&range), "{expression}");
+        let series = instant["result"].as_array().unwrap().iter();
+        series
+            .map(|series| (series["metric"].clone(), number(&series["value"][1])))
+            .collect()
+    }
+
+    /// The values of a label, as Grafana asks for them.
+    #[track_caller]
+    pub(crate) fn values(&self, label: &str, of: &str) -> Vec<String> {
+        let path = format!("label/{label}/values");
+        let values = self.prometheus.ask(&path, &[("match[]", of)]);
+        let values = values.as_array().unwrap().iter();
+        values
+            .map(|value| value.as_str().unwrap().to_owned())
+            .collect()
+    }
+}
+
+/// A socket of 127.0.0.`last` that sends to a port.
+struct Sensor(UdpSocket);
+
+impl Sensor {
+    fn new(last: u8, port: u16) -> Self {
+        let socket = UdpSocket::bind(SocketAddr::from(([127, 0, 0, last], 0))).unwrap();
+        socket.connect(("127.0.0.1", port)).unwrap();
+        Self(socket)
+    }
+
+    fn send(&self, times: usize, datagram: &[u8]) {
+        for _ in 0..times {
+            self.0.send(datagram).unwrap();
+        }
+    }
+}
+
+/// A datagram with a packet of so many bytes inside.
+pub(crate) fn packet(from: [u8; 4], to: [u8; 4], protocol: u8, length: u16) -> Vec<u8> {
+    let ip = 5 + 14;
+    let mut datagram = DATAGRAM.to_vec();
+    datagram[ip + 2..][..2].copy_from_slice(&length.to_be_bytes());
+    datagram[ip + 9] = protocol;
+    datagram[ip + 12..][..4].copy_from_slice(&from);
+    datagram[ip + 16..][..4].copy_from_slice(&to);
+    datagram.resize(ip + usize::from(length), 0);
+    datagram
+}
+
+/// A time as Prometheus writes it: seconds, with three digits behind the point.
+fn milliseconds(seconds: &Value) -> u64 {
+    let milliseconds = (seconds.as_f64().unwrap() * 1000.0).round();
+    format!("{milliseconds}").parse().unwrap()
+}
+
+fn number(value: &Value) -> f64 {
+    value.as_str().unwrap().parse().unwrap()
+}
