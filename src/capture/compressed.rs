@@ -7,6 +7,8 @@ use std::io::{self, BufReader, Cursor, Read};
 use flate2::bufread::MultiGzDecoder;
 use lz4_flex::frame::FrameDecoder;
 
+use super::ahead::Ahead;
+
 /// The largest zstd window, as a power of two: 32 MiB. It is what `zstd -20` needs; `--long` and
 /// `--ultra -22` may ask for more, up to 2 GiB.
 const MAX_WINDOW_LOG: u32 = 25;
@@ -15,16 +17,16 @@ const MAX_WINDOW_LOG: u32 = 25;
 /// finds damage, so it is little.
 const INPUT_BUFFER: usize = 8 * 1024;
 
-/// Hands through what `stream` holds, unpacked if it is compressed. Several gzip members, zstd
+/// Hands through what `stream` holds, unpacked on another thread if it is compressed. Several gzip members, zstd
 /// frames or lz4 frames follow each other without a seam, and skippable frames are skipped.
 ///
 /// A compressed stream that is cut short ends with [`io::ErrorKind::UnexpectedEof`], a damaged one
 /// with [`io::ErrorKind::InvalidData`].
 ///
 /// # Errors
-/// The stream cannot be read.
-pub fn unpack(stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
-    let mut stream: Box<dyn Read> = Box::new(stream);
+/// The stream cannot be read, or the system has no room for another thread.
+pub fn unpack(stream: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
+    let mut stream: Box<dyn Read + Send> = Box::new(stream);
     loop {
         let mut magic = Vec::with_capacity(4);
         stream.by_ref().take(4).read_to_end(&mut magic)?;
@@ -38,7 +40,7 @@ pub fn unpack(stream: impl Read + 'static) -> io::Result<Box<dyn Read>> {
             }
             Some(format) => Decoder::new(format, BufReader::with_capacity(INPUT_BUFFER, stream))?,
         };
-        return Ok(Box::new(input));
+        return Ok(Box::new(Ahead::of(input)?));
     }
 }
 
@@ -87,12 +89,12 @@ fn skip(stream: &mut impl Read, size: u32) -> io::Result<()> {
 /// A decoder whose errors say what was being decoded.
 struct Decoder {
     format: Format,
-    output: Box<dyn Read>,
+    output: Box<dyn Read + Send>,
 }
 
 impl Decoder {
-    fn new(format: Format, input: BufReader<Box<dyn Read>>) -> io::Result<Self> {
-        let output: Box<dyn Read> = match format {
+    fn new(format: Format, input: BufReader<Box<dyn Read + Send>>) -> io::Result<Self> {
+        let output: Box<dyn Read + Send> = match format {
             Format::Gzip => Box::new(MultiGzDecoder::new(input)),
             Format::Zstd | Format::Skippable => {
                 let mut decoder = zstd::Decoder::with_buffer(input)?;
@@ -135,7 +137,7 @@ impl Read for Decoder {
 }
 
 /// lz4_flex stops at the end of each frame, and takes an end between two blocks for that too.
-struct Lz4Frames(FrameDecoder<Metered<BufReader<Box<dyn Read>>>>);
+struct Lz4Frames(FrameDecoder<Metered<BufReader<Box<dyn Read + Send>>>>);
 
 impl Read for Lz4Frames {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -5,6 +5,7 @@
 //! [`tshark`] runs the capture program, whose output such a reader takes.
 //! [`udp`] receives datagrams without any capture program.
 
+mod ahead;
 mod compressed;
 mod damage;
 pub mod leash;
