@@ -112,8 +112,9 @@ impl Random {
     fn outer(&mut self, is_ipv6: bool) -> Vec<u8> {
         let tzsp = self.tzsp();
         let right = u16::try_from(8 + tzsp.len()).expect("a datagram is short");
-        let length = if self.rarely(20) {
-            self.within(0, 2 * right)
+        let length = if self.rarely(10) {
+            let any = self.within(0, 2 * right);
+            self.one_of(&[0, 7, 8, any, 2 * right])
         } else {
             right
         };
@@ -169,9 +170,10 @@ impl Random {
         if is_ipv6 {
             let mut next = protocol;
             let mut body = payload.to_vec();
-            // Hop-by-hop or destination options: padding alone.
+            // Hop-by-hop or destination options: padding alone, or too much of it.
             if self.rarely(4) {
-                body = concat(&[&[next, 0, 1, 4, 0, 0, 0, 0], &body]);
+                let padding = self.one_of(&[4, 4, 4, 4, 255]);
+                body = concat(&[&[next, 0, 1, padding, 0, 0, 0, 0], &body]);
                 next = self.one_of(&[0, 60]);
             }
             return ipv6(next, &body);
@@ -183,8 +185,8 @@ impl Random {
         if self.rarely(10) {
             header.fragment = self.one_of(&[MORE_FRAGMENTS, MORE_FRAGMENTS | 1, 185, 0x4000]);
         }
-        if self.rarely(20) {
-            header.total_length = Some(self.one_of(&[0, 10, 19, 20, 28, 60, 1500, 65535]));
+        if self.rarely(10) {
+            header.total_length = Some(self.one_of(&[0, 0, 0, 10, 19, 20, 28, 60, 1500, 65535]));
         }
         if self.rarely(40) {
             header.first_byte = Some(self.octet());
@@ -195,6 +197,7 @@ impl Random {
     /// Data to the access point, with or without quality of service.
     fn wlan(&mut self, ether_type: u16, packet: &[u8]) -> Vec<u8> {
         let with_qos = self.rarely(2);
+        let without_llc = self.rarely(20);
         concat(&[
             &[if with_qos { 0x88 } else { 0x08 }, 1, 0x2c, 0],
             &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x05],
@@ -202,7 +205,11 @@ impl Random {
             &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x01],
             &[0x30, 0x12],
             if with_qos { &[0, 0] } else { &[] },
-            &[0xaa, 0xaa, 0x03, 0, 0, 0],
+            if without_llc {
+                &[]
+            } else {
+                &[0xaa, 0xaa, 0x03, 0, 0, 0]
+            },
             &ether_type.to_be_bytes(),
             packet,
         ])
