@@ -177,9 +177,7 @@ impl Pcap {
             && header.fraction < self.units_per_second;
         if is_recovering {
             let next = self.header(bytes.get(size..)?)?;
-            is_plain &= header.captured <= header.original
-                && captured <= self.usual_record
-                && header.is_within(USUAL_DISTANCE, self.before)
+            is_plain &= self.is_usual(header)
                 && next.captured as usize <= self.max_record
                 && !next.is_blank()
                 && next.is_within(USUAL_DISTANCE, Some(header.seconds));
@@ -309,7 +307,9 @@ impl Pcap {
         Ok((!is_followed && is_odd).then_some(Onward::Search))
     }
 
-    /// Whether nothing speaks against a record, as [`plain`](Self::plain) asks too.
+    /// Whether nothing speaks against a record, as [`plain`](Self::plain) asks too: were the two at
+    /// odds, what is read would depend on how much of the stream is there at a time.
+    #[inline]
     fn is_usual(&self, header: Header) -> bool {
         header.captured as usize <= self.usual_record
             && self.makes_sense(header, USUAL_DISTANCE, self.before)
