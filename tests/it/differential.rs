@@ -33,10 +33,28 @@ enum Difference {
     Ipv6Options,
     /// tshark takes two bytes without LLC behind an 802.11 header for an EtherType.
     WlanWithoutLlc,
+    /// tshark guesses at the family of a NULL frame from some of its bytes.
+    NullFamily,
+    /// tshark looks into PPPoE that carries the datagram.
+    PppoeOutside,
+    /// tshark looks behind an authentication header.
+    AuthenticationHeader,
+    /// tshark takes UDP-Lite for UDP.
+    UdpLite,
+    /// tshark takes the port that a datagram comes from for what it carries.
+    SourcePort,
+    /// tshark looks for 802.11 behind a Prism header.
+    Prism,
+    /// tshark stops at a tag whose length is not what it expects.
+    TagLength,
+    /// tshark looks into frames whose check sequence was wrong, says the sensor.
+    FcsError,
+    /// tshark believes PPPoE's length, we believe the packet inside.
+    PppoeLength,
 }
 
 impl Difference {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 16] = [
         Self::UnsupportedType,
         Self::Version,
         Self::OptionsCut,
@@ -44,6 +62,15 @@ impl Difference {
         Self::UdpLengthZero,
         Self::Ipv6Options,
         Self::WlanWithoutLlc,
+        Self::NullFamily,
+        Self::PppoeOutside,
+        Self::AuthenticationHeader,
+        Self::UdpLite,
+        Self::SourcePort,
+        Self::Prism,
+        Self::TagLength,
+        Self::FcsError,
+        Self::PppoeLength,
     ];
 
     /// Which one explains what the two say of a frame, if any.
@@ -67,13 +94,36 @@ impl Difference {
             .iter()
             .zip(lengths)
             .any(|(header, length)| number(header) > number(length));
+        // What carries the datagram, and what it carries.
+        let (carrier, _) = layers.split_once(":udp").unwrap_or((layers, ""));
         match (ours, theirs) {
             (Err(Skipped::TzspUnsupportedType), Some(_)) => Some(Self::UnsupportedType),
+            (Err(Skipped::TzspUnsupportedEncapsulation), Some(_)) if layers.contains(":prism:") => {
+                Some(Self::Prism)
+            }
+            (Err(Skipped::TzspFcsError), Some(_)) => Some(Self::FcsError),
             (Err(Skipped::NotTzsp), Some(_)) => Some(Self::Version),
+            (Err(Skipped::NotUdp), Some(_)) if layers.contains(":udplite:") => Some(Self::UdpLite),
+            (Err(Skipped::NotUdp), Some(_)) if carrier.ends_with(":ah") => {
+                Some(Self::AuthenticationHeader)
+            }
+            (Err(Skipped::NotIp | Skipped::InnerNotIp), Some(_))
+                if carrier.contains(":pppoes:") =>
+            {
+                Some(Self::PppoeOutside)
+            }
+            (Err(_), Some(_)) if layers.starts_with("null:") && is_not_ip(ours) => {
+                Some(Self::NullFamily)
+            }
             (Err(Skipped::InnerNotIp), Some(_)) if layers.contains(":wlan:llc:ip") => {
                 Some(Self::WlanWithoutLlc)
             }
             (Ok(_), None) if layers.ends_with(":udp") => Some(Self::UdpLengthZero),
+            (Ok(_), None) if layers.contains("udp:") && !layers.contains(":tzsp") => {
+                Some(Self::SourcePort)
+            }
+            (Ok(_), None) if layers.ends_with("tzsp") => Some(Self::TagLength),
+            (Ok(_), None) if layers.contains(":pppoes:ppp") => Some(Self::PppoeLength),
             (Ok(_), None) if layers.contains(":ipv6.") && !layers.contains("udp") => {
                 Some(Self::Ipv6Options)
             }
@@ -86,12 +136,26 @@ impl Difference {
                     bytes: theirs.bytes,
                     ..*ours
                 };
-                let is_longer = theirs.bytes < ours.bytes && ours.truncated.is_some();
-                (is_longer && agree(&with_their_length, theirs)).then_some(Self::TotalLengthZero)
+                if theirs.bytes >= ours.bytes || !agree(&with_their_length, theirs) {
+                    return None;
+                }
+                if ours.truncated.is_some() {
+                    return Some(Self::TotalLengthZero);
+                }
+                layers.contains(":pppoes:ppp:").then_some(Self::PppoeLength)
             }
             _ => None,
         }
     }
+}
+
+/// Whether we found out what a packet is by its family, or by its first bytes.
+fn is_not_ip(ours: &Result<Observation, Skipped>) -> bool {
+    use Skipped::{InnerIpv6, InnerMalformed, InnerNotIp, NotIp, OuterMalformed};
+    matches!(
+        ours,
+        Err(InnerIpv6 | InnerMalformed | InnerNotIp | NotIp | OuterMalformed)
+    )
 }
 
 /// What there is to say of some seeds.
