@@ -313,6 +313,11 @@ fn requests_sent_at_once_are_answered_in_order() {
 
 /// Has some 12 MB of text for each scrape: more than any socket holds for its client.
 pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
+    loaded_through(&[], arguments)
+}
+
+/// The same, started through a command.
+fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
     let tools = fake_tshark("cat load; exec sleep 60");
     let load = tools.path().join("load");
     let generate = [
@@ -326,6 +331,7 @@ pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static
     tool(Command::new(env!("CARGO")).args(generate).args(size));
     let place = Place {
         tools: Some(tools.path()),
+        through,
         ..Place::default()
     };
     let own = [
@@ -362,6 +368,21 @@ fn scrapes_that_nobody_takes_give_way_to_others() {
             .then(|| Scrape::parse(&body))
             .filter(|scrape| refused(scrape, "slow_response") >= 1.0)
     });
+    drop(stalled);
+}
+
+#[test]
+fn no_more_scrapes_go_on_than_fit_into_memory() {
+    let never_idle = ["--flow-idle-timeout", "0"];
+    let (_tools, mut exporter) = loaded_through(&["prlimit", "--data=67108864"], &never_idle);
+    // 32 MiB and 50,000 * 128 bytes leave room for three times 4 MiB and 50,000 * 96 bytes.
+    exporter.line_with("answering 3 scrapes at a time, not 40: ulimit -d allows 64 MiB");
+    let stalled: Vec<_> = (0..40).map(|_| ask_for_metrics(&exporter)).collect();
+    let scrape = eventually("a scrape", || {
+        let (status, body) = exporter.get("/metrics");
+        (status == 200).then(|| Scrape::parse(&body))
+    });
+    assert!(refused(&scrape, "max_requests") >= 1.0);
     drop(stalled);
 }
 

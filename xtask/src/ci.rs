@@ -84,7 +84,7 @@ impl Tool {
     }
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 6] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
     Tool::new("jq", "--version", "jq"),
@@ -96,6 +96,7 @@ const TOOLS: [Tool; 5] = [
 pub(crate) fn ensure(tools: &[Tool]) -> anyhow::Result<()> {
     let packages: Vec<_> = missing(tools).map(|tool| tool.package).collect();
     if packages.is_empty() {
+    Tool::new("faketime", "--version", "faketime"),
         return Ok(());
     }
     if !is_debian() || !is_root() {
