@@ -204,7 +204,7 @@ fn analyze_with_disk_of(size: &str, script: &str, stdin: &[u8]) -> (Option<i32>,
 }
 
 /// A capture of so many flows: one packet of 52 bytes each.
-fn many_flows(flows: u32) -> Vec<u8> {
+pub(crate) fn many_flows(flows: u32) -> Vec<u8> {
     let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
     let length = u32::from_le_bytes(records[8..12].try_into().unwrap()) as usize;
