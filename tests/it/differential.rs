@@ -87,8 +87,8 @@ impl Difference {
             panic!("not the fields that were asked for: {line}");
         };
         let layers = layers[0];
-        let destination_is_missing =
-            destinations.contains(&"") || destinations.len() < sources.len();
+        let shown = |addresses: &[&str]| addresses.iter().filter(|text| !text.is_empty()).count();
+        let destination_is_missing = shown(destinations) < shown(sources);
         let number = |text: &&str| text.parse::<u32>().unwrap_or(0);
         let header_is_longer = headers
             .iter()
