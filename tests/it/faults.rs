@@ -403,12 +403,16 @@ fn a_clock_that_is_set_disturbs_nothing() {
         fs::rename(path("new"), path("clock")).unwrap();
     };
     set("+0");
-    let clock = format!("FAKETIME_TIMESTAMP_FILE={}", path("clock").display());
-    let own = ["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"];
-    // Without what faketime itself wants, the file decides.
-    let through = ["faketime", "-f", "+0", "env", "-u", "FAKETIME", &clock];
+    // Under faketime itself, the exporter would be a child that outlives it.
+    let library = tool(Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]));
+    let clock = path("clock");
     let place = Place {
-        through: &[&through[..], &own].concat(),
+        environment: &[
+            ("LD_PRELOAD", library.trim()),
+            ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ],
         ..Place::default()
     };
     let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
