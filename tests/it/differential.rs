@@ -37,7 +37,9 @@ enum Difference {
     NullFamily,
     /// tshark looks into PPPoE that carries the datagram.
     PppoeOutside,
-    /// tshark looks behind an authentication header.
+    /// tshark goes by the version of a packet, we by what is said to be there.
+    OtherVersion,
+    /// tshark looks behind authentication headers and shim6.
     AuthenticationHeader,
     /// tshark takes UDP-Lite for UDP.
     UdpLite,
@@ -54,7 +56,7 @@ enum Difference {
 }
 
 impl Difference {
-    const ALL: [Self; 16] = [
+    const ALL: [Self; 17] = [
         Self::UnsupportedType,
         Self::Version,
         Self::OptionsCut,
@@ -64,6 +66,7 @@ impl Difference {
         Self::WlanWithoutLlc,
         Self::NullFamily,
         Self::PppoeOutside,
+        Self::OtherVersion,
         Self::AuthenticationHeader,
         Self::UdpLite,
         Self::SourcePort,
@@ -104,7 +107,9 @@ impl Difference {
             (Err(Skipped::TzspFcsError), Some(_)) => Some(Self::FcsError),
             (Err(Skipped::NotTzsp), Some(_)) => Some(Self::Version),
             (Err(Skipped::NotUdp), Some(_)) if layers.contains(":udplite:") => Some(Self::UdpLite),
-            (Err(Skipped::NotUdp), Some(_)) if carrier.ends_with(":ah") => {
+            (Err(Skipped::NotUdp), Some(_))
+                if carrier.ends_with(":ah") || carrier.ends_with(":shim6") =>
+            {
                 Some(Self::AuthenticationHeader)
             }
             (Err(Skipped::NotIp | Skipped::InnerNotIp), Some(_))
@@ -114,6 +119,11 @@ impl Difference {
             }
             (Err(_), Some(_)) if layers.starts_with("null:") && is_not_ip(ours) => {
                 Some(Self::NullFamily)
+            }
+            (Err(Skipped::OuterMalformed | Skipped::InnerMalformed), Some(_))
+                if layers.starts_with("ip:ipv6:") =>
+            {
+                Some(Self::OtherVersion)
             }
             (Err(Skipped::InnerNotIp), Some(_)) if layers.contains(":wlan:llc:ip") => {
                 Some(Self::WlanWithoutLlc)

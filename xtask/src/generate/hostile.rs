@@ -76,7 +76,7 @@ impl Random {
             return self.tzsp();
         }
         let is_ipv6 = match link {
-            LINK_IPV4 => false,
+            LINK_IPV4 => self.rarely(20),
             LINK_IPV6 => true,
             _ => self.rarely(3),
         };
