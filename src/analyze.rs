@@ -219,15 +219,20 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
     }
     let empty = Mutex::new(empty);
     thread::scope(|scope| {
+        // Those that the system allows do the work of all.
         let threads: Vec<_> = iter::repeat_n(filled, threads)
-            .map(|filled| {
+            .map_while(|filled| {
                 let mut elsewhere = Elsewhere {
                     filled,
                     empty: &empty,
                 };
-                scope.spawn(move || job.run(elsewhere.empty(), &mut elsewhere))
+                let run = move || job.run(elsewhere.empty(), &mut elsewhere);
+                thread::Builder::new().spawn_scoped(scope, run).ok()
             })
             .collect();
+        if threads.is_empty() {
+            return job.run(core.intake(), core);
+        }
         for mut intake in counting {
             core.take_in(&mut intake);
             let _ = emptied.send(intake);

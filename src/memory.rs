@@ -11,6 +11,10 @@ const FLOW: u64 = 128;
 const COPY: u64 = 96;
 /// All else that the program needs, with room to spare.
 const PROGRAM: u64 = 16 << 20;
+/// What as many connections as there may be need on top of it, TLS included.
+const CONNECTIONS: u64 = 16 << 20;
+/// What a scrape needs besides its copy: a thread, buffers, the sums of all families.
+const SCRAPE: u64 = 4 << 20;
 const MIB: u64 = 1 << 20;
 
 /// The flows may need more memory than there may be.
@@ -41,13 +45,38 @@ pub fn check(limits: &Limits) -> Result<Option<TooLarge>, TooLarge> {
     }
 }
 
+/// How many scrapes can go on at a time, each with its copy of all flows, if that is fewer than
+/// `wanted` (0: any number), and what says so. There is always one.
+#[must_use]
+pub fn fewer_scrapes(limits: &Limits, wanted: usize) -> Option<(usize, String)> {
+    let ceilings = system::limits().chain(system::machine());
+    let tightest = ceilings.min_by_key(|ceiling| ceiling.bytes)?;
+    let fitting = scrapes_under(limits, &tightest);
+    let Ceiling { bytes, origin } = tightest;
+    let why = format!("{origin} allows {} MiB", bytes / MIB);
+    (wanted == 0 || fitting < wanted).then_some((fitting, why))
+}
+
+fn scrapes_under(limits: &Limits, ceiling: &Ceiling) -> usize {
+    let flows = u64::from(limits.flows) + u64::from(idle_flows(limits));
+    let room = ceiling
+        .bytes
+        .saturating_sub(PROGRAM + CONNECTIONS + flows * FLOW);
+    let scrape = SCRAPE + u64::from(limits.flows) * COPY;
+    usize::try_from(room / scrape).unwrap_or(usize::MAX).max(1)
+}
+
+fn idle_flows(limits: &Limits) -> u32 {
+    if limits.idle_timeout.is_zero() {
+        0
+    } else {
+        limits.idle_flows
+    }
+}
+
 impl TooLarge {
     fn under(limits: &Limits, ceiling: Ceiling) -> Option<Self> {
-        let idle_flows = if limits.idle_timeout.is_zero() {
-            0
-        } else {
-            limits.idle_flows
-        };
+        let idle_flows = idle_flows(limits);
         let flows = u64::from(limits.flows) * (FLOW + COPY);
         let need = PROGRAM + flows + u64::from(idle_flows) * FLOW;
         (need > ceiling.bytes).then_some(Self {
@@ -231,6 +260,20 @@ mod tests {
             "--max-flows 1000000 may take 230 MiB of memory, and somebody allows 64 MiB: lower \
              --max-flows, or allow more"
         );
+    }
+
+    /// 32 MiB, 110,000 * 128 bytes, and for each scrape 4 MiB and 10,000 * 96 bytes.
+    #[test]
+    fn as_many_scrapes_as_fit_go_on_at_a_time() {
+        const BASE: u64 = 32 * 1_048_576 + 14_080_000;
+        const SCRAPE: u64 = 4 * 1_048_576 + 960_000;
+        let scrapes = |bytes| {
+            let origin = "somebody".to_owned();
+            scrapes_under(&limits(10_000, 100_000, 3600), &Ceiling { bytes, origin })
+        };
+        assert_eq!(scrapes(BASE + 7 * SCRAPE), 7);
+        assert_eq!(scrapes(BASE + 7 * SCRAPE - 1), 6);
+        assert_eq!(scrapes(BASE - 1), 1);
     }
 
     #[test]

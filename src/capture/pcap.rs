@@ -41,7 +41,7 @@ pub(super) struct Pcap {
     header_size: usize,
     link: LinkType,
     max_record: usize,
-    /// What the header says is the longest record, if that can be.
+    /// What the header says is the longest record, if that is usual.
     usual_record: usize,
     /// When the record before was captured, in seconds.
     before: Option<u32>,
@@ -104,8 +104,8 @@ impl Pcap {
                 link: LinkType(u16::from_be_bytes([high, low])),
                 max_record: snaplen.clamp(USUAL_MAX_RECORD, MAX_RECORD),
                 usual_record: match snaplen {
-                    0 => MAX_RECORD,
-                    _ => snaplen.min(MAX_RECORD),
+                    0 => USUAL_MAX_RECORD,
+                    _ => snaplen.min(USUAL_MAX_RECORD),
                 },
                 before: None,
                 looked: 1,
@@ -184,6 +184,7 @@ impl Pcap {
                     break;
                 };
                 is_plain &= header.captured <= header.original
+                    && header.original as usize <= MAX_RECORD
                     && next.captured as usize <= self.max_record
                     && !next.is_blank()
                     && next.is_within(USUAL_DISTANCE, Some(header.seconds));
@@ -316,7 +317,9 @@ impl Pcap {
         Ok((!is_followed && is_odd).then_some(Onward::Search))
     }
 
-    /// Whether nothing speaks against a record, as [`plain`](Self::plain) asks too.
+    /// Whether nothing speaks against a record, as [`each_plain`](Self::each_plain) asks too: were
+    /// the two at odds, what is read would depend on how much of the stream is there at a time.
+    #[inline]
     fn is_usual(&self, header: Header) -> bool {
         header.captured as usize <= self.usual_record
             && self.makes_sense(header, USUAL_DISTANCE, self.before)

@@ -10,6 +10,7 @@ mod reload;
 mod routes;
 mod scrape;
 mod tls;
+mod turns;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -26,8 +27,11 @@ use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
-use tokio_rustls::TlsAcceptor;
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::rustls::server::{Acceptor, ServerConfig};
+use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::metrics::{Refused, WebState};
@@ -36,6 +40,7 @@ use places::{Limits, Overdue, Place, Places, User};
 use rate::RateLimiter;
 use refusals::Refusals;
 use routes::Site;
+use turns::Turns;
 
 pub use config::Error as ConfigurationError;
 pub use reload::Configuration;
@@ -55,6 +60,9 @@ const LIMITS: Limits = Limits {
 /// Ten times what a browser sends.
 const MAX_HEADER_SIZE: u32 = 16 * 1024;
 const MAX_HEADERS: usize = 64;
+/// HTTP/2 headers are read up to here, so that those that are too large are refused by us, and
+/// counted. What is larger still is refused all the same.
+const MAX_HEADERS_READ: u32 = 2 * MAX_HEADER_SIZE;
 /// Requests at a time in one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
 /// What waits in memory for the client of one HTTP/2 stream.
@@ -132,15 +140,7 @@ pub async fn serve(
     max_requests: usize,
     stop: impl Future<Output = ()>,
 ) {
-    let site = Arc::new(Site {
-        pages,
-        in_force: configuration.subscribe(),
-        connections: Places::new(max_connections(), Duration::ZERO, REQUEST_GRACE),
-        scrapes: (max_requests > 0).then(|| Places::new(max_requests, PATIENCE, RESPONSE_TIMEOUT)),
-        passwords: Arc::new(Passwords::new()),
-        rate: RateLimiter::default(),
-        refusals: Refusals::default(),
-    });
+    let site = site(pages, &configuration, max_requests);
     let graceful = GracefulShutdown::new();
     let accepting = async {
         let mut complained = None;
@@ -169,6 +169,24 @@ pub async fn serve(
         () = stop => {}
     }
     let _ = timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
+}
+
+/// What all requests share, at the start.
+fn site<P: Pages>(
+    pages: Arc<P>,
+    configuration: &Configuration,
+    max_requests: usize,
+) -> Arc<Site<P>> {
+    Arc::new(Site {
+        pages,
+        in_force: configuration.subscribe(),
+        connections: Places::new(max_connections(), Duration::ZERO, REQUEST_GRACE),
+        scrapes: (max_requests > 0).then(|| Places::new(max_requests, PATIENCE, RESPONSE_TIMEOUT)),
+        passwords: Arc::new(Passwords::new()),
+        handshakes: Arc::default(),
+        rate: RateLimiter::default(),
+        refusals: Refusals::default(),
+    })
 }
 
 /// Half of the file descriptors stay for everything else.
@@ -218,7 +236,18 @@ async fn connection(
     watcher: Watcher,
 ) {
     let user = Arc::new(place.user());
-    let served = pin!(handshake(stream, address, Arc::clone(&site), user, watcher));
+    let served = handshake(stream, address, Arc::clone(&site), user, watcher);
+    within_limits(served, address, &site, &place).await;
+}
+
+/// Ends what goes on in a connection when it has lost its place, or takes too long.
+async fn within_limits(
+    served: impl Future<Output = ()>,
+    address: IpAddr,
+    site: &Site<impl Pages>,
+    place: &Place,
+) {
+    let served = pin!(served);
     tokio::select! {
         () = served => {}
         () = place.lost() => debug!(%address, "a quiet connection gave way to another"),
@@ -247,7 +276,7 @@ async fn handshake(
     let Ok(Some(stream)) = refuse_plain_http(stream).await else {
         return site.refusals.count(Refused::Tls);
     };
-    match TlsAcceptor::from(Arc::clone(tls)).accept(stream).await {
+    match shake_hands(stream, address, Arc::clone(tls), &site.handshakes).await {
         Ok(stream) => {
             if config.verifies_clients {
                 user.is_known();
@@ -260,6 +289,23 @@ async fn handshake(
             site.refusals.count(Refused::Tls);
         }
     }
+}
+
+/// What the first words of a client ask for takes milliseconds with some keys: it is done off the
+/// runtime's thread.
+async fn shake_hands(
+    stream: TcpStream,
+    address: IpAddr,
+    config: Arc<ServerConfig>,
+    turns: &Arc<Turns>,
+) -> io::Result<TlsStream<TcpStream>> {
+    let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
+    let turn = turns.take(address).await;
+    let answer = spawn_blocking(move || {
+        let _turn = turn;
+        hello.into_stream(config)
+    });
+    answer.await.map_err(io::Error::other)?.await
 }
 
 /// Answers those who do not know that TLS is spoken here in words that they understand. TLS begins
@@ -323,7 +369,7 @@ fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
             .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(MAX_STREAMS)
-            .max_header_list_size(MAX_HEADER_SIZE)
+            .max_header_list_size(MAX_HEADERS_READ)
             .max_send_buf_size(MAX_SEND_BUFFER);
     } else {
         builder = builder.http1_only();
@@ -334,4 +380,51 @@ fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
             .max_headers(MAX_HEADERS);
     }
     builder
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::duplex;
+
+    use super::*;
+
+    struct NoPages;
+
+    impl Pages for NoPages {
+        fn metrics(&self, _: &WebState, _: &mut dyn Write) -> io::Result<()> {
+            Ok(())
+        }
+
+        fn is_ready(&self) -> bool {
+            true
+        }
+    }
+
+    /// RFC 9113: settings, of which the only one says that no byte of any answer is taken; then
+    /// GET / by the static table of RFC 7541.
+    const STUCK: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+        \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
+        \0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01x";
+
+    #[tokio::test(start_paused = true)]
+    async fn a_request_that_is_stuck_ends_its_connection() {
+        let configuration = Configuration::read(None).expect("there is nothing to read");
+        let site = site(Arc::new(NoPages), &configuration, 1);
+        let (place, _) = site.connections.take().expect("it is the first");
+        let user = Arc::new(place.user());
+        let watcher = GracefulShutdown::new().watcher();
+        let (mut client, stream) = duplex(1024);
+        client.write_all(STUCK).await.expect("there is room");
+
+        let address = Ipv4Addr::LOCALHOST.into();
+        let served = requests(stream, true, address, Arc::clone(&site), user, watcher);
+        let begin = Instant::now();
+        within_limits(served, address, &site, &place).await;
+        assert_eq!(begin.elapsed().as_secs(), 65);
+        let counts = site.refusals.counts();
+        assert_eq!(counts[Refused::SlowResponse as usize], 1);
+        assert_eq!(counts.iter().sum::<u64>(), 1);
+        // Until then the client was not sent away, and is still there.
+        client.write_all(b"\0").await.expect_err("it was closed");
+    }
 }

@@ -180,7 +180,7 @@ impl Drop for Waiting {
 }
 
 /// Whoever has one IPv6 address usually has all of its /64.
-fn network(address: IpAddr) -> IpAddr {
+pub(super) fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
         IpAddr::V6(address) => {

@@ -13,16 +13,17 @@ use hyper::header::{
     ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
     WWW_AUTHENTICATE,
 };
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::watch;
 
-use super::Pages;
 use super::passwords::{Passwords, Verdict};
 use super::places::{Places, User, Work};
 use super::rate::RateLimiter;
 use super::refusals::Refusals;
 use super::reload::InForce;
 use super::scrape::{self, ScrapeBody, accepts_gzip};
+use super::turns::Turns;
+use super::{MAX_HEADER_SIZE, Pages};
 use crate::metrics::{self, Refused, WebState};
 
 /// What all requests share.
@@ -33,6 +34,7 @@ pub(super) struct Site<P> {
     /// None if there is no limit.
     pub(super) scrapes: Option<Arc<Places>>,
     pub(super) passwords: Arc<Passwords>,
+    pub(super) handshakes: Arc<Turns>,
     pub(super) rate: RateLimiter,
     pub(super) refusals: Refusals,
 }
@@ -50,7 +52,9 @@ impl<P: Pages> Site<P> {
         // A connection with an open request keeps its place.
         let work = user.work();
         let config = Arc::clone(&self.in_force.borrow().config);
-        let mut response = if self.rate.admits(config.rate, Instant::now()) {
+        let mut response = if has_oversize_headers(&request) {
+            self.refuse(Refused::HeaderSize)
+        } else if self.rate.admits(config.rate, Instant::now()) {
             let header = request.headers().get(AUTHORIZATION);
             match self.verdict(&request, header, address, &user).await {
                 Verdict::Welcome => self.respond(&request),
@@ -152,6 +156,10 @@ impl<P: Pages> Site<P> {
                 response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
                 response
             }
+            Refused::HeaderSize => text(
+                StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                "The headers of the request are too large.\n",
+            ),
             Refused::Rate => text(
                 StatusCode::TOO_MANY_REQUESTS,
                 "Too many requests: the limit is rate_limit. Try again later.\n",
@@ -166,6 +174,17 @@ impl<P: Pages> Site<P> {
             ),
         }
     }
+}
+
+/// Of HTTP/1, they are refused before. RFC 9113, section 6.5.2, says how the size of a list of
+/// headers is counted.
+fn has_oversize_headers<B>(request: &Request<B>) -> bool {
+    let fields = request.headers().iter();
+    let size: usize = fields
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum();
+    let target = request.uri().path().len();
+    request.version() == Version::HTTP_2 && size + target > MAX_HEADER_SIZE as usize
 }
 
 fn allowing_reads<B>(

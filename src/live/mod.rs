@@ -14,6 +14,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
@@ -55,6 +57,8 @@ pub enum Source {
 pub enum Error {
     #[error("cannot start: {0}")]
     System(io::Error),
+    #[error("cannot start a thread: {0}; allow more with TasksMax= in systemd, or with ulimit -u")]
+    Threads(io::Error),
     #[error(transparent)]
     Memory(#[from] memory::TooLarge),
     #[error(transparent)]
@@ -110,15 +114,28 @@ fn used_by(holder: Option<&str>) -> String {
 ///
 /// # Errors
 /// It cannot start, or cannot go on.
-pub fn run(options: Options, settings: Settings) -> Result<(), Error> {
+pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
     if let Some(warning) = memory::check(&settings.limits)? {
         warn!("{warning}");
     }
+    let wanted = options.max_requests;
+    if let Some((fitting, why)) = memory::fewer_scrapes(&settings.limits, wanted) {
+        options.max_requests = fitting;
+        if wanted > 0 {
+            info!("answering {fitting} scrapes at a time, not {wanted}: {why}");
+        }
+    }
+    // A scrape needs a thread. The first is made now, while its lack can be told, and none ends
+    // before the program: whatever threads are allowed later, there is one to wait for.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
+        .thread_keep_alive(Duration::MAX)
         .build()
         .map_err(Error::System)?;
+    let probe = thread::Builder::new().spawn(|| {});
+    let _ = probe.map_err(Error::Threads)?.join();
+    runtime.spawn_blocking(|| {});
     let outcome = runtime.block_on(daemon(options, settings));
     // Nobody waits for a password that is still being checked.
     runtime.shutdown_background();

@@ -65,7 +65,7 @@ pub(super) async fn receive(
                 let _ = failed.blocking_send(Error::Receive { port, error });
             }
         });
-        result = result.and(spawned.map(drop).map_err(Error::System));
+        result = result.and(spawned.map(drop).map_err(Error::Threads));
     }
     drop(failed);
     if result.is_ok() {

@@ -4,8 +4,13 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::process::Command;
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+
+use socket2::{Domain, Socket, Type};
+use tokio_rustls::rustls::crypto::ring::default_provider;
+use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR, Network};
@@ -42,11 +47,12 @@ fn rest(stream: &mut TcpStream) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
+/// Sent while something goes on.
+const FRAMES: u32 = 5000;
+
 /// Sends frames while something goes on, and checks that each was counted.
 #[track_caller]
 fn counting_frames(arguments: &[&str], trouble: impl FnOnce(&Exporter<'_>)) -> Scrape {
-    const FRAMES: u32 = 5000;
-
     let mut exporter = Exporter::start(&[&["--listen-port", "0"], arguments].concat());
     let port = exporter.udp_port();
     thread::scope(|scope| {
@@ -84,6 +90,70 @@ fn thousands_of_connections_that_say_nothing_hold_up_nobody() {
     // 2,000 came, and 512 have a place.
     let gave_way = refused(&scrape, "connections");
     assert!(gave_way >= 2000.0 - 512.0, "{gave_way}");
+}
+
+/// The first words of a TLS client that cost it nothing to say again.
+fn client_hello() -> Vec<u8> {
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).unwrap();
+    hello
+}
+
+#[test]
+fn thousands_of_handshakes_hold_up_nobody() {
+    const HELLOS: usize = 3000;
+
+    let site = Website::new("tls_server_config: {cert_file: server.crt, key_file: server.key}");
+    let mut exporter = site.start(&[]);
+    let udp = exporter.udp_port();
+    let server = SocketAddr::from(([127, 0, 0, 1], exporter.port));
+    let hello = client_hello();
+    let shake_hands = || {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        // Not where the others come from.
+        let own = SocketAddr::from(([127, 0, 0, 2], 0));
+        socket.bind(&own.into()).unwrap();
+        socket.connect(&server.into()).unwrap();
+        let mut stream = TcpStream::from(socket);
+        let _ = stream.write_all(&hello);
+        stream
+    };
+    let scrape = || {
+        let begin = Instant::now();
+        let answer = site.curl(&exporter, "/metrics", &["--ipv4"]);
+        assert_eq!(answer.status, 200);
+        (begin.elapsed(), Scrape::parse(&answer.body))
+    };
+    let mut times = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| (0..FRAMES).for_each(|_| send(udp, &DATAGRAM)));
+        let all = scope.spawn(|| (0..HELLOS).map(|_| shake_hands()).collect::<Vec<_>>());
+        loop {
+            times.push(scrape().0);
+            if all.is_finished() {
+                break;
+            }
+        }
+    });
+    // What shakes hands, and curl itself, need the processors too.
+    times.sort_unstable();
+    let took = times[times.len() / 2];
+    assert!(took < PROMPT, "scrapes took {took:?}");
+    let scrape = eventually("all frames", || {
+        let (_, scrape) = scrape();
+        (scrape.sum("tzsp_observed_packets_total") == f64::from(FRAMES)).then_some(scrape)
+    });
+    assert_eq!(scrape.value("tzsp_capture_dropped_total"), 0.0);
+    // Those that have lost their place, and those whose client hung up.
+    let gone = refused(&scrape, "connections") + refused(&scrape, "tls");
+    assert!(gone >= (HELLOS - 512) as f64, "{gone}");
 }
 
 #[test]
@@ -249,6 +319,11 @@ fn requests_sent_at_once_are_answered_in_order() {
 
 /// Has some 12 MB of text for each scrape: more than any socket holds for its client.
 pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
+    loaded_through(&[], arguments)
+}
+
+/// The same, started through a command.
+fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
     let tools = fake_tshark("cat load; exec sleep 60");
     let load = tools.path().join("load");
     let generate = [
@@ -262,6 +337,7 @@ pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static
     tool(Command::new(env!("CARGO")).args(generate).args(size));
     let place = Place {
         tools: Some(tools.path()),
+        through,
         ..Place::default()
     };
     let own = [
@@ -298,6 +374,21 @@ fn scrapes_that_nobody_takes_give_way_to_others() {
             .then(|| Scrape::parse(&body))
             .filter(|scrape| refused(scrape, "slow_response") >= 1.0)
     });
+    drop(stalled);
+}
+
+#[test]
+fn no_more_scrapes_go_on_than_fit_into_memory() {
+    let never_idle = ["--flow-idle-timeout", "0"];
+    let (_tools, mut exporter) = loaded_through(&["prlimit", "--data=67108864"], &never_idle);
+    // 32 MiB and 50,000 * 128 bytes leave room for three times 4 MiB and 50,000 * 96 bytes.
+    exporter.line_with("answering 3 scrapes at a time, not 40: ulimit -d allows 64 MiB");
+    let stalled: Vec<_> = (0..40).map(|_| ask_for_metrics(&exporter)).collect();
+    let scrape = eventually("a scrape", || {
+        let (status, body) = exporter.get("/metrics");
+        (status == 200).then(|| Scrape::parse(&body))
+    });
+    assert!(refused(&scrape, "max_requests") >= 1.0);
     drop(stalled);
 }
 

@@ -19,8 +19,11 @@
 //! | file descriptors exhausted: clients | `clients::without_file_descriptors_the_exporter_waits_and_says_so_once` |
 //! | file descriptors exhausted: tshark | `faults::without_file_descriptors_a_capture_starts_later` |
 //! | file descriptors exhausted: what the kernel dropped | `faults::what_the_kernel_dropped_never_goes_back` |
-//! | no threads | `faults::without_threads_it_does_not_start` |
+//! | no threads: at the start | `faults::without_threads_it_does_not_start` |
+//! | no threads: captures | `faults::without_threads_files_are_read_one_after_the_other` |
+//! | no threads: later | `faults::without_more_threads_it_goes_on` |
 //! | memory limit | `faults::more_flows_than_fit_into_memory_are_refused` |
+//! | clock set back and forward | `faults::a_clock_that_is_set_disturbs_nothing` |
 //! | output closed | `analyze::a_reader_that_has_seen_enough_is_no_error` |
 //! | standard error closed, gone, full | `surroundings::nobody_has_to_take_what_is_logged` |
 //! | SIGHUP without a terminal | `surroundings::a_hangup_without_a_terminal_ends_nothing` |
@@ -30,25 +33,28 @@
 //! | no more capabilities than the README names | `surroundings::a_capture_needs_the_capabilities_that_the_readme_names` |
 //! | exporter killed | `network::nothing_outlives_an_exporter_that_is_killed` |
 //!
-//! The clock cannot be set for one process alone. What reads it has it as an argument, and is
-//! tested in `src/live/supervisor.rs` and `src/live/history.rs`; a panic, in `src/panics.rs`.
+//! What else the clock may do is tested in `src/live/supervisor.rs` and `src/live/history.rs`, which
+//! have it as an argument; a panic, in `src/panics.rs`.
 
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpStream, UdpSocket};
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
 
 use insta::assert_snapshot;
 use nix::sys::signal::{Signal, kill};
 use tempfile::TempDir;
 
-use crate::live::DATAGRAM;
+use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR_LINK, Network};
 use crate::network::{capture_through, received, stream, wait_for};
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, eventually, fake_tshark, is_running, testdata, tool};
+use crate::support::{
+    self, Exporter, Place, eventually, fake_tshark, is_running, program, testdata, tool,
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
 const FAKE: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
@@ -198,7 +204,7 @@ fn analyze_with_disk_of(size: &str, script: &str, stdin: &[u8]) -> (Option<i32>,
 }
 
 /// A capture of so many flows: one packet of 52 bytes each.
-fn many_flows(flows: u32) -> Vec<u8> {
+pub(crate) fn many_flows(flows: u32) -> Vec<u8> {
     let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
     let length = u32::from_le_bytes(records[8..12].try_into().unwrap()) as usize;
@@ -328,7 +334,103 @@ fn without_threads_it_does_not_start() {
         .assert()
         .code(1);
     let said = std::str::from_utf8(&run.get_output().stderr).unwrap();
-    assert_snapshot!(said, @"error: cannot start: Resource temporarily unavailable (os error 11)");
+    assert_snapshot!(said, @"error: cannot start a thread: Resource temporarily unavailable (os error 11); allow more with TasksMax= in systemd, or with ulimit -u");
+}
+
+#[test]
+fn without_threads_files_are_read_one_after_the_other() {
+    let analyze = ["analyze", "--jobs", "3"];
+    let captures = [
+        "protocols.pcap",
+        "linux_cooked_v1_vlan.pcap",
+        "packets_of_one_flow_merge.pcap",
+    ];
+    let captures = captures.map(|name| testdata().join(name));
+    let run = assert_cmd::Command::new("setpriv")
+        .args(["--reuid=61236", "--regid=61236", "--clear-groups"])
+        .args(["prlimit", "--nproc=1", PROGRAM])
+        .args(analyze)
+        .args(&captures)
+        .assert()
+        .success();
+    let with_threads = program().args(analyze).args(&captures).output().unwrap();
+    assert_eq!(*run.get_output(), with_threads);
+    let scrape = Scrape::parse(std::str::from_utf8(&with_threads.stdout).unwrap());
+    let alone = captures
+        .iter()
+        .map(|capture| received(&support::analyze(capture)));
+    assert_eq!(received(&scrape), alone.sum::<f64>());
+}
+
+#[test]
+fn without_more_threads_it_goes_on() {
+    // A user of its own, who may lower his own limits.
+    let user = [
+        "setpriv",
+        "--reuid=61235",
+        "--regid=61235",
+        "--clear-groups",
+    ];
+    let place = Place {
+        through: &user,
+        ..Place::default()
+    };
+    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let port = exporter.udp_port();
+    let pid = format!("--pid={}", exporter.pid());
+    let [setpriv, user @ ..] = user;
+    let mut lower = Command::new(setpriv);
+    tool(lower.args(user).args(["prlimit", &pid, "--nproc=1:1"]));
+    let metrics = exporter.url("/metrics");
+    thread::scope(|scope| {
+        for _ in 0..20 {
+            scope.spawn(|| ureq::get(&metrics).call().unwrap());
+        }
+    });
+    send(port, &DATAGRAM);
+    exporter.scrape_until("the datagram", |scrape| received(scrape) == 1.0);
+}
+
+#[test]
+fn a_clock_that_is_set_disturbs_nothing() {
+    const DAY: f64 = 86_400.0;
+
+    let directory = TempDir::new().unwrap();
+    let path = |name| directory.path().join(name);
+    let set = |offset: &str| {
+        // Never half written.
+        fs::write(path("new"), offset).unwrap();
+        fs::rename(path("new"), path("clock")).unwrap();
+    };
+    set("+0");
+    // Under faketime itself, the exporter would be a child that outlives it.
+    let library = tool(Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]));
+    let clock = path("clock");
+    let place = Place {
+        environment: &[
+            ("LD_PRELOAD", library.trim()),
+            ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
+            ("FAKETIME_NO_CACHE", "1"),
+            ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
+        ],
+        ..Place::default()
+    };
+    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let port = exporter.udp_port();
+    let offsets = [("+0", 0.0), ("-10d", -10.0), ("+10d", 10.0)];
+    for ((offset, days), frames) in offsets.into_iter().zip([1.0, 2.0, 3.0]) {
+        set(offset);
+        send(port, &DATAGRAM);
+        let scrape = exporter.scrape_until("the datagram", |scrape| received(scrape) == frames);
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
+        let newest = scrape.value("tzsp_capture_last_frame_timestamp_seconds");
+        let off = newest - now - days * DAY;
+        assert!((-60.0..60.0).contains(&off), "{offset}: off by {off} s");
+        // No time has passed: flows stay, and nothing was lost.
+        assert_eq!(scrape.value("tzsp_flows"), 1.0);
+        let lost = "tzsp_data_lost_between_iterations_seconds_total";
+        assert_eq!(scrape.value(lost), 0.0);
+    }
 }
 
 /// What is said under a limit of 100 MiB, and with which status.

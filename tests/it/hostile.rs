@@ -1,5 +1,6 @@
 //! Damaged captures: no panic, no endless loop, and every frame accounted for.
 
+use std::io::Read;
 use std::ops::Range;
 use std::time::Duration;
 
@@ -7,7 +8,7 @@ use tzsp_packetstream_exporter::aggregator::Aggregator;
 use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Frame};
 use tzsp_packetstream_exporter::wire::{self, LinkType, ListenPorts, Reading, Skipped};
 
-use crate::support::{aggregator, captures, testdata};
+use crate::support::{Trickle, aggregator, captures, testdata};
 
 #[test]
 fn captures_cut_at_every_byte_count_what_is_whole() {
@@ -131,6 +132,35 @@ fn whatever_byte_of_a_record_header_is_changed_all_but_two_frames_of_a_large_cap
             }
         }
     }
+}
+
+/// Found by fuzzing: behind damage, a record that says that its frame was longer than any can be.
+#[test]
+fn what_is_read_behind_damage_does_not_depend_on_how_much_comes_at_a_time() {
+    #[rustfmt::skip]
+    let capture: [u8; 61] = [
+        0xa1, 0xb2, 0x3c, 0x4d, 0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 1, 0, 0, 0, 0, 0,
+        0xff, 0xff, 0xff, 0xff, 0, 0x70, 1, 0,
+        0, 0, 0, 0, 0, 0, 0, 4, 0, 0, 0, 0, 4, 0, 0x14, 0,
+        0, 0, 1, 0, 0x2c, 0, 0, 0, 0, 0, 8, 0, 0, 0, 0, 0,
+        0x80, 0, 0x94, 0, 0,
+    ];
+    let frames = |stream: &mut dyn Read| {
+        let mut reader = CaptureReader::recovering(stream);
+        let mut frames = Vec::new();
+        while let Ok(true) = reader.fill() {
+            while let Ok(Some(frame)) = reader.next_frame() {
+                frames.push(format!("{frame:?}"));
+            }
+        }
+        (frames, reader.damage().cloned())
+    };
+    let at_once = frames(&mut &capture[..]);
+    for size in 1..capture.len() {
+        let (first, rest) = capture.split_at(size);
+        assert_eq!(frames(&mut first.chain(rest)), at_once, "{size}");
+    }
+    assert_eq!(frames(&mut Trickle(&capture)), at_once);
 }
 
 /// How many frames are read in spite of damage.

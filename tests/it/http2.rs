@@ -122,3 +122,26 @@ fn answers_that_nobody_takes_hold_up_nobody() {
     assert_eq!(scrape.value("tzsp_http_connections"), 61.0);
     drop(held);
 }
+
+#[test]
+fn headers_beyond_their_limit_are_refused_and_counted() {
+    let site = Website::new("tls_server_config: {cert_file: server.crt, key_file: server.key}");
+    let exporter = site.start(&[]);
+    let ask = |size: usize| {
+        let header = format!("X: {}", "y".repeat(size));
+        site.curl(&exporter, "/metrics", &["--http2", "--header", &header])
+    };
+    let answer = ask(15_000);
+    assert_eq!((answer.status, answer.version.as_str()), (200, "2"));
+    let refused = "tzsp_http_refused_total{reason=\"header_size\"}";
+    assert_eq!(Scrape::parse(&answer.body).value(refused), 0.0);
+    for size in [17_000, 30_000] {
+        let answer = ask(size);
+        assert_eq!((answer.status, answer.version.as_str()), (431, "2"));
+        assert_eq!(answer.body, "The headers of the request are too large.\n");
+    }
+    // More is not even read.
+    assert_eq!(ask(60_000).status, 431);
+    let scrape = prompt_scrape(&site, &exporter);
+    assert_eq!(scrape.value(refused), 2.0);
+}

@@ -96,14 +96,18 @@ impl Fed {
     }
 
     pub(crate) fn signal(self, signal: Signal) -> Self {
-        kill(Pid::from_raw(i32::try_from(self.0.id()).unwrap()), signal).unwrap();
+        kill(self.pid(), signal).unwrap();
         self
+    }
+
+    fn pid(&self) -> Pid {
+        Pid::from_raw(i32::try_from(self.0.id()).unwrap())
     }
 
     /// Ends what it is fed, and waits for its end.
     pub(crate) fn end(mut self) -> FedOutput {
         // While its input is open it runs, so this is there to be read.
-        let peak = peak(self.0.id());
+        let peak = peak(self.pid());
         drop(self.0.stdin.take());
         let output = self.0.wait_with_output().unwrap();
         FedOutput {
@@ -136,7 +140,7 @@ impl FedOutput {
 }
 
 /// The most memory that a process has had, in bytes.
-fn peak(pid: u32) -> u64 {
+pub(crate) fn peak(pid: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
     let kib = line.unwrap().trim().strip_suffix(" kB").unwrap();

@@ -187,9 +187,10 @@ pub(crate) fn fields(capture: &Path) -> String {
         command.args(["-o", &format!("{protocol}.defragment:FALSE")]);
     }
     command.args(["-T", "fields", "-e", "frame.protocols"]);
-    for field in ["ip.src", "ip.dst", "ip.proto", "ip.len", "udp.dstport"] {
-        command.args(["-e", field]);
+    for field in ["src", "dst", "proto", "len", "hdr_len"] {
+        command.args(["-e", &format!("ip.{field}")]);
     }
+    command.args(["-e", "udp.dstport"]);
     tool(&mut command)
 }
 
@@ -204,6 +205,7 @@ pub(crate) fn verdict(line: &str, is_plain: bool) -> Option<Verdict> {
         destinations,
         protocol_numbers,
         lengths,
+        _,
         ports,
     ] = &fields[..]
     else {

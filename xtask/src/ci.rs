@@ -21,15 +21,13 @@ pub(crate) fn run() -> anyhow::Result<()> {
         succeed(cargo().args(["fmt", "--manifest-path", "fuzz/Cargo.toml", "--check"]))
     })?;
     step("lints", || {
-        succeed(cargo().args([
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--",
-            "-D",
-            "warnings",
-        ]))
+        lint(&["--workspace"])?;
+        lint(&[
+            "--manifest-path",
+            "fuzz/Cargo.toml",
+            "--target-dir",
+            "target",
+        ])
     })?;
     step("tests", || {
         succeed(cargo().args(["test", "--workspace", "--locked"]))
@@ -42,6 +40,14 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     println!("all passed");
     Ok(())
+}
+
+fn lint(packages: &[&str]) -> anyhow::Result<()> {
+    let mut clippy = cargo();
+    clippy
+        .args(["clippy", "--all-targets", "--locked"])
+        .args(packages);
+    succeed(clippy.args(["--", "-D", "warnings"]))
 }
 
 fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
@@ -84,12 +90,13 @@ impl Tool {
     }
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 6] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
     Tool::new("jq", "--version", "jq"),
     Tool::new("curl", "--version", "curl"),
     Tool::new("ip", "-V", "iproute2"),
+    Tool::new("faketime", "--version", "faketime"),
 ];
 
 /// Installs what is missing of `tools`, where that can be done.

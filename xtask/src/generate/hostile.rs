@@ -28,6 +28,15 @@ const LINKS: [u32; 9] = [
 ];
 
 const PORT: u16 = 37008;
+/// Which tshark knows.
+const QUAKE: u16 = 26000;
+
+const AUTHENTICATION: u8 = 51;
+const UDP_LITE: u8 = 136;
+
+/// Tags that say what the air was like, one that tshark minds the length of, and unknown ones.
+const TAGS: [u8; 12] = [0, 0, 10, 10, 12, 12, 41, 41, 60, 60, 17, 255];
+const TIME: u8 = 82;
 
 /// Writes so many frames as pcapng, which holds frames of all link types in one file.
 pub(super) fn write(out: &mut impl Write, seed: u64, frames: u64) -> io::Result<()> {
@@ -67,18 +76,25 @@ impl Random {
             return self.tzsp();
         }
         let is_ipv6 = match link {
-            LINK_IPV4 => false,
+            LINK_IPV4 => self.rarely(20),
             LINK_IPV6 => true,
             _ => self.rarely(3),
         };
-        let packet = self.outer(is_ipv6);
-        let ether_type = ether_type(is_ipv6);
+        let mut packet = self.outer(is_ipv6);
+        let mut ether_type = ether_type(is_ipv6);
+        if link == LINK_ETHERNET && self.rarely(30) {
+            packet = pppoe(if is_ipv6 { 0x0057 } else { 0x0021 }, &packet);
+            ether_type = ETHERTYPE_PPPOE_SESSION;
+        }
         match link {
             LINK_ETHERNET => self.tagged(ether_type, &packet, outer_ethernet),
             LINK_COOKED_V1 => self.tagged(ether_type, &packet, cooked_v1),
             LINK_COOKED_V2 => self.tagged(ether_type, &packet, cooked_v2),
             // The families of Linux and of BSD.
-            LINK_NULL => concat(&[&[if is_ipv6 { 24 } else { 2 }, 0, 0, 0], &packet]),
+            LINK_NULL => {
+                let third = if self.rarely(20) { 2 } else { 0 };
+                concat(&[&[if is_ipv6 { 24 } else { 2 }, 0, third, 0], &packet])
+            }
             LINK_LOOP => concat(&[&[0, 0, 0, if is_ipv6 { 24 } else { 2 }], &packet]),
             _ => packet,
         }
@@ -112,23 +128,39 @@ impl Random {
     fn outer(&mut self, is_ipv6: bool) -> Vec<u8> {
         let tzsp = self.tzsp();
         let right = u16::try_from(8 + tzsp.len()).expect("a datagram is short");
-        let length = if self.rarely(20) {
-            self.within(0, 2 * right)
+        let length = if self.rarely(10) {
+            let any = self.within(0, 2 * right);
+            self.one_of(&[0, 7, 8, any, 2 * right])
         } else {
             right
         };
-        let udp = udp_claiming(PORT, length, &tzsp);
-        let protocol = if self.rarely(30) { TCP } else { UDP };
+        let mut udp = udp_claiming(PORT, length, &tzsp);
+        if self.rarely(100) {
+            udp[..2].copy_from_slice(&QUAKE.to_be_bytes());
+        }
+        let mut protocol = if self.rarely(30) {
+            self.one_of(&[TCP, UDP_LITE])
+        } else {
+            UDP
+        };
+        if is_ipv6 && self.rarely(50) {
+            udp = concat(&[&[protocol, 4], &[0; 22], &udp]);
+            protocol = AUTHENTICATION;
+        }
         self.packet(is_ipv6, [ROUTER, COLLECTOR], protocol, &udp)
     }
 
     fn tzsp(&mut self) -> Vec<u8> {
         let version = if self.rarely(40) { self.octet() } else { 1 };
         let kind = self.one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 5]);
-        let encapsulation = self.one_of(&[1_u8, 1, 1, 1, 7, 18, 18, 2]);
+        let encapsulation = self.one_of(&[1_u8, 1, 1, 1, 1, 1, 1, 1, 7, 7, 18, 18, 18, 18, 2, 119]);
         let mut tzsp = vec![version, kind, 0, encapsulation];
         for _ in 0..self.one_of(&[0, 0, 0, 1, 2, 5]) {
-            match self.one_of(&[0, 10, 12, 41, 60, 255]) {
+            match if self.rarely(50) {
+                TIME
+            } else {
+                self.one_of(&TAGS)
+            } {
                 0 => tzsp.push(0),
                 tag => {
                     let length = self.one_of(&[0, 1, 2, 4, 30]);
@@ -147,10 +179,15 @@ impl Random {
         let packet = self.packet(is_ipv6, [LAPTOP, SERVER], protocol, &payload);
         tzsp.extend(match encapsulation {
             7 => packet,
-            18 => self.wlan(ether_type(is_ipv6), &packet),
+            18 | 119 => self.wlan(ether_type(is_ipv6), &packet),
             _ if self.rarely(6) => {
                 let protocol = if is_ipv6 { 0x0057 } else { 0x0021 };
-                let session = pppoe(protocol, &packet);
+                let mut session = pppoe(protocol, &packet);
+                if self.rarely(10) {
+                    // Its length, which may be too short.
+                    session[4] = 0;
+                    session[5] = self.one_of(&[0, 1, 2, 10, 20]);
+                }
                 self.tagged(ETHERTYPE_PPPOE_SESSION, &session, inner_ethernet)
             }
             _ if self.rarely(20) => inner_ethernet(0x0806, &[0, 1, 8, 0, 6, 4, 0, 1]),
@@ -169,9 +206,10 @@ impl Random {
         if is_ipv6 {
             let mut next = protocol;
             let mut body = payload.to_vec();
-            // Hop-by-hop or destination options: padding alone.
+            // Hop-by-hop or destination options: padding alone, or too much of it.
             if self.rarely(4) {
-                body = concat(&[&[next, 0, 1, 4, 0, 0, 0, 0], &body]);
+                let padding = self.one_of(&[4, 4, 4, 4, 255]);
+                body = concat(&[&[next, 0, 1, padding, 0, 0, 0, 0], &body]);
                 next = self.one_of(&[0, 60]);
             }
             return ipv6(next, &body);
@@ -183,8 +221,8 @@ impl Random {
         if self.rarely(10) {
             header.fragment = self.one_of(&[MORE_FRAGMENTS, MORE_FRAGMENTS | 1, 185, 0x4000]);
         }
-        if self.rarely(20) {
-            header.total_length = Some(self.one_of(&[0, 10, 19, 20, 28, 60, 1500, 65535]));
+        if self.rarely(10) {
+            header.total_length = Some(self.one_of(&[0, 0, 0, 10, 19, 20, 28, 60, 1500, 65535]));
         }
         if self.rarely(40) {
             header.first_byte = Some(self.octet());
@@ -195,6 +233,7 @@ impl Random {
     /// Data to the access point, with or without quality of service.
     fn wlan(&mut self, ether_type: u16, packet: &[u8]) -> Vec<u8> {
         let with_qos = self.rarely(2);
+        let without_llc = self.rarely(20);
         concat(&[
             &[if with_qos { 0x88 } else { 0x08 }, 1, 0x2c, 0],
             &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x05],
@@ -202,7 +241,11 @@ impl Random {
             &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x01],
             &[0x30, 0x12],
             if with_qos { &[0, 0] } else { &[] },
-            &[0xaa, 0xaa, 0x03, 0, 0, 0],
+            if without_llc {
+                &[]
+            } else {
+                &[0xaa, 0xaa, 0x03, 0, 0, 0]
+            },
             &ether_type.to_be_bytes(),
             packet,
         ])

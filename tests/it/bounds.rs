@@ -1,0 +1,117 @@
+//! What the longest of everything costs: sections, tag lists, flows. What is broken besides is in
+//! `damage`.
+
+use std::fs;
+use std::net::UdpSocket;
+
+use crate::faults::many_flows;
+use crate::live::DATAGRAM;
+use crate::support::{Exporter, Fed, FedOutput, peak, testdata};
+
+const MIB: u64 = 1 << 20;
+
+#[track_caller]
+fn assert_peak_below(limit: u64, output: &FedOutput) {
+    assert_eq!(output.stderr, "");
+    assert_eq!(output.status.code(), Some(0));
+    assert!(output.peak < limit, "{} bytes", output.peak);
+}
+
+#[test]
+fn sections_without_end_cost_no_memory() {
+    let capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
+    // A section header of 28 bytes and an interface of 20, then two packets.
+    let start = &capture[..48];
+    let input = [start.repeat(1_000_000), capture.clone()].concat();
+    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let scrape = output.scrape();
+    assert_eq!(scrape.value("tzsp_frames_received_total"), 2.0);
+    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 2.0);
+    assert_peak_below(16 * MIB, &output);
+}
+
+/// As large as a datagram can be over IPv4, of which this is the list of tags.
+fn datagram_of_tags(tag: &[u8]) -> Vec<u8> {
+    const LARGEST: usize = 65_507;
+
+    let [head @ .., end] = &DATAGRAM[..5] else {
+        unreachable!("it has a tag that ends the list");
+    };
+    let inner = &DATAGRAM[5..];
+    let room = LARGEST - head.len() - 1 - inner.len();
+    let mut tags = tag.repeat(room / tag.len());
+    tags.resize(room, 0);
+    [head, &tags, &[*end], inner].concat()
+}
+
+/// Padding, tags without content, the longest tags.
+fn datagrams_of_tags() -> [Vec<u8>; 3] {
+    let longest = [&[41, 255][..], &[1; 255]].concat();
+    [&[0][..], &[10, 0], &longest].map(datagram_of_tags)
+}
+
+#[test]
+fn tag_lists_of_64_kib_are_read_to_their_end() {
+    const EACH: usize = 300;
+
+    // Little-endian, microseconds, version 2.4, link type 128: TZSP alone.
+    let mut input = vec![0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0];
+    input.extend([0; 8]);
+    input.extend([0, 0, 4, 0, 128, 0, 0, 0]);
+    for datagram in datagrams_of_tags() {
+        let length = u32::try_from(datagram.len()).unwrap().to_le_bytes();
+        let record = [&[0; 8], &length[..], &length, &datagram].concat();
+        input.extend(record.repeat(EACH));
+        // One whose list has no end.
+        let endless = u32::try_from(datagram.len() - 55).unwrap().to_le_bytes();
+        let datagram = &datagram[..datagram.len() - 55];
+        input.extend([&[0; 8], &endless[..], &endless, datagram].concat());
+    }
+    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let scrape = output.scrape();
+    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 900.0);
+    assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 36_000.0);
+    let malformed = "tzsp_frames_skipped_total{reason=\"tzsp_malformed\"}";
+    assert_eq!(scrape.value(malformed), 3.0);
+    assert_peak_below(16 * MIB, &output);
+}
+
+#[test]
+fn tag_lists_of_64_kib_arrive_whole_at_a_socket() {
+    let mut exporter = Exporter::start(&["--listen-port", "0"]);
+    let port = exporter.udp_port();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let datagrams = datagrams_of_tags();
+    for round in 1..=10 {
+        // No more than the receive buffer takes.
+        for datagram in datagrams.iter().cycle().take(90) {
+            socket.send_to(datagram, ("127.0.0.1", port)).unwrap();
+        }
+        exporter.scrape_until("all packets", |scrape| {
+            scrape.sum("tzsp_observed_packets_total") == f64::from(90 * round)
+        });
+    }
+    let peak = peak(exporter.pid());
+    assert!(peak < 32 * MIB, "{peak} bytes");
+}
+
+#[test]
+fn flows_beyond_the_limit_cost_no_memory() {
+    let input = many_flows(400_000);
+    let output = Fed::start(&["analyze", "--max-flows", "10000", "-"])
+        .feed(&input)
+        .end();
+    let scrape = output.scrape();
+    assert_eq!(scrape.value("tzsp_frames_received_total"), 400_000.0);
+    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);
+    let samples = scrape.text.matches("\ntzsp_observed_packets_total{");
+    // All others are one.
+    assert_eq!(samples.count(), 10_001);
+    assert!(output.peak < 16 * MIB, "{} bytes", output.peak);
+
+    // 128 bytes each, and what a program needs.
+    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let scrape = output.scrape();
+    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);
+    assert_peak_below(16 * MIB + 400_000 * 128, &output);
+}
