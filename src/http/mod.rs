@@ -2,6 +2,8 @@
 
 mod clients;
 mod config;
+
+mod page;
 mod passwords;
 mod places;
 mod rate;
@@ -30,7 +32,7 @@ use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tracing::{debug, warn};
 
-use crate::metrics::{Refused, WebState};
+use crate::metrics::{Overview, Refused, WebState};
 use passwords::Passwords;
 use places::{Limits, Overdue, Place, Places, User};
 use rate::RateLimiter;
@@ -85,6 +87,9 @@ pub trait Pages: Send + Sync + 'static {
     /// # Errors
     /// Those of `out`.
     fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()>;
+
+    /// What a person wants to know first, with so many of the flows that counted most lately.
+    fn overview(&self, top: usize) -> Overview;
 
     /// Whether a capture is running.
     fn is_ready(&self) -> bool;

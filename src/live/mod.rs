@@ -17,11 +17,13 @@ use std::sync::Arc;
 
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
 use crate::capture::{tshark, udp};
+use crate::flow::MARKS_APART;
 use crate::{http, memory};
 use exporter::Exporter;
 use signals::Signals;
@@ -150,6 +152,7 @@ async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
     let exporter = Arc::new(Exporter::new(settings));
     let (stop, stopped) = watch::channel(false);
     let (what, capture) = prepare(options, Arc::clone(&exporter), stopped.clone())?;
+    exporter.describe(&what);
     info!(
         "tzsp_packetstream_exporter {}: {what}; metrics are at \
          {scheme}://{host}:{published}/metrics",
@@ -166,6 +169,7 @@ async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
     let watched = Arc::clone(&exporter);
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
+    let marks = tokio::spawn(mark(Arc::clone(&exporter)));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -183,8 +187,19 @@ async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
     let _ = server.await;
     watchdog.abort();
     warnings.abort();
+    marks.abort();
     exporter.log_totals();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Remembers now and then what was counted, for ever.
+async fn mark(exporter: Arc<Exporter>) {
+    let mut marks = interval_at(Instant::now() + MARKS_APART, MARKS_APART);
+    marks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        marks.tick().await;
+        exporter.mark();
+    }
 }
 
 type Capture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;

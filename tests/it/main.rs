@@ -4,6 +4,7 @@
 #![expect(clippy::float_cmp, reason = "counts are exact in an f64")]
 
 mod analyze;
+mod browser;
 mod captures;
 mod cli;
 mod clients;
@@ -18,6 +19,7 @@ mod http2;
 mod inputs;
 mod ipv6;
 mod jobs;
+mod landing;
 mod live;
 mod namespace;
 mod network;

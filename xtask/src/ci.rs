@@ -84,12 +84,13 @@ impl Tool {
     }
 }
 
-const TOOLS: [Tool; 5] = [
+const TOOLS: [Tool; 6] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
     Tool::new("jq", "--version", "jq"),
     Tool::new("curl", "--version", "curl"),
     Tool::new("ip", "-V", "iproute2"),
+    Tool::new("chromium", "--version", "chromium"),
 ];
 
 /// Installs what is missing of `tools`, where that can be done.
