@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::support::eventually;
 
 /// It starts slowly where other tests run as well.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 pub(crate) struct Browser {
     child: Child,

@@ -21,6 +21,7 @@ mod ipv6;
 mod jobs;
 mod landing;
 mod live;
+mod manual;
 mod namespace;
 mod network;
 mod plain;
