@@ -256,3 +256,42 @@ fn ports(ports: &[u16]) -> String {
     let noun = if ports.len() == 1 { "port" } else { "ports" };
     format!("{noun} {}", list.join(", "))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::flow::{Limits, Shape};
+    use crate::http::Pages;
+    use crate::wire::{ListenPorts, Reading};
+
+    /// The waiting is skipped; the exporter's own time goes on, a little.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_counted_is_marked_all_the_time() {
+        let exporter = Arc::new(Exporter::new(Settings {
+            reading: Reading {
+                listen_ports: ListenPorts::Any,
+                ipv6: false,
+            },
+            shape: Shape::default(),
+            limits: Limits {
+                flows: 1,
+                idle_flows: 0,
+                idle_timeout: Duration::ZERO,
+                hold: Duration::ZERO,
+                leave_unseen: false,
+            },
+        }));
+        let marks = tokio::spawn(mark(Arc::clone(&exporter)));
+        let since = || exporter.overview(1).recent.since;
+        tokio::time::sleep(MARKS_APART * 5 / 2).await;
+        assert_eq!(since(), Duration::ZERO);
+        tokio::time::sleep(MARKS_APART).await;
+        let first = since();
+        assert!(first > Duration::ZERO);
+        tokio::time::sleep(MARKS_APART).await;
+        assert!(since() > first);
+        marks.abort();
+    }
+}

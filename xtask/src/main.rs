@@ -1,6 +1,6 @@
 //! What the project does to itself: write the test captures, generate load, replay captures,
-//! measure and check everything. Nothing here uses the exporter's library, so a mistake there cannot hide
-//! behind the same mistake here.
+//! measure, pack and check everything. Nothing here uses the exporter's library, so a mistake there
+//! cannot hide behind the same mistake here.
 
 #![expect(
     clippy::print_stdout,
