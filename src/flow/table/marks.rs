@@ -16,7 +16,7 @@ use super::FlowTable;
 
 /// How long to wait between marks.
 pub const MARKS_APART: Duration = Duration::from_secs(20);
-/// So many are kept: the last of them is 40 to 60 seconds old.
+/// So many are kept: the oldest of them is 40 to 60 seconds old.
 const KEPT: usize = 3;
 /// Where flows ever took more slots than this, nothing is marked: all marks together take six
 /// megabytes at most, and no mark keeps the table busy for long.
