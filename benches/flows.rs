@@ -27,8 +27,8 @@ fn main() {
             [ipv4, ipv6].map(|kind| time_per_packet(flows, &mut Grouped::new(MILLION), kind));
         println!("{flows:>9} flows: IPv4 {v4:.0}, IPv6 {v6:.0}; a plain map of IPv4 {plain:.0}");
     }
-    println!("a scrape of 100,000 flows, under the lock");
-    scrape();
+    println!("what is done with 100,000 flows under the lock");
+    under_the_lock();
     println!("ten million distinct flows, limits of 10,000 and 100,000");
     distinct_flows();
 }
@@ -158,22 +158,36 @@ fn time_per_packet(flows: u32, table: &mut impl Table, kind: fn(u32) -> Observat
     fastest.unwrap_or_default().as_secs_f64() / f64::from(PACKETS) * 1e9
 }
 
-fn scrape() {
+fn under_the_lock() {
     let mut table = Grouped::new(100_000);
     for number in 0..100_000 {
         table.record(Duration::ZERO, &ipv4(number));
     }
     table.flush();
+    let table = &mut table.table;
+    let at = Duration::from_secs(1);
+    fastest("a scrape", || drop(black_box(table.scrape(at))));
+    fastest("a mark for the last minute", || table.mark(at));
+    // The marks are younger than the packets would have to be: since the start.
+    let mut unmarked = Grouped::new(100_000);
+    for number in 0..100_000 {
+        unmarked.record(Duration::ZERO, &ipv4(number));
+    }
+    unmarked.flush();
+    fastest("a look at the last minute, all active", || {
+        drop(black_box(unmarked.table.recent(at, 1000)));
+    });
+}
+
+fn fastest(what: &str, mut work: impl FnMut()) {
     let run = || {
         let begin = Instant::now();
-        black_box(table.table.scrape(Duration::from_secs(1)));
+        work();
         begin.elapsed()
     };
-    let fastest = std::iter::repeat_with(run)
-        .take(10)
-        .min()
-        .unwrap_or_default();
-    println!("{:.2} ms", fastest.as_secs_f64() * 1000.0);
+    let fastest = std::iter::repeat_with(run).take(10).min();
+    let milliseconds = fastest.unwrap_or_default().as_secs_f64() * 1000.0;
+    println!("{what}: {milliseconds:.2} ms");
 }
 
 fn distinct_flows() {

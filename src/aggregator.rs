@@ -5,7 +5,7 @@ use std::time::Duration;
 use etherparse::IpNumber;
 
 use crate::capture::Frame;
-use crate::flow::{FlowTable, Limits, Packets, Shape, Snapshot};
+use crate::flow::{FlowTable, Limits, Packets, Recent, Shape, Snapshot};
 use crate::wire::{self, Datagram, ListenPorts, Observation, Part, Reading, Skipped, Truncated};
 
 /// What is counted, and how.
@@ -110,6 +110,16 @@ impl Aggregator {
     /// What is to be seen of the flows.
     pub fn scrape(&mut self, now: Duration) -> Snapshot {
         self.flows.scrape(now)
+    }
+
+    /// Remembers what was counted until now, each [`flow::MARKS_APART`](crate::flow::MARKS_APART).
+    pub fn mark(&mut self, now: Duration) {
+        self.flows.mark(now);
+    }
+
+    /// What was counted lately, and the flows that counted most of it.
+    pub fn recent(&mut self, now: Duration, top: usize) -> Recent {
+        self.flows.recent(now, top)
     }
 
     #[must_use]

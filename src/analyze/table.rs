@@ -3,19 +3,18 @@
 mod ends;
 mod grid;
 mod look;
-mod units;
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{Counters, Label, OTHER, ProtocolName, Shape, Snapshot, TrafficKey};
+use crate::metrics::units::{self, bits_per_second, bytes, count, duration, share};
 use crate::metrics::{labels, time::rfc3339};
 use crate::wire::{Skipped, Truncated};
 use ends::{End, Side};
 use grid::{Column, Grid};
 pub(super) use look::Look;
-use units::{bits_per_second, bytes, count, duration, share};
 
 /// Writes a summary, and tables of `top` rows at most.
 pub(super) fn write(

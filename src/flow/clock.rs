@@ -19,4 +19,8 @@ impl Moment {
     pub(super) fn plus(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(Self::of(duration).0))
     }
+
+    pub(super) fn duration(self) -> Duration {
+        Duration::from_nanos(self.0)
+    }
 }

@@ -6,6 +6,7 @@
 //!
 //! Pure: no clock, no input or output.
 
+mod best;
 mod bytes;
 mod class;
 mod clock;
@@ -23,6 +24,7 @@ mod snapshot;
 mod store;
 mod table;
 
+pub(crate) use best::Best;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
@@ -31,5 +33,5 @@ pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use packets::Packets;
 pub use protocol::ProtocolName;
 pub use shape::{OverflowKey, Shape, TrafficKey};
-pub use snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
-pub use table::{FlowTable, Limits};
+pub use snapshot::{Counters, Flow, Occupancy, Recent, Snapshot, Sum};
+pub use table::{FlowTable, Limits, MARKS_APART};

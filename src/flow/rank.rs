@@ -46,6 +46,15 @@ impl Counters {
         }
     }
 
+    /// What came after `before`.
+    #[must_use]
+    pub fn since(self, before: Self) -> Self {
+        Self {
+            bytes: self.bytes - before.bytes,
+            packets: self.packets - before.packets,
+        }
+    }
+
     /// Sorts the largest first.
     #[must_use]
     pub fn rank(&self) -> (Reverse<u64>, Reverse<u64>) {
@@ -66,9 +75,7 @@ impl<A: Address> Key<A> {
         let is_ipv6 = self.source.into().is_ipv6() || self.destination.into().is_ipv6();
         if is_ipv6 { 6 } else { 4 }
     }
-}
 
-impl Key<Ipv4Addr> {
     /// The same key with addresses of any version.
     pub(super) fn widened(&self) -> Key<IpAddr> {
         Key {

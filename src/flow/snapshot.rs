@@ -1,5 +1,6 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
@@ -30,6 +31,23 @@ pub struct Snapshot {
 pub struct Flow<A: Address> {
     pub key: Key<A>,
     pub counters: Counters,
+}
+
+/// What was counted lately.
+#[derive(Debug, Clone)]
+pub struct Recent {
+    pub shape: Arc<Shape>,
+    /// From when to when, by the table's time.
+    pub since: Duration,
+    pub until: Duration,
+    /// All that was counted.
+    pub total: Counters,
+    /// What of it found no place.
+    pub overflow: Counters,
+    /// The flows that counted most, idle ones included, those with the most bytes first.
+    pub top: Vec<Flow<IpAddr>>,
+    /// How many flows counted anything.
+    pub active: usize,
 }
 
 /// What several flows have counted together.

@@ -6,7 +6,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::clock::Moment;
-use super::key::{Address, Packed};
+use super::key::{Address, Key, Packed};
 use super::series::Series;
 use super::{Class, Counters, TrafficKey};
 
@@ -167,6 +167,19 @@ impl<A: Address> Store<A> {
         slot.counters
     }
 
+    /// All slots that there are, with flows in them or free.
+    pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<A>> {
+        self.chunks.iter().flatten()
+    }
+
+    /// How many slots there are.
+    pub(super) fn size(&self) -> usize {
+        match self.chunks.split_last() {
+            Some((last, full)) => full.len() * CHUNK + last.len(),
+            None => 0,
+        }
+    }
+
     /// Bytes that were asked for to keep the flows.
     pub(super) fn allocated(&self) -> usize {
         let index: usize = self.shards.iter().map(HashTable::allocation_size).sum();
@@ -217,6 +230,16 @@ impl<A: Address> Slot<A> {
             back: NONE,
             forth: NONE,
             _alignment: A::Alignment::default(),
+        }
+    }
+
+    /// Its key with the classes of its first packet.
+    pub(super) fn shown_key(&self) -> Key<A> {
+        let [source_class, destination_class] = self.classes;
+        Key {
+            source_class,
+            destination_class,
+            ..self.key.unpack()
         }
     }
 

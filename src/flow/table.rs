@@ -8,13 +8,17 @@ use hyperloglog::HyperLogLog;
 
 use super::clock::Moment;
 use super::hold::Holds;
-use super::key::{Address, Key, Packed};
+use super::key::{Address, Packed};
 use super::packets::{KeyRef, Keys, Packet, Packets};
 use super::series::{One, Series};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
 use super::store::{Slot, State, Store};
 use crate::wire::Observation;
+pub use marks::MARKS_APART;
+use marks::Marks;
+
+mod marks;
 
 /// What the estimate of the demand is made with: 2^14 registers of a byte, which are off by 0.8 %.
 ///
@@ -56,6 +60,7 @@ pub struct FlowTable {
     wide: Store<IpAddr>,
     books: Books,
     round: Round,
+    marks: Marks,
 }
 
 /// All that does not depend on the kind of a flow's addresses.
@@ -108,6 +113,7 @@ impl FlowTable {
             wide: Store::default(),
             books,
             round: Round::default(),
+            marks: Marks::default(),
         }
     }
 
@@ -211,7 +217,7 @@ impl FlowTable {
     /// Bytes that were asked for to keep the flows, spare room included.
     #[must_use]
     pub fn allocated(&self) -> usize {
-        self.narrow.allocated() + self.wide.allocated()
+        self.narrow.allocated() + self.wide.allocated() + self.marks.allocated()
     }
 
     fn exposed(&self) -> usize {
@@ -312,13 +318,21 @@ impl FlowTable {
             let wide = self.wide.longest_idle();
             match (narrow, wide) {
                 (Some(narrow), Some(wide)) if self.narrow[narrow].last > self.wide[wide].last => {
-                    self.books.forget(&mut self.wide, wide);
+                    self.forget_wide(wide);
                 }
-                (Some(narrow), _) => self.books.forget(&mut self.narrow, narrow),
-                (None, Some(wide)) => self.books.forget(&mut self.wide, wide),
+                (Some(narrow), _) => {
+                    self.books.forget(&mut self.narrow, narrow);
+                    self.marks.forget_narrow(narrow);
+                }
+                (None, Some(wide)) => self.forget_wide(wide),
                 (None, None) => return,
             }
         }
+    }
+
+    fn forget_wide(&mut self, slot: u32) {
+        self.books.forget(&mut self.wide, slot);
+        self.marks.forget_wide(slot);
     }
 
     /// Lets all held flows that are old enough show their true value.
@@ -452,19 +466,12 @@ impl Books {
     fn flows<A: Address>(&self, store: &Store<A>) -> Vec<Flow<A>> {
         let exposed = store.exposed().iter().map(|&slot| &store[slot]);
         exposed
-            .map(|slot| {
-                let [source_class, destination_class] = slot.classes;
-                Flow {
-                    key: Key {
-                        source_class,
-                        destination_class,
-                        ..slot.key.unpack()
-                    },
-                    counters: match slot.state() {
-                        State::Held => self.holds.base(slot.back),
-                        _ => slot.counters,
-                    },
-                }
+            .map(|slot| Flow {
+                key: slot.shown_key(),
+                counters: match slot.state() {
+                    State::Held => self.holds.base(slot.back),
+                    _ => slot.counters,
+                },
             })
             .collect()
     }

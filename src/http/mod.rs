@@ -2,6 +2,8 @@
 
 mod clients;
 mod config;
+
+mod page;
 mod passwords;
 mod places;
 mod rate;
@@ -34,7 +36,7 @@ use tokio_rustls::rustls::server::{Acceptor, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
-use crate::metrics::{Refused, WebState};
+use crate::metrics::{Overview, Refused, WebState};
 use passwords::Passwords;
 use places::{Limits, Overdue, Place, Places, User};
 use rate::RateLimiter;
@@ -93,6 +95,9 @@ pub trait Pages: Send + Sync + 'static {
     /// # Errors
     /// Those of `out`.
     fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()>;
+
+    /// What a person wants to know first, with so many of the flows that counted most lately.
+    fn overview(&self, top: usize) -> Overview;
 
     /// Whether a capture is running.
     fn is_ready(&self) -> bool;
@@ -395,16 +400,20 @@ mod tests {
             Ok(())
         }
 
+        fn overview(&self, _: usize) -> Overview {
+            unreachable!("nobody asks for the page")
+        }
+
         fn is_ready(&self) -> bool {
             true
         }
     }
 
     /// RFC 9113: settings, of which the only one says that no byte of any answer is taken; then
-    /// GET / by the static table of RFC 7541.
+    /// GET /-/healthy by the static table of RFC 7541.
     const STUCK: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
         \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
-        \0\0\x06\x01\x05\0\0\0\x01\x82\x87\x84\x41\x01x";
+        \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x0a/-/healthy\x41\x01x";
 
     #[tokio::test(start_paused = true)]
     async fn a_request_that_is_stuck_ends_its_connection() {

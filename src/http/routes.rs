@@ -10,8 +10,8 @@ use std::time::Instant;
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Bytes, Frame, SizeHint};
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, VARY,
-    WWW_AUTHENTICATE,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderMap, HeaderValue, VARY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::watch;
@@ -23,8 +23,11 @@ use super::refusals::Refusals;
 use super::reload::InForce;
 use super::scrape::{self, ScrapeBody, accepts_gzip};
 use super::turns::Turns;
-use super::{MAX_HEADER_SIZE, Pages};
+use super::{MAX_HEADER_SIZE, Pages, page};
 use crate::metrics::{self, Refused, WebState};
+
+/// Whoever wants more flows than this wants `/metrics`.
+const MOST_FLOWS: usize = 1000;
 
 /// What all requests share.
 pub(super) struct Site<P> {
@@ -64,8 +67,10 @@ impl<P: Pages> Site<P> {
         } else {
             self.refuse(Refused::Rate)
         };
+        let headers = response.headers_mut();
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         for (name, value) in &config.headers {
-            response.headers_mut().insert(name, value.clone());
+            headers.insert(name, value.clone());
         }
         response.map(|content| Answer {
             content,
@@ -94,9 +99,13 @@ impl<P: Pages> Site<P> {
     }
 
     fn respond<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
-        let page = match request.uri().path() {
-            "/" => html(LANDING_PAGE),
+        let response = match request.uri().path() {
+            "/" => return allowing_reads(request, || self.landing(request)),
+            "/api/flows" => return allowing_reads(request, || self.flows(request)),
             "/metrics" => return allowing_reads(request, || self.scrape(request)),
+            "/app.js" => asset("text/javascript; charset=utf-8", page::SCRIPT),
+            "/style.css" => asset("text/css; charset=utf-8", page::STYLE),
+            "/icon.svg" => asset("image/svg+xml", page::ICON),
             "/-/healthy" => text(StatusCode::OK, "Healthy.\n"),
             "/-/ready" if self.pages.is_ready() => text(StatusCode::OK, "Ready.\n"),
             "/-/ready" => text(StatusCode::SERVICE_UNAVAILABLE, "No capture is running.\n"),
@@ -107,10 +116,47 @@ impl<P: Pages> Site<P> {
                 );
             }
         };
-        allowing_reads(request, || page)
+        allowing_reads(request, || response)
     }
 
     fn scrape<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
+        self.written(request, metrics::CONTENT_TYPE, |site, out| {
+            site.pages.metrics(&site.state(), out)
+        })
+    }
+
+    fn landing<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
+        let mut response = self.written(request, "text/html; charset=utf-8", |site, out| {
+            let page = page::landing(&site.pages.overview(page::TOP));
+            out.write_all(page.as_bytes())
+        });
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let policy = HeaderValue::from_static(page::POLICY);
+        headers.insert(CONTENT_SECURITY_POLICY, policy);
+        response
+    }
+
+    fn flows<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
+        let top = match wanted(request.uri().query()) {
+            Ok(top) => top,
+            Err(problem) => return text(StatusCode::BAD_REQUEST, problem),
+        };
+        let mut response = self.written(request, "application/json", move |site, out| {
+            metrics::write_overview(&mut { out }, &site.pages.overview(top))
+        });
+        let headers = response.headers_mut();
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        response
+    }
+
+    /// What takes a while to write, and counts among the scrapes.
+    fn written<B>(
+        self: &Arc<Self>,
+        request: &Request<B>,
+        content_type: &'static str,
+        write: impl FnOnce(&Self, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
+    ) -> Response<Content> {
         let gzip = accepts_gzip(request.headers());
         let content = if request.method() == Method::GET {
             let place = match self.scrapes.as_ref().map(Places::take).transpose() {
@@ -118,7 +164,7 @@ impl<P: Pages> Site<P> {
                 Err(_) => return self.refuse(Refused::MaxRequests),
             };
             let site = Arc::clone(self);
-            let write = move |out: &mut dyn io::Write| site.pages.metrics(&site.state(), out);
+            let write = move |out: &mut dyn io::Write| write(&site, out);
             let site = Arc::clone(self);
             let cut_short = move || site.refusals.count(Refused::SlowResponse);
             Either::Right(scrape::body(write, gzip, place, cut_short))
@@ -127,10 +173,7 @@ impl<P: Pages> Site<P> {
         };
         let mut response = Response::new(content);
         let headers = response.headers_mut();
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static(metrics::CONTENT_TYPE),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));
@@ -203,27 +246,40 @@ fn allowing_reads<B>(
     response
 }
 
-const LANDING_PAGE: &str = concat!(
-    "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
-    "<meta name=\"viewport\" content=\"width=device-width\">\n",
-    "<title>TZSP packet stream exporter</title>\n</head>\n<body>\n",
-    "<h1>TZSP packet stream exporter</h1>\n",
-    "<p>tzsp_packetstream_exporter ",
-    env!("CARGO_PKG_VERSION"),
-    "</p>\n<p><a href=\"/metrics\">Metrics</a></p>\n</body>\n</html>\n",
-);
+/// How many flows `?top=N` asks for.
+fn wanted(query: Option<&str>) -> Result<usize, &'static str> {
+    let mut wanted = None;
+    let parameters = query.unwrap_or_default().split('&');
+    for parameter in parameters.filter(|parameter| !parameter.is_empty()) {
+        let Some(number) = parameter.strip_prefix("top=") else {
+            return Err("There is one parameter, such as /api/flows?top=5.\n");
+        };
+        let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
+        let number = number.parse().ok().filter(|_| is_number);
+        let number = number.filter(|number| (1..=MOST_FLOWS).contains(number));
+        let number = number.ok_or("Write a number from 1 to 1000 behind top=.\n")?;
+        if wanted.replace(number).is_some() {
+            return Err("Write top= once.\n");
+        }
+    }
+    Ok(wanted.unwrap_or(page::TOP))
+}
 
 fn text(status: StatusCode, body: &'static str) -> Response<Content> {
-    let mut response = page("text/plain; charset=utf-8", body);
+    let mut response = fixed("text/plain; charset=utf-8", body);
     *response.status_mut() = status;
     response
 }
 
-fn html(body: &'static str) -> Response<Content> {
-    page("text/html; charset=utf-8", body)
+/// A part of the landing page. Another version of this program may have another one.
+fn asset(content_type: &'static str, body: &'static str) -> Response<Content> {
+    let mut response = fixed(content_type, body);
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    response
 }
 
-fn page(content_type: &'static str, body: &'static str) -> Response<Content> {
+fn fixed(content_type: &'static str, body: &'static str) -> Response<Content> {
     let mut response = Response::new(Either::Left(Full::from(body)));
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));

@@ -1,6 +1,6 @@
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard};
-use std::time::{Duration, Instant};
+use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
 
@@ -8,7 +8,7 @@ use super::history::History;
 use crate::aggregator::{Aggregator, Settings};
 use crate::capture::udp;
 use crate::http::Pages;
-use crate::metrics::{self, WebState};
+use crate::metrics::{self, Overview, WebState};
 use crate::wire::Skipped;
 
 /// What the capture threads write and the scrapes read.
@@ -17,6 +17,8 @@ pub(super) struct Exporter {
     began: Instant,
     state: Mutex<State>,
     sockets: Mutex<Sockets>,
+    /// What is captured, and how, once that is known.
+    source: OnceLock<String>,
 }
 
 /// What the kernel drops at the sockets.
@@ -41,7 +43,19 @@ impl Exporter {
                 history: History::default(),
             }),
             sockets: Mutex::default(),
+            source: OnceLock::new(),
         }
+    }
+
+    /// Says in words what is captured, and how.
+    pub(super) fn describe(&self, source: &str) {
+        self.source.get_or_init(|| source.to_owned());
+    }
+
+    /// Remembers, for the landing page, what was counted until now.
+    pub(super) fn mark(&self) {
+        let now = self.now();
+        self.lock().aggregator.mark(now);
     }
 
     /// The time by which flows come and go.
@@ -112,6 +126,25 @@ impl Pages for Exporter {
         capture.dropped += dropped_at_sockets;
         frames.newest = last_frame;
         metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)
+    }
+
+    fn overview(&self, top: usize) -> Overview {
+        let dropped_at_sockets = self.dropped_at_sockets();
+        let mut state = self.lock();
+        let now = self.now();
+        let recent = state.aggregator.recent(now, top);
+        let mut capture = state.history.state(Instant::now());
+        capture.dropped += dropped_at_sockets;
+        let mut frames = state.aggregator.frames().clone();
+        frames.newest = state.history.last_frame();
+        Overview {
+            at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+            source: self.source.get().cloned().unwrap_or_default(),
+            capture,
+            frames,
+            occupancy: state.aggregator.flows().occupancy(),
+            recent,
+        }
     }
 
     fn is_ready(&self) -> bool {

@@ -7,8 +7,8 @@ use crate::metrics::CaptureState;
 pub(super) struct History {
     iterations: u64,
     up: bool,
-    /// Since when no capture runs, once one ran.
-    down_since: Option<Instant>,
+    /// Since when a capture runs, or none does any more; `None` before the first.
+    since: Option<Instant>,
     /// Time without a capture, up to when the last one started.
     lost: Duration,
     /// Frames that the captures say they dropped.
@@ -20,10 +20,9 @@ pub(super) struct History {
 impl History {
     pub(super) fn started(&mut self, now: Instant) {
         self.iterations += 1;
+        self.lost += self.down(now);
         self.up = true;
-        if let Some(since) = self.down_since.take() {
-            self.lost += now.saturating_duration_since(since);
-        }
+        self.since = Some(now);
     }
 
     /// Ends what was started; without a start there is nothing to end.
@@ -32,7 +31,7 @@ impl History {
     pub(super) fn ended(&mut self, since: Instant) {
         if self.up {
             self.up = false;
-            self.down_since = Some(since);
+            self.since = Some(since);
         }
     }
 
@@ -58,15 +57,25 @@ impl History {
     }
 
     pub(super) fn state(&self, now: Instant) -> CaptureState {
-        let still_down = self
-            .down_since
-            .map_or(Duration::ZERO, |since| now.saturating_duration_since(since));
         CaptureState {
             up: self.up,
+            lasting: self.lasting(now),
             iterations: self.iterations,
-            lost: self.lost + still_down,
+            lost: self.lost + self.down(now),
             dropped: self.dropped,
         }
+    }
+
+    /// Time without a capture since the last one ended.
+    fn down(&self, now: Instant) -> Duration {
+        match self.lasting(now) {
+            Some(down) if !self.up => down,
+            _ => Duration::ZERO,
+        }
+    }
+
+    fn lasting(&self, now: Instant) -> Option<Duration> {
+        self.since.map(|since| now.saturating_duration_since(since))
     }
 }
 
@@ -90,6 +99,7 @@ mod tests {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         assert_eq!(history.state(at(5)).lost, Duration::ZERO);
+        assert_eq!(history.state(at(5)).lasting, None);
 
         history.started(at(10));
         assert_eq!(history.state(at(20)).lost, Duration::ZERO);
@@ -97,9 +107,11 @@ mod tests {
         assert_eq!(history.state(at(33)).lost, Duration::from_secs(3));
         history.started(at(34));
         assert_eq!(history.state(at(40)).lost, Duration::from_secs(4));
+        assert_eq!(history.state(at(40)).lasting, Some(Duration::from_secs(6)));
         history.ended(at(50));
         let state = history.state(at(52));
         assert_eq!(state.lost, Duration::from_secs(6));
         assert_eq!((state.up, state.iterations), (false, 2));
+        assert_eq!(state.lasting, Some(Duration::from_secs(2)));
     }
 }

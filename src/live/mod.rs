@@ -19,11 +19,13 @@ use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
 use crate::capture::{tshark, udp};
+use crate::flow::MARKS_APART;
 use crate::{http, memory};
 use exporter::Exporter;
 use signals::Signals;
@@ -167,6 +169,7 @@ async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
     let exporter = Arc::new(Exporter::new(settings));
     let (stop, stopped) = watch::channel(false);
     let (what, capture) = prepare(options, Arc::clone(&exporter), stopped.clone())?;
+    exporter.describe(&what);
     info!(
         "tzsp_packetstream_exporter {}: {what}; metrics are at \
          {scheme}://{host}:{published}/metrics",
@@ -183,6 +186,7 @@ async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
     let watched = Arc::clone(&exporter);
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
+    let marks = tokio::spawn(mark(Arc::clone(&exporter)));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -200,8 +204,19 @@ async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
     let _ = server.await;
     watchdog.abort();
     warnings.abort();
+    marks.abort();
     exporter.log_totals();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Remembers now and then what was counted, for ever.
+async fn mark(exporter: Arc<Exporter>) {
+    let mut marks = interval_at(Instant::now() + MARKS_APART, MARKS_APART);
+    marks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        marks.tick().await;
+        exporter.mark();
+    }
 }
 
 type Capture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
@@ -257,4 +272,43 @@ fn ports(ports: &[u16]) -> String {
     let list: Vec<_> = ports.iter().map(u16::to_string).collect();
     let noun = if ports.len() == 1 { "port" } else { "ports" };
     format!("{noun} {}", list.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::flow::{Limits, Shape};
+    use crate::http::Pages;
+    use crate::wire::{ListenPorts, Reading};
+
+    /// The waiting is skipped; the exporter's own time goes on, a little.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_counted_is_marked_all_the_time() {
+        let exporter = Arc::new(Exporter::new(Settings {
+            reading: Reading {
+                listen_ports: ListenPorts::Any,
+                ipv6: false,
+            },
+            shape: Shape::default(),
+            limits: Limits {
+                flows: 1,
+                idle_flows: 0,
+                idle_timeout: Duration::ZERO,
+                hold: Duration::ZERO,
+                leave_unseen: false,
+            },
+        }));
+        let marks = tokio::spawn(mark(Arc::clone(&exporter)));
+        let since = || exporter.overview(1).recent.since;
+        tokio::time::sleep(MARKS_APART * 5 / 2).await;
+        assert_eq!(since(), Duration::ZERO);
+        tokio::time::sleep(MARKS_APART).await;
+        let first = since();
+        assert!(first > Duration::ZERO);
+        tokio::time::sleep(MARKS_APART).await;
+        assert!(since() > first);
+        marks.abort();
+    }
 }

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
+use super::Overview;
 use super::labels;
 use super::time::rfc3339;
 use crate::aggregator::FrameCounts;
 use crate::flow::{
-    Counters, Flow, Label, OverflowKey, ProtocolName, Shape, Snapshot, Sum, TrafficKey,
+    Counters, Flow, Label, Occupancy, OverflowKey, ProtocolName, Shape, Snapshot, Sum, TrafficKey,
 };
 use crate::wire::{Skipped, Truncated};
 use lines::Lines;
@@ -32,7 +33,7 @@ pub(super) fn write(
     let mut document = serializer.serialize_map(Some(6))?;
     document.serialize_entry("frames", &Frames(frames))?;
     document.serialize_entry("total", &Total(total(&snapshot)))?;
-    document.serialize_entry("limits", &Limits(&snapshot))?;
+    document.serialize_entry("limits", &Limits(&snapshot.occupancy))?;
     let shape = snapshot.shape.clone();
     let traffic = snapshot.traffic.iter().map(|sum| Traffic(&shape, *sum));
     document.serialize_entry("traffic", &Rows(|| traffic.clone()))?;
@@ -43,6 +44,54 @@ pub(super) fn write(
     document.serialize_entry("flows", &Rows(flows))?;
     SerializeMap::end(document)?;
     out.write_all(b"\n")
+}
+
+/// The same parts, as far as they are of use while they grow, and those that are live alone.
+pub(super) fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
+    let recent = &overview.recent;
+    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
+    let mut document = serializer.serialize_map(Some(7))?;
+    document.serialize_entry("capture", &Capture(overview))?;
+    document.serialize_entry("frames", &Frames(&overview.frames))?;
+    document.serialize_entry("limits", &Limits(&overview.occupancy))?;
+    document.serialize_entry("window", &Window(overview))?;
+    document.serialize_entry("total", &Total(recent.total))?;
+    document.serialize_entry("overflow", &Total(recent.overflow))?;
+    let flows = || recent.top.iter().map(|flow| Row(&recent.shape, *flow));
+    document.serialize_entry("flows", &Rows(flows))?;
+    SerializeMap::end(document)?;
+    out.write_all(b"\n")
+}
+
+struct Capture<'a>(&'a Overview);
+
+impl Serialize for Capture<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(overview) = self;
+        let capture = &overview.capture;
+        let mut map = serializer.serialize_map(Some(6))?;
+        map.serialize_entry("up", &capture.up)?;
+        map.serialize_entry("since", &overview.changed().map(nanoseconds))?;
+        map.serialize_entry("source", &overview.source)?;
+        map.serialize_entry("iterations", &capture.iterations)?;
+        map.serialize_entry("lost_seconds", &capture.lost.as_secs_f64())?;
+        map.serialize_entry("dropped", &capture.dropped)?;
+        map.end()
+    }
+}
+
+struct Window<'a>(&'a Overview);
+
+impl Serialize for Window<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(overview) = self;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("since", &nanoseconds(overview.since()))?;
+        map.serialize_entry("until", &nanoseconds(overview.at))?;
+        map.serialize_entry("seconds", &overview.window().as_secs_f64())?;
+        map.serialize_entry("active_flows", &overview.recent.active)?;
+        map.end()
+    }
 }
 
 /// The traffic families lose nothing, whatever became of the flows.
@@ -93,12 +142,12 @@ impl Serialize for Total {
     }
 }
 
-struct Limits<'a>(&'a Snapshot);
+struct Limits<'a>(&'a Occupancy);
 
 /// Without the demand: an estimate that a seed of the run goes into.
 impl Serialize for Limits<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let occupancy = &self.0.occupancy;
+        let Self(occupancy) = self;
         let mut map = serializer.serialize_map(Some(6))?;
         map.serialize_entry("flows", &occupancy.flows)?;
         map.serialize_entry("max_flows", &occupancy.limit)?;

@@ -10,8 +10,10 @@ mod dialect;
 mod flows;
 mod json;
 pub(crate) mod labels;
+mod overview;
 pub(crate) mod samples;
 pub(crate) mod time;
+pub(crate) mod units;
 mod web;
 
 use std::io::{self, Write};
@@ -22,6 +24,7 @@ use crate::flow::Snapshot;
 
 pub use catalog::{ALL, Family, Kind};
 use dialect::Dialect;
+pub use overview::{Overview, Reception};
 pub use web::{Refused, WebState};
 
 /// How the text calls itself. Prometheus 3 fails a scrape without it.
@@ -31,6 +34,8 @@ pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 #[derive(Debug, Clone, Default)]
 pub struct CaptureState {
     pub up: bool,
+    /// For how long it has been so; `None` before the first capture.
+    pub lasting: Option<Duration>,
     /// How often a capture was started.
     pub iterations: u64,
     /// Time without a running capture since the first one started.
@@ -72,6 +77,14 @@ pub fn write_openmetrics(
 /// Those of `out`.
 pub fn write_json(out: &mut impl Write, flows: Snapshot, frames: &FrameCounts) -> io::Result<()> {
     json::write(out, flows, frames)
+}
+
+/// What `/api/flows` answers: one JSON object, whose parts the README explains.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
+    json::write_overview(out, overview)
 }
 
 /// What `/metrics` answers.

@@ -30,7 +30,7 @@
 //! | SIGHUP from the terminal | `surroundings::a_terminal_that_is_gone_ends_the_program` |
 //! | SIGHUP under nohup | `surroundings::nohup_holds` |
 //! | no capabilities | `surroundings::sockets_need_no_capabilities` |
-//! | no more capabilities than the README names | `surroundings::a_capture_needs_the_capabilities_that_the_readme_names` |
+//! | no more capabilities than its unit names | `surroundings::a_capture_needs_the_capabilities_that_its_unit_names` |
 //! | exporter killed | `network::nothing_outlives_an_exporter_that_is_killed` |
 //!
 //! What else the clock may do is tested in `src/live/supervisor.rs` and `src/live/history.rs`, which

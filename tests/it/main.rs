@@ -5,6 +5,7 @@
 
 mod analyze;
 mod bounds;
+mod browser;
 mod captures;
 mod cli;
 mod clients;
@@ -21,7 +22,9 @@ mod http2;
 mod inputs;
 mod ipv6;
 mod jobs;
+mod landing;
 mod live;
+mod manual;
 mod namespace;
 mod network;
 mod plain;

@@ -178,12 +178,13 @@ fn sockets_need_no_capabilities() {
 }
 
 #[test]
-fn a_capture_needs_the_capabilities_that_the_readme_names() {
-    let readme = Path::new(env!("CARGO_MANIFEST_DIR")).join("README.md");
-    let readme = fs::read_to_string(readme).unwrap();
+fn a_capture_needs_the_capabilities_that_its_unit_names() {
+    let unit = "contrib/systemd/tzsp-packetstream-capture.service";
+    let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join(unit);
+    let unit = fs::read_to_string(unit).unwrap();
     for setting in ["AmbientCapabilities", "CapabilityBoundingSet"] {
         let line = format!("\n{setting}=CAP_NET_RAW CAP_NET_ADMIN\n");
-        assert!(readme.contains(&line), "{line}");
+        assert!(unit.contains(&line), "{line}");
     }
     let these = [
         "--inh-caps=-all,+net_raw,+net_admin",

@@ -70,6 +70,7 @@ fn nothing_is_seen_without_the_right_password() {
                     "HTTP/1.1 401 Unauthorized",
                     "content-type: text/plain; charset=utf-8",
                     "www-authenticate: Basic realm=\"metrics\", charset=\"UTF-8\"",
+                    "x-content-type-options: nosniff",
                     "content-length: 14",
                 ]
             );

@@ -7,6 +7,8 @@ use std::time::Instant;
 
 use anyhow::{Context, bail};
 
+#[cfg(target_os = "linux")]
+use crate::dist;
 use crate::release::cargo;
 use crate::{fixtures, fuzz};
 
@@ -32,6 +34,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     step("tests", || {
         succeed(cargo().args(["test", "--workspace", "--locked"]))
     })?;
+    #[cfg(target_os = "linux")]
+    step("packages", dist::check_debug_build)?;
     step("fuzzing", || {
         fuzz::run(&fuzz::Options {
             seconds: FUZZ_SECONDS,
@@ -90,13 +94,17 @@ impl Tool {
     }
 }
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 10] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
     Tool::new("jq", "--version", "jq"),
     Tool::new("curl", "--version", "curl"),
     Tool::new("ip", "-V", "iproute2"),
     Tool::new("faketime", "--version", "faketime"),
+    Tool::new("chromium", "--version", "chromium"),
+    Tool::new("man", "--version", "man-db"),
+    Tool::new("dpkg-shlibdeps", "--version", "dpkg-dev"),
+    Tool::new("systemd-analyze", "--version", "systemd"),
 ];
 
 /// Installs what is missing of `tools`, where that can be done.

@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use crate::ci::succeed;
-use crate::release::{cargo, root};
+use crate::release::{cargo, host, root};
 
 pub(crate) const TARGETS: [&str; 4] = ["frame", "capture", "analyze", "web_config"];
 
@@ -63,13 +63,6 @@ fn build(directory: &Path) -> anyhow::Result<PathBuf> {
             .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")),
     )?;
     Ok(directory.join(host).join("release"))
-}
-
-fn host() -> anyhow::Result<String> {
-    let output = Command::new("rustc").arg("-vV").output();
-    let text = String::from_utf8(output.context("cannot run rustc")?.stdout)?;
-    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
-    Ok(host.context("rustc names no host")?.to_owned())
 }
 
 /// Starts from the fixtures, and from what runs before this one found.

@@ -1,6 +1,6 @@
 //! What the project does to itself: write the test captures, generate load, replay captures,
-//! measure and check everything. Nothing here uses the exporter's library, so a mistake there cannot hide
-//! behind the same mistake here.
+//! measure, pack and check everything. Nothing here uses the exporter's library, so a mistake there
+//! cannot hide behind the same mistake here.
 
 #![expect(
     clippy::print_stdout,
@@ -12,6 +12,8 @@
 mod bench;
 mod capture_file;
 mod ci;
+#[cfg(target_os = "linux")]
+mod dist;
 mod fixtures;
 mod fuzz;
 mod generate;
@@ -57,6 +59,9 @@ enum Chore {
     Drain(bench::DrainOptions),
     /// Feed broken frames, captures and configurations to the exporter's library
     Fuzz(fuzz::Options),
+    /// Make a tarball and a Debian package
+    #[cfg(target_os = "linux")]
+    Dist(dist::Options),
     /// Check everything that must pass
     Ci,
 }
@@ -75,6 +80,8 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Chore::Drain(options) => bench::drain(&options),
         Chore::Fuzz(options) => fuzz::run(&options),
+        #[cfg(target_os = "linux")]
+        Chore::Dist(options) => dist::run(&options),
         Chore::Ci => ci::run(),
     };
     match outcome {

@@ -53,5 +53,16 @@ pub(crate) fn cargo() -> Command {
 
 /// The project's directory.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("this is a part of the project")
+        .to_owned()
+}
+
+/// The platform that programs are built for.
+pub(crate) fn host() -> anyhow::Result<String> {
+    let output = Command::new("rustc").arg("-vV").output();
+    let text = String::from_utf8(output.context("cannot run rustc")?.stdout)?;
+    let host = text.lines().find_map(|line| line.strip_prefix("host: "));
+    Ok(host.context("rustc names no host")?.to_owned())
 }

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{Address, Class, Counters, Flow, Key, Snapshot};
+use crate::flow::{Address, Best, Class, Counters, Flow, Key, Snapshot};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -40,10 +40,16 @@ pub(super) fn top(
             Some((same, counters)) if *same == end(&flow) => {
                 *counters = counters.plus(flow.counters);
             }
-            _ => best.extend(current.replace((end(&flow), flow.counters))),
+            _ => {
+                if let Some((end, counters)) = current.replace((end(&flow), flow.counters)) {
+                    best.offer(counters, || end);
+                }
+            }
         }
     }
-    best.extend(current);
+    if let Some((end, counters)) = current {
+        best.offer(counters, || end);
+    }
     best.finish()
 }
 
@@ -62,41 +68,5 @@ impl Side {
             prefix,
             class: if has_class { class } else { Class::default() },
         }
-    }
-}
-
-/// The largest of many, of which no more than twice as many are kept.
-struct Best {
-    top: usize,
-    all: usize,
-    kept: Vec<(End, Counters)>,
-}
-
-impl Best {
-    fn new(top: usize) -> Self {
-        Self {
-            top,
-            all: 0,
-            kept: Vec::new(),
-        }
-    }
-
-    fn extend(&mut self, one: Option<(End, Counters)>) {
-        self.all += usize::from(one.is_some());
-        self.kept.extend(one);
-        if self.kept.len() >= 2 * self.top {
-            self.shorten();
-        }
-    }
-
-    fn shorten(&mut self) {
-        self.kept
-            .sort_unstable_by_key(|(end, counters)| (counters.rank(), *end));
-        self.kept.truncate(self.top);
-    }
-
-    fn finish(mut self) -> (Vec<(End, Counters)>, usize) {
-        self.shorten();
-        (self.kept, self.all)
     }
 }

@@ -7,8 +7,8 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
 
 use super::Look;
-use super::units::number;
 use crate::flow::Label;
+use crate::metrics::units::number;
 
 const TITLE: Style = Style::new().bold();
 const HEADER: Style = Style::new().dimmed();

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::shape::AnyKey;
-use super::super::{Class, Classes, Label, Labels};
+use super::super::{Class, Classes, Key, Label, Labels};
 use super::tests::{ipv6_packet, packet, seconds};
 use super::*;
 

@@ -4,17 +4,17 @@ use std::time::Duration;
 
 use indicatif::{DecimalBytes, HumanCount};
 
-pub(super) fn number(number: u64) -> String {
+pub(crate) fn number(number: u64) -> String {
     HumanCount(number).to_string()
 }
 
 /// A number of things.
-pub(super) fn count(number: u64, noun: &str) -> String {
+pub(crate) fn count(number: u64, noun: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {noun}{plural}", HumanCount(number))
 }
 
-pub(super) fn bytes(bytes: u64) -> String {
+pub(crate) fn bytes(bytes: u64) -> String {
     DecimalBytes(bytes).to_string()
 }
 
@@ -24,7 +24,7 @@ pub(super) fn bytes(bytes: u64) -> String {
     clippy::cast_sign_loss,
     reason = "a rate is not negative, and one beyond 2^64 may be shown as that"
 )]
-pub(super) fn bits_per_second(bytes: u64, time: Duration) -> Option<String> {
+pub(crate) fn bits_per_second(bytes: u64, time: Duration) -> Option<String> {
     if time.is_zero() {
         return None;
     }
@@ -34,7 +34,7 @@ pub(super) fn bits_per_second(bytes: u64, time: Duration) -> Option<String> {
 }
 
 /// To the second, or to the millisecond where there are none.
-pub(super) fn duration(time: Duration) -> String {
+pub(crate) fn duration(time: Duration) -> String {
     let time = if time < Duration::from_secs(10) {
         Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or_default())
     } else {
@@ -44,7 +44,7 @@ pub(super) fn duration(time: Duration) -> String {
 }
 
 /// How much of all bytes these are.
-pub(super) fn share(bytes: u64, all: u64) -> String {
+pub(crate) fn share(bytes: u64, all: u64) -> String {
     let percent = if all == 0 {
         0.0
     } else {

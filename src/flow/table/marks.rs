@@ -1,0 +1,167 @@
+//! What flows counted lately: what they have counted, less what they had at a mark.
+//!
+//! Counting a packet takes no part in this. Only a flow that is forgotten is noted, because
+//! another flow may get its slot.
+
+use std::collections::VecDeque;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use super::super::best::Best;
+use super::super::clock::Moment;
+use super::super::key::{Address, Key};
+use super::super::snapshot::{Counters, Flow, Recent};
+use super::super::store::{State, Store};
+use super::FlowTable;
+
+/// How long to wait between marks.
+pub const MARKS_APART: Duration = Duration::from_secs(20);
+/// So many are kept: the oldest of them is 40 to 60 seconds old.
+const KEPT: usize = 3;
+/// Where flows ever took more slots than this, nothing is marked: all marks together take six
+/// megabytes at most, and no mark keeps the table busy for long.
+const MOST_SLOTS: usize = 1 << 17;
+
+/// The oldest first. There is always one.
+#[derive(Debug)]
+pub(super) struct Marks(VecDeque<Mark>);
+
+/// All counters as they were at a moment.
+#[derive(Debug, Default)]
+struct Mark {
+    at: Moment,
+    total: Counters,
+    overflow: Counters,
+    /// By slot. Slots that came later had counted nothing.
+    narrow: Vec<Counters>,
+    wide: Vec<Counters>,
+}
+
+/// When nothing had been counted.
+impl Default for Marks {
+    fn default() -> Self {
+        Self([Mark::default()].into())
+    }
+}
+
+impl FlowTable {
+    /// Remembers what was counted until `at`, to be compared with later. To be called each
+    /// [`MARKS_APART`].
+    pub fn mark(&mut self, at: Duration) {
+        self.books.advance(Moment::of(at));
+        if self.narrow.size() + self.wide.size() > MOST_SLOTS {
+            self.marks = Marks::default();
+            return;
+        }
+        let mut mark = self.marks.make_room();
+        mark.at = self.books.now;
+        (mark.total, mark.overflow) = self.sums();
+        copy(&self.narrow, &mut mark.narrow);
+        copy(&self.wide, &mut mark.wide);
+        self.marks.0.push_back(mark);
+    }
+
+    /// What was counted since the oldest mark, which is about the last minute; since the start, if
+    /// there is none. Neither does a look count as a scrape, nor are new flows held.
+    pub fn recent(&mut self, at: Duration, top: usize) -> Recent {
+        self.books.advance(Moment::of(at));
+        let mark = self.marks.oldest();
+        let (total, overflow) = self.sums();
+        let mut best = Best::new(top);
+        offer(&mut best, &self.narrow, mark.at, &mark.narrow);
+        offer(&mut best, &self.wide, mark.at, &mark.wide);
+        let (top, active) = best.finish();
+        let flow = |(key, counters)| Flow { key, counters };
+        Recent {
+            shape: self.books.keys.shape.clone(),
+            since: mark.at.duration(),
+            until: self.books.now.duration(),
+            total: total.since(mark.total),
+            overflow: overflow.since(mark.overflow),
+            top: top.into_iter().map(flow).collect(),
+            active,
+        }
+    }
+
+    /// All that was ever counted, and what of it found no place.
+    fn sums(&self) -> (Counters, Counters) {
+        let sum =
+            |all: &mut dyn Iterator<Item = Counters>| all.fold(Counters::default(), Counters::plus);
+        let traffic = sum(&mut self.books.traffic.iter().map(|one| one.counters));
+        let overflow = sum(&mut self.books.overflow.iter().map(|one| one.counters));
+        (traffic, overflow)
+    }
+}
+
+fn copy<A: Address>(store: &Store<A>, marked: &mut Vec<Counters>) {
+    marked.clear();
+    marked.reserve_exact(store.size());
+    marked.extend(store.slots().map(|slot| match slot.state() {
+        State::Free => Counters::default(),
+        _ => slot.counters,
+    }));
+}
+
+/// All flows that counted something since then.
+fn offer<A: Address>(
+    best: &mut Best<Key<IpAddr>>,
+    store: &Store<A>,
+    since: Moment,
+    marked: &[Counters],
+) {
+    for (place, slot) in store.slots().enumerate() {
+        if slot.last < since || slot.state() == State::Free {
+            continue;
+        }
+        let counters = slot
+            .counters
+            .since(marked.get(place).copied().unwrap_or_default());
+        if counters.packets > 0 {
+            best.offer(counters, || slot.shown_key().widened());
+        }
+    }
+}
+
+impl Marks {
+    fn oldest(&self) -> &Mark {
+        self.0.front().expect("there is always one")
+    }
+
+    /// Once there is one too many, the oldest, to be written anew.
+    fn make_room(&mut self) -> Mark {
+        if self.0.len() < KEPT {
+            return Mark::default();
+        }
+        self.0.pop_front().unwrap_or_default()
+    }
+
+    pub(super) fn forget_narrow(&mut self, slot: u32) {
+        for mark in &mut self.0 {
+            forget(&mut mark.narrow, slot);
+        }
+    }
+
+    pub(super) fn forget_wide(&mut self, slot: u32) {
+        for mark in &mut self.0 {
+            forget(&mut mark.wide, slot);
+        }
+    }
+
+    pub(super) fn allocated(&self) -> usize {
+        let slots = self
+            .0
+            .iter()
+            .map(|mark| mark.narrow.capacity() + mark.wide.capacity());
+        slots.sum::<usize>() * size_of::<Counters>()
+    }
+}
+
+/// The next flow in this slot starts from nothing.
+fn forget(marked: &mut [Counters], slot: u32) {
+    if let Some(counters) = marked.get_mut(slot as usize) {
+        *counters = Counters::default();
+    }
+}
+
+#[cfg(test)]
+mod tests;

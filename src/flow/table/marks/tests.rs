@@ -1,0 +1,280 @@
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::tests::{ipv6_packet, packet, seconds};
+use super::super::{Limits, Shape};
+use super::*;
+
+const LIMITS: Limits = Limits {
+    flows: 1000,
+    idle_flows: 1000,
+    idle_timeout: Duration::ZERO,
+    hold: Duration::ZERO,
+    leave_unseen: false,
+};
+
+fn table(limits: Limits) -> FlowTable {
+    FlowTable::new(Shape::default(), limits)
+}
+
+/// So many packets of 100 bytes each.
+fn packets(packets: u64) -> Counters {
+    Counters {
+        bytes: packets * 100,
+        packets,
+    }
+}
+
+fn host(flow: &Flow<IpAddr>) -> u8 {
+    match flow.key.source {
+        IpAddr::V4(source) => source.octets()[3],
+        IpAddr::V6(source) => source.octets()[15],
+    }
+}
+
+/// Hosts and their packets.
+fn top(recent: &Recent) -> Vec<(u8, u64)> {
+    recent
+        .top
+        .iter()
+        .map(|flow| (host(flow), flow.counters.packets))
+        .collect()
+}
+
+#[test]
+fn before_the_first_mark_everything_since_the_start_is_recent() {
+    let mut table = table(LIMITS);
+    table.see(seconds(1), &packet(1));
+    table.see(seconds(2), &packet(1));
+    table.see(seconds(3), &ipv6_packet(2));
+    table.see(seconds(3), &packet(3));
+    let recent = table.recent(seconds(5), 2);
+    assert_eq!((recent.since, recent.until), (seconds(0), seconds(5)));
+    // Of equal flows, IPv4 comes first, as in the exposition.
+    assert_eq!(top(&recent), [(1, 2), (3, 1)]);
+    assert_eq!(recent.top[0].counters, packets(2));
+    assert_eq!((recent.total, recent.active), (packets(4), 3));
+    assert_eq!(recent.overflow, Counters::default());
+}
+
+#[test]
+fn the_window_begins_at_the_oldest_of_three_marks() {
+    let mut table = table(LIMITS);
+    let since = |table: &mut FlowTable, at| table.recent(seconds(at), 0).since;
+    for (mark, oldest) in [(20, 0), (40, 0), (60, 20), (80, 40), (101, 60)] {
+        table.mark(seconds(mark));
+        assert_eq!(since(&mut table, mark), seconds(oldest), "at {mark}");
+    }
+    assert_eq!(since(&mut table, 119), seconds(60));
+}
+
+#[test]
+fn packets_before_the_window_do_not_count() {
+    let mut table = table(LIMITS);
+    for _ in 0..9 {
+        table.see(seconds(1), &packet(1));
+        table.see(seconds(1), &ipv6_packet(4));
+    }
+    for mark in [20, 40, 60] {
+        table.mark(seconds(mark));
+    }
+    table.see(seconds(60), &packet(1));
+    for _ in 0..2 {
+        table.see(seconds(61), &packet(2));
+    }
+    let recent = table.recent(seconds(70), 10);
+    assert_eq!(recent.since, seconds(20));
+    assert_eq!(top(&recent), [(2, 2), (1, 1)]);
+    assert_eq!((recent.total, recent.active), (packets(3), 2));
+}
+
+#[test]
+fn flows_that_became_idle_and_came_back_count_what_they_sent() {
+    let mut table = table(Limits {
+        idle_timeout: seconds(10),
+        ..LIMITS
+    });
+    for _ in 0..5 {
+        table.see(seconds(1), &packet(1));
+    }
+    table.mark(seconds(20));
+    table.see(seconds(21), &packet(2));
+    table.mark(seconds(40));
+    table.mark(seconds(60));
+    table.scrape(seconds(61));
+    table.scrape(seconds(62));
+    assert_eq!(table.idle(), 2);
+    // Idle, yet it sent something since second 20.
+    assert_eq!(top(&table.recent(seconds(62), 10)), [(2, 1)]);
+    table.see(seconds(63), &packet(1));
+    table.see(seconds(64), &packet(1));
+    assert_eq!(top(&table.recent(seconds(65), 10)), [(1, 2), (2, 1)]);
+}
+
+#[test]
+fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
+    let limits = Limits {
+        idle_timeout: seconds(10),
+        idle_flows: 0,
+        ..LIMITS
+    };
+    for kind in [packet, ipv6_packet] {
+        let mut table = table(limits);
+        for _ in 0..5 {
+            table.see(seconds(1), &kind(1));
+        }
+        for mark in [20, 40, 60] {
+            table.mark(seconds(mark));
+        }
+        table.scrape(seconds(61));
+        table.scrape(seconds(62));
+        assert_eq!(table.occupancy().forgotten, 1);
+        table.see(seconds(63), &kind(2));
+        assert_eq!(top(&table.recent(seconds(64), 10)), [(2, 1)]);
+        // It was marked as a free slot.
+        table.mark(seconds(80));
+        table.see(seconds(81), &kind(2));
+        assert_eq!(top(&table.recent(seconds(82), 10)), [(2, 2)]);
+    }
+}
+
+#[test]
+fn what_found_no_place_is_told_apart() {
+    let mut table = table(Limits { flows: 1, ..LIMITS });
+    table.see(seconds(1), &packet(1));
+    table.see(seconds(1), &packet(2));
+    for mark in [20, 40, 60] {
+        table.mark(seconds(mark));
+    }
+    table.see(seconds(61), &packet(1));
+    table.see(seconds(62), &packet(2));
+    table.see(seconds(63), &packet(3));
+    let recent = table.recent(seconds(64), 10);
+    assert_eq!(top(&recent), [(1, 1)]);
+    assert_eq!((recent.total, recent.overflow), (packets(3), packets(2)));
+    assert_eq!(recent.active, 1);
+}
+
+#[test]
+fn held_flows_show_what_they_have_and_a_look_is_no_scrape() {
+    let mut table = table(Limits {
+        hold: seconds(60),
+        idle_timeout: seconds(10),
+        ..LIMITS
+    });
+    table.see(seconds(1), &packet(1));
+    assert_eq!(top(&table.recent(seconds(2), 10)), [(1, 1)]);
+    // No scrape has shown it: it stays.
+    table.recent(seconds(100), 10);
+    assert_eq!(table.occupancy().flows, 1);
+    let snapshot = table.scrape(seconds(30));
+    assert_eq!(snapshot.narrow.len(), 1);
+}
+
+#[test]
+fn more_slots_than_are_marked_mean_since_the_start() {
+    let mut table = table(Limits {
+        flows: 1 << 20,
+        ..LIMITS
+    });
+    table.mark(seconds(20));
+    table.mark(seconds(40));
+    let slots = u32::try_from(MOST_SLOTS).expect("it fits");
+    for number in 0..=slots {
+        let source = number.to_be_bytes().into();
+        let seen = crate::wire::Observation {
+            source,
+            ..packet(0)
+        };
+        table.see(seconds(41), &seen);
+    }
+    table.mark(seconds(60));
+    let recent = table.recent(seconds(70), 1);
+    assert_eq!((recent.since, recent.active), (seconds(0), MOST_SLOTS + 1));
+}
+
+#[test]
+fn marks_take_no_more_memory_than_is_said() {
+    let mut table = table(Limits {
+        flows: 1 << 20,
+        ..LIMITS
+    });
+    for number in 0..100_000_u32 {
+        let source = number.to_be_bytes().into();
+        let seen = crate::wire::Observation {
+            source,
+            ..packet(0)
+        };
+        table.see(seconds(1), &seen);
+    }
+    for mark in 1..10 {
+        table.mark(seconds(20 * mark));
+    }
+    assert_eq!(table.marks.allocated(), 100_000 * 3 * 16);
+    assert_eq!(MOST_SLOTS * 3 * 16, 6 << 20);
+}
+
+#[derive(Debug, Clone)]
+enum Step {
+    Packet(u8),
+    Mark,
+    Scrape,
+    Wait(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        12 => (0..20_u8).prop_map(Step::Packet),
+        2 => Just(Step::Mark),
+        2 => Just(Step::Scrape),
+        2 => (0..50_u8).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Against a list of all packets, and how long it was at each mark.
+    #[test]
+    fn what_is_recent_is_what_came_since_the_oldest_mark(
+        steps in vec(step(), 0..200),
+        idle_timeout in 0..60_u64,
+        flows in 0..20_u32,
+    ) {
+        let mut table = table(Limits { flows, idle_timeout: seconds(idle_timeout), ..LIMITS });
+        let (mut now, mut marks, mut came) = (0, vec![(0, 0)], Vec::new());
+        for step in steps {
+            match step {
+                Step::Packet(kind) => {
+                    let make = if kind % 3 == 0 { ipv6_packet } else { packet };
+                    table.see(seconds(now), &make(kind));
+                    came.push(kind);
+                }
+                Step::Mark => {
+                    table.mark(seconds(now));
+                    marks.push((now, came.len()));
+                }
+                Step::Scrape => drop(table.scrape(seconds(now))),
+                Step::Wait(time) => now += u64::from(time),
+            }
+        }
+        let (since, before) = marks[marks.len().saturating_sub(3)];
+        let mut expected: BTreeMap<u8, u64> = BTreeMap::new();
+        for kind in &came[before..] {
+            *expected.entry(*kind).or_default() += 1;
+        }
+        let recent = table.recent(seconds(now), 1000);
+        prop_assert_eq!((recent.since, recent.until), (seconds(since), seconds(now)));
+        prop_assert_eq!(recent.total, packets((came.len() - before) as u64));
+        let shown: BTreeMap<u8, u64> = top(&recent).into_iter().collect();
+        prop_assert_eq!(shown.len(), recent.active);
+        let in_flows: u64 = shown.values().sum();
+        prop_assert_eq!(packets(in_flows).plus(recent.overflow), recent.total);
+        for (kind, packets) in shown {
+            prop_assert!(packets <= expected[&kind]);
+        }
+        if recent.overflow.packets == 0 {
+            prop_assert_eq!(recent.active, expected.len());
+        }
+    }
+}

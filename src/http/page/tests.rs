@@ -1,0 +1,261 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::aggregator::{Aggregator, Settings};
+use crate::flow::{Labels, Limits, Shape};
+use crate::metrics::CaptureState;
+use crate::wire::{ListenPorts, Reading};
+
+/// 2024-01-15 10:05:00.
+const NOW: Duration = Duration::from_mins(28_421_885);
+
+fn core(labels: &str, flows: u32) -> Aggregator {
+    Aggregator::new(Settings {
+        reading: Reading {
+            listen_ports: ListenPorts::Only(vec![37008]),
+            ipv6: true,
+        },
+        shape: Shape {
+            labels: labels.parse::<Labels>().expect("labels"),
+            ..Shape::default()
+        },
+        limits: Limits {
+            flows,
+            idle_flows: 0,
+            idle_timeout: Duration::ZERO,
+            hold: Duration::ZERO,
+            leave_unseen: false,
+        },
+    })
+}
+
+/// A TZSP datagram with an IPv4 header that claims so many bytes of TCP, from 10.0.0.`host`.
+fn datagram(host: u8, bytes: u16) -> Vec<u8> {
+    let [high, low] = bytes.to_be_bytes();
+    let mut datagram = vec![1, 0, 0, 1, 1];
+    datagram.extend([2, 0, 0, 0, 0, 4, 2, 0, 0, 0, 0, 3, 8, 0]);
+    datagram.extend([0x45, 0, high, low, 0, 0, 0, 0, 64, 6, 0, 0]);
+    datagram.extend([10, 0, 0, host, 8, 8, 8, 8]);
+    datagram
+}
+
+/// Looked at after ten seconds.
+fn overview(core: &mut Aggregator) -> Overview {
+    let recent = core.recent(Duration::from_secs(10), TOP);
+    Overview {
+        at: NOW,
+        source: "receiving TZSP on UDP port 37008".to_owned(),
+        capture: CaptureState {
+            up: true,
+            lasting: Some(Duration::from_secs(10)),
+            iterations: 1,
+            ..CaptureState::default()
+        },
+        frames: core.frames().clone(),
+        occupancy: core.flows().occupancy(),
+        recent,
+    }
+}
+
+fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> Overview {
+    let mut core = core(labels, flows);
+    let mut intake = core.intake();
+    let sensor: IpAddr = [192, 168, 88, 1].into();
+    for (host, bytes) in packets {
+        let datagram = datagram(*host, *bytes);
+        intake.datagram(Duration::from_secs(1), NOW, sensor, 37008, &datagram);
+    }
+    core.take_in(&mut intake);
+    overview(&mut core)
+}
+
+const ALL: &str = "from,from_type,to,to_type,protocol,listen_port";
+
+/// The text of the page, a line for each of its parts.
+fn text(overview: &Overview) -> String {
+    let page = landing(overview);
+    let main = page.split_once("<main>").expect("the start").1;
+    let main = main.split_once("</main>").expect("the end").0;
+    let mut text = String::new();
+    let ends = ["</p>", "</h2>", "</dl>", "</tr>", "</div>"];
+    let main = ends.iter().fold(main.to_owned(), |text, end| {
+        text.replace(end, &format!("{end}\n"))
+    });
+    let mut in_tag = false;
+    for letter in main.chars() {
+        match letter {
+            '<' => {
+                in_tag = true;
+                text.push(' ');
+            }
+            '>' => in_tag = false,
+            letter if !in_tag => text.push(letter),
+            _ => {}
+        }
+    }
+    let lines = text.lines().map(|line| {
+        let words: Vec<_> = line.split_whitespace().collect();
+        words.join(" ") + "\n"
+    });
+    lines.filter(|line| line != "\n").collect()
+}
+
+/// In ten seconds 2000 bytes, 1600 bit/s: 1500 in two packets, and 500 in one.
+#[test]
+fn flows_are_shown_with_their_rates_and_shares() {
+    let overview = with_packets(ALL, 10, &[(1, 1000), (2, 500), (1, 500)]);
+    insta::assert_snapshot!(text(&overview), @"
+    Receiving
+    receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
+    Frames received 3 3 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 2 of 10
+    Top flows of the last 10s
+    Since 2024-01-15 10:04:50Z : 2 flows, 3 packets, 2.00 kB, 1.60 kbit/s on average; all with listen_port 37008.
+    from to protocol rate bytes packets share
+    10.0.0.1 private 8.8.8.8 public tcp 1.20 kbit/s 1.50 kB 2 75.0 %
+    10.0.0.2 private 8.8.8.8 public tcp 400 bit/s 500 B 1 25.0 %
+    ");
+}
+
+#[test]
+fn labels_that_were_not_chosen_have_no_column() {
+    let overview = with_packets("from_type,sensor", 10, &[(1, 1000), (2, 500)]);
+    insta::assert_snapshot!(text(&overview), @"
+    Receiving
+    receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
+    Frames received 2 2 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 1 of 10
+    Top flows of the last 10s
+    Since 2024-01-15 10:04:50Z : 1 flow, 2 packets, 1.50 kB, 1.20 kbit/s on average; all with sensor 192.168.88.1.
+    from_type rate bytes packets share
+    private 1.20 kbit/s 1.50 kB 2 100.0 %
+    ");
+}
+
+#[test]
+fn the_only_label_is_no_detail() {
+    let overview = with_packets("listen_port", 10, &[(1, 1000), (2, 500)]);
+    insta::assert_snapshot!(text(&overview), @"
+    Receiving
+    receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
+    Frames received 2 2 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 1 of 10
+    Top flows of the last 10s
+    Since 2024-01-15 10:04:50Z : 1 flow, 2 packets, 1.50 kB, 1.20 kbit/s on average.
+    listen_port rate bytes packets share
+    37008 1.20 kbit/s 1.50 kB 2 100.0 %
+    ");
+}
+
+#[test]
+fn what_found_no_place_has_a_row_and_a_hint() {
+    let overview = with_packets(ALL, 1, &[(1, 100), (2, 500), (3, 500)]);
+    insta::assert_snapshot!(text(&overview), @"
+    Receiving
+    receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
+    The limit of flows was reached: 2 packets so far are in `other`. Raise --max-flows.
+    Frames received 3 3 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 1 of 1
+    Top flows of the last 10s
+    Since 2024-01-15 10:04:50Z : 1 flow, 3 packets, 1.10 kB, 880 bit/s on average; all with listen_port 37008.
+    from to protocol rate bytes packets share
+    other other other 800 bit/s 1.00 kB 2 90.9 %
+    10.0.0.1 private 8.8.8.8 public tcp 80 bit/s 100 B 1 9.1 %
+    ");
+}
+
+#[test]
+fn nothing_at_all_is_a_page_as_well() {
+    insta::assert_snapshot!(text(&overview(&mut core(ALL, 10))), @"
+    Waiting: nothing has arrived yet
+    receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
+    Does the router stream to this host and port, and does a firewall let it through?
+    Frames received 0 0 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 0 of 10
+    Top flows of the last 10s
+    Since 2024-01-15 10:04:50Z : 0 flows, 0 packets, 0 B, 0 bit/s on average.
+    ");
+}
+
+#[test]
+fn silence_and_an_end_are_told_from_a_stream() {
+    let check = |overview: &Overview, expected: Reception, heading: &str| {
+        assert_eq!(overview.reception(), expected);
+        let text = text(overview);
+        assert!(text.starts_with(heading), "{text}");
+    };
+    let mut overview = with_packets(ALL, 10, &[(1, 1000)]);
+    check(&overview, Reception::Receiving, "Receiving\n");
+    overview.at += Duration::from_secs(59);
+    check(&overview, Reception::Receiving, "Receiving\n");
+    overview.at += Duration::from_secs(14);
+    let silence = Duration::from_secs(73);
+    let heading = "Silent: nothing has arrived for 1m 13s\n";
+    check(&overview, Reception::Silent(silence), heading);
+    // The clock was set back.
+    overview.at -= Duration::from_secs(1000);
+    check(&overview, Reception::Receiving, "Receiving\n");
+    overview.capture.up = false;
+    overview.capture.lost = Duration::from_secs(12);
+    overview.capture.iterations = 3;
+    check(&overview, Reception::Down, "Down: no capture is running\n");
+    let text = text(&overview);
+    assert!(
+        text.contains("Without a capture since 2024-01-15 09:49:23Z (10s)."),
+        "{text}"
+    );
+    assert!(text.contains("12s without a capture, 2 restarts"), "{text}");
+}
+
+#[test]
+fn text_cannot_become_a_part_of_the_page() {
+    let mut overview = with_packets(ALL, 10, &[(1, 1000)]);
+    overview.source = "<img src=x onerror=\"alert('&')\">".to_owned();
+    let page = landing(&overview);
+    assert!(!page.contains("<img"), "{page}");
+    assert!(
+        page.contains("&lt;img src=x onerror=&quot;alert('&amp;')&quot;&gt;"),
+        "{page}"
+    );
+}
+
+/// What a scrape skips, and a sensor's own stream, are told in words.
+#[test]
+fn frames_that_do_not_count_are_explained() {
+    let mut core = core(ALL, 10);
+    let mut intake = core.intake();
+    let sensor: IpAddr = [192, 168, 88, 1].into();
+    for _ in 0..1200 {
+        intake.datagram(Duration::ZERO, NOW, sensor, 37008, &[1, 4, 0, 0]);
+        if intake.is_full() {
+            core.take_in(&mut intake);
+        }
+    }
+    core.take_in(&mut intake);
+    let skipped = text(&overview(&mut core));
+    assert!(
+        skipped.contains("None of the frames counts in a flow"),
+        "{skipped}"
+    );
+    assert!(
+        skipped.contains("Skipped 1,200 1,200 tzsp_keepalive\n"),
+        "{skipped}"
+    );
+
+    let mut overview = overview(&mut core);
+    overview.frames.self_capturing_sensor = Some(sensor);
+    overview.frames.self_captured = 2;
+    let own = text(&overview);
+    let hint = "The sensor 192.168.88.1 mirrors its own stream (2 packets so far)";
+    assert!(own.contains(hint), "{own}");
+}

@@ -1,0 +1,394 @@
+//! The landing page in a real browser, and the JSON behind it.
+
+use std::fs;
+use std::net::UdpSocket;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::browser::{Browser, Tab};
+use crate::live::{DATAGRAM, send};
+use crate::support::{Exporter, Place, eventually, fake_tshark, testdata, tool};
+use crate::website::{HASH, Website};
+
+/// A flow: from, to, protocol, bytes of each packet, packets.
+type Load = (&'static str, &'static str, u8, u16, u32);
+
+/// 8,890,000 bytes in 8,300 packets; the shares are of the sum.
+const OFFICE: [Load; 9] = [
+    ("142.250.74.110", "192.168.88.50", 6, 1400, 3000), // 4,200,000: 47.2 %
+    ("151.101.1.140", "192.168.88.23", 17, 1250, 2000), // 2,500,000: 28.1 %
+    ("192.168.88.51", "192.168.88.10", 6, 1000, 1200),  // 1,200,000: 13.5 %
+    ("192.168.88.50", "203.0.113.80", 6, 1500, 400),    //   600,000:  6.7 %
+    ("192.168.88.31", "198.51.100.7", 47, 600, 400),    //   240,000:  2.7 %
+    ("192.168.88.50", "142.250.74.110", 6, 100, 1000),  //   100,000:  1.1 %
+    ("192.168.88.53", "224.0.0.251", 17, 250, 100),     //    25,000:  0.3 %
+    ("192.168.88.50", "192.168.88.1", 17, 150, 100),    //    15,000:  0.2 %
+    ("192.168.88.50", "8.8.8.8", 1, 100, 100),          //    10,000:  0.1 %
+];
+
+/// As RouterOS sends it, cut behind the IPv4 header, which claims so many bytes.
+fn datagram((from, to, protocol, bytes, _): Load) -> Vec<u8> {
+    let mut datagram = DATAGRAM[..5 + 14].to_vec();
+    let [high, low] = bytes.to_be_bytes();
+    datagram.extend([0x45, 0, high, low, 0, 0, 0, 0, 64, protocol, 0, 0]);
+    for address in [from, to] {
+        datagram.extend(address.parse::<std::net::Ipv4Addr>().unwrap().octets());
+    }
+    datagram
+}
+
+#[track_caller]
+fn load(exporter: &mut Exporter<'_>) {
+    let port = exporter.udp_port();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    for load in OFFICE {
+        let datagram = datagram(load);
+        for _ in 0..load.4 {
+            socket.send_to(&datagram, ("127.0.0.1", port)).unwrap();
+        }
+    }
+    // An ARP request, and a keepalive.
+    send(port, &[&DATAGRAM[..5 + 12], &[8, 6, 0, 1]].concat());
+    send(port, &[1, 4, 0, 0]);
+    exporter.scrape_until("all packets", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 8302.0
+    });
+}
+
+fn text_of(browser: &mut Browser, tab: &Tab, selector: &str) -> String {
+    let text = browser.evaluate(
+        tab,
+        &format!("document.querySelector('{selector}').innerText"),
+    );
+    text.as_str().unwrap().to_owned()
+}
+
+/// What stands in the page, once it is there: without scripts it comes again and again.
+fn shown(browser: &mut Browser, tab: &Tab) -> Value {
+    // Without the rates: they depend on the time.
+    let shown = "document.querySelector('footer') && [
+        ...['state', 'received', 'skipped', 'dropped', 'flows'].map(
+            name => document.getElementById(name).textContent),
+        [...document.querySelectorAll('tbody tr')].map(row =>
+            [0, 1, 2, 4, 5, 6].map(cell => row.cells[cell].textContent).join(' '))]";
+    eventually("the page", || {
+        Some(browser.evaluate(tab, shown)).filter(|shown| !shown.is_null())
+    })
+}
+
+const OFFICE_ROWS: [&str; 9] = [
+    "142.250.74.110public 192.168.88.50private tcp 4.20 MB 3,000 47.2 %",
+    "151.101.1.140public 192.168.88.23private udp 2.50 MB 2,000 28.1 %",
+    "192.168.88.51private 192.168.88.10private tcp 1.20 MB 1,200 13.5 %",
+    "192.168.88.50private 203.0.113.80reserved tcp 600.00 kB 400 6.7 %",
+    "192.168.88.31private 198.51.100.7reserved gre 240.00 kB 400 2.7 %",
+    "192.168.88.50private 142.250.74.110public tcp 100.00 kB 1,000 1.1 %",
+    "192.168.88.53private 224.0.0.251multicast udp 25.00 kB 100 0.3 %",
+    "192.168.88.50private 192.168.88.1private udp 15.00 kB 100 0.2 %",
+    "192.168.88.50private 8.8.8.8public icmp 10.00 kB 100 0.1 %",
+];
+
+/// All that depends on no time; the first row and the frames received as they are told.
+fn office(received: &str, first: &str) -> Value {
+    let rows = [&[first], &OFFICE_ROWS[1..]].concat();
+    json!(["Receiving", received, "2", "0", "9 of 10,000", rows])
+}
+
+/// There is no scrolling sideways: nothing reaches into the margin.
+#[track_caller]
+fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
+    let widest = "[innerWidth, Math.max(...[...document.querySelectorAll('body *')].map(part =>
+        part.getBoundingClientRect().right)) <= innerWidth - 16]";
+    assert_eq!(browser.evaluate(tab, widest), json!([width, true]));
+}
+
+/// Its pictures are in target/tmp; that of the README is the first one.
+#[test]
+fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
+    let mut exporter = Exporter::start(&["--listen-port", "0"]);
+    load(&mut exporter);
+    let mut browser = Browser::start();
+    let wide = browser.tab(1100, 760);
+    let plain = browser.tab(1100, 760);
+    let off = json!({"value": true});
+    browser.ask(&plain, "Emulation.setScriptExecutionDisabled", &off);
+    let phone = browser.tab(360, 740);
+    let dark = json!({"features": [{"name": "prefers-color-scheme", "value": "dark"}]});
+    browser.ask(&phone, "Emulation.setEmulatedMedia", &dark);
+    for (tab, name) in [(&wide, "wide"), (&plain, "plain"), (&phone, "phone")] {
+        browser.open(tab, &exporter.url("/"));
+        let expected = office("8,302", OFFICE_ROWS[0]);
+        assert_eq!(shown(&mut browser, tab), expected, "{name}");
+        check_width(&mut browser, tab, if name == "phone" { 360 } else { 1100 });
+        let picture = browser.picture(tab);
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("landing-{name}.png"));
+        fs::write(path, picture).unwrap();
+    }
+    // Another 1,400 bytes: the pages find out by themselves.
+    let port = exporter.udp_port();
+    send(port, &datagram(OFFICE[0]));
+    for tab in [&plain, &phone, &wide] {
+        // A page that nobody can see stays as it is.
+        browser.ask(tab, "Page.bringToFront", &json!({}));
+        let first = "142.250.74.110public 192.168.88.50private tcp 4.20 MB 3,001 47.3 %";
+        let expected = office("8,303", first);
+        eventually("the new packet", || {
+            (shown(&mut browser, tab) == expected).then_some(())
+        });
+    }
+    let requests = browser.requests();
+    let foreign: Vec<_> = requests
+        .iter()
+        .filter(|url| !url.starts_with(&exporter.url("/")))
+        .collect();
+    assert!(foreign.is_empty(), "{foreign:?}");
+    assert!(requests.len() > 8, "{requests:?}");
+    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+
+    exporter.signal(nix::sys::signal::Signal::SIGTERM);
+    exporter.ended();
+    eventually("the word that all this is old", || {
+        let stale = browser.evaluate(&wide, "!document.getElementById('stale').hidden");
+        (stale == true).then_some(())
+    });
+    assert_eq!(text_of(&mut browser, &wide, "#received"), "8,303");
+}
+
+/// Long addresses, all labels, and names that are as long as they may be.
+#[test]
+fn a_phone_needs_no_scrolling_sideways_for_any_label() {
+    let long = "n".repeat(64);
+    let mut exporter = Exporter::start(&[
+        "--listen-port",
+        "0",
+        "--ipv6",
+        "--network",
+        &format!("{long}=2001:db8::/32"),
+        "--labels",
+        "from,from_type,to,to_type,protocol,listen_port,sensor,from_port,to_port,vlan,dscp,\
+         ip_version",
+    ]);
+    let port = exporter.udp_port();
+    let mut sixth = [
+        &DATAGRAM[..5 + 12],
+        &[0x86, 0xdd, 0x60, 0, 0, 0, 0, 20, 6, 64],
+    ]
+    .concat();
+    for end in [1, 2] {
+        sixth.extend([0x20, 0x01, 0x0d, 0xb8, 0xaa, 0xaa, 0xbb, 0xbb]);
+        sixth.extend([0xcc, 0xcc, 0xdd, 0xdd, 0xee, 0xee, 0xff, end]);
+    }
+    sixth.extend(&DATAGRAM[5 + 14 + 20..]);
+    send(port, &sixth);
+    send(port, &DATAGRAM);
+    exporter.scrape_until("two flows", |scrape| scrape.value("tzsp_flows") == 2.0);
+    let mut browser = Browser::start();
+    for width in [320, 390, 700, 1100] {
+        let tab = browser.tab(width, 700);
+        browser.open(&tab, &exporter.url("/"));
+        let text = text_of(&mut browser, &tab, "main");
+        for part in ["2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff02", &long, "54321"] {
+            assert!(text.contains(part), "{text}");
+        }
+        check_width(&mut browser, &tab, width);
+    }
+    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+}
+
+#[test]
+fn a_password_in_the_address_keeps_no_page_from_being_fresh() {
+    let site = Website::new(&format!("basic_auth_users: {{alice: {HASH}}}"));
+    let mut exporter = site.start(&[]);
+    let mut browser = Browser::start();
+    let tab = browser.tab(800, 600);
+    let url = format!("http://alice:secret@localhost:{}/", exporter.port);
+    browser.open(&tab, &url);
+    assert_eq!(
+        text_of(&mut browser, &tab, "#state"),
+        "Waiting: nothing has arrived yet"
+    );
+    let port = exporter.udp_port();
+    send(port, &DATAGRAM);
+    eventually("the packet", || {
+        (text_of(&mut browser, &tab, "#received") == "1").then_some(())
+    });
+    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+}
+
+/// Asks jq, which would not take what is no JSON.
+#[track_caller]
+fn jq(exporter: &Exporter<'_>, path: &str, filter: &str) -> Value {
+    let command = "curl --silent --fail \"$1\" | jq --compact-output \"$2\"";
+    let output = tool(Command::new("sh").args(["-c", command, "sh", &exporter.url(path), filter]));
+    serde_json::from_str(&output).unwrap()
+}
+
+#[test]
+fn the_flows_are_there_as_json() {
+    let mut exporter = Exporter::start(&["--listen-port", "0"]);
+    load(&mut exporter);
+    let port = exporter.udp_port();
+    let flow = jq(&exporter, "/api/flows?top=2", ".flows[1]");
+    assert_eq!(
+        flow,
+        json!({
+            "from": "151.101.1.140", "from_type": "public",
+            "to": "192.168.88.23", "to_type": "private",
+            "protocol": "udp", "listen_port": port, "bytes": 2_500_000, "packets": 2000,
+        })
+    );
+    let check = |filter: &str, expected: Value| {
+        assert_eq!(
+            jq(&exporter, "/api/flows?top=2", filter),
+            expected,
+            "{filter}"
+        );
+    };
+    check("[.flows[].packets]", json!([3000, 2000]));
+    check(".total", json!({"bytes": 8_890_000, "packets": 8300}));
+    check(".overflow", json!({"bytes": 0, "packets": 0}));
+    check(".window.active_flows", json!(9));
+    check(".frames | [.received, .counted]", json!([8302, 8300]));
+    check(
+        ".frames.skipped | with_entries(select(.value > 0))",
+        json!({"tzsp_keepalive": 1, "inner_not_ip": 1}),
+    );
+    check(".frames.truncated.sensor", json!(8300));
+    check(".limits | [.flows, .max_flows]", json!([9, 10_000]));
+    check(
+        ".capture | [.up, .iterations, .lost_seconds, .dropped]",
+        json!([true, 1, 0, 0]),
+    );
+    check(
+        ".capture.source",
+        json!(format!("receiving TZSP on UDP port {port}")),
+    );
+    // Times are in order, and the window is as long as it says.
+    check(
+        "[.capture.since, .frames.first, .frames.last, .window.until] | . == sort",
+        json!(true),
+    );
+    let seconds = "def at: sub(\"[.][0-9]+Z\"; \"Z\") | fromdate;
+        .window | (.until | at) - (.since | at) - .seconds | fabs < 1";
+    check(seconds, json!(true));
+    assert_eq!(jq(&exporter, "/api/flows", ".flows | length"), json!(9));
+    assert_eq!(
+        jq(&exporter, "/api/flows?top=1000&", ".flows | length"),
+        json!(9)
+    );
+    assert_eq!(jq(&exporter, "/api/flows?", ".flows | length"), json!(9));
+}
+
+#[test]
+fn before_the_first_frame_there_is_json_as_well() {
+    let exporter = Exporter::start(&["--listen-port", "0"]);
+    assert_eq!(jq(&exporter, "/api/flows", ".flows"), json!([]));
+    assert_eq!(
+        jq(&exporter, "/api/flows", "[.frames.first, .frames.last]"),
+        json!([null, null])
+    );
+    assert_eq!(jq(&exporter, "/api/flows", ".total.packets"), json!(0));
+}
+
+#[test]
+fn parameters_that_cannot_be_meant_are_refused() {
+    let exporter = Exporter::start(&["--listen-port", "0"]);
+    let number = "Write a number from 1 to 1000 behind top=.\n";
+    let other = "There is one parameter, such as /api/flows?top=5.\n";
+    for (query, expected) in [
+        ("top=0", number),
+        ("top=1001", number),
+        ("top=", number),
+        ("top=+5", number),
+        ("top=-1", number),
+        ("top=99999999999999999999", number),
+        ("top=%3Cscript%3E", number),
+        ("top", other),
+        ("limit=5", other),
+        ("top=5&by=packets", other),
+        ("top=5&top=6", "Write top= once.\n"),
+    ] {
+        let answer = exporter.get(&format!("/api/flows?{query}"));
+        assert_eq!(answer, (400, expected.to_owned()), "{query}");
+    }
+}
+
+#[test]
+fn all_parts_of_the_page_say_what_they_are_and_allow_nothing_else() {
+    let exporter = Exporter::start(&["--listen-port", "0"]);
+    for (path, content_type, cache) in [
+        ("/", "text/html; charset=utf-8", "no-store"),
+        ("/api/flows", "application/json", "no-store"),
+        ("/app.js", "text/javascript; charset=utf-8", "no-cache"),
+        ("/style.css", "text/css; charset=utf-8", "no-cache"),
+        ("/icon.svg", "image/svg+xml", "no-cache"),
+    ] {
+        let url = exporter.url(path);
+        for response in [ureq::get(&url).call(), ureq::head(&url).call()] {
+            let response = response.unwrap();
+            assert_eq!(response.headers()["content-type"], content_type);
+            assert_eq!(response.headers()["cache-control"], cache);
+            assert_eq!(response.headers()["x-content-type-options"], "nosniff");
+        }
+        let put = Command::new("curl")
+            .args(["--silent", "--include", "--request", "PUT", &url])
+            .output()
+            .unwrap();
+        let put = String::from_utf8(put.stdout).unwrap();
+        assert!(
+            put.starts_with("HTTP/1.1 405 Method Not Allowed\r\n"),
+            "{put}"
+        );
+    }
+    let response = ureq::get(exporter.url("/")).call().unwrap();
+    assert_eq!(
+        response.headers()["content-security-policy"],
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+         connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+}
+
+#[test]
+fn none_of_it_is_seen_without_a_password() {
+    let site = Website::new(&format!("basic_auth_users: {{alice: {HASH}}}"));
+    let exporter = site.start(&[]);
+    for path in [
+        "/",
+        "/api/flows",
+        "/api/flows?top=x",
+        "/app.js",
+        "/style.css",
+        "/icon.svg",
+    ] {
+        let url = exporter.url(path);
+        let status = |arguments: &[&str]| site.curl_url(&url, arguments).status;
+        assert_eq!(status(&[]), 401, "{path}");
+        assert_eq!(status(&["--user", "alice:wrong"]), 401, "{path}");
+        let expected = if path.ends_with('x') { 400 } else { 200 };
+        assert_eq!(status(&["--user", "alice:secret"]), expected, "{path}");
+    }
+}
+
+/// The name of an interface is the only text of the page that somebody can choose.
+#[test]
+fn names_with_tags_in_them_are_text() {
+    let tools = fake_tshark("cat capture; exec sleep 60");
+    let capture = testdata().join("pcapng_little_endian.pcapng");
+    fs::copy(capture, tools.path().join("capture")).unwrap();
+    let name = "<img src=x onerror=alert(1)>";
+    let place = Place {
+        tools: Some(tools.path()),
+        ..Place::default()
+    };
+    let arguments = ["--interface", name, "--listen-port", "37008"];
+    let exporter = Exporter::start_at(&place, &arguments);
+    let page = exporter.get("/").1;
+    assert!(!page.contains("<img"), "{page}");
+    let escaped = "on &lt;img src=x onerror=alert(1)&gt; through tshark";
+    assert!(page.contains(escaped), "{page}");
+    let source = jq(&exporter, "/api/flows", ".capture.source");
+    let expected = format!("capturing TZSP to UDP port 37008 on {name} through tshark");
+    assert_eq!(source, json!(expected));
+}
