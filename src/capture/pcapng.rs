@@ -95,6 +95,50 @@ impl Pcapng {
         here.fold(self.dropped_before, u64::saturating_add)
     }
 
+    /// Hands over the enhanced packet blocks at the front, as nearly all blocks are, that are there
+    /// whole and sound. Returns how many bytes they are. [`next`](Self::next) looks closer.
+    #[inline]
+    pub(super) fn each_plain<'a>(&self, bytes: &'a [u8], take: impl FnMut(&Frame<'a>)) -> usize {
+        match self.byte_order {
+            Endianness::Big => self.each_plain_of::<BigEndian>(bytes, take),
+            Endianness::Little => self.each_plain_of::<LittleEndian>(bytes, take),
+        }
+    }
+
+    #[inline]
+    fn each_plain_of<'a, B: ByteOrder>(
+        &self,
+        bytes: &'a [u8],
+        mut take: impl FnMut(&Frame<'a>),
+    ) -> usize {
+        let mut rest = bytes;
+        while let Some((frame, tail)) = self.plain::<B>(rest) {
+            take(&frame);
+            rest = tail;
+        }
+        bytes.len() - rest.len()
+    }
+
+    /// The packet at the front, and what follows.
+    #[inline]
+    fn plain<'a, B: ByteOrder>(&self, bytes: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
+        let mut fields = Fields::<B>::new(bytes);
+        let block_type = fields.u32()?;
+        let size = fields.u32()?;
+        let body_size = usize::try_from(size).ok()?.checked_sub(BLOCK_START)?;
+        let body = fields.bytes(body_size)?;
+        let is_sound = block_type == ENHANCED_PACKET_BLOCK
+            && size.is_multiple_of(4)
+            && body_size <= MAX_RECORD - BLOCK_START
+            && fields.u32()? == size;
+        if !is_sound {
+            return None;
+        }
+        let mut packet = Fields::<B>::new(body);
+        let id = packet.u32()?;
+        Some((self.packet(id, packet)?, fields.rest))
+    }
+
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8], reading: Reading) -> Item<'a> {
         let parsed = match self.byte_order {
             Endianness::Big => RawBlock::from_slice::<BigEndian>(bytes),

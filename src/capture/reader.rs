@@ -180,11 +180,16 @@ impl<R: Read> CaptureReader<R> {
     pub fn each_frame(&mut self, mut take: impl FnMut(&Frame<'_>)) -> Result<(), CaptureError> {
         loop {
             let is_searching = self.recovery.as_ref().is_some_and(Recovery::is_searching);
-            if let Some(Format::Pcap(pcap)) = &mut self.format
+            if let Some(format) = &mut self.format
                 && !is_searching
             {
                 let bytes = &self.buffer[self.start..self.end];
-                let size = pcap.each_plain(bytes, self.recovery.is_some(), &mut take);
+                let size = match format {
+                    Format::Pcap(pcap) => {
+                        pcap.each_plain(bytes, self.recovery.is_some(), &mut take)
+                    }
+                    Format::Pcapng(pcapng) => pcapng.each_plain(bytes, &mut take),
+                };
                 self.start += size;
                 self.offset += size as u64;
             }
