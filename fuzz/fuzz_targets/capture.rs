@@ -1,4 +1,5 @@
-//! A capture stream through `capture`: strict and recovering, and in pieces of odd sizes.
+//! A capture stream through `capture`: strict and recovering, in pieces of odd sizes, and with a
+//! closer look at each frame than most get.
 //!
 //! The first byte says how large the pieces are.
 
@@ -7,7 +8,7 @@
 use std::io::{self, Read};
 
 use libfuzzer_sys::fuzz_target;
-use tzsp_packetstream_exporter::capture::CaptureReader;
+use tzsp_packetstream_exporter::capture::{CaptureReader, Frame};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((piece, bytes)) = bytes.split_first() else {
@@ -17,13 +18,15 @@ fuzz_target!(|bytes: &[u8]| {
         rest: bytes,
         size: usize::from(*piece) + 1,
     };
-    let strict = read(CaptureReader::new(bytes), bytes.len());
-    assert_eq!(strict, read(CaptureReader::new(pieces()), bytes.len()));
-    let recovered = read(CaptureReader::recovering(bytes), bytes.len());
-    assert_eq!(
-        recovered,
-        read(CaptureReader::recovering(pieces()), bytes.len())
-    );
+    let size = bytes.len();
+    let strict = read(CaptureReader::new(bytes), size, false);
+    let recovered = read(CaptureReader::recovering(bytes), size, false);
+    for closely in [false, true] {
+        let in_pieces = read(CaptureReader::new(pieces()), size, closely);
+        assert_eq!(strict, in_pieces);
+        let in_pieces = read(CaptureReader::recovering(pieces()), size, closely);
+        assert_eq!(recovered, in_pieces);
+    }
     if recovered.damage.is_none() {
         assert_eq!(strict, recovered);
     }
@@ -38,7 +41,7 @@ struct Said {
     error: Option<String>,
 }
 
-fn read<R: Read>(mut reader: CaptureReader<R>, size: usize) -> Said {
+fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Said {
     let mut frames = Vec::new();
     let mut fills = 0;
     let error = loop {
@@ -49,18 +52,23 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize) -> Said {
         }
         // One at the end tells of the end.
         assert!(fills <= size + 2, "it ends");
-        let error = loop {
-            match reader.next_frame() {
-                Ok(Some(frame)) => {
-                    assert!(frame.length >= frame.bytes.len());
-                    frames.push(format!("{frame:?}"));
-                }
-                Ok(None) => break None,
-                Err(error) => break Some(error.to_string()),
-            }
+        let mut take = |frame: &Frame<'_>| {
+            assert!(frame.length >= frame.bytes.len());
+            frames.push(format!("{frame:?}"));
         };
-        if error.is_some() {
-            break error;
+        let result = if closely {
+            loop {
+                match reader.next_frame() {
+                    Ok(Some(frame)) => take(&frame),
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            }
+        } else {
+            reader.each_frame(take)
+        };
+        if let Err(error) = result {
+            break Some(error.to_string());
         }
     };
     let damage = reader.damage();

@@ -17,8 +17,9 @@ const MAX_WINDOW_LOG: u32 = 25;
 /// finds damage, so it is little.
 const INPUT_BUFFER: usize = 8 * 1024;
 
-/// Hands through what `stream` holds, unpacked on another thread if it is compressed. Several gzip members, zstd
-/// frames or lz4 frames follow each other without a seam, and skippable frames are skipped.
+/// Hands through what `stream` holds, unpacked on another thread if it is compressed. Several
+/// gzip members, zstd frames or lz4 frames follow each other without a seam, and skippable frames are
+/// skipped.
 ///
 /// A compressed stream that is cut short ends with [`io::ErrorKind::UnexpectedEof`], a damaged one
 /// with [`io::ErrorKind::InvalidData`].

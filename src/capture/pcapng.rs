@@ -127,10 +127,8 @@ impl Pcapng {
         let size = fields.u32()?;
         let body_size = usize::try_from(size).ok()?.checked_sub(BLOCK_START)?;
         let body = fields.bytes(body_size)?;
-        let is_sound = block_type == ENHANCED_PACKET_BLOCK
-            && size.is_multiple_of(4)
-            && body_size <= MAX_RECORD - BLOCK_START
-            && fields.u32()? == size;
+        let is_sound =
+            block_type == ENHANCED_PACKET_BLOCK && size.is_multiple_of(4) && fields.u32()? == size;
         if !is_sound {
             return None;
         }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tzsp_packetstream_exporter::aggregator::Aggregator;
-use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Frame};
+use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Damage, Frame};
 use tzsp_packetstream_exporter::wire::{self, LinkType, ListenPorts, Reading, Skipped};
 
 use crate::support::{Trickle, aggregator, captures, testdata};
@@ -149,9 +149,7 @@ fn what_is_read_behind_damage_does_not_depend_on_how_much_comes_at_a_time() {
         let mut reader = CaptureReader::recovering(stream);
         let mut frames = Vec::new();
         while let Ok(true) = reader.fill() {
-            while let Ok(Some(frame)) = reader.next_frame() {
-                frames.push(format!("{frame:?}"));
-            }
+            let _ = reader.each_frame(|frame| frames.push(format!("{frame:?}")));
         }
         (frames, reader.damage().cloned())
     };
@@ -163,14 +161,51 @@ fn what_is_read_behind_damage_does_not_depend_on_how_much_comes_at_a_time() {
     assert_eq!(frames(&mut Trickle(&capture)), at_once);
 }
 
+/// Most frames are taken out without a closer look: as if all had been looked at closely.
+#[test]
+fn a_closer_look_at_all_frames_changes_nothing() {
+    for capture in captures() {
+        let mut bytes = std::fs::read(&capture).unwrap();
+        for index in 0..bytes.len() {
+            bytes[index] ^= 0xff;
+            for reader in [CaptureReader::new, CaptureReader::recovering] {
+                let [plainly, closely] =
+                    [false, true].map(|closely| said(reader(&bytes[..]), closely));
+                assert_eq!(plainly, closely, "{} at {index}", capture.display());
+            }
+            bytes[index] ^= 0xff;
+        }
+    }
+}
+
+/// The frames, the error and the damage.
+fn said(
+    mut reader: CaptureReader<&[u8]>,
+    closely: bool,
+) -> (Vec<String>, Option<String>, Option<Damage>) {
+    let mut frames = Vec::new();
+    let result = (|| {
+        while reader.fill()? {
+            if closely {
+                while let Some(frame) = reader.next_frame()? {
+                    frames.push(format!("{frame:?}"));
+                }
+            } else {
+                reader.each_frame(|frame| frames.push(format!("{frame:?}")))?;
+            }
+        }
+        Ok(())
+    })();
+    let error = result.err().map(|error: CaptureError| error.to_string());
+    (frames, error, reader.damage().cloned())
+}
+
 /// How many frames are read in spite of damage.
 fn frames_in(capture: &[u8]) -> usize {
     let mut reader = CaptureReader::recovering(capture);
     let mut frames = 0;
     while let Ok(true) = reader.fill() {
-        while let Ok(Some(_)) = reader.next_frame() {
-            frames += 1;
-        }
+        let _ = reader.each_frame(|_| frames += 1);
     }
     frames
 }
@@ -236,11 +271,11 @@ fn read(reader: &mut CaptureReader<&[u8]>) -> (Aggregator, Result<(), CaptureErr
     let mut frames = 0;
     let result = (|| {
         while reader.fill()? {
-            while let Some(frame) = reader.next_frame()? {
-                intake.frame(frame.at, &frame);
-                read_otherwise(&frame);
+            reader.each_frame(|frame| {
+                intake.frame(frame.at, frame);
+                read_otherwise(frame);
                 frames += 1;
-            }
+            })?;
         }
         Ok(())
     })();
