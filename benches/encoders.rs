@@ -55,7 +55,7 @@ fn table() -> FlowTable {
     );
     let mut packets = table.packets(FLOWS as usize);
     for number in 0..FLOWS {
-        packets.push(Duration::ZERO, observation(number));
+        packets.push(Duration::ZERO, &observation(number));
     }
     table.record(&mut packets);
     table

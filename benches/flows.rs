@@ -58,7 +58,7 @@ impl Grouped {
 
 impl Table for Grouped {
     fn record(&mut self, at: Duration, seen: &Observation) {
-        self.packets.push(at, *seen);
+        self.packets.push(at, seen);
         if self.packets.is_full() {
             self.flush();
         }

@@ -99,10 +99,10 @@ impl Aggregator {
         match &outcome {
             Ok(seen) => {
                 self.frames.count(seen, &self.reading);
-                intake.packets.push(now, *seen);
+                intake.packets.push(now, seen);
                 self.flows.record(&mut intake.packets);
             }
-            Err(reason) => self.frames.skipped[*reason as usize] += 1,
+            Err(reason) => self.frames.skip(*reason),
         }
         note(&outcome, self.flows.overflow_packets() == overflow_packets);
     }
@@ -138,9 +138,19 @@ impl Intake {
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        let seen = self.packets.place();
-        let outcome = wire::read_frame(frame.link, frame.part(), &self.reading, seen);
-        self.account(now, frame.at, outcome);
+        self.frames.arrive(frame.at);
+        match wire::decode_usual_frame(frame.link, frame.part(), &self.reading) {
+            Some(seen) => self.count(now, &seen),
+            None => self.frame_closely(now, frame),
+        }
+    }
+
+    #[inline(never)]
+    fn frame_closely(&mut self, now: Duration, frame: &Frame<'_>) {
+        match wire::decode_frame(frame.link, frame.part(), &self.reading) {
+            Ok(seen) => self.count(now, &seen),
+            Err(reason) => self.frames.skip(reason),
+        }
     }
 
     /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
@@ -153,20 +163,31 @@ impl Intake {
         listen_port: u16,
         payload: &[u8],
     ) {
+        self.frames.arrive(at);
         let datagram = Datagram {
             source: sensor.into(),
             destination_port: listen_port,
             payload: Part::whole(payload),
             first_fragment: false,
         };
-        let seen = self.packets.place();
-        let outcome = wire::read_datagram(&datagram, &self.reading, seen);
-        self.account(now, at, outcome);
+        match wire::decode_usual_datagram(&datagram) {
+            Some(seen) => self.count(now, &seen),
+            None => self.datagram_closely(now, &datagram),
+        }
     }
 
-    /// Does what can be done before the frames are counted, where no lock is held.
-    pub fn prepare(&mut self) {
-        self.packets.key();
+    #[inline(never)]
+    fn datagram_closely(&mut self, now: Duration, datagram: &Datagram<'_>) {
+        match wire::decode_datagram(datagram, &self.reading) {
+            Ok(seen) => self.count(now, &seen),
+            Err(reason) => self.frames.skip(reason),
+        }
+    }
+
+    #[inline]
+    fn count(&mut self, now: Duration, seen: &Observation) {
+        self.frames.count(seen, &self.reading);
+        self.packets.push(now, seen);
     }
 
     /// Whether it holds no frame that counts in a flow.
@@ -179,18 +200,6 @@ impl Intake {
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.packets.is_full()
-    }
-
-    #[inline]
-    fn account(&mut self, now: Duration, at: Duration, outcome: Result<(), Skipped>) {
-        self.frames.arrive(at);
-        match outcome {
-            Ok(()) => {
-                let seen = self.packets.take(now);
-                self.frames.count(seen, &self.reading);
-            }
-            Err(reason) => self.frames.skipped[reason as usize] += 1,
-        }
     }
 }
 
@@ -218,6 +227,10 @@ impl FrameCounts {
         if let Some(cause) = seen.truncated {
             self.truncated[cause as usize] += 1;
         }
+    }
+
+    fn skip(&mut self, reason: Skipped) {
+        self.skipped[reason as usize] += 1;
     }
 
     fn add(&mut self, later: &Self) {

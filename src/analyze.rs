@@ -155,7 +155,7 @@ pub fn run(
         progress: &progress,
     };
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = options.jobs.unwrap_or(processors).min(files.len());
+    let jobs = options.jobs.unwrap_or(processors);
     let intake = core.intake();
     let mut whole = if inner.is_some() || timeline.is_some() {
         let mut noted = Noted {
@@ -167,7 +167,7 @@ pub fn run(
     } else if jobs == 1 {
         job.run(intake, &mut core)
     } else {
-        run_side_by_side(&job, jobs, &mut core)
+        run_side_by_side(&job, jobs.min(files.len()), &mut core)
     };
     progress.finish_and_clear();
 

@@ -69,6 +69,9 @@ fn decode(
 ) -> Result<Observation, Skipped> {
     let reading = Reading { listen_ports, ipv6 };
     let outcome = wire::decode_frame(link, frame, &reading);
+    if let Some(seen) = wire::decode_usual_frame(link, frame, &reading) {
+        assert_eq!(outcome, Ok(seen));
+    }
     if let Ok(seen) = outcome {
         assert!(seen.bytes >= 20);
         assert!(seen.dscp < 64);

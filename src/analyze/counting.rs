@@ -54,7 +54,6 @@ impl Elsewhere<'_> {
 
 impl Counting for Elsewhere<'_> {
     fn take_in(&mut self, intake: &mut Intake) {
-        intake.prepare();
         let _ = self.filled.send(mem::replace(intake, self.empty()));
     }
 }

@@ -156,9 +156,9 @@ impl Pcap {
         }
     }
 
-    /// Hands over the records at the front that are as nearly all are: whole, and when recovering,
-    /// nothing speaks against one or against the header that follows. Returns how many bytes they
-    /// are. [`next`](Self::next) looks closer.
+    /// Hands over the records at the front that are as nearly all are: whole, and nothing speaks
+    /// against them; when recovering, neither against the header that follows. Returns how many
+    /// bytes they are. [`next`](Self::next) looks closer.
     #[inline]
     pub(super) fn each_plain<'a>(
         &mut self,
@@ -167,44 +167,40 @@ impl Pcap {
         mut take: impl FnMut(&Frame<'a>),
     ) -> usize {
         let mut rest = bytes;
-        let mut next = self.header(rest);
-        if is_recovering {
-            next = next.filter(|header| header.is_within(USUAL_DISTANCE, self.before));
-        }
-        while let Some(header) = next {
-            let captured = header.captured as usize;
-            let Some(tail) = rest.get(self.header_size + captured..) else {
+        let mut next = self.plain_header(rest, self.before);
+        while let Some((header, behind)) = next {
+            let Some((frame, tail)) = behind.split_at_checked(header.captured as usize) else {
                 break;
             };
-            next = self.header(tail);
-            let mut is_plain =
-                captured <= self.usual_record && header.fraction < self.units_per_second;
-            if is_recovering {
-                let Some(next) = next else {
-                    break;
-                };
-                is_plain &= header.captured <= header.original
-                    && header.original as usize <= MAX_RECORD
-                    && next.captured as usize <= self.max_record
-                    && !next.is_blank()
-                    && next.is_within(USUAL_DISTANCE, Some(header.seconds));
+            next = self.plain_header(tail, Some(header.seconds));
+            if is_recovering && next.is_none() {
+                break;
             }
-            let frame = rest.get(self.header_size..self.header_size + captured);
-            let Some(frame) = frame.filter(|_| is_plain) else {
-                break;
-            };
             let nanoseconds = header.fraction * self.nanoseconds_per_unit;
             take(&Frame {
                 at: Duration::new(header.seconds.into(), nanoseconds),
                 link: self.link,
                 bytes: frame,
-                length: captured.max(header.original as usize),
+                length: header.original as usize,
             });
             self.before = Some(header.seconds);
             self.looked = 1;
             rest = tail;
         }
         bytes.len() - rest.len()
+    }
+
+    /// The header at the front if it is as nearly all are, and what stands behind it.
+    #[inline]
+    fn plain_header<'a>(&self, bytes: &'a [u8], before: Option<u32>) -> Option<(Header, &'a [u8])> {
+        let header = self.words(bytes.first_chunk()?);
+        let is_plain = header.captured as usize <= self.usual_record
+            && header.captured <= header.original
+            && (1..=MAX_RECORD).contains(&(header.original as usize))
+            && header.fraction < self.units_per_second
+            && header.is_within(USUAL_DISTANCE, before);
+        let behind = bytes.get(self.header_size..)?;
+        is_plain.then_some((header, behind))
     }
 
     /// Whether a record begins here: its numbers make sense, and so do those of the record that
@@ -351,21 +347,28 @@ impl Pcap {
         }
     }
 
-    #[inline]
     fn header(&self, bytes: &[u8]) -> Option<Header> {
-        let (words, _) = bytes.get(..self.header_size)?.as_chunks::<4>();
-        let words = words.first_chunk::<4>()?;
-        let [seconds, fraction, captured, original] = if self.is_big_endian {
-            words.map(u32::from_be_bytes)
-        } else {
-            words.map(u32::from_le_bytes)
-        };
-        Some(Header {
-            seconds,
-            fraction,
-            captured,
-            original,
-        })
+        bytes.get(self.header_size..)?;
+        Some(self.words(bytes.first_chunk()?))
+    }
+
+    #[inline]
+    fn words(&self, bytes: &[u8; 16]) -> Header {
+        let (words, _) = bytes.as_chunks::<4>();
+        let mut words = words.iter().map(|&word| {
+            if self.is_big_endian {
+                u32::from_be_bytes(word)
+            } else {
+                u32::from_le_bytes(word)
+            }
+        });
+        let mut next = || words.next().expect("there are four");
+        Header {
+            seconds: next(),
+            fraction: next(),
+            captured: next(),
+            original: next(),
+        }
     }
 }
 

@@ -22,47 +22,49 @@ pub(super) struct Keys {
 
 /// Packets on their way to the table that they were made for. What they need before they are
 /// counted happens here, where no lock is held.
-///
-/// They take each step together: all are written down, then all get keys, then all are looked up.
-/// A step for one packet alone would wait for what the step before has just written.
 #[derive(Debug)]
 pub struct Packets {
     keys: Keys,
-    /// Places, the first `length` of which are taken.
-    seen: Box<[Seen]>,
-    length: usize,
-    /// Of the first ones.
-    keyed: Vec<Keyed>,
-    /// The keys of those that are wide, in their order.
-    wide: Vec<Packed<IpAddr>>,
+    places: usize,
+    taken: Vec<Taken>,
+    aside: Vec<Aside>,
 }
 
-/// A packet, and when it came.
+/// A packet, in less than a line of the processor's caches.
 #[derive(Debug, Clone, Copy)]
-struct Seen {
+struct Taken {
     at: Moment,
-    packet: Observation,
-}
-
-/// What finds a packet's flow: a hash, and a narrow key, or the place of a wide one.
-#[derive(Debug, Clone, Copy)]
-struct Keyed {
+    /// Of its flow's key.
     hash: u64,
-    key: Result<Packed<Ipv4Addr>, u32>,
+    bytes: u64,
+    known: Known,
 }
 
-/// A packet with its key, to be counted.
 #[derive(Debug, Clone, Copy)]
+enum Known {
+    /// All that is known of the packet. What the mask leaves of it is its flow's key.
+    Whole(Packed<Ipv4Addr>),
+    /// It stands aside in this place, because its addresses are not all IPv4 or its flow's key
+    /// takes more than a mask.
+    Aside(u32),
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Aside {
+    key: AnyKey,
+    seen: Observation,
+}
+
+/// A packet that is to be counted.
+#[derive(Clone, Copy)]
 pub(super) struct Packet<'a> {
-    pub(super) at: Moment,
-    pub(super) hash: u64,
-    pub(super) key: KeyRef<'a>,
-    pub(super) seen: &'a Observation,
+    taken: &'a Taken,
+    others: &'a Packets,
 }
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum KeyRef<'a> {
-    Narrow(&'a Packed<Ipv4Addr>),
+    Narrow(Packed<Ipv4Addr>),
     Wide(&'a Packed<IpAddr>),
 }
 
@@ -74,159 +76,154 @@ impl Keys {
             seed: RandomState::default(),
         }
     }
-
-    #[inline]
-    fn of(&self, seen: &Observation) -> AnyKey {
-        match (
-            &self.mask,
-            seen.source.ipv4(),
-            seen.destination.ipv4(),
-            seen.sensor.ipv4(),
-        ) {
-            (Some(mask), Some(source), Some(destination), Some(sensor)) => {
-                let all = Key::plain(source, destination, sensor, seen);
-                AnyKey::Narrow(all.pack().masked(mask))
-            }
-            _ => self.shape.key(seen),
-        }
-    }
 }
 
 impl Packets {
     /// With so many places.
     pub(super) fn new(keys: &Keys, places: usize) -> Self {
-        let nothing = Seen {
-            at: Moment::default(),
-            packet: Observation::default(),
-        };
         Self {
             keys: keys.clone(),
-            seen: vec![nothing; places].into(),
-            length: 0,
-            keyed: Vec::with_capacity(places),
-            wide: Vec::new(),
+            places,
+            taken: Vec::with_capacity(places),
+            aside: Vec::new(),
         }
     }
 
-    /// Where the next packet is to be written down. [`take`](Self::take) takes it.
-    ///
-    /// # Panics
-    /// There is no place left: [`is_full`](Self::is_full) says so before.
-    #[inline]
-    pub fn place(&mut self) -> &mut Observation {
-        &mut self.seen[self.length].packet
-    }
-
-    /// Takes the packet that was written down, which came at `at`.
-    ///
-    /// # Panics
-    /// There is no place left, and so nothing was written down.
-    #[inline]
-    pub fn take(&mut self, at: Duration) -> &Observation {
-        let seen = &mut self.seen[self.length];
-        seen.at = Moment::of(at);
-        self.length += 1;
-        &seen.packet
-    }
-
     /// Takes a packet that came at `at`.
-    ///
-    /// # Panics
-    /// There is no place left: [`is_full`](Self::is_full) says so before.
     #[inline]
-    pub fn push(&mut self, at: Duration, packet: Observation) {
-        *self.place() = packet;
-        self.take(at);
+    pub fn push(&mut self, at: Duration, seen: &Observation) {
+        let at = Moment::of(at);
+        match (
+            &self.keys.mask,
+            seen.source.ipv4(),
+            seen.destination.ipv4(),
+            seen.sensor.ipv4(),
+        ) {
+            (Some(mask), Some(source), Some(destination), Some(sensor)) => {
+                let known = Key::plain(source, destination, sensor, seen).pack();
+                self.taken.push(Taken {
+                    at,
+                    hash: known.masked(mask).hash_with(&self.keys.seed),
+                    bytes: seen.bytes,
+                    known: Known::Whole(known),
+                });
+            }
+            _ => self.push_aside(at, *seen),
+        }
+    }
+
+    fn push_aside(&mut self, at: Moment, seen: Observation) {
+        let key = self.keys.shape.key(&seen);
+        let place = u32::try_from(self.aside.len()).expect("places fit");
+        self.taken.push(Taken {
+            at,
+            hash: match key {
+                AnyKey::Narrow(key) => key.hash_with(&self.keys.seed),
+                AnyKey::Wide(key) => key.hash_with(&self.keys.seed),
+            },
+            bytes: seen.bytes,
+            known: Known::Aside(place),
+        });
+        self.aside.push(Aside { key, seen });
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.length == 0
+        self.taken.is_empty()
     }
 
+    /// Whether it is time to count them.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.length == self.seen.len()
-    }
-
-    /// Gives keys to those that have none.
-    pub fn key(&mut self) {
-        let Self {
-            keys,
-            seen,
-            length,
-            keyed,
-            wide,
-        } = self;
-        for seen in &seen[keyed.len()..*length] {
-            keyed.push(match keys.of(&seen.packet) {
-                AnyKey::Narrow(key) => Keyed {
-                    hash: key.hash_with(&keys.seed),
-                    key: Ok(key),
-                },
-                AnyKey::Wide(key) => {
-                    let place = u32::try_from(wide.len()).expect("places fit");
-                    wide.push(key);
-                    Keyed {
-                        hash: key.hash_with(&keys.seed),
-                        key: Err(place),
-                    }
-                }
-            });
-        }
+        self.taken.len() >= self.places
     }
 
     pub(super) fn clear(&mut self) {
-        self.length = 0;
-        self.keyed.clear();
-        self.wide.clear();
+        self.taken.clear();
+        self.aside.clear();
     }
 
-    /// Those that have keys, so many at a time.
-    pub(super) fn groups(&self, size: usize) -> impl Iterator<Item = Group<'_>> {
-        let seen = self.seen[..self.keyed.len()].chunks(size);
-        let groups = seen.zip(self.keyed.chunks(size));
-        groups.map(|(seen, keyed)| Group {
-            seen,
-            keyed,
-            wide: &self.wide,
+    /// In their order, so many at a time.
+    pub(super) fn groups(
+        &self,
+        size: usize,
+    ) -> impl Iterator<Item = impl Iterator<Item = Packet<'_>> + Clone> {
+        self.taken.chunks(size).map(move |group| {
+            group.iter().map(move |taken| Packet {
+                taken,
+                others: self,
+            })
         })
     }
 }
 
-/// Some packets, one after the other.
-pub(super) struct Group<'a> {
-    seen: &'a [Seen],
-    keyed: &'a [Keyed],
-    wide: &'a [Packed<IpAddr>],
-}
-
-impl<'a> Group<'a> {
+impl<'a> Packet<'a> {
     #[inline]
-    pub(super) fn keys(&self) -> impl Iterator<Item = (u64, KeyRef<'a>)> {
-        let wide = self.wide;
-        self.keyed.iter().map(|keyed| (keyed.hash, keyed.key(wide)))
+    pub(super) fn at(self) -> Moment {
+        self.taken.at
     }
 
     #[inline]
-    pub(super) fn packets(&self) -> impl Iterator<Item = Packet<'a>> {
-        let wide = self.wide;
-        let pairs = self.seen.iter().zip(self.keyed);
-        pairs.map(|(seen, keyed)| Packet {
-            at: seen.at,
-            hash: keyed.hash,
-            key: keyed.key(wide),
-            seen: &seen.packet,
-        })
+    pub(super) fn hash(self) -> u64 {
+        self.taken.hash
     }
-}
 
-impl Keyed {
     #[inline]
-    fn key<'a>(&'a self, wide: &'a [Packed<IpAddr>]) -> KeyRef<'a> {
-        match &self.key {
-            Ok(key) => KeyRef::Narrow(key),
-            Err(place) => KeyRef::Wide(&wide[*place as usize]),
+    pub(super) fn bytes(self) -> u64 {
+        self.taken.bytes
+    }
+
+    /// Whether the key of its flow is wide.
+    #[inline]
+    pub(super) fn is_wide(self) -> bool {
+        match self.taken.known {
+            Known::Whole(_) => false,
+            Known::Aside(place) => {
+                matches!(self.others.aside[place as usize].key, AnyKey::Wide(_))
+            }
         }
+    }
+
+    /// The key of its flow.
+    #[inline]
+    pub(super) fn key(self) -> KeyRef<'a> {
+        match (&self.taken.known, &self.others.keys.mask) {
+            (Known::Whole(known), Some(mask)) => KeyRef::Narrow(known.masked(mask)),
+            (Known::Whole(known), None) => KeyRef::Narrow(*known),
+            (Known::Aside(place), _) => match &self.others.aside[*place as usize].key {
+                AnyKey::Narrow(key) => KeyRef::Narrow(*key),
+                AnyKey::Wide(key) => KeyRef::Wide(key),
+            },
+        }
+    }
+
+    /// What is known of it, but for why it is not there whole.
+    pub(super) fn seen(self) -> Observation {
+        let known = match &self.taken.known {
+            Known::Whole(known) => known.unpack(),
+            Known::Aside(place) => return self.others.aside[*place as usize].seen,
+        };
+        Observation {
+            source: known.source.into(),
+            destination: known.destination.into(),
+            protocol: known.protocol,
+            listen_port: known.listen_port,
+            sensor: known.sensor.into(),
+            ports: known.from_port.zip(known.to_port),
+            vlan: known.vlan,
+            dscp: known.dscp,
+            bytes: self.taken.bytes,
+            truncated: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_packet_stays_small() {
+        assert_eq!(size_of::<Taken>(), 56);
     }
 }

@@ -45,6 +45,14 @@ pub(super) enum State {
     Held,
 }
 
+/// Where a flow is. With enough of its hash that a part of the index can grow, and a flow be told
+/// from most others, without a look at any slot: that waits for memory.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    hash: u32,
+    slot: u32,
+}
+
 /// A flow's state, in the two bits that its number in the traffic families leaves.
 #[derive(Debug, Clone, Copy)]
 struct Standing(u16);
@@ -52,7 +60,7 @@ struct Standing(u16);
 /// Flows with one kind of addresses.
 #[derive(Debug)]
 pub(super) struct Store<A: Address> {
-    shards: Vec<HashTable<u32>>,
+    shards: Vec<HashTable<Entry>>,
     chunks: Vec<Vec<Slot<A>>>,
     free: u32,
     /// In no order.
@@ -88,10 +96,10 @@ impl<A: Address> Store<A> {
         (slot.is_exposed() && slot.key == *key).then_some(slot)
     }
 
-    /// Where the flow with this hash may be. Without a look at the flow: that waits for memory.
+    /// Where the flow with this hash may be. Without a look at the flow.
     #[inline]
     pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
-        self.shards[shard(hash)].find(hash, |_| true).copied()
+        self.find_if(hash, |_| true)
     }
 
     /// Whether the flow in this slot is exposed.
@@ -102,19 +110,26 @@ impl<A: Address> Store<A> {
 
     #[inline]
     pub(super) fn find(&self, hash: u64, key: &Packed<A>) -> Option<u32> {
-        self.shards[shard(hash)]
-            .find(hash, |&slot| self[slot].key == *key)
-            .copied()
+        self.find_if(hash, |slot| self[slot].key == *key)
+    }
+
+    #[inline]
+    fn find_if(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+        let (shard, hash) = split(hash);
+        let entry = self.shards[shard].find(spread(hash), |entry| {
+            entry.hash == hash && is_it(entry.slot)
+        });
+        entry.map(|entry| entry.slot)
     }
 
     /// Takes in a new flow and exposes it.
-    pub(super) fn insert(&mut self, hash: u64, seed: &RandomState, slot: Slot<A>) -> u32 {
-        let index = self.place(slot);
-        let chunks = &self.chunks;
-        self.shards[shard(hash)]
-            .insert_unique(hash, index, |&slot| at(chunks, slot).key.hash_with(seed));
-        self.expose(index);
-        index
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot<A>) -> u32 {
+        let slot = self.place(slot);
+        let (shard, hash) = split(hash);
+        let entry = Entry { hash, slot };
+        self.shards[shard].insert_unique(spread(hash), entry, |entry| spread(entry.hash));
+        self.expose(slot);
+        slot
     }
 
     /// Makes an idle flow an exposed one again.
@@ -156,8 +171,8 @@ impl<A: Address> Store<A> {
     pub(super) fn forget(&mut self, index: u32, seed: &RandomState) -> Counters {
         self.wake(index);
         self.exposed.pop();
-        let hash = self[index].key.hash_with(seed);
-        let entry = self.shards[shard(hash)].find_entry(hash, |&slot| slot == index);
+        let (shard, hash) = split(self[index].key.hash_with(seed));
+        let entry = self.shards[shard].find_entry(spread(hash), |entry| entry.slot == index);
         entry.expect("every flow is in the index").remove();
         let free = self.free;
         self.free = index;
@@ -307,10 +322,15 @@ fn at<A: Address>(chunks: &[Vec<Slot<A>>], slot: u32) -> &Slot<A> {
     &chunks[slot / CHUNK][slot % CHUNK]
 }
 
-/// Taken from bits of the hash that a part's own table does not use.
-fn shard(hash: u64) -> usize {
-    let [_, _, byte, ..] = hash.to_be_bytes();
-    usize::from(byte)
+/// The part of the index that a hash belongs to, and the bits that tell hashes apart there.
+fn split(hash: u64) -> (usize, u32) {
+    let [_, _, _, shard, a, b, c, d] = hash.to_be_bytes();
+    (usize::from(shard), u32::from_be_bytes([a, b, c, d]))
+}
+
+/// These bits as the hash of a part's own table, which uses the lowest and the highest.
+fn spread(hash: u32) -> u64 {
+    u64::from(hash) << 32 | u64::from(hash)
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hyperloglog::HyperLogLog;
 
+use super::class::Class;
 use super::clock::Moment;
 use super::hold::Holds;
 use super::key::{Address, Packed};
@@ -125,23 +126,26 @@ impl FlowTable {
 
     /// Counts packets, in their order, and takes them out.
     pub fn record(&mut self, packets: &mut Packets) {
-        packets.key();
         let mut found = [None; AT_ONCE];
         for group in packets.groups(AT_ONCE) {
             // One step for all of them, then the next: so many wait for memory side by side.
-            for (found, (hash, key)) in found.iter_mut().zip(group.keys()) {
-                *found = match key {
-                    KeyRef::Narrow(_) => self.narrow.candidate(hash),
-                    KeyRef::Wide(_) => self.wide.candidate(hash),
+            for (found, packet) in found.iter_mut().zip(group.clone()) {
+                *found = if packet.is_wide() {
+                    self.wide.candidate(packet.hash())
+                } else {
+                    self.narrow.candidate(packet.hash())
                 };
             }
-            for (found, (_, key)) in found.iter_mut().zip(group.keys()) {
-                *found = found.filter(|&slot| match key {
-                    KeyRef::Narrow(_) => self.narrow.exposes(slot),
-                    KeyRef::Wide(_) => self.wide.exposes(slot),
+            for (found, packet) in found.iter_mut().zip(group.clone()) {
+                *found = found.filter(|&slot| {
+                    if packet.is_wide() {
+                        self.wide.exposes(slot)
+                    } else {
+                        self.narrow.exposes(slot)
+                    }
                 });
             }
-            for (found, packet) in found.iter().zip(group.packets()) {
+            for (found, packet) in found.iter().zip(group) {
                 self.count(*found, packet);
             }
         }
@@ -157,10 +161,10 @@ impl FlowTable {
             books,
             ..
         } = self;
-        books.advance(packet.at);
-        match packet.key {
+        books.advance(packet.at());
+        match packet.key() {
             KeyRef::Narrow(key) => {
-                if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, key)) {
+                if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, &key)) {
                     return books.count(slot, packet);
                 }
             }
@@ -231,14 +235,14 @@ impl FlowTable {
     /// Counts a packet of a flow that was not exposed a moment ago: in a place, if there is one.
     #[cold]
     fn admit(&mut self, packet: Packet<'_>) {
-        match packet.key {
+        match packet.key() {
             KeyRef::Narrow(key) => {
-                if let Some(slot) = self.narrow.find_exposed(packet.hash, key) {
+                if let Some(slot) = self.narrow.find_exposed(packet.hash(), &key) {
                     return self.books.count(slot, packet);
                 }
             }
             KeyRef::Wide(key) => {
-                if let Some(slot) = self.wide.find_exposed(packet.hash, key) {
+                if let Some(slot) = self.wide.find_exposed(packet.hash(), key) {
                     return self.books.count(slot, packet);
                 }
             }
@@ -247,8 +251,8 @@ impl FlowTable {
             self.books.overflow(packet);
             return;
         }
-        match packet.key {
-            KeyRef::Narrow(key) => self.books.admit(&mut self.narrow, key, packet),
+        match packet.key() {
+            KeyRef::Narrow(key) => self.books.admit(&mut self.narrow, &key, packet),
             KeyRef::Wide(key) => self.books.admit(&mut self.wide, key, packet),
         }
     }
@@ -358,24 +362,24 @@ impl Books {
     /// Counts a packet in its flow.
     #[inline]
     fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: Packet<'_>) {
-        slot.counters.add(packet.seen.bytes);
+        slot.counters.add(packet.bytes());
         slot.last = self.now;
         let traffic = if self.traffic_by_flow {
             slot.traffic()
         } else {
-            self.traffic_of(packet.seen)
+            self.traffic_of(&packet.seen()).1
         };
-        self.traffic.add(traffic, self.now, packet.seen.bytes);
+        self.traffic.add(traffic, self.now, packet.bytes());
     }
 
     /// Gives a new or an idle flow a place, and counts its packet.
     fn admit<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: Packet<'_>) {
         // Making room may have made the list of idle flows too long, and this flow forgotten.
-        let index = if let Some(index) = store.find(packet.hash, key) {
+        let index = if let Some(index) = store.find(packet.hash(), key) {
             store.wake(index);
             index
         } else {
-            self.demand.insert_by_hash_value(packet.hash);
+            self.demand.insert_by_hash_value(packet.hash());
             self.start(store, key, packet)
         };
         self.hold(store, index);
@@ -388,10 +392,9 @@ impl Books {
         key: &Packed<A>,
         packet: Packet<'_>,
     ) -> u32 {
-        let classes = self.keys.shape.classes_of(packet.seen);
-        let traffic = self.traffic_of(packet.seen);
+        let (classes, traffic) = self.traffic_of(&packet.seen());
         let slot = Slot::new(*key, classes, traffic);
-        store.insert(packet.hash, &self.keys.seed, slot)
+        store.insert(packet.hash(), slot)
     }
 
     fn hold<A: Address>(&mut self, store: &mut Store<A>, index: u32) {
@@ -404,25 +407,29 @@ impl Books {
     }
 
     /// Counts a packet that found no place.
-    fn overflow(&mut self, Packet { hash, seen, .. }: Packet<'_>) {
+    fn overflow(&mut self, packet: Packet<'_>) {
+        let seen = packet.seen();
         self.overflow_packets += 1;
         // An idle flow has asked before: that changes nothing.
-        self.demand.insert_by_hash_value(hash);
-        let key = self.keys.shape.overflow(seen);
+        self.demand.insert_by_hash_value(packet.hash());
+        let key = self.keys.shape.overflow(&seen);
         let number = key.map_or(0, |key| self.overflow.number(key));
         self.overflow.add(number, self.now, seen.bytes);
-        let traffic = self.traffic_of(seen);
+        let (_, traffic) = self.traffic_of(&seen);
         self.traffic.add(traffic, self.now, seen.bytes);
     }
 
-    fn traffic_of(&mut self, seen: &Observation) -> u16 {
-        let [from_class, to_class] = self.keys.shape.classes_of(seen);
-        self.traffic.number(TrafficKey {
+    /// The classes of a packet, and its number in the traffic families.
+    fn traffic_of(&mut self, seen: &Observation) -> ([Class; 2], u16) {
+        let classes = self.keys.shape.classes_of(seen);
+        let [from_class, to_class] = classes;
+        let number = self.traffic.number(TrafficKey {
             from_class,
             to_class,
             protocol: seen.protocol,
             listen_port: seen.listen_port,
-        })
+        });
+        (classes, number)
     }
 
     /// Whether any flow may leave now.

@@ -95,7 +95,6 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
         for (sensor, payload) in receiver.datagrams() {
             intake.datagram(now, at, sensor, port, payload);
         }
-        intake.prepare();
         let mut state = exporter.lock();
         state.aggregator.take_in(&mut intake);
         state.history.frames_until(at);

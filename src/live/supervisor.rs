@@ -266,7 +266,6 @@ fn take_in(
     let mut intake = exporter.lock().aggregator.intake();
     while reader.fill()? {
         let result = take_in_frames(reader, exporter, &mut intake, newest);
-        intake.prepare();
         let mut state = exporter.lock();
         state.aggregator.take_in(&mut intake);
         if !newest.is_zero() {
@@ -294,7 +293,6 @@ fn take_in_frames(
         *newest = frame.at;
         intake.frame(now, frame);
         if intake.is_full() {
-            intake.prepare();
             exporter.lock().aggregator.take_in(intake);
         }
     })

@@ -1,7 +1,7 @@
 //! The mirrored frame itself, for programs that read Ethernet but no TZSP.
 
 use super::tzsp::{self, Encapsulation, Mirrored};
-use super::{Datagram, LinkType, ListenPorts, Observation, Part, datagram, inner, wlan};
+use super::{Datagram, LinkType, ListenPorts, Part, datagram, inner, wlan};
 
 /// A mirrored frame of Ethernet, or one of 802.11 as a bridge would put it on Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,9 +69,8 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
 fn length(mirrored: Mirrored<'_>) -> usize {
     let Part { bytes, .. } = mirrored.frame;
     let stated = mirrored.original_length.map_or(0, usize::from);
-    let mut seen = Observation::default();
     let bare = Datagram::bare(mirrored.frame);
-    let claimed = inner::packet(mirrored, &bare, true, &mut seen).map_or(0, |packet| {
+    let claimed = inner::packet(mirrored, &bare, true).map_or(0, |(seen, packet)| {
         let before = bytes.len().saturating_sub(packet.bytes.len());
         usize::try_from(seen.bytes)
             .unwrap_or(usize::MAX)

@@ -20,7 +20,6 @@ pub(super) struct Ethernet<'a> {
 }
 
 /// Reads an Ethernet header with its tags. `None` if the frame ends before its payload.
-#[inline(always)]
 pub(super) fn parse(frame: &[u8]) -> Option<Ethernet<'_>> {
     let (header, rest) = frame.split_first_chunk::<14>()?;
     let [.., high, low] = *header;
@@ -29,7 +28,6 @@ pub(super) fn parse(frame: &[u8]) -> Option<Ethernet<'_>> {
 
 /// Passes over a stack of VLAN tags of any depth (IEEE 802.1Q, 802.1ad and the 0x9100 in use
 /// before it): each holds two bytes of tag and the EtherType of what follows.
-#[inline(always)]
 pub(super) fn skip_tags(mut ether_type: EtherType, mut rest: &[u8]) -> Option<Ethernet<'_>> {
     let mut vlan = None;
     while let EtherType::VLAN_TAGGED_FRAME

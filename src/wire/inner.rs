@@ -18,15 +18,13 @@ const PPP_IPV6: u16 = 0x0057;
 /// The packet and the VLAN of the outermost tag before it.
 pub(super) type Tagged<'a> = (Packet<'a>, Option<u16>);
 
-/// Writes down the packet in a mirrored frame, which `datagram` carried. Returns it from its IP
-/// header on, with the length that the outer headers leave for it.
-#[inline(always)]
+/// The packet in a mirrored frame, which `datagram` carried. Also returns it from its IP header on,
+/// with the length that the outer headers leave for it.
 pub(super) fn packet<'a>(
     mirrored: Mirrored<'a>,
     datagram: &Datagram<'_>,
     with_ipv6: bool,
-    seen: &mut Observation,
-) -> Result<Part<'a>, Skipped> {
+) -> Result<(Observation, Part<'a>), Skipped> {
     let frame = mirrored.frame;
     let tagged = match mirrored.encapsulation {
         Encapsulation::Ethernet => by_ether_type(ether::parse(frame.bytes)),
@@ -35,32 +33,38 @@ pub(super) fn packet<'a>(
             .map(|packet| (packet, None))
             .ok_or(Skipped::InnerMalformed),
     };
-    in_frame(frame, tagged?, datagram, with_ipv6, seen)
+    in_frame(frame, tagged?, datagram, with_ipv6)
 }
 
-/// Writes down the packet in a frame, once its link layer is read.
-#[inline(always)]
+/// The packet in a frame, once its link layer is read.
 pub(super) fn in_frame<'a>(
     frame: Part<'a>,
     (packet, vlan): Tagged<'a>,
     datagram: &Datagram<'_>,
     with_ipv6: bool,
-    seen: &mut Observation,
-) -> Result<Part<'a>, Skipped> {
-    let carried = match packet {
-        Packet::Ipv4(packet) => in_ipv4(frame.behind_header(packet), seen),
-        Packet::Ipv6(packet) if with_ipv6 => in_ipv6(frame.behind_header(packet), seen),
+) -> Result<(Observation, Part<'a>), Skipped> {
+    let (carried, seen) = match packet {
+        Packet::Ipv4(packet) => {
+            let carried = frame.behind_header(packet);
+            (carried, in_ipv4(carried))
+        }
+        Packet::Ipv6(packet) if with_ipv6 => {
+            let carried = frame.behind_header(packet);
+            (carried, in_ipv6(carried))
+        }
         Packet::Ipv6(_) => return Err(Skipped::InnerIpv6),
     };
-    let carried = carried.ok_or(Skipped::InnerMalformed)?;
-    seen.sensor = datagram.source;
-    seen.listen_port = datagram.destination_port;
-    seen.vlan = vlan;
-    seen.truncated = truncated(seen.bytes, carried, datagram);
-    Ok(carried)
+    let seen = seen.ok_or(Skipped::InnerMalformed)?;
+    let seen = Observation {
+        sensor: datagram.source,
+        listen_port: datagram.destination_port,
+        vlan,
+        truncated: truncated(seen.bytes, carried, datagram),
+        ..seen
+    };
+    Ok((seen, carried))
 }
 
-#[inline(always)]
 pub(super) fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Tagged<'_>, Skipped> {
     let frame = frame.ok_or(Skipped::InnerMalformed)?;
     let packet = match frame.ether_type {
@@ -91,9 +95,8 @@ fn in_pppoe(rest: &[u8]) -> Result<Packet<'_>, Skipped> {
     }
 }
 
-/// Writes down what the packet itself says.
-#[inline(always)]
-fn in_ipv4<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
+/// What the packet itself says.
+fn in_ipv4(carried: Part<'_>) -> Option<Observation> {
     let header = Ipv4::parse(carried.bytes)?;
     let bytes = match header.total_length {
         0 => carried.length(),
@@ -104,7 +107,7 @@ fn in_ipv4<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
     }
     let payload = Part::claimed(carried.bytes, bytes).skip(header.header_length);
     let has_ports = header.fragment_offset == 0;
-    *seen = Observation {
+    Some(Observation {
         source: header.source,
         destination: header.destination,
         protocol: header.protocol,
@@ -112,12 +115,10 @@ fn in_ipv4<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
         dscp: header.dscp,
         bytes: bytes as u64,
         ..Observation::default()
-    };
-    Some(carried)
+    })
 }
 
-#[inline(never)]
-fn in_ipv6<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
+fn in_ipv6(carried: Part<'_>) -> Option<Observation> {
     let header = Ipv6::parse(carried.bytes)?;
     let bytes = match header.payload_length {
         0 => carried.length(),
@@ -126,7 +127,7 @@ fn in_ipv6<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
     let payload = header.payload(carried.bytes);
     let chain = ipv6::walk(header.next_header, payload, Through::Authentication);
     let first = chain.rest.filter(|_| !chain.later_fragment);
-    *seen = Observation {
+    Some(Observation {
         source: header.source.into(),
         destination: header.destination.into(),
         protocol: chain.protocol,
@@ -134,13 +135,16 @@ fn in_ipv6<'a>(carried: Part<'a>, seen: &mut Observation) -> Option<Part<'a>> {
         dscp: header.dscp,
         bytes: bytes as u64,
         ..Observation::default()
-    };
-    Some(carried)
+    })
 }
 
 /// Why a packet of so many bytes is not there whole, if it is not.
 #[inline(always)]
-fn truncated(bytes: u64, carried: Part<'_>, datagram: &Datagram<'_>) -> Option<Truncated> {
+pub(super) fn truncated(
+    bytes: u64,
+    carried: Part<'_>,
+    datagram: &Datagram<'_>,
+) -> Option<Truncated> {
     if bytes <= carried.bytes.len() as u64 {
         None
     } else if bytes > carried.length() as u64 {
@@ -154,7 +158,7 @@ fn truncated(bytes: u64, carried: Part<'_>, datagram: &Datagram<'_>) -> Option<T
 
 /// Source and destination port: the first four bytes of these protocols' headers.
 #[inline(always)]
-fn ports(protocol: IpNumber, payload: Part<'_>) -> Option<(u16, u16)> {
+pub(super) fn ports(protocol: IpNumber, payload: Part<'_>) -> Option<(u16, u16)> {
     match (protocol, payload.bytes) {
         (
             IpNumber::TCP | IpNumber::UDP | IpNumber::UDP_LITE | IpNumber::SCTP | IpNumber::DCCP,

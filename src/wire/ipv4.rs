@@ -38,10 +38,15 @@ pub(super) struct Ipv4 {
 }
 
 impl Ipv4 {
+    /// Of the fixed header, in bytes.
+    pub(super) const LENGTH: usize = 20;
+    /// In the field that flags and offset share.
+    pub(super) const MORE_FRAGMENTS: u16 = 0x2000;
+    pub(super) const FRAGMENT_OFFSET: u16 = 0x1fff;
+
     /// `None` if the fixed header is not there whole, or contradicts itself.
-    #[inline(always)]
     pub(super) fn parse(packet: &[u8]) -> Option<Self> {
-        let fixed = packet.first_chunk::<20>()?;
+        let fixed = packet.first_chunk::<{ Self::LENGTH }>()?;
         #[rustfmt::skip]
         let [
             version_ihl, service, length_high, length_low,
@@ -67,8 +72,8 @@ impl Ipv4 {
             dscp: service >> 2,
             header_length,
             total_length,
-            more_fragments: fragment & 0x2000 != 0,
-            fragment_offset: fragment & 0x1fff,
+            more_fragments: fragment & Self::MORE_FRAGMENTS != 0,
+            fragment_offset: fragment & Self::FRAGMENT_OFFSET,
         })
     }
 }

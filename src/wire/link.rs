@@ -33,7 +33,6 @@ pub(super) enum Packet<'a> {
     Ipv6(&'a [u8]),
 }
 
-#[inline(always)]
 pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped> {
     match link {
         LinkType::ETHERNET => by_ether_type(ether::parse(frame)),
@@ -49,7 +48,6 @@ pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped>
     }
 }
 
-#[inline(always)]
 fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Packet<'_>, Skipped> {
     let frame = frame.ok_or(Skipped::OuterMalformed)?;
     match frame.ether_type {

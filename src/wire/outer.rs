@@ -7,16 +7,13 @@ use super::ipv6::{self, Ipv6, Through};
 use super::link::Packet;
 use super::{Datagram, Ip, Part, Skipped};
 
-#[inline(always)]
 pub(super) fn datagram(packet: Packet<'_>) -> Result<Datagram<'_>, Skipped> {
     match packet {
         Packet::Ipv4(packet) => in_ipv4(packet),
-        // Taken apart and put together again, or the result of the usual way would be in memory too.
-        Packet::Ipv6(packet) => Ok(in_ipv6(packet)?),
+        Packet::Ipv6(packet) => in_ipv6(packet),
     }
 }
 
-#[inline(always)]
 fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     let header = Ipv4::parse(packet).ok_or(Skipped::OuterMalformed)?;
     if header.protocol != IpNumber::UDP {
@@ -36,7 +33,6 @@ fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     )
 }
 
-#[inline(never)]
 fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     let header = Ipv6::parse(packet).ok_or(Skipped::OuterMalformed)?;
     let chain = ipv6::walk(header.next_header, header.payload(packet), Through::Plain);
@@ -55,7 +51,6 @@ fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     }
 }
 
-#[inline(always)]
 fn udp(source: Ip, part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
     let header = UdpHeaderSlice::from_slice(part.bytes).map_err(|_| Skipped::OuterMalformed)?;
     let datagram = match header.length() {

@@ -1,8 +1,5 @@
 /// Why a frame counts in no flow, in the order in which a frame meets the reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-// A word wide: in results it then takes the place of whole fields. If it takes that of one byte of
-// a pointer, the pointer is written and read in pieces, which takes longer than all the decoding.
-#[repr(u64)]
 pub enum Skipped {
     /// The capture's link type is not one that is read.
     UnsupportedLink,

@@ -32,13 +32,9 @@ const IPV4_ALONE: Reading = Reading {
     ipv6: false,
 };
 
+#[track_caller]
 fn decode(frame: &[u8]) -> Result<Observation, Skipped> {
     decode_frame(LinkType::ETHERNET, Part::whole(frame), &IPV4_ALONE)
-}
-
-fn decoded(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
-    let mut seen = Observation::default();
-    read_datagram(datagram, reading, &mut seen).map(|()| seen)
 }
 
 fn tcp(bytes: u64, truncated: Option<Truncated>) -> Observation {
@@ -69,6 +65,62 @@ fn check(changes: &[(usize, u8)], expected: Result<Observation, Skipped>) {
 #[test]
 fn a_whole_frame_is_read() {
     check(&[], Ok(tcp(40, None)));
+}
+
+/// Reads a frame both ways. Returns whether the usual way did.
+#[track_caller]
+fn check_both_ways(frame: Part<'_>) -> bool {
+    let closely = decode_frame(LinkType::ETHERNET, frame, &IPV4_ALONE);
+    let usual = decode_usual_frame(LinkType::ETHERNET, frame, &IPV4_ALONE);
+    if let Some(seen) = usual {
+        assert_eq!(closely, Ok(seen), "{:02x?}", frame.bytes);
+    }
+    usual.is_some()
+}
+
+#[test]
+fn what_routers_send_is_read_the_usual_way_and_what_is_odd_is_not() {
+    let is_usual = |at: usize, bytes: &[u8]| {
+        let mut frame = FRAME;
+        frame[at..at + bytes.len()].copy_from_slice(bytes);
+        check_both_ways(Part::whole(&frame))
+    };
+    assert!(is_usual(0, &[]));
+    assert!(is_usual(TZSP + 1, &[1]), "type 1");
+    assert!(is_usual(20, &[0x20, 0]), "a first fragment");
+    assert!(is_usual(INNER_IP + 6, &[0, 1]), "a later fragment inside");
+    assert!(!is_usual(20, &[0, 1]), "a later fragment");
+    assert!(!is_usual(12, &[0x81, 0]), "a VLAN tag");
+    assert!(!is_usual(INNER + 12, &[0x81, 0]), "a VLAN tag inside");
+    assert!(!is_usual(14, &[0x46]), "options");
+    assert!(!is_usual(INNER_IP, &[0x46]), "options inside");
+    assert!(!is_usual(TZSP + 4, &[0, 1]), "padding");
+    assert!(!is_usual(INNER_IP + 2, &[0, 0]), "segmentation offload");
+    let plain = Reading {
+        listen_ports: ListenPorts::Plain,
+        ipv6: false,
+    };
+    let frame = Part::whole(&FRAME);
+    assert_eq!(decode_usual_frame(LinkType::ETHERNET, frame, &plain), None);
+    assert_eq!(decode_usual_frame(LinkType::RAW, frame, &IPV4_ALONE), None);
+}
+
+#[test]
+fn both_ways_see_the_same_in_frames_with_any_two_bytes_changed() {
+    for at in 0..FRAME.len() {
+        for value in 0..=u8::MAX {
+            let mut frame = FRAME;
+            frame[at] = value;
+            // Of the two lengths and the two fragment fields, each is odd beside the others.
+            for (other, with) in [(0, 0), (17, 70), (20, 0x20), (39, 50), (INNER_IP + 3, 24)] {
+                let mut frame = frame;
+                frame[other] = with;
+                for length in [INNER_IP + 20, INNER_IP + 23, INNER_IP + 24, FRAME.len()] {
+                    check_both_ways(Part::new(&frame[..length], FRAME.len()));
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -152,13 +204,13 @@ fn a_datagram_from_a_socket_is_read_alike() {
         payload: Part::whole(&FRAME[TZSP..]),
         first_fragment: false,
     };
-    assert_eq!(decoded(&datagram, &IPV4_ALONE), Ok(tcp(40, None)));
+    assert_eq!(decode_datagram(&datagram, &IPV4_ALONE), Ok(tcp(40, None)));
     let cut = Datagram {
         payload: Part::whole(&FRAME[TZSP..90]),
         ..datagram
     };
     assert_eq!(
-        decoded(&cut, &IPV4_ALONE),
+        decode_datagram(&cut, &IPV4_ALONE),
         Ok(tcp(40, Some(Truncated::Sensor)))
     );
 }
@@ -210,7 +262,7 @@ fn the_outermost_tag_inside_names_the_vlan() {
             payload: Part::whole(&payload),
             first_fragment: false,
         };
-        decoded(&datagram, &IPV4_ALONE).map(|observation| observation.vlan)
+        decode_datagram(&datagram, &IPV4_ALONE).map(|observation| observation.vlan)
     };
     assert_eq!(tagged(&[]), Ok(None));
     assert_eq!(tagged(&[0x81, 0, 0, 0]), Ok(Some(0)));
@@ -247,8 +299,11 @@ fn ipv6(next: u8, length: u16, payload: &[u8]) -> Result<Observation, Skipped> {
         ipv6: true,
         ..IPV4_ALONE
     };
-    assert_eq!(decoded(&datagram, &IPV4_ALONE), Err(Skipped::InnerIpv6));
-    decoded(&datagram, &reading)
+    assert_eq!(
+        decode_datagram(&datagram, &IPV4_ALONE),
+        Err(Skipped::InnerIpv6)
+    );
+    decode_datagram(&datagram, &reading)
 }
 
 #[track_caller]

@@ -57,7 +57,6 @@ pub(super) struct Mirrored<'a> {
 }
 
 /// The frame behind the TZSP header.
-#[inline(always)]
 pub(super) fn unwrap(payload: Part<'_>) -> Result<Mirrored<'_>, Skipped> {
     let [VERSION, rest @ ..] = payload.bytes else {
         return Err(Skipped::NotTzsp);

@@ -247,6 +247,14 @@ fn records(capture: &[u8]) -> Vec<Range<usize>> {
 
 /// What else is made of frames.
 fn read_otherwise(frame: &Frame<'_>) {
+    let mirrored = Reading {
+        listen_ports: ListenPorts::Any,
+        ipv6: true,
+    };
+    if let Some(seen) = wire::decode_usual_frame(frame.link, frame.part(), &mirrored) {
+        let closely = wire::decode_frame(frame.link, frame.part(), &mirrored);
+        assert_eq!(closely, Ok(seen));
+    }
     let plain = Reading {
         listen_ports: ListenPorts::Plain,
         ipv6: true,

@@ -67,7 +67,7 @@ fn scraped(limits: Limits, bursts: &[Burst], family: &str) -> BTreeMap<String, V
             for _ in 0..burst.packets {
                 let at = Duration::from_secs(burst.at);
                 let mut packets = table.packets(1);
-                packets.push(at, packet(burst.host));
+                packets.push(at, &packet(burst.host));
                 table.record(&mut packets);
             }
         }

@@ -203,7 +203,7 @@ proptest! {
                 Step::Wait(length) => now += seconds(length.into()),
                 Step::Packet(kind) => {
                     let seen = packet_of(kind);
-                    together.push(now, seen);
+                    together.push(now, &seen);
                     let key = Some(key_of(&shape, &seen));
                     model.entry(key).or_default().add(seen.bytes);
                 }

@@ -45,7 +45,7 @@ impl FlowTable {
     /// Counts a packet.
     pub(super) fn see(&mut self, at: Duration, seen: &Observation) {
         let mut packets = self.packets(1);
-        packets.push(at, *seen);
+        packets.push(at, seen);
         self.record(&mut packets);
     }
 }

@@ -1,0 +1,108 @@
+//! The way of nearly all frames: Ethernet, IPv4 and UDP around TZSP, Ethernet and IPv4, as RouterOS
+//! sends it, with nothing in any of these headers that they could do without.
+//!
+//! Everything then has a fixed place, and a frame is read in a fraction of the time. What is not so
+//! is left to the closer look, [`decode_frame`](super::decode_frame), which sees the same in frames
+//! that are.
+//!
+//! ```text
+//!  +----------+----------+---------+----------+----------+----------+-----------
+//!  | Ethernet |   IPv4   |   UDP   |   TZSP   | Ethernet |   IPv4   |  payload
+//!  | 14 bytes | 20 bytes | 8 bytes |  5 bytes | 14 bytes | 20 bytes |
+//!  +----------+----------+---------+----------+----------+----------+-----------
+//! ```
+
+use etherparse::{EtherType, IpNumber, UdpHeader};
+
+use super::ipv4::Ipv4;
+use super::{Datagram, Ip, Observation, Part, inner};
+
+/// Version 4, and a header of 5 words.
+const VERSION_IHL: u8 = 0x45;
+/// TZSP version 1, type 0 or 1, encapsulation 1, and the end of the tags.
+const TZSP_RECEIVED: [u8; 5] = [1, 0, 0, 1, 1];
+const TZSP_TRANSMIT: [u8; 5] = [1, 1, 0, 1, 1];
+
+/// The datagram in a frame of Ethernet.
+#[inline(always)]
+pub(super) fn datagram(frame: &[u8]) -> Option<Datagram<'_>> {
+    let (header, rest) = frame.split_first_chunk::<42>()?;
+    #[rustfmt::skip]
+    let [
+        _, _, _, _, _, _, _, _, _, _, _, _, ether_high, ether_low,
+
+        version_ihl, _, total_high, total_low,
+        _, _, fragment_high, fragment_low,
+        _, protocol, _, _,
+        s0, s1, s2, s3,
+        _, _, _, _,
+
+        _, _, to_high, to_low,
+        length_high, length_low, _, _,
+    ] = *header;
+    let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
+    if u16::from_be_bytes([ether_high, ether_low]) != EtherType::IPV4.0
+        || version_ihl != VERSION_IHL
+        || protocol != IpNumber::UDP.0
+        || fragment & Ipv4::FRAGMENT_OFFSET != 0
+    {
+        return None;
+    }
+    let total_length = usize::from(u16::from_be_bytes([total_high, total_low]));
+    let length = usize::from(u16::from_be_bytes([length_high, length_low]));
+    let in_packet = total_length.checked_sub(Ipv4::LENGTH + UdpHeader::LEN)?;
+    let in_datagram = length.checked_sub(UdpHeader::LEN)?;
+    let there = Part::claimed(rest, in_packet).bytes;
+    Some(Datagram {
+        source: Ip::V4(u32::from_be_bytes([s0, s1, s2, s3])),
+        destination_port: u16::from_be_bytes([to_high, to_low]),
+        payload: Part::claimed(there, in_datagram),
+        first_fragment: fragment & Ipv4::MORE_FRAGMENTS != 0,
+    })
+}
+
+/// What a datagram carries.
+#[inline(always)]
+pub(super) fn inner(datagram: &Datagram<'_>) -> Option<Observation> {
+    let (header, rest) = datagram.payload.bytes.split_first_chunk::<39>()?;
+    #[rustfmt::skip]
+    let [
+        z0, z1, z2, z3, z4,
+
+        _, _, _, _, _, _, _, _, _, _, _, _, ether_high, ether_low,
+
+        version_ihl, service, total_high, total_low,
+        _, _, fragment_high, fragment_low,
+        _, protocol, _, _,
+        s0, s1, s2, s3,
+        d0, d1, d2, d3,
+    ] = *header;
+    let tzsp = [z0, z1, z2, z3, z4];
+    if (tzsp != TZSP_RECEIVED && tzsp != TZSP_TRANSMIT)
+        || u16::from_be_bytes([ether_high, ether_low]) != EtherType::IPV4.0
+        || version_ihl != VERSION_IHL
+    {
+        return None;
+    }
+    let total_length = u16::from_be_bytes([total_high, total_low]);
+    let in_packet = usize::from(total_length).checked_sub(Ipv4::LENGTH)?;
+    let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
+    let protocol = IpNumber(protocol);
+    let ports = match fragment & Ipv4::FRAGMENT_OFFSET {
+        0 => inner::ports(protocol, Part::claimed(rest, in_packet)),
+        _ => None,
+    };
+    let behind = datagram.payload.behind_header(rest);
+    Some(Observation {
+        source: Ip::V4(u32::from_be_bytes([s0, s1, s2, s3])),
+        destination: Ip::V4(u32::from_be_bytes([d0, d1, d2, d3])),
+        protocol,
+        listen_port: datagram.destination_port,
+        sensor: datagram.source,
+        ports,
+        vlan: None,
+        dscp: service >> 2,
+        bytes: total_length.into(),
+        truncated: inner::truncated(in_packet as u64, behind, datagram),
+    })
+}
