@@ -1,6 +1,5 @@
 //! Keeps a tshark running, whatever happens to it.
 
-use std::fs::File;
 use std::io;
 use std::sync::Arc;
 use std::thread;
@@ -14,7 +13,7 @@ use tracing::{info, warn};
 use super::exporter::Exporter;
 use super::{Error, service};
 use crate::aggregator::Intake;
-use crate::capture::tshark::{self, Ending, Tshark};
+use crate::capture::tshark::{self, Ending, Output, Tshark};
 use crate::capture::{CaptureError, CaptureReader};
 
 /// A capture that ran for so long is healthy: after it, the waiting starts from the beginning.
@@ -205,7 +204,7 @@ struct End {
 }
 
 impl Stream {
-    fn take_in(output: File, exporter: Arc<Exporter>) -> io::Result<Self> {
+    fn take_in(output: Output, exporter: Arc<Exporter>) -> io::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
         thread::Builder::new().spawn(move || {
             let mut reader = CaptureReader::new(output);
@@ -257,7 +256,7 @@ fn lost_for(newest: Duration, clock: Duration) -> Duration {
 }
 
 fn take_in(
-    reader: &mut CaptureReader<File>,
+    reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
     events: &mpsc::UnboundedSender<Event>,
     newest: &mut Duration,
@@ -283,7 +282,7 @@ fn take_in(
 }
 
 fn take_in_frames(
-    reader: &mut CaptureReader<File>,
+    reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
     intake: &mut Intake,
     newest: &mut Duration,

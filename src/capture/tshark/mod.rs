@@ -1,6 +1,7 @@
 //! tshark as the source of frames: `tshark -w -` hands dumpcap's pcapng stream through.
 
 mod advice;
+mod output;
 
 use std::fs::File;
 use std::pin::pin;
@@ -16,6 +17,7 @@ use tracing::debug;
 
 use super::leash;
 pub use advice::advice;
+pub use output::Output;
 
 /// How long a packet may take from the interface to the stream: dumpcap takes packets from the
 /// kernel in blocks and waits for a block to fill up, but (measured) no longer than 250 ms.
@@ -83,7 +85,7 @@ impl Tshark {
     /// # Errors
     /// The system cannot run another process. That tshark is not installed shows in its
     /// [`Ending`].
-    pub fn start(options: &Options) -> io::Result<(Self, File)> {
+    pub fn start(options: &Options) -> io::Result<(Self, Output)> {
         let arguments = options.arguments();
         debug!(?arguments, "starting tshark");
         let mut child = Command::from(leash::command("tshark"))
@@ -95,9 +97,9 @@ impl Tshark {
             .spawn()?;
         let stdout = child.stdout.take().expect("standard output is piped");
         #[cfg(unix)]
-        let stream = File::from(stdout.into_owned_fd()?);
+        let pipe = File::from(stdout.into_owned_fd()?);
         #[cfg(windows)]
-        let stream = File::from(stdout.into_owned_handle()?);
+        let pipe = File::from(stdout.into_owned_handle()?);
         let stderr = child.stderr.take().expect("standard error is piped");
         let words = tokio::spawn(last_words(stderr));
         let group = child.id().and_then(|pid| i32::try_from(pid).ok());
@@ -106,7 +108,7 @@ impl Tshark {
             words,
             group,
         };
-        Ok((tshark, stream))
+        Ok((tshark, Output::new(pipe)))
     }
 
     /// Waits until it ends by itself. It may go on capturing then: dumpcap is a process of its

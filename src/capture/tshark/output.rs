@@ -1,0 +1,95 @@
+use std::fs::File;
+use std::io::{self, Read};
+use std::thread;
+use std::time::Duration;
+
+/// What the pipe is to hold: the most that Linux grants without a privilege, pipe(7).
+#[cfg(target_os = "linux")]
+const PIPE_SIZE: i32 = 1024 * 1024;
+
+/// How long packets may gather in the pipe. It takes more than 300,000 packets/s of 300 bytes to
+/// fill it meanwhile, and then dumpcap only waits for the rest of the pause: the kernel's capture
+/// buffer holds many times as much. [`DELAY`](super::DELAY) has room for it.
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// The pcapng stream of a tshark.
+///
+/// dumpcap writes a few dozen packets at a time, and waking up for each of its writes takes longer
+/// than all that becomes of the packets. So when a read has emptied the pipe, the next one comes
+/// after a pause; what arrives in a quiet pipe is still read at once.
+#[derive(Debug)]
+pub struct Output {
+    pipe: File,
+    /// A pipe of the usual size would fill up in the pause.
+    is_wide: bool,
+    is_emptied: bool,
+}
+
+impl Output {
+    pub(super) fn new(pipe: File) -> Self {
+        Self {
+            is_wide: widen(&pipe),
+            pipe,
+            is_emptied: false,
+        }
+    }
+}
+
+impl Read for Output {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.is_wide && self.is_emptied {
+            thread::sleep(PAUSE);
+        }
+        let size = self.pipe.read(buffer)?;
+        self.is_emptied = size < buffer.len();
+        Ok(size)
+    }
+}
+
+#[cfg(target_os = "linux")]
+fn widen(pipe: &File) -> bool {
+    use nix::fcntl::{FcntlArg, fcntl};
+
+    // The administrator may grant less: then every write is read as it comes.
+    fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)).is_ok()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn widen(_pipe: &File) -> bool {
+    false
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::OwnedFd;
+
+    use super::*;
+
+    #[track_caller]
+    fn check(is_wide: bool, room: usize) {
+        let written: Vec<_> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let (reader, mut writer) = io::pipe().expect("a pipe");
+        let mut output = Output {
+            is_wide,
+            ..Output::new(OwnedFd::from(reader).into())
+        };
+        let mut read = Vec::new();
+        thread::scope(|scope| {
+            let written = &written;
+            scope.spawn(move || writer.write_all(written).expect("it is read"));
+            let mut buffer = vec![0; room];
+            while let size @ 1.. = output.read(&mut buffer).expect("a pipe does not break") {
+                read.extend_from_slice(&buffer[..size]);
+            }
+        });
+        assert!(read == written, "wide: {is_wide}, room: {room}");
+    }
+
+    #[test]
+    fn all_that_is_written_is_read() {
+        check(false, 300_000);
+        check(true, 300_000);
+        check(true, 1_000);
+    }
+}
