@@ -1,5 +1,5 @@
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use prefix_trie::PrefixMap;
@@ -59,6 +59,8 @@ pub const WHOLE: u8 = u8::MAX;
 pub struct Classes {
     names: Vec<String>,
     ipv4: PrefixMap<Ipv4Net, Class>,
+    /// The class of all IPv4 addresses with this first octet, if no longer prefix tells them apart.
+    first_octets: [Option<Class>; 256],
     ipv6: PrefixMap<Ipv6Net, Class>,
     /// Of the classes whose addresses are not shown whole.
     folded: HashMap<Class, Lengths>,
@@ -94,6 +96,7 @@ impl Classes {
             let class = classes.named(name).ok_or(ClassesError::TooManyNames)?;
             classes.insert(*range, class);
         }
+        classes.index();
         for PrefixLength { name, ipv4, ipv6 } in lengths {
             let Some(position) = classes.names.iter().position(|known| known == name) else {
                 return Err(ClassesError::UnknownName(
@@ -116,7 +119,13 @@ impl Classes {
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Class {
         let class = match address {
-            IpAddr::V4(address) => self.ipv4.get_lpm(&Ipv4Net::from(address)).map(|(_, c)| c),
+            IpAddr::V4(address) => {
+                let [first, ..] = address.octets();
+                if let Some(class) = self.first_octets[usize::from(first)] {
+                    return class;
+                }
+                self.ipv4.get_lpm(&Ipv4Net::from(address)).map(|(_, c)| c)
+            }
             IpAddr::V6(address) => self.ipv6.get_lpm(&Ipv6Net::from(address)).map(|(_, c)| c),
         };
         *class.expect("the ranges of public hold every address")
@@ -164,6 +173,21 @@ impl Classes {
             IpNet::V6(range) => self.ipv6.insert(range, class),
         };
     }
+
+    /// Finds out which first octets decide, once all ranges are there.
+    fn index(&mut self) {
+        let mut has_longer = [false; 256];
+        for range in self.ipv4.keys().filter(|range| range.prefix_len() > 8) {
+            let [first, ..] = range.network().octets();
+            has_longer[usize::from(first)] = true;
+        }
+        for first in 0..=u8::MAX {
+            let all = Ipv4Net::new(Ipv4Addr::new(first, 0, 0, 0), 8).expect("8 is a length");
+            let class = self.ipv4.get_lpm(&all).map(|(_, class)| *class);
+            self.first_octets[usize::from(first)] =
+                class.filter(|_| !has_longer[usize::from(first)]);
+        }
+    }
 }
 
 /// The built-in classes, with all addresses shown whole.
@@ -172,6 +196,7 @@ impl Default for Classes {
         let mut classes = Self {
             names: Vec::new(),
             ipv4: PrefixMap::new(),
+            first_octets: [None; 256],
             ipv6: PrefixMap::new(),
             folded: HashMap::new(),
         };
@@ -182,6 +207,7 @@ impl Default for Classes {
                 classes.insert(range, class);
             }
         }
+        classes.index();
         classes
     }
 }
@@ -247,6 +273,29 @@ mod tests {
         check("ff00::", "ffff:ffff::", "multicast");
         // Mapped IPv4 addresses do not belong on the wire.
         check("::ffff:10.0.0.1", "::ffff:127.0.0.1", "public");
+    }
+
+    #[test]
+    fn the_first_octet_decides_where_no_longer_prefix_does() {
+        let direct = |classes: &Classes, first: usize| {
+            let class = classes.first_octets[first]?;
+            Some(classes.name(class).to_owned())
+        };
+        let own = classes(
+            &["lan=10.1.0.0/16", "far=64.0.0.0/2", "near=65.0.0.0/8"],
+            &[],
+        )
+        .expect("these go together");
+        let built_in = Classes::default();
+        assert_eq!(direct(&built_in, 8), Some("public".to_owned()));
+        assert_eq!(direct(&built_in, 10), Some("private".to_owned()));
+        assert_eq!(direct(&built_in, 192), None);
+        assert_eq!(direct(&built_in, 255), None);
+        assert_eq!(direct(&own, 10), None);
+        assert_eq!(direct(&own, 64), Some("far".to_owned()));
+        assert_eq!(direct(&own, 65), Some("near".to_owned()));
+        assert_eq!(direct(&own, 100), None);
+        assert_eq!(direct(&own, 127), Some("loopback".to_owned()));
     }
 
     fn classes(networks: &[&str], lengths: &[&str]) -> Result<Classes, ClassesError> {

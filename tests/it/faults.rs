@@ -120,8 +120,8 @@ fn a_tshark_that_was_replaced_is_what_runs_next() {
     let mut exporter = start_fake(&tools);
     exporter.scrape_until("the first version", |scrape| received(scrape) == 2.0);
     let end = |exporter: &Exporter<'_>| {
-        let running = exporter.descendants("sleep");
-        kill(running[0], Signal::SIGKILL).unwrap();
+        let running = exporter.descendant("sleep");
+        kill(running, Signal::SIGKILL).unwrap();
     };
 
     // One that does not know the options.
@@ -265,9 +265,9 @@ fn without_file_descriptors_a_capture_starts_later() {
     fs::write(tools.path().join("capture"), capture()).unwrap();
     let mut exporter = start_fake(&tools);
     exporter.scrape_until("a run", |scrape| received(scrape) == 2.0);
-    let running = exporter.descendants("sleep");
+    let running = exporter.descendant("sleep");
     limit_open_files(&exporter, 4);
-    kill(running[0], Signal::SIGKILL).unwrap();
+    kill(running, Signal::SIGKILL).unwrap();
     exporter
         .line_with("cannot start again: cannot start tshark: Too many open files (os error 24)");
     limit_open_files(&exporter, 1024);

@@ -250,7 +250,7 @@ fn clients_that_take_nothing_hold_up_nobody() {
 
     // Captures go on too: the killed one is started again and read to its end.
     let before = scrape.value("tzsp_frames_received_total");
-    kill(exporter.descendants("sleep")[0], Signal::SIGKILL).unwrap();
+    kill(exporter.descendant("sleep"), Signal::SIGKILL).unwrap();
     exporter.scrape_until("a second run", |scrape| {
         scrape.value("tzsp_frames_received_total") == 2.0 * before
     });

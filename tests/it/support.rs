@@ -358,6 +358,12 @@ impl<'a> Exporter<'a> {
             .collect()
     }
 
+    /// Waits for a process below it with this name: a shell may have become one a moment later.
+    #[track_caller]
+    pub(crate) fn descendant(&self, name: &str) -> Pid {
+        eventually(name, || self.descendants(name).first().copied())
+    }
+
     /// Waits for its end: the status, and what it said.
     #[track_caller]
     pub(crate) fn ended(mut self) -> (ExitStatus, String) {
