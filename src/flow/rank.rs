@@ -8,6 +8,12 @@ use super::key::{Address, Key};
 use super::snapshot::{Counters, Flow, Snapshot};
 
 impl Snapshot {
+    /// Sorts flows in the order of the exposition.
+    pub fn sort_by_key(&mut self) {
+        sort_by_key(&mut self.narrow);
+        sort_by_key(&mut self.wide);
+    }
+
     /// Sorts flows for [`Self::by_bytes`].
     pub fn sort_by_bytes(&mut self) {
         self.narrow
@@ -62,6 +68,15 @@ impl Counters {
     }
 }
 
+/// By sources first, as most comparisons among many flows are of different ones: how far into two
+/// keys a comparison of all fields has to look is what no processor foresees.
+fn sort_by_key<A: Address>(flows: &mut [Flow<A>]) {
+    flows.sort_unstable_by_key(|flow| flow.key.source);
+    for of_one_source in flows.chunk_by_mut(|left, right| left.key.source == right.key.source) {
+        of_one_source.sort_unstable_by_key(|flow| flow.key);
+    }
+}
+
 fn widened(flow: &Flow<Ipv4Addr>) -> Flow<IpAddr> {
     Flow {
         key: flow.key.widened(),
@@ -93,5 +108,31 @@ impl<A: Address> Key<A> {
             vlan: self.vlan,
             dscp: self.dscp,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::Observation;
+
+    #[test]
+    fn flows_are_in_the_order_of_their_keys() {
+        let address = |last| Ipv4Addr::new(10, 0, 0, last);
+        let mut flows = Vec::new();
+        for number in 0..100 {
+            let seen = Observation {
+                dscp: number,
+                ..Observation::default()
+            };
+            let [source, destination] = [number % 7, number % 5].map(address);
+            flows.push(Flow {
+                key: Key::plain(source, destination, address(1), &seen),
+                counters: Counters::default(),
+            });
+        }
+        flows.reverse();
+        sort_by_key(&mut flows);
+        assert!(flows.is_sorted_by_key(|flow| flow.key));
     }
 }

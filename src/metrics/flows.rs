@@ -19,8 +19,7 @@ pub(super) fn write(
     dialect: Dialect,
     mut snapshot: Snapshot,
 ) -> io::Result<()> {
-    snapshot.narrow.sort_unstable_by_key(|flow| flow.key);
-    snapshot.wide.sort_unstable_by_key(|flow| flow.key);
+    snapshot.sort_by_key();
     // Without a key comes last.
     snapshot
         .overflow
