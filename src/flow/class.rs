@@ -44,6 +44,14 @@ const MAX_NAMES: usize = 200;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Class(pub(super) u8);
 
+impl Class {
+    /// The place of its name among [`Classes::names`].
+    #[must_use]
+    pub fn number(self) -> usize {
+        self.0.into()
+    }
+}
+
 /// How many bits of addresses are shown; all of them, from 32 or 128 on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
@@ -134,7 +142,12 @@ impl Classes {
     /// The value of the labels `from_type` and `to_type`.
     #[must_use]
     pub fn name(&self, class: Class) -> &str {
-        &self.names[usize::from(class.0)]
+        &self.names[class.number()]
+    }
+
+    /// Those of all classes.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
     }
 
     /// Whether there are addresses that are not shown whole.

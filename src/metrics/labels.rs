@@ -1,45 +1,118 @@
-//! The labels of a sample as text, and the value of each label alone.
+//! The labels of a sample: which value each has, and that as text.
 //!
 //! Values need no escaping: they are addresses, words and numbers.
 
 use std::net::IpAddr;
 
-use super::catalog::TRAFFIC_LABELS;
+use etherparse::IpNumber;
+
 use crate::flow::{
-    Address, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
+    Address, Class, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
 };
 
-pub(crate) fn push_flow<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>) {
-    let mut before = '{';
-    for label in shape.labels.iter() {
-        push_label(text, &mut before, label.name());
-        push_flow_value(text, shape, key, label);
-        text.push('"');
+/// Those of the traffic families.
+pub(super) const TRAFFIC: [Label; 4] = [
+    Label::FromType,
+    Label::ToType,
+    Label::Protocol,
+    Label::ListenPort,
+];
+
+/// What a label says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Value {
+    /// With its prefix length, or [`WHOLE`].
+    Address(IpAddr, u8),
+    Class(Class),
+    Protocol(IpNumber),
+    Number(u16),
+    /// What several flows have counted together.
+    Other,
+    Nothing,
+}
+
+impl Value {
+    /// Of one flow.
+    #[inline]
+    pub(super) fn of_flow<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> Self {
+        match label {
+            Label::From => Self::Address(key.source.into(), key.source_prefix),
+            Label::FromType => Self::Class(key.source_class),
+            Label::To => Self::Address(key.destination.into(), key.destination_prefix),
+            Label::ToType => Self::Class(key.destination_class),
+            Label::Protocol => Self::Protocol(key.protocol),
+            Label::ListenPort => shape.listen_port(key.listen_port).into(),
+            Label::Sensor => match key.sensor.into() {
+                // No datagram carried the packet.
+                sensor if sensor.is_unspecified() => Self::Nothing,
+                sensor => Self::Address(sensor, WHOLE),
+            },
+            Label::FromPort => key.from_port.into(),
+            Label::ToPort => key.to_port.into(),
+            Label::Vlan => key.vlan.into(),
+            Label::Dscp => Self::Number(key.dscp.into()),
+            Label::IpVersion => Self::Number(key.ip_version().into()),
+        }
     }
-    text.push('}');
+
+    /// Of packets without a place.
+    pub(super) fn of_overflow(shape: &Shape, key: Option<OverflowKey>, label: Label) -> Self {
+        match (label, key) {
+            (Label::Protocol, Some(key)) => Self::Protocol(key.protocol),
+            (Label::ListenPort, Some(key)) => shape.listen_port(key.listen_port).into(),
+            _ => Self::Other,
+        }
+    }
+
+    /// Of one series of the traffic families.
+    pub(super) fn of_traffic(shape: &Shape, key: Option<TrafficKey>, label: Label) -> Self {
+        match (label, key) {
+            (Label::FromType, Some(key)) => Self::Class(key.from_class),
+            (Label::ToType, Some(key)) => Self::Class(key.to_class),
+            (Label::Protocol, Some(key)) => Self::Protocol(key.protocol),
+            (Label::ListenPort, Some(key)) => shape.listen_port(key.listen_port).into(),
+            _ => Self::Other,
+        }
+    }
+}
+
+impl From<Option<u16>> for Value {
+    #[inline]
+    fn from(number: Option<u16>) -> Self {
+        number.map_or(Self::Nothing, Self::Number)
+    }
+}
+
+pub(crate) fn push_flow<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>) {
+    push_labels(text, shape, shape.labels.iter(), |label| {
+        Value::of_flow(shape, key, label)
+    });
 }
 
 pub(crate) fn push_overflow(text: &mut String, shape: &Shape, key: Option<OverflowKey>) {
-    let mut before = '{';
-    for label in shape.labels.iter() {
-        push_label(text, &mut before, label.name());
-        push_overflow_value(text, shape, key, label);
-        text.push('"');
-    }
-    text.push('}');
+    push_labels(text, shape, shape.labels.iter(), |label| {
+        Value::of_overflow(shape, key, label)
+    });
 }
 
 pub(crate) fn push_traffic(text: &mut String, shape: &Shape, key: Option<TrafficKey>) {
+    push_labels(text, shape, TRAFFIC, |label| {
+        Value::of_traffic(shape, key, label)
+    });
+}
+
+fn push_labels(
+    text: &mut String,
+    shape: &Shape,
+    labels: impl IntoIterator<Item = Label>,
+    value: impl Fn(Label) -> Value,
+) {
     let mut before = '{';
-    for (position, name) in TRAFFIC_LABELS.iter().enumerate() {
-        push_label(text, &mut before, name);
-        match (position, key) {
-            (0, Some(key)) => text.push_str(shape.classes.name(key.from_class)),
-            (1, Some(key)) => text.push_str(shape.classes.name(key.to_class)),
-            (2, Some(key)) => text.push_str(ProtocolName::of(key.protocol)),
-            (3, Some(key)) => push_optional(text, shape.listen_port(key.listen_port)),
-            _ => text.push_str(OTHER),
-        }
+    for label in labels {
+        text.push(before);
+        before = ',';
+        text.extend([label.name(), "=\""]);
+        push_value(text, shape, value(label));
         text.push('"');
     }
     text.push('}');
@@ -52,18 +125,7 @@ pub(crate) fn push_overflow_value(
     key: Option<OverflowKey>,
     label: Label,
 ) {
-    match (label, key) {
-        (Label::Protocol, Some(key)) => text.push_str(ProtocolName::of(key.protocol)),
-        (Label::ListenPort, Some(key)) => push_optional(text, shape.listen_port(key.listen_port)),
-        _ => text.push_str(OTHER),
-    }
-}
-
-fn push_label(text: &mut String, before: &mut char, name: &str) {
-    text.push(*before);
-    *before = ',';
-    text.push_str(name);
-    text.push_str("=\"");
+    push_value(text, shape, Value::of_overflow(shape, key, label));
 }
 
 /// The value of one label of a flow.
@@ -73,56 +135,27 @@ pub(crate) fn push_flow_value<A: Address>(
     key: &Key<A>,
     label: Label,
 ) {
-    match label {
-        Label::From => push_shown(text, key.source.into(), key.source_prefix),
-        Label::FromType => text.push_str(shape.classes.name(key.source_class)),
-        Label::To => push_shown(text, key.destination.into(), key.destination_prefix),
-        Label::ToType => text.push_str(shape.classes.name(key.destination_class)),
-        Label::Protocol => text.push_str(ProtocolName::of(key.protocol)),
-        Label::ListenPort => push_optional(text, shape.listen_port(key.listen_port)),
-        Label::Sensor => push_sensor(text, key.sensor.into()),
-        Label::FromPort => push_optional(text, key.from_port),
-        Label::ToPort => push_optional(text, key.to_port),
-        Label::Vlan => push_optional(text, key.vlan),
-        Label::Dscp => push_number(text, key.dscp),
-        Label::IpVersion => push_number(text, key.ip_version()),
+    push_value(text, shape, Value::of_flow(shape, key, label));
+}
+
+fn push_value(text: &mut String, shape: &Shape, value: Value) {
+    match value {
+        Value::Address(address, prefix) => push_shown(text, address, prefix),
+        Value::Class(class) => text.push_str(shape.classes.name(class)),
+        Value::Protocol(protocol) => text.push_str(ProtocolName::of(protocol)),
+        Value::Number(number) => push_number(text, number),
+        Value::Other => text.push_str(OTHER),
+        Value::Nothing => {}
     }
 }
 
 /// An address, with its prefix length unless it is shown whole.
 pub(crate) fn push_shown(text: &mut String, address: IpAddr, prefix: u8) {
-    push_address(text, address);
+    // IPv6 as RFC 5952 wants it.
+    text.push_str(&address.to_string());
     if prefix != WHOLE {
         text.push('/');
         push_number(text, prefix);
-    }
-}
-
-fn push_address(text: &mut String, address: IpAddr) {
-    match address {
-        IpAddr::V4(address) => {
-            let [a, b, c, d] = address.octets();
-            push_number(text, a);
-            for octet in [b, c, d] {
-                text.push('.');
-                push_number(text, octet);
-            }
-        }
-        // As RFC 5952 wants it.
-        IpAddr::V6(address) => text.push_str(&address.to_string()),
-    }
-}
-
-/// Nothing where no datagram carried the packet.
-fn push_sensor(text: &mut String, sensor: IpAddr) {
-    if !sensor.is_unspecified() {
-        push_address(text, sensor);
-    }
-}
-
-fn push_optional(text: &mut String, number: Option<u16>) {
-    if let Some(number) = number {
-        push_number(text, number);
     }
 }
 

@@ -12,6 +12,7 @@ mod json;
 pub(crate) mod labels;
 mod overview;
 pub(crate) mod samples;
+mod text;
 pub(crate) mod time;
 pub(crate) mod units;
 mod web;
