@@ -106,7 +106,7 @@ fn what_routers_send_is_read_the_usual_way_and_what_is_odd_is_not() {
 }
 
 #[test]
-fn both_ways_see_the_same_in_frames_with_any_two_bytes_changed() {
+fn both_ways_see_the_same_whatever_byte_is_changed() {
     for at in 0..FRAME.len() {
         for value in 0..=u8::MAX {
             let mut frame = FRAME;
