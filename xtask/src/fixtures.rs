@@ -100,55 +100,68 @@ fn directory() -> PathBuf {
 }
 
 fn files() -> BTreeMap<String, Vec<u8>> {
-    let fixtures = all();
-    let mut files = BTreeMap::from([("README.md".to_owned(), readme(&fixtures).into_bytes())]);
-    for fixture in fixtures {
+    let groups = groups();
+    let mut files = BTreeMap::from([("README.md".to_owned(), readme(&groups).into_bytes())]);
+    for fixture in groups.into_iter().flat_map(|(_, fixtures)| fixtures) {
         let before = files.insert(fixture.name.to_owned(), fixture.content);
         assert!(before.is_none(), "two fixtures are called {}", fixture.name);
     }
     files
 }
 
-/// Every fixture, in the order in which the README lists them.
-fn all() -> Vec<Fixture> {
-    [
-        capture_formats::fixtures(),
-        links::fixtures(),
-        outer::fixtures(),
-        outer_ipv6::fixtures(),
-        tzsp::fixtures(),
-        inner::fixtures(),
-        inner_ipv6::fixtures(),
-        wlan::fixtures(),
-        plain::fixtures(),
-        cut_short::fixtures(),
-        flows::fixtures(),
-        office::fixtures(),
+/// Every fixture by group, in the order in which the README lists them. The integration tests keep
+/// one snapshot for each group.
+fn groups() -> Vec<(&'static str, Vec<Fixture>)> {
+    vec![
+        ("Capture formats", capture_formats::fixtures()),
+        ("Link types", links::fixtures()),
+        ("Outer packet", outer::fixtures()),
+        ("Outer IPv6", outer_ipv6::fixtures()),
+        ("TZSP", tzsp::fixtures()),
+        ("Inner packet", inner::fixtures()),
+        ("Inner IPv6", inner_ipv6::fixtures()),
+        ("Inner 802.11", wlan::fixtures()),
+        ("Not mirrored", plain::fixtures()),
+        ("Cut short", cut_short::fixtures()),
+        ("Flows", flows::fixtures()),
+        ("An office", office::fixtures()),
     ]
-    .into_iter()
-    .flatten()
-    .collect()
+}
+
+fn all() -> impl Iterator<Item = Fixture> {
+    groups().into_iter().flat_map(|(_, fixtures)| fixtures)
 }
 
 /// Names and contents.
 pub(crate) fn captures() -> Vec<(&'static str, Vec<u8>)> {
-    let fixtures = all().into_iter();
-    fixtures
+    all()
         .map(|fixture| (fixture.name, fixture.content))
         .collect()
 }
 
-fn readme(fixtures: &[Fixture]) -> String {
+fn readme(groups: &[(&str, Vec<Fixture>)]) -> String {
     let mut text = String::from(
         "# Test captures
 
 Written by `cargo xtask fixtures` from xtask/src/fixtures; do not edit by hand. The numbers are \
 what `analyze` gives without `--listen-port`, worked out by hand: packets and bytes are sums over \
 all flows, skipped frames are listed by reason, truncated ones by cause.
+",
+    );
+    for (title, fixtures) in groups {
+        text.push_str(&section(title, fixtures));
+    }
+    text
+}
+
+fn section(title: &str, fixtures: &[Fixture]) -> String {
+    let mut text = format!(
+        "
+## {title}
 
 | capture | proves | packets | bytes | skipped | truncated |
 |---|---|---|---|---|---|
-",
+"
     );
     for fixture in fixtures {
         let Fixture {
@@ -289,7 +302,7 @@ mod tests {
     fn frames_by_capinfos() -> BTreeMap<String, u64> {
         let output = Command::new("capinfos")
             .args(["-T", "-r", "-b", "-M", "-c"])
-            .args(all().iter().map(|fixture| fixture.name))
+            .args(all().map(|fixture| fixture.name))
             .current_dir(directory())
             .output()
             .expect("capinfos, which comes with tshark, is installed: see cargo xtask ci");
