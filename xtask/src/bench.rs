@@ -20,8 +20,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use self::input::Inputs;
-use crate::ci::{self, Tool};
 use crate::release;
+use crate::tools::{self, Tool};
 
 pub(crate) use self::drain::Options as DrainOptions;
 pub(crate) use self::drain::run as drain;
@@ -140,8 +140,8 @@ const PEERS: [Tool; 9] = [
 
 /// Installs what is missing, if it can.
 fn absent_peers() -> Vec<&'static str> {
-    if let Err(error) = ci::ensure(&PEERS) {
+    if let Err(error) = tools::ensure(&PEERS) {
         eprintln!("{error:#}");
     }
-    ci::missing(&PEERS).map(|tool| tool.program).collect()
+    tools::missing(&PEERS).map(|tool| tool.program).collect()
 }

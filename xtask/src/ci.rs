@@ -1,22 +1,20 @@
-//! Everything that must pass, in the order in which it fails fastest.
+//! Every check that must pass, quick ones first.
 
-use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
 use std::time::Instant;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 #[cfg(target_os = "linux")]
 use crate::dist;
-use crate::release::cargo;
+use crate::project::{cargo, succeed};
+use crate::tools::{self, Tool};
 use crate::{fixtures, fuzz};
 
-/// How long each fuzz target runs: enough to find what the fixtures nearly show.
+/// How long each fuzz target runs: long enough to find regressions close to the fixtures.
 const FUZZ_SECONDS: u32 = 15;
 
 pub(crate) fn run() -> anyhow::Result<()> {
-    step("tools that the tests run", || ensure(&TOOLS))?;
+    step("tools that the tests run", || tools::ensure(&TOOLS))?;
     step("fixtures are fresh", fixtures::check)?;
     step("formatting", || {
         succeed(cargo().args(["fmt", "--all", "--check"]))?;
@@ -62,38 +60,7 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
     Ok(())
 }
 
-/// Runs a program that must end with success.
-pub(crate) fn succeed(command: &mut Command) -> anyhow::Result<()> {
-    let status = command
-        .status()
-        .with_context(|| format!("cannot run {command:?}"))?;
-    if !status.success() {
-        bail!("{command:?} ended with {status}");
-    }
-    Ok(())
-}
-
-/// A program that tests run, how it tells that it is there, and Debian's package for it.
-pub(crate) struct Tool {
-    pub(crate) program: &'static str,
-    version: &'static str,
-    package: &'static str,
-}
-
-impl Tool {
-    pub(crate) const fn new(
-        program: &'static str,
-        version: &'static str,
-        package: &'static str,
-    ) -> Self {
-        Self {
-            program,
-            version,
-            package,
-        }
-    }
-}
-
+/// What the tests run.
 const TOOLS: [Tool; 10] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
@@ -106,101 +73,3 @@ const TOOLS: [Tool; 10] = [
     Tool::new("dpkg-shlibdeps", "--version", "dpkg-dev"),
     Tool::new("systemd-analyze", "--version", "systemd"),
 ];
-
-/// Installs what is missing of `tools`, where that can be done.
-pub(crate) fn ensure(tools: &[Tool]) -> anyhow::Result<()> {
-    let packages: Vec<_> = missing(tools).map(|tool| tool.package).collect();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    if !is_debian() || !is_root() {
-        bail!(
-            "missing: {}\non Debian or Ubuntu: sudo apt-get install --no-install-recommends {}",
-            missing_programs(tools).join(", "),
-            packages.join(" ")
-        );
-    }
-    install(&packages)?;
-    let still_missing = missing_programs(tools);
-    if !still_missing.is_empty() {
-        bail!(
-            "installed {}, but not found: {}",
-            packages.join(" "),
-            still_missing.join(", ")
-        );
-    }
-    Ok(())
-}
-
-fn missing_programs(tools: &[Tool]) -> Vec<&'static str> {
-    missing(tools).map(|tool| tool.program).collect()
-}
-
-pub(crate) fn missing(tools: &[Tool]) -> impl Iterator<Item = &Tool> {
-    tools.iter().filter(|tool| {
-        let mut command = Command::new(tool.program);
-        command
-            .arg(tool.version)
-            .stdout(Stdio::null())
-            .stderr(Stdio::null());
-        !command.status().is_ok_and(|status| status.success())
-    })
-}
-
-fn is_debian() -> bool {
-    Path::new("/etc/debian_version").exists()
-}
-
-fn is_root() -> bool {
-    Command::new("id")
-        .arg("-u")
-        .output()
-        .is_ok_and(|output| output.stdout == b"0\n")
-}
-
-fn install(packages: &[&str]) -> anyhow::Result<()> {
-    let _no_services = NoServices::start()?;
-    succeed(apt_get().arg("update"))?;
-    succeed(
-        apt_get()
-            .args(["install", "--yes", "--no-install-recommends"])
-            .args(packages),
-    )
-}
-
-fn apt_get() -> Command {
-    let mut command = Command::new("apt-get");
-    command
-        .env("DEBIAN_FRONTEND", "noninteractive")
-        .arg("--quiet");
-    command
-}
-
-/// While this lives, Debian starts no service that it installs: only promtool is wanted of
-/// Prometheus. See invoke-rc.d(8).
-struct NoServices {
-    /// Whether the policy is ours to remove.
-    ours: bool,
-}
-
-const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
-
-impl NoServices {
-    fn start() -> anyhow::Result<Self> {
-        let ours = !Path::new(SERVICE_POLICY).exists();
-        if ours {
-            fs::write(SERVICE_POLICY, "#!/bin/sh\nexit 101\n")
-                .with_context(|| format!("writing {SERVICE_POLICY}"))?;
-            succeed(Command::new("chmod").args(["755", SERVICE_POLICY]))?;
-        }
-        Ok(Self { ours })
-    }
-}
-
-impl Drop for NoServices {
-    fn drop(&mut self) {
-        if self.ours && fs::remove_file(SERVICE_POLICY).is_err() {
-            eprintln!("please remove {SERVICE_POLICY}: it keeps new services from starting");
-        }
-    }
-}

@@ -10,8 +10,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::ci::succeed;
-use crate::release::{self, cargo, host, root};
+use crate::project::{cargo, host, root, succeed, target};
+use crate::release;
 
 const NAME: &str = "tzsp_packetstream_exporter";
 
@@ -54,7 +54,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
 /// A release build would take long, and its packages are the same but for the program in them.
 pub(crate) fn check_debug_build() -> anyhow::Result<()> {
-    check::run(&release::target()?.join("debug").join(NAME))
+    check::run(&target()?.join("debug").join(NAME))
 }
 
 /// What was made.

@@ -12,8 +12,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use crate::ci::succeed;
-use crate::release::{cargo, host, root};
+use crate::project::{cargo, host, root, succeed};
 
 pub(crate) const TARGETS: [&str; 4] = ["frame", "capture", "analyze", "web_config"];
 

@@ -18,10 +18,12 @@ mod fixtures;
 mod fuzz;
 mod generate;
 mod packet;
+mod project;
 mod release;
 mod replay;
 #[cfg(target_os = "linux")]
 mod soak;
+mod tools;
 
 use std::process::ExitCode;
 

@@ -25,7 +25,7 @@ use self::ledger::Ledger;
 use self::load::Load;
 use self::network::Network;
 use self::report::{Kills, Report};
-use crate::ci::succeed;
+use crate::project::succeed;
 use crate::release;
 use crate::replay::Datagrams;
 

@@ -5,7 +5,7 @@ use serde::Deserialize;
 
 use super::Bench;
 use super::table::{Goal, Row};
-use crate::release;
+use crate::project;
 
 /// What `benches/encoders.rs` prints, in milliseconds.
 #[derive(Deserialize)]
@@ -15,10 +15,10 @@ struct Encoders {
 }
 
 pub(super) fn run(_: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
-    let output = release::cargo()
+    let output = project::cargo()
         .args(["bench", "--quiet", "--locked", "--bench", "encoders"])
         .arg("--target-dir")
-        .arg(release::target()?)
+        .arg(project::target()?)
         .stderr(std::process::Stdio::inherit())
         .output()
         .context("cannot run cargo")?;

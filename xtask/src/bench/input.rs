@@ -7,7 +7,7 @@ use std::process::Command;
 
 use anyhow::Context;
 
-use crate::ci::succeed;
+use crate::project::{succeed, target};
 use crate::release;
 
 /// How a capture is made.
@@ -81,7 +81,7 @@ pub(super) struct Inputs {
 
 impl Inputs {
     pub(super) fn new(shrink: u64) -> anyhow::Result<Self> {
-        let directory = release::target()?.join("bench").join(shrink.to_string());
+        let directory = target()?.join("bench").join(shrink.to_string());
         fs::create_dir_all(&directory)
             .with_context(|| format!("creating {}", directory.display()))?;
         Ok(Self { directory, shrink })

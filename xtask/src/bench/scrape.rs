@@ -9,7 +9,7 @@ use anyhow::{Context, bail};
 use super::daemon::Daemon;
 use super::table::{Goal, Row};
 use super::{Bench, input};
-use crate::ci::succeed;
+use crate::project::succeed;
 
 /// Slow enough that no datagram is lost.
 const PPS: &str = "50000";

@@ -5,8 +5,7 @@ use std::process::Command;
 use anyhow::{Context, bail};
 
 use super::pack;
-use crate::ci::succeed;
-use crate::release::root;
+use crate::project::{root, succeed};
 
 /// Packs a program twice and compares, then lets the Debian package live its life.
 pub(crate) fn run(program: &Path) -> anyhow::Result<()> {

@@ -1,4 +1,5 @@
-//! Tells the program which revision it was built from, and with which compiler.
+//! Passes the git revision and the version of rustc to the program, as environment variables for
+//! `env!`.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +12,7 @@ fn main() {
     set("BUILD_RUST_VERSION", rust_version);
     set("BUILD_REVISION", revision);
 
-    println!("cargo::rerun-if-changed=src/build.rs");
+    println!("cargo::rerun-if-changed=build.rs");
     // This file changes with every commit and checkout. A source archive has none.
     if let Some(log) = output("git", &["rev-parse", "--git-path", "logs/HEAD"])
         && Path::new(&log).exists()
