@@ -5,14 +5,9 @@
 //! [`tshark`] runs the capture program, whose output such a reader takes.
 //! [`udp`] receives datagrams without any capture program.
 
-mod ahead;
-mod compressed;
-mod damage;
+mod file;
 pub mod leash;
-mod pcap;
-mod pcapng;
 pub mod quiet;
-mod reader;
 pub mod tshark;
 pub mod udp;
 
@@ -20,9 +15,7 @@ use std::time::Duration;
 
 use crate::wire::{LinkType, Part};
 
-pub use compressed::unpack;
-pub use damage::Damage;
-pub use reader::{CaptureError, CaptureReader};
+pub use file::{CaptureError, CaptureReader, Damage, unpack};
 
 /// One record of a capture, link-layer header included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

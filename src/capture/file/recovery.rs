@@ -2,8 +2,9 @@
 
 use std::{fmt, io};
 
-use super::Frame;
-use super::reader::{Belief, Format, Item, Onward, Reading};
+use super::format::Format;
+use super::record::{Belief, Item, Onward, Reading};
+use crate::capture::Frame;
 
 /// What was passed over in a capture. All else was read.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -11,8 +11,8 @@
 use std::mem;
 use std::time::Duration;
 
-use super::Frame;
-use super::reader::{Belief, Item, MAX_RECORD, Onward, Reading};
+use super::record::{Belief, Item, MAX_RECORD, Onward, Reading};
+use crate::capture::Frame;
 use crate::wire::LinkType;
 
 /// libpcap's largest snap length. Wireshark, too, takes a longer record for damage, unless

@@ -7,7 +7,7 @@ use pcap_file::pcapng::blocks::{
 };
 
 use super::{BIG_ENDIAN, BLOCK_START, LITTLE_ENDIAN, MAGIC, Pcapng};
-use crate::capture::reader::Belief;
+use crate::capture::file::record::Belief;
 
 /// Where blocks are sought after damage, longer ones are not believed: they would have to be
 /// waited for at every step.
@@ -15,7 +15,7 @@ const MAX_SOUGHT: usize = 1024 * 1024;
 
 impl Pcapng {
     /// Whether a block begins here: of a known type, and with the same length at both ends.
-    pub(in crate::capture) fn believe(&self, bytes: &[u8], ended: bool) -> Belief {
+    pub(in crate::capture::file) fn believe(&self, bytes: &[u8], ended: bool) -> Belief {
         let Some(size) = self.block_size(bytes) else {
             let is_known = bytes.len() >= BLOCK_START;
             return if is_known || ended {
@@ -33,7 +33,7 @@ impl Pcapng {
     }
 
     /// Where the next block begins if this one, which reaches past the end, has a damaged length.
-    pub(in crate::capture) fn find_inside(&mut self, bytes: &[u8]) -> Option<usize> {
+    pub(in crate::capture::file) fn find_inside(&mut self, bytes: &[u8]) -> Option<usize> {
         let had_section = self.has_section;
         if bytes.starts_with(&MAGIC) {
             self.salvage_section(bytes);

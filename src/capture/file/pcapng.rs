@@ -17,8 +17,8 @@ use pcap_file::pcapng::blocks::{
 };
 use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
-use super::Frame;
-use super::reader::{Item, MAX_RECORD, Onward, Reading};
+use super::record::{Item, MAX_RECORD, Onward, Reading};
+use crate::capture::Frame;
 use crate::wire::LinkType;
 
 /// How a capture starts: the type of a section header, the same in both byte orders.

@@ -2,18 +2,15 @@ use std::io::{self, Read};
 
 use thiserror::Error;
 
-use super::Frame;
-use super::damage::{Damage, Recovery};
+use super::format::Format;
 use super::pcap::{Pcap, Start};
 use super::pcapng::{self, Pcapng};
+use super::record::{Item, MAX_RECORD, Reading};
+use super::recovery::{Damage, Recovery};
+use crate::capture::Frame;
 
 /// The buffer starts at this size: about what a pipe and a disk deliver at best.
 const INITIAL_BUFFER: usize = 256 * 1024;
-
-/// No block or record may be larger. It is far above what captures of the link types that are
-/// read can hold (libpcap's largest snap length is 256 KiB), and low enough that a damaged
-/// length costs little memory.
-pub(super) const MAX_RECORD: usize = 16 * 1024 * 1024;
 
 /// A record of the largest size, and what is looked at behind it before it is believed: a few of
 /// the usual size.
@@ -38,12 +35,6 @@ pub struct CaptureReader<R> {
     recovery: Option<Recovery>,
 }
 
-#[derive(Debug)]
-pub(super) enum Format {
-    Pcap(Pcap),
-    Pcapng(Pcapng),
-}
-
 /// What ended the reading of a capture. All frames before it were handed out.
 #[derive(Debug, Error)]
 pub enum CaptureError {
@@ -61,59 +52,6 @@ pub enum CaptureError {
     CompressedCutShort { offset: u64 },
     #[error("the capture is damaged at byte {offset}: {what}")]
     Damaged { offset: u64, what: String },
-}
-
-/// How a format is to take damage.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Reading {
-    /// It ends the reading, and so does every further call.
-    Strict,
-    /// What follows is looked at to find it, and to get past it.
-    Recovering {
-        /// Nothing follows the bytes that are there.
-        ended: bool,
-    },
-}
-
-/// What a format finds at the start of the bytes that are there.
-pub(super) enum Item<'a> {
-    Frame {
-        size: usize,
-        frame: Frame<'a>,
-    },
-    /// Something that is no frame.
-    Other {
-        size: usize,
-    },
-    Incomplete,
-    Damaged {
-        what: String,
-        onward: Onward,
-    },
-}
-
-/// Where a capture goes on after damage.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Onward {
-    /// So many bytes on.
-    Behind(usize),
-    /// Where something believable begins.
-    Search,
-}
-
-/// Whether a record begins at the start of some bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Belief {
-    Yes,
-    No,
-    /// More bytes will tell.
-    Unsure,
-}
-
-impl From<bool> for Belief {
-    fn from(yes: bool) -> Self {
-        if yes { Self::Yes } else { Self::No }
-    }
 }
 
 impl<R: Read> CaptureReader<R> {
@@ -308,28 +246,6 @@ impl<R: Read> CaptureReader<R> {
             (Some(_), false) => Err(CaptureError::CutShort { offset }),
             (None, true) => Err(CaptureError::Empty),
             (None, false) => Err(CaptureError::NotACapture),
-        }
-    }
-}
-
-impl Format {
-    pub(super) fn next<'a>(&mut self, bytes: &'a [u8], reading: Reading) -> Item<'a> {
-        match self {
-            Self::Pcap(pcap) => pcap.next(bytes, reading),
-            Self::Pcapng(pcapng) => pcapng.next(bytes, reading),
-        }
-    }
-
-    pub(super) fn believe(&self, bytes: &[u8], ended: bool) -> Belief {
-        match self {
-            Self::Pcap(pcap) => pcap.believe(bytes, ended),
-            Self::Pcapng(pcapng) => pcapng.believe(bytes, ended),
-        }
-    }
-    pub(super) fn find_inside(&mut self, bytes: &[u8]) -> Option<usize> {
-        match self {
-            Self::Pcap(pcap) => pcap.find_inside(bytes),
-            Self::Pcapng(pcapng) => pcapng.find_inside(bytes),
         }
     }
 }
