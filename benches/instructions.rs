@@ -22,7 +22,7 @@ use tzsp_packetstream_exporter::aggregator::FrameCounts;
 use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Shape, Snapshot};
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::{
-    Ip, LinkType, ListenPorts, Observation, Part, Reading, decode_frame, decode_usual_frame,
+    Captured, DecodeOptions, Ip, LinkType, ListenPorts, Observation, decode_fast, decode_full,
 };
 
 /// What is counted, for how many of what, and the function whose instructions count.
@@ -36,18 +36,18 @@ struct Subject {
 
 const SUBJECTS: [Subject; 5] = [
     Subject {
-        name: "decode_usual_frame",
+        name: "decode_fast",
         unit: "a frame",
         count: 10_000,
-        run: run_decode_usual,
-        function: "*counted_decode_usual*",
+        run: run_decode_fast,
+        function: "*counted_decode_fast*",
     },
     Subject {
-        name: "decode_frame",
+        name: "decode_full",
         unit: "a frame",
         count: 10_000,
-        run: run_decode,
-        function: "*counted_decode_closely*",
+        run: run_decode_full,
+        function: "*counted_decode_full*",
     },
     Subject {
         name: "Packets::push",
@@ -129,36 +129,36 @@ fn profile(function: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind.{function}.out"))
 }
 
-fn run_decode_usual(count: u32) {
-    run_decoding(count, counted_decode_usual);
+fn run_decode_fast(count: u32) {
+    run_decoding(count, counted_decode_fast);
 }
 
-fn run_decode(count: u32) {
-    run_decoding(count, counted_decode_closely);
+fn run_decode_full(count: u32) {
+    run_decoding(count, counted_decode_full);
 }
 
-fn run_decoding(count: u32, decode: fn(&[u8], &Reading) -> u64) {
-    let reading = Reading {
+fn run_decoding(count: u32, decode: fn(&[u8], &DecodeOptions) -> u64) {
+    let options = DecodeOptions {
         listen_ports: ListenPorts::Only(vec![37008]),
         ipv6: false,
     };
     let bytes: u64 = (0..count)
-        .map(|_| decode(black_box(&FRAME), black_box(&reading)))
+        .map(|_| decode(black_box(&FRAME), black_box(&options)))
         .sum();
     assert_eq!(bytes, u64::from(count) * 1453);
 }
 
 #[inline(never)]
-fn counted_decode_usual(frame: &[u8], reading: &Reading) -> u64 {
-    let part = Part::new(frame, 1514);
-    let seen = decode_usual_frame(LinkType::ETHERNET, part, reading);
+fn counted_decode_fast(frame: &[u8], options: &DecodeOptions) -> u64 {
+    let frame = Captured::new(frame, 1514);
+    let seen = decode_fast(LinkType::ETHERNET, frame, options);
     seen.map_or(0, |seen| black_box(seen).bytes)
 }
 
 #[inline(never)]
-fn counted_decode_closely(frame: &[u8], reading: &Reading) -> u64 {
-    let part = Part::new(frame, 1514);
-    let outcome = decode_frame(LinkType::ETHERNET, part, reading);
+fn counted_decode_full(frame: &[u8], options: &DecodeOptions) -> u64 {
+    let frame = Captured::new(frame, 1514);
+    let outcome = decode_full(LinkType::ETHERNET, frame, options);
     outcome.map_or(0, |seen| black_box(seen).bytes)
 }
 

@@ -6,12 +6,14 @@ use etherparse::IpNumber;
 
 use crate::capture::Frame;
 use crate::flow::{FlowTable, Limits, Packets, Recent, Shape, Snapshot};
-use crate::wire::{self, Datagram, ListenPorts, Observation, Part, Reading, Skipped, Truncated};
+use crate::wire::{
+    self, Captured, Datagram, DecodeOptions, ListenPorts, Observation, Skipped, Truncated,
+};
 
 /// What is counted, and how.
 #[derive(Debug)]
 pub struct Settings {
-    pub reading: Reading,
+    pub decode: DecodeOptions,
     pub shape: Shape,
     pub limits: Limits,
 }
@@ -22,7 +24,7 @@ pub struct Settings {
 /// `frames().skipped`.
 #[derive(Debug)]
 pub struct Aggregator {
-    reading: Reading,
+    decode: DecodeOptions,
     flows: FlowTable,
     frames: FrameCounts,
 }
@@ -31,7 +33,7 @@ pub struct Aggregator {
 /// reads frames has one, so that only the counting happens under a lock.
 #[derive(Debug)]
 pub struct Intake {
-    reading: Reading,
+    decode: DecodeOptions,
     packets: Packets,
     frames: FrameCounts,
 }
@@ -56,7 +58,7 @@ impl Aggregator {
     #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
-            reading: settings.reading,
+            decode: settings.decode,
             flows: FlowTable::new(settings.shape, settings.limits),
             frames: FrameCounts::default(),
         }
@@ -72,7 +74,7 @@ impl Aggregator {
     #[must_use]
     pub fn intake_of(&self, packets: usize) -> Intake {
         Intake {
-            reading: self.reading.clone(),
+            decode: self.decode.clone(),
             packets: self.flows.packets(packets),
             frames: FrameCounts::default(),
         }
@@ -93,12 +95,12 @@ impl Aggregator {
         frame: &Frame<'_>,
         note: impl FnOnce(&Result<Observation, Skipped>, bool),
     ) {
-        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading);
+        let outcome = wire::decode_full(frame.link, frame.captured(), &self.decode);
         let overflow_packets = self.flows.overflow_packets();
         self.frames.arrive(frame.at);
         match &outcome {
             Ok(seen) => {
-                self.frames.count(seen, &self.reading);
+                self.frames.count(seen, &self.decode);
                 intake.packets.push(now, seen);
                 self.flows.record(&mut intake.packets);
             }
@@ -139,15 +141,15 @@ impl Intake {
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
         self.frames.arrive(frame.at);
-        match wire::decode_usual_frame(frame.link, frame.part(), &self.reading) {
+        match wire::decode_fast(frame.link, frame.captured(), &self.decode) {
             Some(seen) => self.count(now, &seen),
-            None => self.frame_closely(now, frame),
+            None => self.frame_full(now, frame),
         }
     }
 
     #[inline(never)]
-    fn frame_closely(&mut self, now: Duration, frame: &Frame<'_>) {
-        match wire::decode_frame(frame.link, frame.part(), &self.reading) {
+    fn frame_full(&mut self, now: Duration, frame: &Frame<'_>) {
+        match wire::decode_full(frame.link, frame.captured(), &self.decode) {
             Ok(seen) => self.count(now, &seen),
             Err(reason) => self.frames.skip(reason),
         }
@@ -167,18 +169,18 @@ impl Intake {
         let datagram = Datagram {
             source: sensor.into(),
             destination_port: listen_port,
-            payload: Part::whole(payload),
+            payload: Captured::whole(payload),
             first_fragment: false,
         };
-        match wire::decode_usual_datagram(&datagram) {
+        match wire::decode_datagram_fast(&datagram) {
             Some(seen) => self.count(now, &seen),
-            None => self.datagram_closely(now, &datagram),
+            None => self.datagram_full(now, &datagram),
         }
     }
 
     #[inline(never)]
-    fn datagram_closely(&mut self, now: Duration, datagram: &Datagram<'_>) {
-        match wire::decode_datagram(datagram, &self.reading) {
+    fn datagram_full(&mut self, now: Duration, datagram: &Datagram<'_>) {
+        match wire::decode_datagram_full(datagram, &self.decode) {
             Ok(seen) => self.count(now, &seen),
             Err(reason) => self.frames.skip(reason),
         }
@@ -186,7 +188,7 @@ impl Intake {
 
     #[inline]
     fn count(&mut self, now: Duration, seen: &Observation) {
-        self.frames.count(seen, &self.reading);
+        self.frames.count(seen, &self.decode);
         self.packets.push(now, seen);
     }
 
@@ -219,8 +221,8 @@ impl FrameCounts {
 
     /// What there is to know of a frame that counts in a flow, beside that.
     #[inline]
-    fn count(&mut self, seen: &Observation, reading: &Reading) {
-        if is_own_stream(seen, reading) {
+    fn count(&mut self, seen: &Observation, options: &DecodeOptions) {
+        if is_own_stream(seen, options) {
             self.self_captured += 1;
             self.self_capturing_sensor = Some(seen.sensor.into());
         }
@@ -272,8 +274,8 @@ impl FrameCounts {
 /// Whether a sensor mirrors the link through which it streams: its stream then comes wrapped in
 /// itself, again and again. Without listen ports, any stream may be meant.
 #[inline]
-fn is_own_stream(seen: &Observation, reading: &Reading) -> bool {
-    let ListenPorts::Only(listen_ports) = &reading.listen_ports else {
+fn is_own_stream(seen: &Observation, options: &DecodeOptions) -> bool {
+    let ListenPorts::Only(listen_ports) = &options.listen_ports else {
         return false;
     };
     seen.protocol == IpNumber::UDP && seen.ports.is_some_and(|(_, to)| listen_ports.contains(&to))

@@ -123,8 +123,8 @@ pub fn run(
     stop: &Stop,
     out: &mut impl Write,
 ) -> Result<Report, Failure> {
-    let reading = settings.reading.clone();
-    let ports = &reading.listen_ports;
+    let decode = settings.decode.clone();
+    let ports = &decode.listen_ports;
     let create = |file| InnerFrames::create(file, &options.files, ports.clone());
     let mut inner = match options.write_inner.map(create).transpose() {
         Ok(inner) => inner,
@@ -197,7 +197,7 @@ pub fn run(
         nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
             holdings: whole.holdings,
             frames: core.frames().clone(),
-            reading,
+            decode,
         }),
         limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
         silence,

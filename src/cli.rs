@@ -11,7 +11,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 use crate::aggregator::Settings;
 use crate::flow::Shape;
 use crate::live::log::{self, Format, Level};
-use crate::wire::{ListenPorts, Reading};
+use crate::wire::{DecodeOptions, ListenPorts};
 use crate::{analyze, capture, live};
 
 mod flows;
@@ -251,7 +251,7 @@ impl LiveArguments {
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
         let settings = Settings {
-            reading: Reading {
+            decode: DecodeOptions {
                 listen_ports: ListenPorts::Only(self.listen_ports.clone()),
                 ipv6: self.flows.ipv6,
             },
@@ -290,7 +290,7 @@ impl AnalyzeArguments {
         limits.leave_unseen = true;
         let holds = !limits.hold.is_zero();
         let settings = Settings {
-            reading: Reading {
+            decode: DecodeOptions {
                 listen_ports: if self.plain {
                     ListenPorts::Plain
                 } else if self.listen_ports.is_empty() {

@@ -15,7 +15,7 @@ use tempfile::NamedTempFile;
 use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::analyze::{self, Options, Output, Stop};
 use tzsp_packetstream_exporter::flow::{Label, Limits, Shape};
-use tzsp_packetstream_exporter::wire::{ListenPorts, Reading};
+use tzsp_packetstream_exporter::wire::{DecodeOptions, ListenPorts};
 
 static STOP: LazyLock<Stop> = LazyLock::new(|| Stop::on_signals().unwrap());
 
@@ -79,7 +79,7 @@ fn run(capture: &Path, choice: u8, output: Output) -> String {
         Shape::default().labels
     };
     let settings = Settings {
-        reading: Reading {
+        decode: DecodeOptions {
             listen_ports: if plain {
                 ListenPorts::Plain
             } else {

@@ -1,4 +1,4 @@
-//! One frame through `wire`, in all ways of reading it.
+//! One frame through `wire`, with all options and on both paths.
 //!
 //! The first two bytes say the link type, the third how much longer the frame was than what is
 //! left of it.
@@ -7,7 +7,7 @@
 
 use libfuzzer_sys::fuzz_target;
 use tzsp_packetstream_exporter::wire::{
-    self, LinkType, ListenPorts, Observation, Part, Reading, Skipped,
+    self, Captured, DecodeOptions, LinkType, ListenPorts, Observation, Skipped,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -16,7 +16,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let link = LinkType(u16::from_be_bytes([*high, *low]));
     let length = bytes.len() + usize::from(*cut) * 8;
-    let frame = Part::new(bytes, length);
+    let frame = Captured::new(bytes, length);
 
     let outcomes = [ListenPorts::Any, ListenPorts::Only(vec![37008])].map(|listen_ports| {
         [false, true].map(|ipv6| decode(link, frame, listen_ports.clone(), ipv6))
@@ -48,7 +48,7 @@ fuzz_target!(|bytes: &[u8]| {
         mirrored.rest,
     ]
     .concat();
-    let written = Part::new(&written, mirrored.length);
+    let written = Captured::new(&written, mirrored.length);
     let again = decode(LinkType::ETHERNET, written, ListenPorts::Plain, true);
     if let (Ok(first), Ok(again)) = (any_ipv6, again) {
         let of = |seen: Observation| {
@@ -63,13 +63,13 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn decode(
     link: LinkType,
-    frame: Part<'_>,
+    frame: Captured<'_>,
     listen_ports: ListenPorts,
     ipv6: bool,
 ) -> Result<Observation, Skipped> {
-    let reading = Reading { listen_ports, ipv6 };
-    let outcome = wire::decode_frame(link, frame, &reading);
-    if let Some(seen) = wire::decode_usual_frame(link, frame, &reading) {
+    let options = DecodeOptions { listen_ports, ipv6 };
+    let outcome = wire::decode_full(link, frame, &options);
+    if let Some(seen) = wire::decode_fast(link, frame, &options) {
         assert_eq!(outcome, Ok(seen));
     }
     if let Ok(seen) = outcome {

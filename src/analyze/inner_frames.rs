@@ -110,7 +110,7 @@ impl InnerFrames {
 
     /// Writes the frame that this one mirrors, if it does.
     pub(super) fn add(&mut self, frame: &Frame<'_>) {
-        match wire::decapsulate(frame.link, frame.part(), &self.listen_ports) {
+        match wire::decapsulate(frame.link, frame.captured(), &self.listen_ports) {
             Some(Ok(inner)) => self.write(frame.at, inner),
             Some(Err(NotEthernet::Empty)) => self.not_written.empty += 1,
             Some(Err(NotEthernet::RawIp)) => self.not_written.raw_ip += 1,

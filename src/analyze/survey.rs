@@ -5,7 +5,7 @@ use std::fmt;
 
 use crate::aggregator::FrameCounts;
 use crate::capture::Frame;
-use crate::wire::{self, LinkType, ListenPorts, Part, Reading, Skipped};
+use crate::wire::{self, Captured, DecodeOptions, LinkType, ListenPorts, Skipped};
 
 /// How many ports are named.
 const BUSIEST: usize = 5;
@@ -30,7 +30,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, payload: Part<'_>) {
+    fn add(&mut self, payload: Captured<'_>) {
         self.datagrams += 1;
         self.like_tzsp += u64::from(is_like_tzsp(payload));
     }
@@ -43,18 +43,18 @@ impl Tally {
 
 impl Holdings {
     pub(super) fn add(&mut self, frame: &Frame<'_>) {
-        let own = Reading {
+        let own = DecodeOptions {
             listen_ports: ListenPorts::Plain,
             ipv6: true,
         };
-        if let Ok(packet) = wire::decode_frame(frame.link, frame.part(), &own) {
+        if let Ok(packet) = wire::decode_full(frame.link, frame.captured(), &own) {
             if packet.source.ipv4().is_some() {
                 self.ipv4 += 1;
             } else {
                 self.ipv6 += 1;
             }
         }
-        let Ok(datagram) = wire::datagram(frame.link, frame.part()) else {
+        let Ok(datagram) = wire::datagram(frame.link, frame.captured()) else {
             return;
         };
         if frame.link == LinkType::TZSP {
@@ -101,7 +101,7 @@ impl Holdings {
 }
 
 /// Version 1, a known type, and a known encapsulation unless the type carries nothing.
-fn is_like_tzsp(payload: Part<'_>) -> bool {
+fn is_like_tzsp(payload: Captured<'_>) -> bool {
     match payload.bytes {
         [1, 4 | 5, ..] => true,
         // Ethernet, token ring, SLIP, PPP, FDDI, raw IP, 802.11, with Prism and AVS headers.
@@ -117,7 +117,7 @@ fn is_like_tzsp(payload: Part<'_>) -> bool {
 pub struct Survey {
     pub(super) holdings: Holdings,
     pub(super) frames: FrameCounts,
-    pub(super) reading: Reading,
+    pub(super) decode: DecodeOptions,
 }
 
 impl fmt::Display for Survey {
@@ -136,7 +136,7 @@ impl fmt::Display for Survey {
             "nothing was counted; the frames are: {}",
             reasons.join(", ")
         )?;
-        if self.reading.listen_ports == ListenPorts::Plain {
+        if self.decode.listen_ports == ListenPorts::Plain {
             return match self.holdings.ipv6 {
                 0 => Ok(()),
                 _ => write!(f, "\n  to count IPv6: --ipv6"),
@@ -146,14 +146,14 @@ impl fmt::Display for Survey {
             self.write_port(f, port, tally)?;
         }
         let bare = self.holdings.bare.datagrams;
-        if bare > 0 && matches!(self.reading.listen_ports, ListenPorts::Only(_)) {
+        if bare > 0 && matches!(self.decode.listen_ports, ListenPorts::Only(_)) {
             write!(
                 f,
                 "\n  no UDP port: {bare} {} of TZSP alone; to count them: no --listen-port",
                 plural(bare, "frame")
             )?;
         }
-        match self.holdings.plain_advice(self.reading.ipv6) {
+        match self.holdings.plain_advice(self.decode.ipv6) {
             Some(advice) if !self.holdings.has_tzsp() => {
                 write!(f, "\n  no TZSP; to count the frames' own packets: {advice}")
             }
@@ -168,7 +168,7 @@ impl Survey {
             datagrams,
             like_tzsp,
         } = tally;
-        let advice = match &self.reading.listen_ports {
+        let advice = match &self.decode.listen_ports {
             _ if like_tzsp == 0 => String::new(),
             ListenPorts::Only(ports) if !ports.contains(&port) => {
                 format!("; to count them: --listen-port {port}")

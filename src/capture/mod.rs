@@ -13,7 +13,7 @@ pub mod udp;
 
 use std::time::Duration;
 
-use crate::wire::{LinkType, Part};
+use crate::wire::{Captured, LinkType};
 
 pub use file::{CaptureError, CaptureReader, Damage, unpack};
 
@@ -31,7 +31,7 @@ pub struct Frame<'a> {
 
 impl<'a> Frame<'a> {
     #[must_use]
-    pub fn part(&self) -> Part<'a> {
-        Part::new(self.bytes, self.length)
+    pub fn captured(&self) -> Captured<'a> {
+        Captured::new(self.bytes, self.length)
     }
 }

@@ -281,13 +281,13 @@ mod tests {
     use super::*;
     use crate::flow::{Limits, Shape};
     use crate::http::Pages;
-    use crate::wire::{ListenPorts, Reading};
+    use crate::wire::{DecodeOptions, ListenPorts};
 
     /// The waiting is skipped; the exporter's own time goes on, a little.
     #[tokio::test(start_paused = true)]
     async fn what_was_counted_is_marked_all_the_time() {
         let exporter = Arc::new(Exporter::new(Settings {
-            reading: Reading {
+            decode: DecodeOptions {
                 listen_ports: ListenPorts::Any,
                 ipv6: false,
             },

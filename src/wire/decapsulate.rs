@@ -1,7 +1,7 @@
 //! The mirrored frame itself, for programs that read Ethernet but no TZSP.
 
 use super::tzsp::{self, Encapsulation, Mirrored};
-use super::{Datagram, LinkType, ListenPorts, Part, datagram, inner, wlan};
+use super::{Captured, Datagram, LinkType, ListenPorts, datagram, inner, wlan};
 
 /// A mirrored frame of Ethernet, or one of 802.11 as a bridge would put it on Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +28,7 @@ pub enum NotEthernet {
 #[must_use]
 pub fn decapsulate<'a>(
     link: LinkType,
-    frame: Part<'a>,
+    frame: Captured<'a>,
     listen_ports: &ListenPorts,
 ) -> Option<Result<EthernetFrame<'a>, NotEthernet>> {
     let datagram = datagram(link, frame).ok()?;
@@ -67,7 +67,7 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
 /// How long the mirrored frame was: at least what the outer headers leave for it, what its tag 41
 /// says, and what the IP packet in it claims.
 fn length(mirrored: Mirrored<'_>) -> usize {
-    let Part { bytes, .. } = mirrored.frame;
+    let Captured { bytes, .. } = mirrored.frame;
     let stated = mirrored.original_length.map_or(0, usize::from);
     let bare = Datagram::bare(mirrored.frame);
     let claimed = inner::packet(mirrored, &bare, true).map_or(0, |(seen, packet)| {

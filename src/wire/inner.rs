@@ -7,7 +7,7 @@ use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
 use super::link::{self, Packet};
 use super::tzsp::{Encapsulation, Mirrored};
-use super::{Datagram, Observation, Part, Skipped, Truncated, wlan};
+use super::{Captured, Datagram, Observation, Skipped, Truncated, wlan};
 
 /// RFC 2516, section 4: the EtherType of a PPPoE session.
 const PPPOE_SESSION: EtherType = EtherType(0x8864);
@@ -24,7 +24,7 @@ pub(super) fn packet<'a>(
     mirrored: Mirrored<'a>,
     datagram: &Datagram<'_>,
     with_ipv6: bool,
-) -> Result<(Observation, Part<'a>), Skipped> {
+) -> Result<(Observation, Captured<'a>), Skipped> {
     let frame = mirrored.frame;
     let tagged = match mirrored.encapsulation {
         Encapsulation::Ethernet => by_ether_type(ether::parse(frame.bytes)),
@@ -38,11 +38,11 @@ pub(super) fn packet<'a>(
 
 /// The packet in a frame, once its link layer is read.
 pub(super) fn in_frame<'a>(
-    frame: Part<'a>,
+    frame: Captured<'a>,
     (packet, vlan): Tagged<'a>,
     datagram: &Datagram<'_>,
     with_ipv6: bool,
-) -> Result<(Observation, Part<'a>), Skipped> {
+) -> Result<(Observation, Captured<'a>), Skipped> {
     let (carried, seen) = match packet {
         Packet::Ipv4(packet) => {
             let carried = frame.behind_header(packet);
@@ -96,7 +96,7 @@ fn in_pppoe(rest: &[u8]) -> Result<Packet<'_>, Skipped> {
 }
 
 /// What the packet itself says.
-fn in_ipv4(carried: Part<'_>) -> Option<Observation> {
+fn in_ipv4(carried: Captured<'_>) -> Option<Observation> {
     let header = Ipv4::parse(carried.bytes)?;
     let bytes = match header.total_length {
         0 => carried.length(),
@@ -105,7 +105,7 @@ fn in_ipv4(carried: Part<'_>) -> Option<Observation> {
     if bytes < header.header_length {
         return None;
     }
-    let payload = Part::claimed(carried.bytes, bytes).skip(header.header_length);
+    let payload = Captured::claimed(carried.bytes, bytes).skip(header.header_length);
     let has_ports = header.fragment_offset == 0;
     Some(Observation {
         source: header.source,
@@ -118,7 +118,7 @@ fn in_ipv4(carried: Part<'_>) -> Option<Observation> {
     })
 }
 
-fn in_ipv6(carried: Part<'_>) -> Option<Observation> {
+fn in_ipv6(carried: Captured<'_>) -> Option<Observation> {
     let header = Ipv6::parse(carried.bytes)?;
     let bytes = match header.payload_length {
         0 => carried.length(),
@@ -142,7 +142,7 @@ fn in_ipv6(carried: Part<'_>) -> Option<Observation> {
 #[inline(always)]
 pub(super) fn truncated(
     bytes: u64,
-    carried: Part<'_>,
+    carried: Captured<'_>,
     datagram: &Datagram<'_>,
 ) -> Option<Truncated> {
     if bytes <= carried.bytes.len() as u64 {
@@ -158,7 +158,7 @@ pub(super) fn truncated(
 
 /// Source and destination port: the first four bytes of these protocols' headers.
 #[inline(always)]
-pub(super) fn ports(protocol: IpNumber, payload: Part<'_>) -> Option<(u16, u16)> {
+pub(super) fn ports(protocol: IpNumber, payload: Captured<'_>) -> Option<(u16, u16)> {
     match (protocol, payload.bytes) {
         (
             IpNumber::TCP | IpNumber::UDP | IpNumber::UDP_LITE | IpNumber::SCTP | IpNumber::DCCP,

@@ -17,7 +17,7 @@ use std::net::Ipv6Addr;
 
 use etherparse::{IpNumber, Ipv6Header, Ipv6HeaderSlice};
 
-use super::Part;
+use super::Captured;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ipv6 {
@@ -46,11 +46,11 @@ impl Ipv6 {
     }
 
     /// What stands behind the 40 bytes of `packet`.
-    pub(super) fn payload(self, packet: &[u8]) -> Part<'_> {
+    pub(super) fn payload(self, packet: &[u8]) -> Captured<'_> {
         let payload = packet.get(Self::LENGTH..).unwrap_or_default();
         match self.payload_length {
-            0 => Part::whole(payload),
-            length => Part::claimed(payload, usize::from(length)),
+            0 => Captured::whole(payload),
+            length => Captured::claimed(payload, usize::from(length)),
         }
     }
 }
@@ -70,24 +70,24 @@ pub(super) struct Chain<'a> {
     /// The first number that is walked no further; the last one known if the chain is cut.
     pub(super) protocol: IpNumber,
     /// What stands behind the chain; `None` if it is cut before its end.
-    pub(super) rest: Option<Part<'a>>,
+    pub(super) rest: Option<Captured<'a>>,
     pub(super) more_fragments: bool,
     /// A fragment other than the first: `protocol` is that of the first, and `rest` is payload.
     pub(super) later_fragment: bool,
 }
 
 /// RFC 8200, section 4: each extension header starts with the number of the next one.
-pub(super) fn walk(first: IpNumber, payload: Part<'_>, through: Through) -> Chain<'_> {
+pub(super) fn walk(first: IpNumber, payload: Captured<'_>, through: Through) -> Chain<'_> {
     let mut chain = Chain {
         protocol: first,
         rest: None,
         more_fragments: false,
         later_fragment: false,
     };
-    let mut part = payload;
+    let mut rest = payload;
     // Every turn takes a byte at least, so the walk ends.
     while !chain.later_fragment {
-        let (next, size) = match (chain.protocol, part.bytes) {
+        let (next, size) = match (chain.protocol, rest.bytes) {
             (
                 IpNumber::IPV6_HEADER_HOP_BY_HOP
                 | IpNumber::IPV6_ROUTE_HEADER
@@ -128,8 +128,8 @@ pub(super) fn walk(first: IpNumber, payload: Part<'_>, through: Through) -> Chai
             _ => break,
         };
         chain.protocol = IpNumber(next);
-        part = part.skip(size);
+        rest = rest.skip(size);
     }
-    chain.rest = Some(part);
+    chain.rest = Some(rest);
     chain
 }

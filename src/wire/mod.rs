@@ -10,32 +10,32 @@
 )]
 #![expect(
     clippy::inline_always,
-    reason = "what the usual way of a frame hands on fits registers: through memory it takes longer \
-              than all the rest"
+    reason = "what the functions of the fast path return fits registers; returned through memory it \
+              would take longer than all the rest"
 )]
 
+mod captured;
 mod decapsulate;
 mod ether;
+mod fast;
 mod inner;
 mod ip;
 mod ipv4;
 mod ipv6;
 mod link;
 mod outer;
-mod part;
 mod skipped;
 mod tzsp;
-mod usual;
 mod wlan;
 
 use std::net::Ipv4Addr;
 
 use etherparse::IpNumber;
 
+pub use captured::Captured;
 pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
 pub use ip::Ip;
 pub use link::LinkType;
-pub use part::Part;
 pub use skipped::Skipped;
 
 /// The UDP destination ports whose datagrams are unwrapped.
@@ -49,9 +49,9 @@ pub enum ListenPorts {
     Plain,
 }
 
-/// What is taken out of frames.
+/// Which packets are decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reading {
+pub struct DecodeOptions {
     pub listen_ports: ListenPorts,
     /// Count inner IPv6 packets too, rather than skip them.
     pub ipv6: bool,
@@ -64,7 +64,7 @@ pub struct Datagram<'a> {
     pub source: Ip,
     pub destination_port: u16,
     /// What stands behind the UDP header, with the length that this header claims for it.
-    pub payload: Part<'a>,
+    pub payload: Captured<'a>,
     /// The datagram's other fragments are not here.
     pub first_fragment: bool,
 }
@@ -131,7 +131,7 @@ impl ListenPorts {
 
 impl<'a> Datagram<'a> {
     /// TZSP that stands in a capture without the datagram that carried it.
-    fn bare(payload: Part<'a>) -> Self {
+    fn bare(payload: Captured<'a>) -> Self {
         Self {
             source: Ipv4Addr::UNSPECIFIED.into(),
             destination_port: 0,
@@ -141,47 +141,47 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// What is in a captured frame, from its link-layer header to the inner packet.
+/// Slow path: decodes any captured frame, from its link-layer header to the inner packet.
 ///
 /// # Errors
 /// The reason why the frame counts in no flow: the first that it meets.
-pub fn decode_frame(
+pub fn decode_full(
     link: LinkType,
-    frame: Part<'_>,
-    reading: &Reading,
+    frame: Captured<'_>,
+    options: &DecodeOptions,
 ) -> Result<Observation, Skipped> {
-    if matches!(reading.listen_ports, ListenPorts::Plain) {
-        return decode_own_packet(link, frame, reading);
+    if matches!(options.listen_ports, ListenPorts::Plain) {
+        return decode_own_packet(link, frame, options);
     }
     let datagram = datagram(link, frame)?;
-    if !reading.listen_ports.contains(datagram.destination_port) {
+    if !options.listen_ports.contains(datagram.destination_port) {
         return Err(Skipped::OtherPort);
     }
-    decode_datagram(&datagram, reading)
+    decode_datagram_full(&datagram, options)
 }
 
-/// The same as [`decode_frame`], in a fraction of the time, if the frame is as nearly all are;
-/// `None` says nothing.
+/// Fast path: decodes a frame as RouterOS sends it in a fraction of the time that [`decode_full`]
+/// takes, with the same result. Returns `None` for anything else.
 #[must_use]
 #[inline(always)]
-pub fn decode_usual_frame(
+pub fn decode_fast(
     link: LinkType,
-    frame: Part<'_>,
-    reading: &Reading,
+    frame: Captured<'_>,
+    options: &DecodeOptions,
 ) -> Option<Observation> {
     if link != LinkType::ETHERNET {
         return None;
     }
-    let datagram = usual::datagram(frame.bytes)?;
-    let is_wanted = reading.listen_ports.contains(datagram.destination_port);
-    is_wanted.then(|| usual::inner(&datagram)).flatten()
+    let datagram = fast::datagram(frame.bytes)?;
+    let is_wanted = options.listen_ports.contains(datagram.destination_port);
+    is_wanted.then(|| fast::inner(&datagram)).flatten()
 }
 
 /// The UDP datagram in a captured frame, whatever its port.
 ///
 /// # Errors
 /// The reason why there is none.
-pub fn datagram(link: LinkType, frame: Part<'_>) -> Result<Datagram<'_>, Skipped> {
+pub fn datagram(link: LinkType, frame: Captured<'_>) -> Result<Datagram<'_>, Skipped> {
     match link::strip(link, frame.bytes) {
         Ok(packet) => outer::datagram(packet),
         Err(Skipped::UnsupportedLink) if link == LinkType::TZSP => Ok(Datagram::bare(frame)),
@@ -189,35 +189,39 @@ pub fn datagram(link: LinkType, frame: Part<'_>) -> Result<Datagram<'_>, Skipped
     }
 }
 
-/// What is in a datagram, from its TZSP header to the inner packet. Its port is not looked at.
+/// Slow path: decodes any datagram, from its TZSP header to the inner packet. Its port does not
+/// matter.
 ///
 /// # Errors
 /// The reason why the datagram counts in no flow: the first that it meets.
-pub fn decode_datagram(datagram: &Datagram<'_>, reading: &Reading) -> Result<Observation, Skipped> {
+pub fn decode_datagram_full(
+    datagram: &Datagram<'_>,
+    options: &DecodeOptions,
+) -> Result<Observation, Skipped> {
     let mirrored = tzsp::unwrap(datagram.payload)?;
-    inner::packet(mirrored, datagram, reading.ipv6).map(|(seen, _)| seen)
+    inner::packet(mirrored, datagram, options.ipv6).map(|(seen, _)| seen)
 }
 
-/// The same as [`decode_datagram`], in a fraction of the time, if the datagram is as nearly all
-/// are; `None` says nothing.
+/// Fast path: decodes a datagram as RouterOS sends it, with the same result as
+/// [`decode_datagram_full`]. Returns `None` for anything else.
 #[must_use]
 #[inline(always)]
-pub fn decode_usual_datagram(datagram: &Datagram<'_>) -> Option<Observation> {
-    usual::inner(datagram)
+pub fn decode_datagram_fast(datagram: &Datagram<'_>) -> Option<Observation> {
+    fast::inner(datagram)
 }
 
 /// A frame that is not mirrored, as if a sensor had mirrored it.
 fn decode_own_packet(
     link: LinkType,
-    frame: Part<'_>,
-    reading: &Reading,
+    frame: Captured<'_>,
+    options: &DecodeOptions,
 ) -> Result<Observation, Skipped> {
     let bare = Datagram::bare(frame);
     if link == LinkType::TZSP {
-        return decode_datagram(&bare, reading);
+        return decode_datagram_full(&bare, options);
     }
     let tagged = link::own_packet(link, frame.bytes)?;
-    inner::in_frame(frame, tagged, &bare, reading.ipv6).map(|(seen, _)| seen)
+    inner::in_frame(frame, tagged, &bare, options.ipv6).map(|(seen, _)| seen)
 }
 
 #[cfg(test)]

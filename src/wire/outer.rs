@@ -5,7 +5,7 @@ use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
 use super::link::Packet;
-use super::{Datagram, Ip, Part, Skipped};
+use super::{Captured, Datagram, Ip, Skipped};
 
 pub(super) fn datagram(packet: Packet<'_>) -> Result<Datagram<'_>, Skipped> {
     match packet {
@@ -23,8 +23,8 @@ fn in_ipv4(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
         return Err(Skipped::LaterFragment);
     }
     let whole = match header.total_length {
-        0 => Part::whole(packet),
-        total => Part::claimed(packet, usize::from(total)),
+        0 => Captured::whole(packet),
+        total => Captured::claimed(packet, usize::from(total)),
     };
     udp(
         header.source,
@@ -51,13 +51,13 @@ fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
     }
 }
 
-fn udp(source: Ip, part: Part<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
-    let header = UdpHeaderSlice::from_slice(part.bytes).map_err(|_| Skipped::OuterMalformed)?;
+fn udp(source: Ip, packet: Captured<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
+    let header = UdpHeaderSlice::from_slice(packet.bytes).map_err(|_| Skipped::OuterMalformed)?;
     let datagram = match header.length() {
         // RFC 2675, section 4, and what segmentation offload leaves: the rest of the packet.
-        0 => part,
+        0 => packet,
         1..=7 => return Err(Skipped::OuterMalformed),
-        length => Part::claimed(part.bytes, usize::from(length)),
+        length => Captured::claimed(packet.bytes, usize::from(length)),
     };
     Ok(Datagram {
         source,

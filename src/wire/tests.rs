@@ -27,14 +27,14 @@ const TZSP: usize = 42;
 const INNER: usize = 47;
 const INNER_IP: usize = 61;
 
-const IPV4_ALONE: Reading = Reading {
+const IPV4_ALONE: DecodeOptions = DecodeOptions {
     listen_ports: ListenPorts::Any,
     ipv6: false,
 };
 
 #[track_caller]
 fn decode(frame: &[u8]) -> Result<Observation, Skipped> {
-    decode_frame(LinkType::ETHERNET, Part::whole(frame), &IPV4_ALONE)
+    decode_full(LinkType::ETHERNET, Captured::whole(frame), &IPV4_ALONE)
 }
 
 fn tcp(bytes: u64, truncated: Option<Truncated>) -> Observation {
@@ -67,46 +67,46 @@ fn a_whole_frame_is_read() {
     check(&[], Ok(tcp(40, None)));
 }
 
-/// Reads a frame both ways. Returns whether the usual way did.
+/// Decodes a frame on both paths. Returns whether the fast path did.
 #[track_caller]
-fn check_both_ways(frame: Part<'_>) -> bool {
-    let closely = decode_frame(LinkType::ETHERNET, frame, &IPV4_ALONE);
-    let usual = decode_usual_frame(LinkType::ETHERNET, frame, &IPV4_ALONE);
-    if let Some(seen) = usual {
-        assert_eq!(closely, Ok(seen), "{:02x?}", frame.bytes);
+fn check_both_paths(frame: Captured<'_>) -> bool {
+    let full = decode_full(LinkType::ETHERNET, frame, &IPV4_ALONE);
+    let fast = decode_fast(LinkType::ETHERNET, frame, &IPV4_ALONE);
+    if let Some(seen) = fast {
+        assert_eq!(full, Ok(seen), "{:02x?}", frame.bytes);
     }
-    usual.is_some()
+    fast.is_some()
 }
 
 #[test]
-fn what_routers_send_is_read_the_usual_way_and_what_is_odd_is_not() {
-    let is_usual = |at: usize, bytes: &[u8]| {
+fn the_fast_path_takes_what_routers_send_and_nothing_else() {
+    let is_fast = |at: usize, bytes: &[u8]| {
         let mut frame = FRAME;
         frame[at..at + bytes.len()].copy_from_slice(bytes);
-        check_both_ways(Part::whole(&frame))
+        check_both_paths(Captured::whole(&frame))
     };
-    assert!(is_usual(0, &[]));
-    assert!(is_usual(TZSP + 1, &[1]), "type 1");
-    assert!(is_usual(20, &[0x20, 0]), "a first fragment");
-    assert!(is_usual(INNER_IP + 6, &[0, 1]), "a later fragment inside");
-    assert!(!is_usual(20, &[0, 1]), "a later fragment");
-    assert!(!is_usual(12, &[0x81, 0]), "a VLAN tag");
-    assert!(!is_usual(INNER + 12, &[0x81, 0]), "a VLAN tag inside");
-    assert!(!is_usual(14, &[0x46]), "options");
-    assert!(!is_usual(INNER_IP, &[0x46]), "options inside");
-    assert!(!is_usual(TZSP + 4, &[0, 1]), "padding");
-    assert!(!is_usual(INNER_IP + 2, &[0, 0]), "segmentation offload");
-    let plain = Reading {
+    assert!(is_fast(0, &[]));
+    assert!(is_fast(TZSP + 1, &[1]), "type 1");
+    assert!(is_fast(20, &[0x20, 0]), "a first fragment");
+    assert!(is_fast(INNER_IP + 6, &[0, 1]), "a later fragment inside");
+    assert!(!is_fast(20, &[0, 1]), "a later fragment");
+    assert!(!is_fast(12, &[0x81, 0]), "a VLAN tag");
+    assert!(!is_fast(INNER + 12, &[0x81, 0]), "a VLAN tag inside");
+    assert!(!is_fast(14, &[0x46]), "options");
+    assert!(!is_fast(INNER_IP, &[0x46]), "options inside");
+    assert!(!is_fast(TZSP + 4, &[0, 1]), "padding");
+    assert!(!is_fast(INNER_IP + 2, &[0, 0]), "segmentation offload");
+    let plain = DecodeOptions {
         listen_ports: ListenPorts::Plain,
         ipv6: false,
     };
-    let frame = Part::whole(&FRAME);
-    assert_eq!(decode_usual_frame(LinkType::ETHERNET, frame, &plain), None);
-    assert_eq!(decode_usual_frame(LinkType::RAW, frame, &IPV4_ALONE), None);
+    let frame = Captured::whole(&FRAME);
+    assert_eq!(decode_fast(LinkType::ETHERNET, frame, &plain), None);
+    assert_eq!(decode_fast(LinkType::RAW, frame, &IPV4_ALONE), None);
 }
 
 #[test]
-fn both_ways_see_the_same_whatever_byte_is_changed() {
+fn both_paths_agree_whatever_byte_is_changed() {
     for at in 0..FRAME.len() {
         for value in 0..=u8::MAX {
             let mut frame = FRAME;
@@ -116,7 +116,7 @@ fn both_ways_see_the_same_whatever_byte_is_changed() {
                 let mut frame = frame;
                 frame[other] = with;
                 for length in [INNER_IP + 20, INNER_IP + 23, INNER_IP + 24, FRAME.len()] {
-                    check_both_ways(Part::new(&frame[..length], FRAME.len()));
+                    check_both_paths(Captured::new(&frame[..length], FRAME.len()));
                 }
             }
         }
@@ -126,11 +126,11 @@ fn both_ways_see_the_same_whatever_byte_is_changed() {
 #[test]
 fn other_ports_are_skipped_when_ports_are_named() {
     let only = |port| {
-        let reading = Reading {
+        let options = DecodeOptions {
             listen_ports: ListenPorts::Only(vec![1, port]),
             ipv6: false,
         };
-        decode_frame(LinkType::ETHERNET, Part::whole(&FRAME), &reading)
+        decode_full(LinkType::ETHERNET, Captured::whole(&FRAME), &options)
     };
     assert_eq!(only(37008), Ok(tcp(40, None)));
     assert_eq!(only(37009), Err(Skipped::OtherPort));
@@ -201,16 +201,19 @@ fn a_datagram_from_a_socket_is_read_alike() {
     let datagram = Datagram {
         source: [192, 168, 88, 1].into(),
         destination_port: 37008,
-        payload: Part::whole(&FRAME[TZSP..]),
+        payload: Captured::whole(&FRAME[TZSP..]),
         first_fragment: false,
     };
-    assert_eq!(decode_datagram(&datagram, &IPV4_ALONE), Ok(tcp(40, None)));
+    assert_eq!(
+        decode_datagram_full(&datagram, &IPV4_ALONE),
+        Ok(tcp(40, None))
+    );
     let cut = Datagram {
-        payload: Part::whole(&FRAME[TZSP..90]),
+        payload: Captured::whole(&FRAME[TZSP..90]),
         ..datagram
     };
     assert_eq!(
-        decode_datagram(&cut, &IPV4_ALONE),
+        decode_datagram_full(&cut, &IPV4_ALONE),
         Ok(tcp(40, Some(Truncated::Sensor)))
     );
 }
@@ -259,10 +262,10 @@ fn the_outermost_tag_inside_names_the_vlan() {
         let datagram = Datagram {
             source: [192, 168, 88, 1].into(),
             destination_port: 37008,
-            payload: Part::whole(&payload),
+            payload: Captured::whole(&payload),
             first_fragment: false,
         };
-        decode_datagram(&datagram, &IPV4_ALONE).map(|observation| observation.vlan)
+        decode_datagram_full(&datagram, &IPV4_ALONE).map(|observation| observation.vlan)
     };
     assert_eq!(tagged(&[]), Ok(None));
     assert_eq!(tagged(&[0x81, 0, 0, 0]), Ok(Some(0)));
@@ -292,18 +295,18 @@ fn ipv6(next: u8, length: u16, payload: &[u8]) -> Result<Observation, Skipped> {
     let datagram = Datagram {
         source: [192, 168, 88, 1].into(),
         destination_port: 37008,
-        payload: Part::whole(&bytes),
+        payload: Captured::whole(&bytes),
         first_fragment: false,
     };
-    let reading = Reading {
+    let options = DecodeOptions {
         ipv6: true,
         ..IPV4_ALONE
     };
     assert_eq!(
-        decode_datagram(&datagram, &IPV4_ALONE),
+        decode_datagram_full(&datagram, &IPV4_ALONE),
         Err(Skipped::InnerIpv6)
     );
-    decode_datagram(&datagram, &reading)
+    decode_datagram_full(&datagram, &options)
 }
 
 #[track_caller]

@@ -13,7 +13,7 @@
 //! Tag 16 is not looked at: senders call it "decrypted", Wireshark "undecrypted". Whether an
 //! 802.11 frame is encrypted stands in its own header.
 
-use super::{Part, Skipped};
+use super::{Captured, Skipped};
 
 const VERSION: u8 = 1;
 const TYPE_RECEIVED: u8 = 0;
@@ -51,13 +51,13 @@ impl Encapsulation {
 pub(super) struct Mirrored<'a> {
     pub(super) encapsulation: Encapsulation,
     /// With the length that the outer headers leave for it.
-    pub(super) frame: Part<'a>,
+    pub(super) frame: Captured<'a>,
     /// What the sensor says of the frame's length, if it does.
     pub(super) original_length: Option<u16>,
 }
 
 /// The frame behind the TZSP header.
-pub(super) fn unwrap(payload: Part<'_>) -> Result<Mirrored<'_>, Skipped> {
+pub(super) fn unwrap(payload: Captured<'_>) -> Result<Mirrored<'_>, Skipped> {
     let [VERSION, rest @ ..] = payload.bytes else {
         return Err(Skipped::NotTzsp);
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tzsp_packetstream_exporter::aggregator::Aggregator;
 use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Damage, Frame};
-use tzsp_packetstream_exporter::wire::{self, LinkType, ListenPorts, Reading, Skipped};
+use tzsp_packetstream_exporter::wire::{self, DecodeOptions, LinkType, ListenPorts, Skipped};
 
 use crate::support::{Trickle, aggregator, captures, testdata};
 
@@ -247,24 +247,24 @@ fn records(capture: &[u8]) -> Vec<Range<usize>> {
 
 /// What else is made of frames.
 fn read_otherwise(frame: &Frame<'_>) {
-    let mirrored = Reading {
+    let mirrored = DecodeOptions {
         listen_ports: ListenPorts::Any,
         ipv6: true,
     };
-    if let Some(seen) = wire::decode_usual_frame(frame.link, frame.part(), &mirrored) {
-        let closely = wire::decode_frame(frame.link, frame.part(), &mirrored);
-        assert_eq!(closely, Ok(seen));
+    if let Some(seen) = wire::decode_fast(frame.link, frame.captured(), &mirrored) {
+        let full = wire::decode_full(frame.link, frame.captured(), &mirrored);
+        assert_eq!(full, Ok(seen));
     }
-    let plain = Reading {
+    let plain = DecodeOptions {
         listen_ports: ListenPorts::Plain,
         ipv6: true,
     };
-    if let Err(reason) = wire::decode_frame(frame.link, frame.part(), &plain) {
+    if let Err(reason) = wire::decode_full(frame.link, frame.captured(), &plain) {
         let label = reason.label();
         let is_tzsp = frame.link == LinkType::TZSP && label.contains("tzsp");
         assert!(is_tzsp || label.starts_with("inner") || label == "unsupported_link");
     }
-    if let Some(Ok(inner)) = wire::decapsulate(frame.link, frame.part(), &ListenPorts::Any) {
+    if let Some(Ok(inner)) = wire::decapsulate(frame.link, frame.captured(), &ListenPorts::Any) {
         let header = inner.header.map_or(0, |header| header.len());
         assert!(inner.length >= header + inner.rest.len());
         assert!(!inner.rest.is_empty() || header > 0);

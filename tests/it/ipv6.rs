@@ -4,7 +4,7 @@ use std::fs::File;
 use std::process::Command;
 
 use tzsp_packetstream_exporter::capture::CaptureReader;
-use tzsp_packetstream_exporter::wire::{self, ListenPorts, Observation, Reading, Skipped};
+use tzsp_packetstream_exporter::wire::{self, DecodeOptions, ListenPorts, Observation, Skipped};
 
 use crate::scrape::Scrape;
 use crate::support::{program, testdata, tool};
@@ -188,7 +188,7 @@ fn header(line: &str) -> Option<Header> {
 }
 
 fn observations(capture: &str) -> Vec<Result<Observation, Skipped>> {
-    let reading = Reading {
+    let options = DecodeOptions {
         listen_ports: ListenPorts::Any,
         ipv6: true,
     };
@@ -196,7 +196,7 @@ fn observations(capture: &str) -> Vec<Result<Observation, Skipped>> {
     let mut observations = Vec::new();
     while reader.fill().unwrap() {
         while let Some(frame) = reader.next_frame().unwrap() {
-            observations.push(wire::decode_frame(frame.link, frame.part(), &reading));
+            observations.push(wire::decode_full(frame.link, frame.captured(), &options));
         }
     }
     observations

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 
 use tzsp_packetstream_exporter::aggregator::{Aggregator, Settings};
 use tzsp_packetstream_exporter::flow::{Limits, Shape};
-use tzsp_packetstream_exporter::wire::{ListenPorts, Reading};
+use tzsp_packetstream_exporter::wire::{DecodeOptions, ListenPorts};
 
 use crate::namespace::Namespace;
 use crate::scrape::Scrape;
@@ -34,7 +34,7 @@ pub(crate) fn program() -> assert_cmd::Command {
 /// A core that takes everything in, IPv6 included, and forgets nothing.
 pub(crate) fn aggregator() -> Aggregator {
     Aggregator::new(Settings {
-        reading: Reading {
+        decode: DecodeOptions {
             listen_ports: ListenPorts::Any,
             ipv6: true,
         },

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use tzsp_packetstream_exporter::capture::CaptureReader;
-use tzsp_packetstream_exporter::wire::{self, ListenPorts, Observation, Reading, Skipped};
+use tzsp_packetstream_exporter::wire::{self, DecodeOptions, ListenPorts, Observation, Skipped};
 
 use crate::support::{captures, file_name, tool};
 
@@ -163,13 +163,13 @@ pub(crate) fn observations(
 ) -> Vec<Result<Observation, Skipped>> {
     let mut reader = CaptureReader::new(std::fs::File::open(capture).unwrap());
     let mut observations = Vec::new();
-    let reading = Reading {
+    let options = DecodeOptions {
         listen_ports,
         ipv6: false,
     };
     while reader.fill().unwrap() {
         while let Some(frame) = reader.next_frame().unwrap() {
-            let outcome = wire::decode_frame(frame.link, frame.part(), &reading);
+            let outcome = wire::decode_full(frame.link, frame.captured(), &options);
             observations.push(outcome);
         }
     }

@@ -4,14 +4,14 @@ use super::*;
 use crate::aggregator::{Aggregator, Settings};
 use crate::flow::{Labels, Limits, Shape};
 use crate::metrics::CaptureState;
-use crate::wire::{ListenPorts, Reading};
+use crate::wire::{DecodeOptions, ListenPorts};
 
 /// 2024-01-15 10:05:00.
 const NOW: Duration = Duration::from_mins(28_421_885);
 
 fn core(labels: &str, flows: u32) -> Aggregator {
     Aggregator::new(Settings {
-        reading: Reading {
+        decode: DecodeOptions {
             listen_ports: ListenPorts::Only(vec![37008]),
             ipv6: true,
         },

@@ -1,9 +1,8 @@
-//! The way of nearly all frames: Ethernet, IPv4 and UDP around TZSP, Ethernet and IPv4, as RouterOS
-//! sends it, with nothing in any of these headers that they could do without.
+//! Fast path: Ethernet, IPv4, UDP, TZSP, Ethernet, IPv4 without options or tags, as RouterOS sends
+//! it, so every field is at a fixed offset.
 //!
-//! Everything then has a fixed place, and a frame is read in a fraction of the time. What is not so
-//! is left to the closer look, [`decode_frame`](super::decode_frame), which sees the same in frames
-//! that are.
+//! Returns `None` for anything else, which is left to [`decode_full`](super::decode_full). Must
+//! agree with it: a frame must not count differently by the path that it takes.
 //!
 //! ```text
 //!  +----------+----------+---------+----------+----------+----------+-----------
@@ -15,7 +14,7 @@
 use etherparse::{EtherType, IpNumber, UdpHeader};
 
 use super::ipv4::Ipv4;
-use super::{Datagram, Ip, Observation, Part, inner};
+use super::{Captured, Datagram, Ip, Observation, inner};
 
 /// Version 4, and a header of 5 words.
 const VERSION_IHL: u8 = 0x45;
@@ -52,11 +51,11 @@ pub(super) fn datagram(frame: &[u8]) -> Option<Datagram<'_>> {
     let length = usize::from(u16::from_be_bytes([length_high, length_low]));
     let in_packet = total_length.checked_sub(Ipv4::LENGTH + UdpHeader::LEN)?;
     let in_datagram = length.checked_sub(UdpHeader::LEN)?;
-    let there = Part::claimed(rest, in_packet).bytes;
+    let there = Captured::claimed(rest, in_packet).bytes;
     Some(Datagram {
         source: Ip::V4(u32::from_be_bytes([s0, s1, s2, s3])),
         destination_port: u16::from_be_bytes([to_high, to_low]),
-        payload: Part::claimed(there, in_datagram),
+        payload: Captured::claimed(there, in_datagram),
         first_fragment: fragment & Ipv4::MORE_FRAGMENTS != 0,
     })
 }
@@ -89,7 +88,7 @@ pub(super) fn inner(datagram: &Datagram<'_>) -> Option<Observation> {
     let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
     let protocol = IpNumber(protocol);
     let ports = match fragment & Ipv4::FRAGMENT_OFFSET {
-        0 => inner::ports(protocol, Part::claimed(rest, in_packet)),
+        0 => inner::ports(protocol, Captured::claimed(rest, in_packet)),
         _ => None,
     };
     let behind = datagram.payload.behind_header(rest);

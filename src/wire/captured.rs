@@ -1,21 +1,22 @@
-/// The rest of a packet: the bytes that are there, and how many the headers before it claim.
+/// Bytes of a frame or packet as captured, and the length that it claims.
 ///
-/// The two differ when the packet was cut short, by a snap length or a missing fragment.
+/// The two differ when it was cut short, by a snap length or a missing fragment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Part<'a> {
+pub struct Captured<'a> {
     pub bytes: &'a [u8],
-    /// How many bytes are claimed behind those that are there. Reading on leaves this as it is.
+    /// How many bytes are claimed beyond those that are there. Taking a header off does not change
+    /// it.
     missing: usize,
 }
 
-impl<'a> Part<'a> {
-    /// A part that is there whole.
+impl<'a> Captured<'a> {
+    /// Bytes that are there whole.
     #[must_use]
     pub fn whole(bytes: &'a [u8]) -> Self {
         Self { bytes, missing: 0 }
     }
 
-    /// A part of `length` bytes, as many of which are there as `bytes` holds.
+    /// `bytes`, of `length` that are claimed.
     #[must_use]
     #[inline]
     pub fn new(bytes: &'a [u8], length: usize) -> Self {
@@ -32,7 +33,7 @@ impl<'a> Part<'a> {
         self.bytes.len().saturating_add(self.missing)
     }
 
-    /// The part that `length` claims. Bytes beyond it are padding and do not belong.
+    /// The first `length` of `bytes`, which may be fewer. What follows them is padding.
     #[inline(always)]
     pub(super) fn claimed(bytes: &'a [u8], length: usize) -> Self {
         match bytes.get(..length) {
@@ -41,7 +42,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What is left of this part once a header was read and `rest` remains of its bytes.
+    /// What is left once a header was taken off and `rest` remains of the bytes.
     #[inline(always)]
     pub(super) fn behind_header(self, rest: &'a [u8]) -> Self {
         Self {
@@ -50,7 +51,7 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// What is left behind a header of `size` bytes, parts of which may have been cut away.
+    /// What is left behind a header of `size` bytes, which may itself be cut short.
     #[inline(always)]
     pub(super) fn skip(self, size: usize) -> Self {
         match self.bytes.get(size..) {
