@@ -216,7 +216,8 @@ impl FlowTable {
     /// Bytes that were asked for to keep the flows, spare room included.
     #[must_use]
     pub fn allocated(&self) -> usize {
-        self.narrow.allocated() + self.wide.allocated() + self.marks.allocated()
+        let stores = self.narrow.allocated() + self.wide.allocated();
+        stores + self.marks.allocated() + self.books.holds.allocated()
     }
 
     fn exposed(&self) -> usize {

@@ -526,6 +526,32 @@ fn the_demand_is_off_by_less_than_one_per_cent() {
     }
 }
 
+/// What the check of memory takes a held flow for: 64 bytes more, see `memory`.
+#[test]
+fn a_flow_that_is_held_back_takes_at_most_64_bytes_more() {
+    let allocated = |hold| {
+        let mut table = table(Limits {
+            flows: 1_000_000,
+            hold,
+            ..NO_LIMITS
+        });
+        // Just beyond a power of two, where the most room is spare.
+        for number in 0..525_000_u32 {
+            let source = number.to_be_bytes().into();
+            table.see(
+                Duration::ZERO,
+                &Observation {
+                    source,
+                    ..packet(0)
+                },
+            );
+        }
+        table.allocated()
+    };
+    let more = allocated(MINUTE) - allocated(Duration::ZERO);
+    assert!((32..=64).contains(&(more / 525_000)), "{more} bytes");
+}
+
 #[test]
 fn a_million_kept_flows_take_less_than_128_bytes_each() {
     for packet in [packet(0), ipv6_packet(0)] {
