@@ -3,16 +3,19 @@
 //! [`unpack`] takes off compression. [`CaptureReader`] takes pcap and pcapng apart, from files
 //! and from streams alike.
 //! [`tshark`] runs the capture program, whose output such a reader takes.
-//! [`udp`] receives datagrams without any capture program.
+//! [`udp`] receives datagrams without any capture program. [`Pause`] decides how long they gather in
+//! the kernel's [`ReceiveBuffer`] between two reads.
 
 mod ahead;
 mod compressed;
 mod damage;
 pub mod leash;
+mod pause;
 mod pcap;
 mod pcapng;
 pub mod quiet;
 mod reader;
+mod receive_buffer;
 pub mod tshark;
 pub mod udp;
 
@@ -22,7 +25,9 @@ use crate::wire::{LinkType, Part};
 
 pub use compressed::unpack;
 pub use damage::Damage;
+pub use pause::Pause;
 pub use reader::{CaptureError, CaptureReader};
+pub use receive_buffer::ReceiveBuffer;
 
 /// One record of a capture, link-layer header included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

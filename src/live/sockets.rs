@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
@@ -12,6 +12,10 @@ use tracing::warn;
 use super::exporter::Exporter;
 use super::{Error, service};
 use crate::capture::udp::{self, Listener, Receiver};
+
+/// How long the rest of what was received may take at the end. A stream that is faster than we are
+/// would never end.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Binds a socket to each port.
 pub(super) fn bind(ports: &[u16], buffer_mib: u32) -> Result<Vec<Listener>, Error> {
@@ -86,10 +90,7 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
     let port = listener.port();
     let mut receiver = Receiver::new(listener);
     let mut intake = exporter.lock().aggregator.intake();
-    while !stop.load(Ordering::Relaxed) {
-        if !receiver.fill()? {
-            continue;
-        }
+    take_in_until(stop, &mut receiver, |receiver| {
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now = exporter.now();
         for (sensor, payload) in receiver.datagrams() {
@@ -98,6 +99,25 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
         let mut state = exporter.lock();
         state.aggregator.take_in(&mut intake);
         state.history.frames_until(at);
+    })
+}
+
+/// Counts batches until `stop` says so, and then what is still in the socket.
+fn take_in_until(
+    stop: &AtomicBool,
+    receiver: &mut Receiver,
+    mut count: impl FnMut(&Receiver),
+) -> io::Result<()> {
+    while !stop.load(Ordering::Relaxed) {
+        if receiver.fill()? {
+            count(receiver);
+            // Only after the count: a scrape does not wait for the pause.
+            receiver.pause();
+        }
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < DRAIN && receiver.fill_at_once()? {
+        count(receiver);
     }
     Ok(())
 }
