@@ -19,6 +19,8 @@ mod receive_buffer;
 pub mod tshark;
 pub mod udp;
 
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::wire::{LinkType, Part};
@@ -39,6 +41,18 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// How long it was; never less than what was kept.
     pub length: usize,
+}
+
+/// Counts the frames that the kernel dropped for one source of frames.
+pub trait DropCounter: fmt::Debug + Send {
+    /// Asks the kernel how many it dropped until now.
+    ///
+    /// # Errors
+    /// The kernel does not tell: the total stays what it was.
+    fn read(&mut self) -> io::Result<()>;
+
+    /// All that were dropped until the last successful [`read`](Self::read).
+    fn total(&self) -> u64;
 }
 
 impl<'a> Frame<'a> {

@@ -11,6 +11,7 @@ use tracing::warn;
 
 use super::exporter::Exporter;
 use super::{Error, service};
+use crate::capture::DropCounter;
 use crate::capture::udp::{self, Listener, Receiver};
 
 /// How long the rest of what was received may take at the end. A stream that is faster than we are
@@ -53,7 +54,10 @@ pub(super) async fn receive(
     exporter: Arc<Exporter>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    exporter.watch_drops(listeners.iter().map(Listener::drops).collect());
+    let drops = listeners
+        .iter()
+        .map(|listener| Box::new(listener.drops()) as Box<dyn DropCounter>);
+    exporter.watch_drops(drops.collect());
     exporter.lock().history.started(Instant::now());
 
     let stopping = Arc::new(AtomicBool::new(false));
@@ -90,7 +94,7 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
     let port = listener.port();
     let mut receiver = Receiver::new(listener);
     let mut intake = exporter.lock().aggregator.intake();
-    take_in_until(stop, &mut receiver, |receiver| {
+    let outcome = take_in_until(stop, &mut receiver, |receiver| {
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now = exporter.now();
         for (sensor, payload) in receiver.datagrams() {
@@ -99,7 +103,10 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
         let mut state = exporter.lock();
         state.aggregator.take_in(&mut intake);
         state.history.frames_until(at);
-    })
+    });
+    // Once the socket is closed, the kernel no longer tells what it dropped there.
+    exporter.read_drops();
+    outcome
 }
 
 /// Counts batches until `stop` says so, and then what is still in the socket.

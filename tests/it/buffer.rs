@@ -11,6 +11,19 @@ use crate::live::{DATAGRAM, send};
 use crate::network::received;
 use crate::support::Exporter;
 
+/// Nobody scrapes: only the end tells what was dropped.
+#[test]
+fn the_totals_at_the_end_say_what_was_dropped_though_nobody_scraped() {
+    const SENT: u64 = 20_000;
+
+    let mut exporter = Exporter::start(&["--listen-port", "0", "--receive-buffer", "1"]);
+    burst(&mut exporter, SENT);
+    let said = terminated(exporter);
+    let (frames, dropped) = (total(&said, "frames"), total(&said, "dropped"));
+    assert!(frames > 0 && dropped > 0, "{said}");
+    assert_eq!(frames + dropped, SENT, "{said}");
+}
+
 /// They fit into the default buffer, where none is dropped.
 #[test]
 fn what_is_in_the_socket_at_the_end_is_counted() {
