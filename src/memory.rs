@@ -9,6 +9,8 @@ use crate::flow::Limits;
 const FLOW: u64 = 128;
 /// What it costs once more while a scrape shows it.
 const COPY: u64 = 96;
+/// What a flow costs once more while it is held back: 32 bytes in a queue whose room doubles.
+const HOLD: u64 = 64;
 /// All else that the program needs, with room to spare.
 const PROGRAM: u64 = 16 << 20;
 /// What as many connections as there may be need on top of it, TLS included.
@@ -22,6 +24,7 @@ const MIB: u64 = 1 << 20;
 pub struct TooLarge {
     flows: u32,
     idle_flows: u32,
+    holds: bool,
     need: u64,
     ceiling: Ceiling,
 }
@@ -58,12 +61,18 @@ pub fn fewer_scrapes(limits: &Limits, wanted: usize) -> Option<(usize, String)> 
 }
 
 fn scrapes_under(limits: &Limits, ceiling: &Ceiling) -> usize {
-    let flows = u64::from(limits.flows) + u64::from(idle_flows(limits));
     let room = ceiling
         .bytes
-        .saturating_sub(PROGRAM + CONNECTIONS + flows * FLOW);
+        .saturating_sub(PROGRAM + CONNECTIONS + kept(limits));
     let scrape = SCRAPE + u64::from(limits.flows) * COPY;
     usize::try_from(room / scrape).unwrap_or(usize::MAX).max(1)
+}
+
+/// What the table itself costs at most.
+fn kept(limits: &Limits) -> u64 {
+    let flows = u64::from(limits.flows);
+    let holds = if limits.hold.is_zero() { 0 } else { flows };
+    (flows + u64::from(idle_flows(limits))) * FLOW + holds * HOLD
 }
 
 fn idle_flows(limits: &Limits) -> u32 {
@@ -76,12 +85,11 @@ fn idle_flows(limits: &Limits) -> u32 {
 
 impl TooLarge {
     fn under(limits: &Limits, ceiling: Ceiling) -> Option<Self> {
-        let idle_flows = idle_flows(limits);
-        let flows = u64::from(limits.flows) * (FLOW + COPY);
-        let need = PROGRAM + flows + u64::from(idle_flows) * FLOW;
+        let need = PROGRAM + kept(limits) + u64::from(limits.flows) * COPY;
         (need > ceiling.bytes).then_some(Self {
             flows: limits.flows,
-            idle_flows,
+            idle_flows: idle_flows(limits),
+            holds: !limits.hold.is_zero(),
             need,
             ceiling,
         })
@@ -98,6 +106,10 @@ impl fmt::Display for TooLarge {
         write!(f, "--max-flows {flows}")?;
         if *idle_flows > 0 {
             write!(f, " with --max-idle-flows {idle_flows}")?;
+        }
+        if self.holds {
+            let joint = if *idle_flows > 0 { "and" } else { "with" };
+            write!(f, " {joint} --hold-new-flows")?;
         }
         write!(
             f,
@@ -260,6 +272,48 @@ mod tests {
             "--max-flows 1000000 may take 230 MiB of memory, and somebody allows 64 MiB: lower \
              --max-flows, or allow more"
         );
+    }
+
+    /// 100,000 flows take 224 bytes each, and 64 more while they are held back.
+    #[test]
+    fn flows_that_are_held_back_need_room_for_it() {
+        const NEED: u64 = 16 * 1_048_576 + 100_000 * (224 + 64);
+        let refusal = |bytes, idle_timeout| {
+            let origin = "somebody".to_owned();
+            let limits = Limits {
+                hold: Duration::from_secs(15),
+                ..limits(100_000, 1, idle_timeout)
+            };
+            TooLarge::under(&limits, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())
+        };
+        assert_eq!(refusal(NEED, 0), None);
+        assert_eq!(
+            refusal(NEED - 1, 0).expect("a byte is missing"),
+            "--max-flows 100000 with --hold-new-flows may take 44 MiB of memory, and somebody allows \
+             43 MiB: lower --max-flows, or allow more"
+        );
+        assert_eq!(
+            refusal(NEED, 3600).expect("128 bytes are missing"),
+            "--max-flows 100000 with --max-idle-flows 1 and --hold-new-flows may take 44 MiB of \
+             memory, and somebody allows 43 MiB: lower --max-flows or --max-idle-flows, or allow more"
+        );
+    }
+
+    /// 32 MiB, 100,000 * (128 + 64) bytes, and for each scrape 4 MiB and 100,000 * 96 bytes.
+    #[test]
+    fn fewer_scrapes_fit_beside_flows_that_are_held_back() {
+        const BASE: u64 = 32 * 1_048_576 + 19_200_000;
+        const SCRAPE: u64 = 4 * 1_048_576 + 9_600_000;
+        let scrapes = |bytes| {
+            let origin = "somebody".to_owned();
+            let limits = Limits {
+                hold: Duration::from_secs(15),
+                ..limits(100_000, 0, 0)
+            };
+            scrapes_under(&limits, &Ceiling { bytes, origin })
+        };
+        assert_eq!(scrapes(BASE + 3 * SCRAPE), 3);
+        assert_eq!(scrapes(BASE + 3 * SCRAPE - 1), 2);
     }
 
     /// 32 MiB, 110,000 * 128 bytes, and for each scrape 4 MiB and 10,000 * 96 bytes.

@@ -3,19 +3,26 @@
 //! [`unpack`] takes off compression. [`CaptureReader`] takes pcap and pcapng apart, from files
 //! and from streams alike.
 //! [`tshark`] runs the capture program, whose output such a reader takes.
-//! [`udp`] receives datagrams without any capture program.
+//! [`udp`] receives datagrams without any capture program. [`Pause`] decides how long they gather in
+//! the kernel's [`ReceiveBuffer`] between two reads.
 
 mod file;
 pub mod leash;
+mod pause;
 pub mod quiet;
+mod receive_buffer;
 pub mod tshark;
 pub mod udp;
 
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::wire::{Captured, LinkType};
 
 pub use file::{CaptureError, CaptureReader, Damage, unpack};
+pub use pause::Pause;
+pub use receive_buffer::ReceiveBuffer;
 
 /// One record of a capture, link-layer header included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +34,18 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// How long it was; never less than what was kept.
     pub length: usize,
+}
+
+/// Counts the frames that the kernel dropped for one source of frames.
+pub trait DropCounter: fmt::Debug + Send {
+    /// Asks the kernel how many it dropped until now.
+    ///
+    /// # Errors
+    /// The kernel does not tell: the total stays what it was.
+    fn read(&mut self) -> io::Result<()>;
+
+    /// All that were dropped until the last successful [`read`](Self::read).
+    fn total(&self) -> u64;
 }
 
 impl<'a> Frame<'a> {

@@ -44,6 +44,11 @@ impl Holds {
         self.queue.pop_front()
     }
 
+    /// Bytes that were asked for, spare room included.
+    pub(super) fn allocated(&self) -> usize {
+        self.queue.capacity() * size_of::<Hold>()
+    }
+
     /// What a held flow shows.
     pub(super) fn base(&self, number: u32) -> Counters {
         self.queue[number.wrapping_sub(self.first) as usize].base

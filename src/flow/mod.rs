@@ -10,6 +10,7 @@ mod best;
 mod bytes;
 mod class;
 mod clock;
+mod distinct;
 mod hold;
 mod key;
 mod label;

@@ -4,10 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyperloglog::HyperLogLog;
-
 use super::class::Class;
 use super::clock::Moment;
+use super::distinct::Distinct;
 use super::hold::Holds;
 use super::key::{Address, Packed};
 use super::packets::{KeyRef, Keys, Packet, Packets};
@@ -21,11 +20,6 @@ use marks::Marks;
 
 mod marks;
 
-/// What the estimate of the demand is made with: 2^14 registers of a byte, which are off by 0.8 %.
-///
-/// The crate derives the number of registers with the natural logarithm where the binary one is
-/// meant, so the error that it is asked for is not the one that comes out.
-const DEMAND_ERROR: f64 = 0.000_95;
 /// While the table is full, flows that may leave are looked for in rounds: one round a second at
 /// most, and so many flows for each packet without a place. No packet waits for a whole round.
 const ROUND: Duration = Duration::from_secs(1);
@@ -77,7 +71,9 @@ struct Books {
     traffic_by_flow: bool,
     overflow: Series<OverflowKey>,
     overflow_packets: u64,
-    demand: HyperLogLog,
+    /// The flows that ever asked for a slot, by their seeded hashes: nobody can prepare keys that
+    /// falsify the estimate.
+    demand: Distinct,
     forgotten_flows: u64,
     forgotten: Counters,
 }
@@ -97,8 +93,7 @@ impl FlowTable {
         let books = Books {
             keys: Keys::new(shape),
             limits,
-            // The estimate is fed with hashes of ours; its own key is of no use.
-            demand: HyperLogLog::new_deterministic(DEMAND_ERROR, 0),
+            demand: Distinct::new(),
             now: Moment::default(),
             last_scrape: None,
             holds: Holds::default(),
@@ -221,7 +216,8 @@ impl FlowTable {
     /// Bytes that were asked for to keep the flows, spare room included.
     #[must_use]
     pub fn allocated(&self) -> usize {
-        self.narrow.allocated() + self.wide.allocated() + self.marks.allocated()
+        let stores = self.narrow.allocated() + self.wide.allocated();
+        stores + self.marks.allocated() + self.books.holds.allocated()
     }
 
     fn exposed(&self) -> usize {
@@ -379,7 +375,7 @@ impl Books {
             store.wake(index);
             index
         } else {
-            self.demand.insert_by_hash_value(packet.hash());
+            self.demand.insert(packet.hash());
             self.start(store, key, packet)
         };
         self.hold(store, index);
@@ -411,7 +407,7 @@ impl Books {
         let seen = packet.seen();
         self.overflow_packets += 1;
         // An idle flow has asked before: that changes nothing.
-        self.demand.insert_by_hash_value(packet.hash());
+        self.demand.insert(packet.hash());
         let key = self.keys.shape.overflow(&seen);
         let number = key.map_or(0, |key| self.overflow.number(key));
         self.overflow.add(number, self.now, seen.bytes);
@@ -500,7 +496,7 @@ impl Books {
         reason = "an estimate of a number of flows is neither negative nor beyond 2^64"
     )]
     fn demand(&self) -> u64 {
-        self.demand.len().round() as u64
+        self.demand.estimate().round() as u64
     }
 }
 

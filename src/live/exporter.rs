@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::history::History;
 use crate::aggregator::{Aggregator, Settings};
-use crate::capture::udp;
+use crate::capture::DropCounter;
 use crate::http::Pages;
 use crate::metrics::{self, Overview, WebState};
 use crate::wire::Skipped;
@@ -16,15 +16,15 @@ pub(super) struct Exporter {
     /// The time of the flow table counts from here.
     began: Instant,
     state: Mutex<State>,
-    sockets: Mutex<Sockets>,
+    drops: Mutex<Drops>,
     /// What is captured, and how, once that is known.
     source: OnceLock<String>,
 }
 
-/// What the kernel drops at the sockets.
+/// What the kernel drops.
 #[derive(Default)]
-struct Sockets {
-    drops: Vec<udp::Drops>,
+struct Drops {
+    counters: Vec<Box<dyn DropCounter>>,
     /// The kernel did not tell when it was last asked. This is logged once.
     is_unknown: bool,
 }
@@ -42,7 +42,7 @@ impl Exporter {
                 aggregator: Aggregator::new(settings),
                 history: History::default(),
             }),
-            sockets: Mutex::default(),
+            drops: Mutex::default(),
             source: OnceLock::new(),
         }
     }
@@ -67,14 +67,15 @@ impl Exporter {
         self.state.lock().expect(NO_PANIC)
     }
 
-    /// From now on, what the kernel drops at these sockets counts.
-    pub(super) fn watch_drops(&self, sockets: Vec<udp::Drops>) {
-        self.sockets.lock().expect(NO_PANIC).drops = sockets;
+    /// From now on, what the kernel drops according to these counters counts.
+    pub(super) fn watch_drops(&self, counters: Vec<Box<dyn DropCounter>>) {
+        self.drops.lock().expect(NO_PANIC).counters = counters;
     }
 
     /// Says once, at the end, what there was.
     pub(super) fn log_totals(&self) {
-        let dropped_at_sockets = self.dropped_at_sockets();
+        // The sockets are closed: their drops were read for the last time before that.
+        let dropped = self.drops.lock().expect(NO_PANIC).total();
         let state = self.lock();
         let frames = state.aggregator.frames();
         let skipped: u64 = Skipped::ALL
@@ -86,24 +87,41 @@ impl Exporter {
             frames = frames.received,
             counted = frames.received - skipped,
             skipped,
-            dropped = capture.dropped + dropped_at_sockets,
+            dropped = capture.dropped + dropped,
             lost_seconds = capture.lost.as_secs(),
             "stopped"
         );
     }
 
-    fn dropped_at_sockets(&self) -> u64 {
-        let mut sockets = self.sockets.lock().expect(NO_PANIC);
-        let readings = sockets.drops.iter_mut().map(udp::Drops::read);
-        let failure = readings.filter_map(Result::err).last();
-        let was_unknown = std::mem::replace(&mut sockets.is_unknown, failure.is_some());
+    /// Asks the kernel what it dropped until now, and returns all that it ever dropped.
+    ///
+    /// A scrape calls this after it has read what was received, not before. Datagrams come out of a
+    /// socket in the order in which they went in. So whatever was sent before the newest frame that
+    /// counts as received has been received as well, or its drop is in the number that is read
+    /// afterwards. Read the other way round, a drop between the two readings would be missing on
+    /// both sides, although a later frame counts.
+    pub(super) fn read_drops(&self) -> u64 {
+        let mut drops = self.drops.lock().expect(NO_PANIC);
+        drops.read();
+        drops.total()
+    }
+}
+
+impl Drops {
+    fn read(&mut self) {
+        let outcomes = self.counters.iter_mut().map(|counter| counter.read());
+        let failure = outcomes.filter_map(Result::err).last();
+        let was_unknown = std::mem::replace(&mut self.is_unknown, failure.is_some());
         if let Some(error) = failure.filter(|_| !was_unknown) {
             warn!(
                 "cannot read what the kernel dropped: /proc/self/net/udp6: {error}; \
                  tzsp_capture_dropped_total stays what it was until it can be read"
             );
         }
-        sockets.drops.iter().map(udp::Drops::total).sum()
+    }
+
+    fn total(&self) -> u64 {
+        self.counters.iter().map(|counter| counter.total()).sum()
     }
 }
 
@@ -111,8 +129,6 @@ const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
     fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()> {
-        // Dropped is read first: a frame is never missing on both sides.
-        let dropped_at_sockets = self.dropped_at_sockets();
         // Only the copying happens under the lock; sorting and text do not.
         let (flows, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
@@ -123,31 +139,135 @@ impl Pages for Exporter {
                 state.history.state(Instant::now()),
             )
         };
-        capture.dropped += dropped_at_sockets;
+        capture.dropped += self.read_drops();
         frames.newest = last_frame;
         metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)
     }
 
     fn overview(&self, top: usize) -> Overview {
-        let dropped_at_sockets = self.dropped_at_sockets();
-        let mut state = self.lock();
-        let now = self.now();
-        let recent = state.aggregator.recent(now, top);
-        let mut capture = state.history.state(Instant::now());
-        capture.dropped += dropped_at_sockets;
-        let mut frames = state.aggregator.frames().clone();
-        frames.newest = state.history.last_frame();
-        Overview {
-            at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
-            source: self.source.get().cloned().unwrap_or_default(),
-            capture,
-            frames,
-            occupancy: state.aggregator.flows().occupancy(),
-            recent,
-        }
+        let mut overview = {
+            let mut state = self.lock();
+            let now = self.now();
+            let recent = state.aggregator.recent(now, top);
+            let mut frames = state.aggregator.frames().clone();
+            frames.newest = state.history.last_frame();
+            Overview {
+                at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+                source: self.source.get().cloned().unwrap_or_default(),
+                capture: state.history.state(Instant::now()),
+                frames,
+                occupancy: state.aggregator.flows().occupancy(),
+                recent,
+            }
+        };
+        overview.capture.dropped += self.read_drops();
+        overview
     }
 
     fn is_ready(&self) -> bool {
         self.lock().history.is_up()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+    use std::sync::{Arc, Weak};
+
+    use super::*;
+    use crate::flow::{Limits, Shape};
+    use crate::metrics::Refused;
+    use crate::wire::{DecodeOptions, ListenPorts};
+
+    /// A kernel that drops a datagram and lets the next one through, right behind each reading of
+    /// its drops. So the even ones are received and the odd ones are dropped.
+    #[derive(Debug)]
+    struct Kernel {
+        exporter: Weak<Exporter>,
+        dropped: u64,
+        told: u64,
+    }
+
+    impl DropCounter for Kernel {
+        fn read(&mut self) -> io::Result<()> {
+            self.told = self.dropped;
+            self.dropped += 1;
+            if let Some(exporter) = self.exporter.upgrade() {
+                exporter.receive();
+            }
+            Ok(())
+        }
+
+        fn total(&self) -> u64 {
+            self.told
+        }
+    }
+
+    impl std::fmt::Debug for Exporter {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.debug_struct("Exporter").finish_non_exhaustive()
+        }
+    }
+
+    impl Exporter {
+        fn receive(&self) {
+            let mut state = self.lock();
+            let mut batch = state.aggregator.intake();
+            let sensor = Ipv4Addr::LOCALHOST.into();
+            batch.datagram(Duration::ZERO, Duration::ZERO, sensor, 1, b"");
+            state.aggregator.take_in(&mut batch);
+        }
+    }
+
+    /// How many were received and dropped, according to the metrics.
+    fn scraped(exporter: &Exporter) -> (u64, u64) {
+        let mut text = Vec::new();
+        let web = WebState::new([0; Refused::ALL.len()], 0, true);
+        exporter.metrics(&web, &mut text).expect("memory takes it");
+        let text = String::from_utf8(text).expect("metrics are text");
+        let value = |name| {
+            let value = text.lines().find_map(|line| line.strip_prefix(name));
+            value.and_then(|value| value.parse().ok()).expect(name)
+        };
+        (
+            value("tzsp_frames_received_total "),
+            value("tzsp_capture_dropped_total "),
+        )
+    }
+
+    /// The same, according to the landing page.
+    fn shown(exporter: &Exporter) -> (u64, u64) {
+        let overview = exporter.overview(1);
+        (overview.frames.received, overview.capture.dropped)
+    }
+
+    #[test]
+    fn no_datagram_before_one_that_counts_is_missing_on_both_sides() {
+        let exporter = Arc::new(Exporter::new(Settings {
+            decode: DecodeOptions {
+                listen_ports: ListenPorts::Any,
+                ipv6: false,
+            },
+            shape: Shape::default(),
+            limits: Limits {
+                flows: 1,
+                idle_flows: 0,
+                idle_timeout: Duration::ZERO,
+                hold: Duration::ZERO,
+                leave_unseen: false,
+            },
+        }));
+        exporter.watch_drops(vec![Box::new(Kernel {
+            exporter: Arc::downgrade(&exporter),
+            dropped: 0,
+            told: 0,
+        })]);
+        for look in [scraped, shown, scraped, shown] {
+            let (received, dropped) = look(&exporter);
+            // The number of the newest datagram that counts as received.
+            let newest = 2 * received;
+            assert!(received + dropped >= newest, "{received} + {dropped}");
+        }
+        assert_eq!(scraped(&exporter), (4, 4));
     }
 }

@@ -26,6 +26,7 @@ use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
 use crate::capture::{tshark, udp};
 use crate::flow::MARKS_APART;
+use crate::wire::ListenPorts;
 use crate::{http, memory};
 use exporter::Exporter;
 use signals::Signals;
@@ -144,7 +145,7 @@ pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     outcome
 }
 
-async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
+async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::System)?;
     let configuration = http::Configuration::read(options.web_config_file.take())?;
     let max_requests = options.max_requests;
@@ -166,9 +167,13 @@ async fn daemon(mut options: Options, settings: Settings) -> Result<(), Error> {
         Some(IpAddr::V6(address)) => format!("[{address}]"),
     };
 
+    let bound = Bound::new(options.source, &options.listen_ports)?;
+    // What the system chose for port 0 is what sensors stream to.
+    settings.decode.listen_ports = ListenPorts::Only(bound.ports());
     let exporter = Arc::new(Exporter::new(settings));
     let (stop, stopped) = watch::channel(false);
-    let (what, capture) = prepare(options, Arc::clone(&exporter), stopped.clone())?;
+    let what = bound.describe();
+    let capture = bound.capture(Arc::clone(&exporter), stopped.clone());
     exporter.describe(&what);
     info!(
         "tzsp_packetstream_exporter {}: {what}; metrics are at \
@@ -221,32 +226,55 @@ async fn mark(exporter: Arc<Exporter>) {
 
 type Capture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// Binds what the capture needs. Returns it, and in words what it is going to do.
-fn prepare(
-    options: Options,
-    exporter: Arc<Exporter>,
-    stop: watch::Receiver<bool>,
-) -> Result<(String, Capture), Error> {
-    match options.source {
-        Source::Tshark(tshark) => {
-            let quiet = keep_quiet(&tshark.listen_ports);
-            let what = format!(
-                "capturing TZSP to UDP {} on {} through tshark",
-                ports(&tshark.listen_ports),
-                tshark.interfaces.join(", ")
-            );
-            let capture = async move {
-                let _quiet = quiet;
-                supervisor::capture(tshark, exporter, stop).await
-            };
-            Ok((what, Box::pin(capture)))
+/// A source of frames, with all that it needs bound.
+enum Bound {
+    Tshark {
+        options: tshark::Options,
+        quiet: Vec<QuietPort>,
+    },
+    Sockets(Vec<udp::Listener>),
+}
+
+impl Bound {
+    fn new(source: Source, listen_ports: &[u16]) -> Result<Self, Error> {
+        Ok(match source {
+            Source::Tshark(options) => Self::Tshark {
+                quiet: keep_quiet(&options.listen_ports),
+                options,
+            },
+            Source::Sockets { receive_buffer } => {
+                Self::Sockets(sockets::bind(listen_ports, receive_buffer)?)
+            }
+        })
+    }
+
+    /// The ports that streams come to. None of them is 0.
+    fn ports(&self) -> Vec<u16> {
+        match self {
+            Self::Tshark { options, .. } => options.listen_ports.clone(),
+            Self::Sockets(listeners) => listeners.iter().map(udp::Listener::port).collect(),
         }
-        Source::Sockets { receive_buffer } => {
-            let listeners = sockets::bind(&options.listen_ports, receive_buffer)?;
-            let bound: Vec<_> = listeners.iter().map(udp::Listener::port).collect();
-            let what = format!("receiving TZSP on UDP {}", ports(&bound));
-            let capture = sockets::receive(listeners, exporter, stop);
-            Ok((what, Box::pin(capture)))
+    }
+
+    /// What it is going to do, in words.
+    fn describe(&self) -> String {
+        let ports = ports(&self.ports());
+        match self {
+            Self::Tshark { options, .. } => format!(
+                "capturing TZSP to UDP {ports} on {} through tshark",
+                options.interfaces.join(", ")
+            ),
+            Self::Sockets(_) => format!("receiving TZSP on UDP {ports}"),
+        }
+    }
+
+    fn capture(self, exporter: Arc<Exporter>, stop: watch::Receiver<bool>) -> Capture {
+        match self {
+            Self::Tshark { options, quiet } => Box::pin(async move {
+                let _quiet = quiet;
+                supervisor::capture(options, exporter, stop).await
+            }),
+            Self::Sockets(listeners) => Box::pin(sockets::receive(listeners, exporter, stop)),
         }
     }
 }

@@ -4,14 +4,19 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::exporter::Exporter;
 use super::{Error, service};
+use crate::capture::DropCounter;
 use crate::capture::udp::{self, Listener, Receiver};
+
+/// How long the rest of what was received may take at the end. A stream that is faster than we are
+/// would never end.
+const DRAIN: Duration = Duration::from_secs(1);
 
 /// Binds a socket to each port.
 pub(super) fn bind(ports: &[u16], buffer_mib: u32) -> Result<Vec<Listener>, Error> {
@@ -49,7 +54,10 @@ pub(super) async fn receive(
     exporter: Arc<Exporter>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    exporter.watch_drops(listeners.iter().map(Listener::drops).collect());
+    let drops = listeners
+        .iter()
+        .map(|listener| Box::new(listener.drops()) as Box<dyn DropCounter>);
+    exporter.watch_drops(drops.collect());
     exporter.lock().history.started(Instant::now());
 
     let stopping = Arc::new(AtomicBool::new(false));
@@ -86,10 +94,7 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
     let port = listener.port();
     let mut receiver = Receiver::new(listener);
     let mut intake = exporter.lock().aggregator.intake();
-    while !stop.load(Ordering::Relaxed) {
-        if !receiver.fill()? {
-            continue;
-        }
+    let outcome = take_in_until(stop, &mut receiver, |receiver| {
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now = exporter.now();
         for (sensor, payload) in receiver.datagrams() {
@@ -98,6 +103,28 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
         let mut state = exporter.lock();
         state.aggregator.take_in(&mut intake);
         state.history.frames_until(at);
+    });
+    // Once the socket is closed, the kernel no longer tells what it dropped there.
+    exporter.read_drops();
+    outcome
+}
+
+/// Counts batches until `stop` says so, and then what is still in the socket.
+fn take_in_until(
+    stop: &AtomicBool,
+    receiver: &mut Receiver,
+    mut count: impl FnMut(&Receiver),
+) -> io::Result<()> {
+    while !stop.load(Ordering::Relaxed) {
+        if receiver.fill()? {
+            count(receiver);
+            // Only after the count: a scrape does not wait for the pause.
+            receiver.pause();
+        }
+    }
+    let begin = Instant::now();
+    while begin.elapsed() < DRAIN && receiver.fill_at_once()? {
+        count(receiver);
     }
     Ok(())
 }

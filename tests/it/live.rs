@@ -303,7 +303,17 @@ fn a_sensor_that_mirrors_its_own_stream_is_named() {
     let free = UdpSocket::bind("0.0.0.0:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    let mut exporter = Exporter::start(&["--listen-port", &port.to_string()]);
+    check_own_stream(Exporter::start(&["--listen-port", &port.to_string()]));
+}
+
+#[test]
+fn a_stream_to_a_port_that_the_system_chose_is_known_as_the_own_one() {
+    check_own_stream(Exporter::start(&["--listen-port", "0"]));
+}
+
+#[track_caller]
+fn check_own_stream(mut exporter: Exporter<'_>) {
+    let port = exporter.udp_port();
     // The mirrored packet becomes UDP to the listen port: protocol 17, and the ports.
     let mut own = DATAGRAM;
     own[5 + 14 + 9] = 17;

@@ -6,6 +6,7 @@
 mod analyze;
 mod bounds;
 mod browser;
+mod buffer;
 mod captures;
 mod cli;
 mod clients;

@@ -8,6 +8,7 @@ mod encoders;
 mod input;
 mod live;
 mod process;
+mod rates;
 mod scrape;
 mod table;
 
@@ -42,6 +43,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", num_args = 1.., value_parser = cases::NAMES)]
     only: Vec<String>,
 
+    /// Another build of the exporter, for the case that compares builds: live-rates
+    #[arg(long, value_name = "PROGRAM")]
+    baseline: Option<PathBuf>,
+
     /// Divide the size of all inputs by this much, to try the command itself
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     shrink: u64,
@@ -59,6 +64,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         programs: release::programs()?,
         inputs: Inputs::new(options.shrink)?,
         pairs: options.pairs,
+        baseline: options.baseline.clone(),
         absent: absent_peers(),
     };
     let mut rows = Vec::new();
@@ -95,6 +101,8 @@ struct Bench {
     programs: release::Programs,
     inputs: Inputs,
     pairs: u32,
+    /// Another build of the exporter.
+    baseline: Option<PathBuf>,
     /// Peers that cannot be run here.
     absent: Vec<&'static str>,
 }

@@ -10,14 +10,14 @@ use socket2::Socket;
 
 use super::LARGEST_DATAGRAM;
 
-/// Taken at once at most. Memory is used only as far as datagrams really fill it.
+/// Datagrams in a batch at most. Memory is used only as far as datagrams really fill it.
 const BATCH: usize = 64;
 
 pub(super) struct Batch {
-    /// A place of [`LARGEST_DATAGRAM`] bytes for each.
+    /// A buffer of [`LARGEST_DATAGRAM`] bytes for each datagram.
     bytes: Vec<u8>,
     headers: MultiHeaders<SockaddrStorage>,
-    /// Who sent each, and how many bytes.
+    /// The sender and the size of each datagram.
     taken: Vec<(IpAddr, usize)>,
 }
 
@@ -32,15 +32,24 @@ impl Batch {
 
     /// Waits for the first datagram, then takes what else is there already.
     pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<()> {
+        self.receive_with(socket, MsgFlags::MSG_WAITFORONE)
+    }
+
+    /// Takes what is there already.
+    pub(super) fn receive_at_once(&mut self, socket: &Socket) -> io::Result<()> {
+        self.receive_with(socket, MsgFlags::MSG_DONTWAIT)
+    }
+
+    fn receive_with(&mut self, socket: &Socket, flags: MsgFlags) -> io::Result<()> {
         self.taken.clear();
-        let mut places = self.bytes.chunks_exact_mut(LARGEST_DATAGRAM);
-        let mut places: [_; BATCH] =
-            array::from_fn(|_| [IoSliceMut::new(places.next().unwrap_or_default())]);
+        let mut buffers = self.bytes.chunks_exact_mut(LARGEST_DATAGRAM);
+        let mut buffers: [_; BATCH] =
+            array::from_fn(|_| [IoSliceMut::new(buffers.next().unwrap_or_default())]);
         let received = recvmmsg(
             socket.as_raw_fd(),
             &mut self.headers,
-            &mut places,
-            MsgFlags::MSG_WAITFORONE,
+            &mut buffers,
+            flags,
             None,
         )?;
         self.taken.extend(received.map(|message| {
@@ -53,10 +62,15 @@ impl Batch {
         Ok(())
     }
 
+    /// Whether there may be more in the socket.
+    pub(super) fn is_full(&self) -> bool {
+        self.taken.len() == BATCH
+    }
+
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
-        let places = self.bytes.chunks_exact(LARGEST_DATAGRAM);
-        let taken = places.zip(&self.taken);
-        taken.filter_map(|(place, &(sender, size))| Some((sender, place.get(..size)?)))
+        let buffers = self.bytes.chunks_exact(LARGEST_DATAGRAM);
+        let taken = buffers.zip(&self.taken);
+        taken.filter_map(|(buffer, &(sender, size))| Some((sender, buffer.get(..size)?)))
     }
 }
 

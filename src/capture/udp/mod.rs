@@ -9,14 +9,16 @@ mod kernel;
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::{Pause, ReceiveBuffer};
 use batch::Batch;
 pub use kernel::{Drops, holder};
 
-/// How long a receiver waits before it looks whether it is to stop.
+/// How long a read waits for the first datagram: the caller then sees whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// The largest UDP payload over IPv4 is 65,507 bytes; over IPv6 it is 20 more.
@@ -29,11 +31,12 @@ pub struct Listener {
     port: u16,
 }
 
-/// Takes in what a listener gets. It stays on the thread that made it.
+/// Reads what a listener gets, in batches. It stays on the thread that made it.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
     batch: Batch,
+    pause: Pause,
 }
 
 impl Listener {
@@ -90,31 +93,58 @@ impl Listener {
 impl Receiver {
     #[must_use]
     pub fn new(listener: Listener) -> Self {
+        let buffer = ReceiveBuffer::of(&listener.socket);
         Self {
             socket: listener.socket,
             batch: Batch::new(),
+            pause: Pause::new(buffer.map_or(0, |buffer| buffer.limit)),
         }
     }
 
-    /// Waits a moment for datagrams and takes in those that are there; `false` if none came.
+    /// Waits up to 200 ms for datagrams and reads those that are there; `false` if none came.
     ///
     /// # Errors
     /// The socket cannot be read any more.
     pub fn fill(&mut self) -> io::Result<bool> {
-        match self.batch.receive(&self.socket) {
-            Ok(()) => Ok(true),
-            Err(error) => match error.kind() {
-                io::ErrorKind::WouldBlock
-                | io::ErrorKind::TimedOut
-                | io::ErrorKind::Interrupted => Ok(false),
-                _ => Err(error),
-            },
-        }
+        has_read(self.batch.receive(&self.socket))
     }
 
-    /// What [`fill`](Self::fill) took in: who sent it, and the payload.
+    /// Reads the datagrams that are there, without a wait; `false` if there are none.
+    ///
+    /// # Errors
+    /// The socket cannot be read any more.
+    pub fn fill_at_once(&mut self) -> io::Result<bool> {
+        has_read(self.batch.receive_at_once(&self.socket))
+    }
+
+    /// The batch that was read last: who sent each datagram, and the payload.
     pub fn datagrams(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
         self.batch.datagrams()
+    }
+
+    /// Waits some milliseconds if the last read emptied the socket, so that the next one finds more
+    /// than one datagram. See [`Pause`].
+    pub fn pause(&mut self) {
+        let Some(wait) = self.pause.after_read(self.batch.is_full()) else {
+            return;
+        };
+        let begin = Instant::now();
+        thread::sleep(wait);
+        if let Some(buffer) = ReceiveBuffer::of(&self.socket) {
+            self.pause.filled(buffer.queued, begin.elapsed());
+        }
+    }
+}
+
+fn has_read(outcome: io::Result<()>) -> io::Result<bool> {
+    match outcome {
+        Ok(()) => Ok(true),
+        Err(error) => match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
+                Ok(false)
+            }
+            _ => Err(error),
+        },
     }
 }
 

@@ -31,6 +31,19 @@ impl Batch {
         Ok(())
     }
 
+    /// Takes what is there already.
+    pub(super) fn receive_at_once(&mut self, socket: &Socket) -> io::Result<()> {
+        socket.set_nonblocking(true)?;
+        let received = self.receive(socket);
+        socket.set_nonblocking(false)?;
+        received
+    }
+
+    /// One at a time: there may always be more in the socket.
+    pub(super) fn is_full(&self) -> bool {
+        true
+    }
+
     pub(super) fn datagrams(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
         let payload = self.bytes.get(..self.size);
         payload.into_iter().map(|payload| (self.sender, payload))

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::input::{self, Input};
 use super::process::{self, Usage};
 use super::table::{Goal, Row};
-use super::{Bench, encoders, live, scrape};
+use super::{Bench, encoders, live, rates, scrape};
 
 pub(super) struct Case {
     pub(super) name: &'static str,
@@ -21,7 +21,7 @@ const fn case(
     Case { name, run }
 }
 
-pub(super) const ALL: [Case; 14] = [
+pub(super) const ALL: [Case; 15] = [
     case("analyze-a", analyze_a),
     case("analyze-a-slow-peers", slow_peers),
     case("analyze-b", analyze_b),
@@ -39,6 +39,7 @@ pub(super) const ALL: [Case; 14] = [
     case("scrape", scrape::run),
     case("encoder", encoders::run),
     case("live-udp", live::udp),
+    case("live-rates", rates::run),
     case("live-tshark", live::tshark),
 ];
 

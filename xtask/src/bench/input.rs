@@ -70,6 +70,9 @@ pub(super) const E_GZIP: Input = Input::Compressed("gzip", "gz");
 pub(super) const E_ZSTD: Input = Input::Compressed("zstd", "zst");
 pub(super) const THOUSAND_FLOWS: Input = cut("thousand", A_PACKETS, 1_000);
 pub(super) const HUNDRED_THOUSAND_FLOWS: Input = cut("hundred-thousand", A_PACKETS, 100_000);
+/// For streams of a certain rate.
+pub(super) const RATES: Input = cut("rates", RATES_PACKETS, 1_000);
+pub(super) const RATES_PACKETS: u64 = 10_000;
 /// Each packet is a flow.
 pub(super) const SCRAPE: Input = cut("scrape", 100_000, 100_000);
 

@@ -10,10 +10,11 @@ use anyhow::{Context, bail};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::Bench;
 use super::daemon::{self, Daemon};
 use super::drain::{Drained, READY};
+use super::input::{self, Input};
 use super::table::{Goal, Row};
-use super::{Bench, input};
 use crate::replay::Datagrams;
 use crate::soak::exporter::{Exporter, LISTEN_PORT};
 use crate::soak::load::Load;
@@ -58,19 +59,19 @@ pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
 }
 
 /// What became of what was sent.
-struct Reception {
-    sent: f64,
-    received: f64,
-    cpu_seconds: f64,
+pub(super) struct Reception {
+    pub(super) sent: f64,
+    pub(super) received: f64,
+    pub(super) cpu_seconds: f64,
 }
 
 impl Reception {
     /// In microseconds.
-    fn cpu_each(&self) -> f64 {
+    pub(super) fn cpu_each(&self) -> f64 {
         self.cpu_seconds / self.received * 1e6
     }
 
-    fn lost(&self) -> f64 {
+    pub(super) fn lost(&self) -> f64 {
         self.sent - self.received
     }
 }
@@ -113,31 +114,44 @@ fn into_drain(bench: &Bench, pace: &mut Vec<f64>) -> anyhow::Result<Reception> {
 
 /// Two cores: one sends, the other receives.
 const SENDER: &str = "0";
-const RECEIVER: &str = "1";
+pub(super) const RECEIVER: &str = "1";
 
-fn pinned(program: &std::path::Path, core: &str) -> Command {
+pub(super) fn pinned(program: &std::path::Path, core: &str) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", core]).arg(program);
     command
 }
 
 /// Sends all of `A`, as fast as it goes. Returns how many datagrams that were.
-fn replay(bench: &Bench, port: u16, pace: &mut Vec<f64>) -> anyhow::Result<f64> {
+pub(super) fn replay(bench: &Bench, port: u16, pace: &mut Vec<f64>) -> anyhow::Result<f64> {
+    let (sent, rate) = send(bench, port, input::A, &["--segments"])?;
+    pace.push(1e6 / rate);
+    Ok(sent)
+}
+
+/// Sends so many datagrams a second, for so many rounds. Returns how many datagrams that were.
+pub(super) fn replay_at(bench: &Bench, port: u16, pps: u64, rounds: u64) -> anyhow::Result<f64> {
+    let (pps, rounds) = (pps.to_string(), rounds.to_string());
+    let options = ["--pps", &pps, "--loop", &rounds];
+    let (sent, _) = send(bench, port, input::RATES, &options)?;
+    Ok(sent)
+}
+
+/// Returns how many datagrams were sent, and how many a second.
+fn send(bench: &Bench, port: u16, input: Input, options: &[&str]) -> anyhow::Result<(f64, f64)> {
     let output = pinned(&bench.programs.xtask, SENDER)
         .arg("replay")
-        .arg(bench.inputs.path(input::A)?)
-        .args(["--to", &format!("127.0.0.1:{port}"), "--segments"])
+        .arg(bench.inputs.path(input)?)
+        .args(["--to", &format!("127.0.0.1:{port}")])
+        .args(options)
         .output()
         .context("cannot replay")?;
     let words = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     let sent = number_before(&words, " datagrams sent");
     let rate = number_before(&words, " datagrams/s");
-    let (Some(sent), Some(rate)) = (sent, rate) else {
-        bail!("replay said {words:?} and {errors:?}");
-    };
-    pace.push(1e6 / rate);
-    Ok(sent)
+    sent.zip(rate)
+        .with_context(|| format!("replay said {words:?} and {errors:?}"))
 }
 
 /// The number in front of `words`.

@@ -1,0 +1,75 @@
+//! What the kernel tells of a socket's receive buffer: `SO_MEMINFO`, linux/sock_diag.h. The option
+//! works for UDP and packet sockets alike, since Linux 4.11.
+
+/// A socket's receive buffer. Sizes are in the kernel's accounting: a datagram takes its own bytes
+/// and those of the structures around them, at least 768 for the smallest one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ReceiveBuffer {
+    /// Bytes in use.
+    pub queued: usize,
+    /// How many there may be before the kernel drops datagrams.
+    pub limit: usize,
+}
+
+#[cfg(target_os = "linux")]
+impl ReceiveBuffer {
+    /// `None` if the kernel does not tell.
+    pub fn of(socket: &impl std::os::fd::AsFd) -> Option<Self> {
+        let [queued, limit, ..] = nix::sys::socket::getsockopt(socket, option::MemInfo).ok()?;
+        Some(Self {
+            queued: usize::try_from(queued).ok()?,
+            limit: usize::try_from(limit).ok()?,
+        })
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+impl ReceiveBuffer {
+    /// No other system tells.
+    pub fn of<S>(_socket: &S) -> Option<Self> {
+        None
+    }
+}
+
+#[cfg(target_os = "linux")]
+mod option {
+    use nix::libc;
+    use nix::{getsockopt_impl, sockopt_impl};
+
+    /// `SO_MEMINFO` of asm-generic/socket.h, which libc does not name.
+    const SO_MEMINFO: libc::c_int = 55;
+    /// `SK_MEMINFO_VARS`: the kernel fills in so many numbers.
+    const NUMBERS: usize = 9;
+
+    sockopt_impl!(
+        MemInfo,
+        GetOnly,
+        libc::SOL_SOCKET,
+        SO_MEMINFO,
+        [u32; NUMBERS]
+    );
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::UdpSocket;
+
+    use super::*;
+
+    /// The limit is what SO_RCVBUF says: twice what was asked for, socket(7).
+    #[test]
+    fn a_datagram_takes_more_than_its_bytes() {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
+        let shared = socket2::SockRef::from(&socket);
+        shared.set_recv_buffer_size(50_000).expect("it is small");
+        let empty = ReceiveBuffer::of(&socket).expect("Linux tells");
+        assert_eq!((empty.queued, empty.limit), (0, 100_000));
+
+        let address = socket.local_addr().expect("it is bound");
+        for _ in 0..10 {
+            socket.send_to(&[0; 59], address).expect("it is sent");
+        }
+        let filled = ReceiveBuffer::of(&socket).expect("Linux tells");
+        assert!((7_680..=40_960).contains(&filled.queued), "{filled:?}");
+    }
+}
