@@ -15,6 +15,7 @@ use crate::wire::{ListenPorts, Reading};
 use crate::{analyze, capture, live};
 
 mod flows;
+mod hints;
 mod output;
 use flows::{FlowArguments, duration};
 use output::OutputArguments;
@@ -143,9 +144,6 @@ struct LiveArguments {
 enum Command {
     /// Read captures and write the metrics of what is in them to standard output
     Analyze(AnalyzeArguments),
-    /// What the live capture starts tshark with
-    #[command(name = capture::leash::SUBCOMMAND, hide = true)]
-    RunLeashed(Leashed),
 }
 
 #[derive(Debug, Args)]
@@ -199,12 +197,29 @@ struct AnalyzeArguments {
 }
 
 /// A program that is to end with the process that asked for it.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub struct Leashed {
     pub parent: u32,
     pub program: OsString,
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
+}
+
+impl Leashed {
+    /// Reads what [`capture::leash::command`] starts this program with. It is no subcommand for
+    /// clap, which would suggest it to people who mistype another.
+    fn read(arguments: &[OsString]) -> Option<Self> {
+        let [_, subcommand, parent, program, arguments @ ..] = arguments else {
+            return None;
+        };
+        if subcommand != capture::leash::SUBCOMMAND {
+            return None;
+        }
+        Some(Self {
+            parent: parent.to_str()?.parse().ok()?,
+            program: program.clone(),
+            arguments: arguments.to_vec(),
+        })
+    }
 }
 
 /// What the command line asks for.
@@ -215,20 +230,37 @@ pub enum Task {
     RunLeashed(Leashed),
 }
 
+/// Reads the arguments that the program was started with; its own name is the first.
+///
+/// # Errors
+/// The command line is wrong, or asks for help: what to print, and the exit status.
+pub fn task(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, clap::Error> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some(leashed) = Leashed::read(&arguments) {
+        return Ok(Task::RunLeashed(leashed));
+    }
+    let is_analyze = arguments.iter().any(|argument| argument == "analyze");
+    Cli::try_parse_from(arguments)
+        .map_err(|error| hints::advised(error, is_analyze))?
+        .task()
+}
+
 impl Cli {
-    /// # Errors
-    /// The command line contradicts itself.
-    pub fn task(self) -> Result<Task, clap::Error> {
+    fn task(self) -> Result<Task, clap::Error> {
         match self.command {
-            Some(Command::Analyze(arguments)) => arguments.task(),
-            Some(Command::RunLeashed(leashed)) => Ok(Task::RunLeashed(leashed)),
-            None => self.live.task(),
+            Some(Command::Analyze(arguments)) => arguments
+                .task()
+                .map_err(|contradiction| contradiction.error(hints::analyze_command())),
+            None => self
+                .live
+                .task()
+                .map_err(|contradiction| contradiction.error(Self::command())),
         }
     }
 }
 
 impl LiveArguments {
-    fn task(self) -> Result<Task, clap::Error> {
+    fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
         if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
@@ -279,7 +311,7 @@ impl LiveArguments {
 }
 
 impl AnalyzeArguments {
-    fn task(self) -> Result<Task, clap::Error> {
+    fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
         if self.write_inner.is_some() {
             self.check_write_inner()?;
@@ -316,7 +348,7 @@ impl AnalyzeArguments {
         Ok(Task::Analyze(options, settings))
     }
 
-    fn check_write_inner(&self) -> Result<(), clap::Error> {
+    fn check_write_inner(&self) -> Result<(), Contradiction> {
         if self.write_inner.as_deref() == Some(Path::new("-")) {
             return Err(wrong(
                 "'--write-inner -' would mix with the metrics on standard output: name a file",
@@ -332,7 +364,7 @@ impl AnalyzeArguments {
     }
 }
 
-fn check_ports(ports: &[u16]) -> Result<(), clap::Error> {
+fn check_ports(ports: &[u16]) -> Result<(), Contradiction> {
     for (index, port) in ports.iter().enumerate() {
         if ports[..index].contains(port) {
             return Err(wrong(&format!(
@@ -343,6 +375,16 @@ fn check_ports(ports: &[u16]) -> Result<(), clap::Error> {
     Ok(())
 }
 
-fn wrong(message: &str) -> clap::Error {
-    Cli::command().error(ErrorKind::ValueValidation, message)
+/// What options say against each other, or one says against itself.
+struct Contradiction(String);
+
+impl Contradiction {
+    /// The same with the usage of this command.
+    fn error(&self, mut command: clap::Command) -> clap::Error {
+        command.error(ErrorKind::ValueValidation, &self.0)
+    }
+}
+
+fn wrong(message: &str) -> Contradiction {
+    Contradiction(message.to_owned())
 }

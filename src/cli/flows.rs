@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::wrong;
+use super::{Contradiction, wrong};
 use crate::flow::{Classes, Labels, Limits, Network, PrefixLength, Shape};
 
 /// More flows than any Prometheus takes from one target.
@@ -72,7 +72,7 @@ impl FlowArguments {
         }
     }
 
-    pub(super) fn shape(&self) -> Result<Shape, clap::Error> {
+    pub(super) fn shape(&self) -> Result<Shape, Contradiction> {
         let classes = Classes::new(&self.networks, &self.prefix_lengths)
             .map_err(|error| wrong(&error.to_string()))?;
         Ok(Shape {

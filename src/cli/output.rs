@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{duration, wrong};
+use super::{Contradiction, duration, wrong};
 use crate::analyze::Output;
 
 /// More than people read; with a bound, a table never takes much memory.
@@ -42,7 +42,7 @@ enum Format {
 
 impl OutputArguments {
     /// `holds`: new flows are to be held at 0.
-    pub(super) fn output(&self, holds: bool) -> Result<Output, clap::Error> {
+    pub(super) fn output(&self, holds: bool) -> Result<Output, Contradiction> {
         if self.every.is_some() && self.format != Format::Openmetrics {
             return Err(wrong(
                 "'--every' writes samples with their time, which '--format openmetrics' alone has",

@@ -10,15 +10,16 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::exporter::Exporter;
+use super::holder::{Transport, holder};
 use super::{Error, service};
-use crate::capture::udp::{self, Listener, Receiver};
+use crate::capture::udp::{Listener, Receiver};
 
 /// Binds a socket to each port.
 pub(super) fn bind(ports: &[u16], buffer_mib: u32) -> Result<Vec<Listener>, Error> {
     let listeners = ports.iter().map(|&port| {
         let listener = Listener::bind(port).map_err(|error| Error::Listen {
             port,
-            holder: udp::holder(port),
+            holder: holder(&error, Transport::Udp, None, port),
             error,
         })?;
         raise_buffer(&listener, buffer_mib);

@@ -153,7 +153,7 @@ fn signals_end_the_program_with_status_0() {
 }
 
 #[test]
-fn a_publish_port_in_use_is_an_error() {
+fn a_publish_port_in_use_is_an_error_that_names_its_user() {
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let run = program()
@@ -161,9 +161,12 @@ fn a_publish_port_in_use_is_an_error() {
         .assert()
         .code(1);
     let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+    let this = std::env::current_exe().unwrap();
     let expected = format!(
-        "error: cannot publish metrics on TCP port {port}: Address already in use (os error 98); \
-         choose another with --publish-port\n"
+        "error: cannot publish metrics on TCP port {port}: Address already in use (os error 98), \
+         used by {} (pid {}); stop what uses it, or choose another with --publish-port\n",
+        file_name(&this),
+        std::process::id()
     );
     assert_eq!(stderr, expected);
 }
@@ -180,7 +183,7 @@ fn a_listen_port_in_use_is_an_error_that_names_its_user() {
     let this = std::env::current_exe().unwrap();
     let expected = format!(
         "error: cannot listen on UDP port {port}: Address already in use (os error 98), used by \
-         {} (pid {}); stop what uses it or choose another with --listen-port\n",
+         {} (pid {}); stop what uses it, or choose another with --listen-port\n",
         file_name(&this),
         std::process::id()
     );

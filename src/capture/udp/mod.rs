@@ -14,7 +14,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use batch::Batch;
-pub use kernel::{Drops, holder};
+pub use kernel::Drops;
 
 /// How long a receiver waits before it looks whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(200);
