@@ -4,6 +4,7 @@ mod exporter;
 mod history;
 mod holder;
 pub mod log;
+mod recent;
 mod service;
 mod signals;
 mod sockets;

@@ -190,6 +190,46 @@ fn a_listen_port_in_use_is_an_error_that_names_its_user() {
     assert_eq!(stderr, expected);
 }
 
+/// 3 of 200 frames are IPv6, and again 3 of 6; a healthy stream says nothing.
+#[test]
+fn ipv6_that_is_skipped_is_told_once_with_the_option_that_counts_it() {
+    let words = "frames of the last minute are skipped as inner_ipv6";
+    let mut sixth = DATAGRAM[..5 + 12].to_vec();
+    sixth.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 59, 64]);
+    sixth.extend([0; 32]);
+    let send_all = |port: u16, ipv4: usize| {
+        let datagrams = [vec![&DATAGRAM[..]; ipv4], vec![&sixth[..]; 3]].concat();
+        for datagram in datagrams {
+            send(port, datagram);
+        }
+    };
+    let mut exporter = Exporter::start(&["--listen-port", "0"]);
+    let port = exporter.udp_port();
+    send_all(port, 197);
+    let line = exporter.line_with(words);
+    assert!(
+        line.ends_with("Remedy: count IPv6 too: start with `--ipv6`"),
+        "{line}"
+    );
+    send_all(port, 3);
+    exporter.scrape_until("the others", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 206.0
+    });
+    exporter.signal(Signal::SIGTERM);
+    let (_, said) = exporter.ended();
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+
+    let mut counting = Exporter::start(&["--listen-port", "0", "--ipv6"]);
+    let port = counting.udp_port();
+    send_all(port, 197);
+    counting.scrape_until("all", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 200.0
+    });
+    counting.signal(Signal::SIGTERM);
+    let (_, said) = counting.ended();
+    assert!(!said.contains("are skipped as"), "{said}");
+}
+
 #[test]
 fn a_burst_beyond_the_receive_buffer_is_counted_as_received_or_dropped() {
     const SENT: u32 = 20_000;
