@@ -248,6 +248,17 @@ impl FrameCounts {
         self.self_capturing_sensor = later.self_capturing_sensor.or(self.self_capturing_sensor);
     }
 
+    /// What came after `earlier`, as far as frames and the reasons for skipping them go.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut later = self.clone();
+        later.received -= earlier.received;
+        for (frames, before) in later.skipped.iter_mut().zip(&earlier.skipped) {
+            *frames -= before;
+        }
+        later
+    }
+
     /// Frames that count in a flow.
     #[must_use]
     pub fn counted(&self) -> u64 {
@@ -263,6 +274,11 @@ impl FrameCounts {
     #[must_use]
     pub fn skipped(&self, reason: Skipped) -> u64 {
         self.skipped[reason as usize]
+    }
+
+    #[cfg(test)]
+    pub(crate) fn skipped_by(&mut self, reason: Skipped, frames: u64) {
+        self.skipped[reason as usize] += frames;
     }
 
     #[must_use]

@@ -15,6 +15,7 @@ use crate::wire::{DecodeOptions, ListenPorts};
 use crate::{analyze, capture, live};
 
 mod flows;
+mod hints;
 mod output;
 use flows::{FlowArguments, duration};
 use output::OutputArguments;
@@ -66,21 +67,20 @@ struct LiveArguments {
     )]
     publish_port: u16,
 
-    /// Publish metrics on this address of the host alone, such as 127.0.0.1 [default: all
-    /// addresses]
+    /// Local address on which metrics are published, such as 127.0.0.1 [default: all addresses]
     #[arg(long, value_name = "ADDRESS")]
     publish_address: Option<IpAddr>,
 
-    /// Serve with TLS and ask for passwords as this file says: the web configuration that the
-    /// Prometheus exporters share
+    /// Web configuration file with settings for TLS and passwords, in the format that Prometheus
+    /// exporters share
     #[arg(long = "web.config.file", value_name = "FILE")]
     web_config_file: Option<PathBuf>,
 
-    /// Answer this many scrapes at a time at most; 0: any number
+    /// Maximum number of concurrent scrapes; 0 means no limit
     #[arg(long = "web.max-requests", value_name = "NUMBER", default_value_t = 40)]
     max_requests: usize,
 
-    /// Kernel's capture buffer for each interface, in MiB
+    /// Size of the kernel's capture buffer for each interface, in MiB
     #[arg(
         long,
         value_name = "MIB",
@@ -90,7 +90,7 @@ struct LiveArguments {
     )]
     capture_buffer: u32,
 
-    /// Bytes that are captured of each frame; the default holds every header that matters
+    /// Number of bytes to capture of each frame; the default covers every header that matters
     #[arg(
         long,
         value_name = "BYTES",
@@ -100,7 +100,7 @@ struct LiveArguments {
     )]
     snaplen: u32,
 
-    /// Kernel's receive buffer for each UDP socket, in MiB
+    /// Size of the kernel's receive buffer for each UDP socket, in MiB
     #[arg(
         long,
         value_name = "MIB",
@@ -110,19 +110,19 @@ struct LiveArguments {
     )]
     receive_buffer: u32,
 
-    /// How log lines on standard error look
+    /// Format of the log on standard error
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     log_format: Format,
 
-    /// The least important messages that are logged
+    /// Minimum severity of messages to log
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = Level::Info)]
     log_level: Level,
 
-    /// Log what is started and how, and what tshark says; the same as --log-level debug
+    /// Also log how tshark is started and what it prints; same as --log-level debug
     #[arg(long, conflicts_with = "log_level")]
     verbose: bool,
 
-    /// Expose this many flows at most; packets of others are counted as `other`
+    /// Maximum number of flows to expose; packets of further flows are counted as `other`
     #[arg(
         long,
         value_name = "NUMBER",
@@ -131,7 +131,7 @@ struct LiveArguments {
     )]
     max_flows: u32,
 
-    /// A flow without a packet for this long gives up its place, and its count is kept; 0: never
+    /// Stop exposing a flow after this long without a packet, but keep its count; 0 means never
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     flow_idle_timeout: Duration,
 
@@ -141,35 +141,32 @@ struct LiveArguments {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Read captures and write the metrics of what is in them to standard output
+    /// Read captures and print their metrics to standard output
     Analyze(AnalyzeArguments),
-    /// What the live capture starts tshark with
-    #[command(name = capture::leash::SUBCOMMAND, hide = true)]
-    RunLeashed(Leashed),
 }
 
 #[derive(Debug, Args)]
 struct AnalyzeArguments {
-    /// pcap or pcapng captures, compressed or not; - is standard input
+    /// Captures in pcap or pcapng format, compressed or not; - is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Take TZSP sent to this UDP port alone; may be given several times [default: every datagram
+    /// Count only TZSP sent to this UDP port; may be given several times [default: every datagram
     /// that starts like TZSP]
     #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
     listen_ports: Vec<u16>,
 
-    /// Count captures that are not mirrored: the packet of each frame itself, rather than TZSP in it
+    /// Count the packets of the frames themselves, for captures without TZSP
     #[arg(long, conflicts_with = "listen_ports")]
     plain: bool,
 
-    /// Write the mirrored frames to this pcap file too, for programs that do not read TZSP
+    /// Also write the mirrored frames to this pcap file, for programs that cannot read TZSP
     #[arg(long, value_name = "OUT", conflicts_with = "plain")]
     write_inner: Option<PathBuf>,
     #[command(flatten)]
     output: OutputArguments,
 
-    /// How many files are read at a time [default: as many as there are processors]
+    /// Number of files to read at a time [default: number of processors]
     #[arg(
         long,
         value_name = "NUMBER",
@@ -177,11 +174,11 @@ struct AnalyzeArguments {
     )]
     jobs: Option<u16>,
 
-    /// Show no progress, also on a terminal
+    /// Do not show progress, even on a terminal
     #[arg(long)]
     quiet: bool,
 
-    /// Expose this many flows at most; packets of others are counted as `other`
+    /// Maximum number of flows to expose; packets of further flows are counted as `other`
     #[arg(
         long,
         value_name = "NUMBER",
@@ -190,7 +187,7 @@ struct AnalyzeArguments {
     )]
     max_flows: u32,
 
-    /// A flow without a packet for this long, by the capture's time, gives up its place; 0: never
+    /// Stop exposing a flow after this long without a packet, by the capture's time; 0 means never
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     flow_idle_timeout: Duration,
 
@@ -199,12 +196,29 @@ struct AnalyzeArguments {
 }
 
 /// A program that is to end with the process that asked for it.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub struct Leashed {
     pub parent: u32,
     pub program: OsString,
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     pub arguments: Vec<OsString>,
+}
+
+impl Leashed {
+    /// Reads what [`capture::leash::command`] starts this program with. It is no subcommand for
+    /// clap, which would suggest it to people who mistype another.
+    fn read(arguments: &[OsString]) -> Option<Self> {
+        let [_, subcommand, parent, program, arguments @ ..] = arguments else {
+            return None;
+        };
+        if subcommand != capture::leash::SUBCOMMAND {
+            return None;
+        }
+        Some(Self {
+            parent: parent.to_str()?.parse().ok()?,
+            program: program.clone(),
+            arguments: arguments.to_vec(),
+        })
+    }
 }
 
 /// What the command line asks for.
@@ -215,20 +229,37 @@ pub enum Task {
     RunLeashed(Leashed),
 }
 
+/// Reads the arguments that the program was started with; its own name is the first.
+///
+/// # Errors
+/// The command line is wrong, or asks for help: what to print, and the exit status.
+pub fn task(arguments: impl IntoIterator<Item = OsString>) -> Result<Task, clap::Error> {
+    let arguments: Vec<_> = arguments.into_iter().collect();
+    if let Some(leashed) = Leashed::read(&arguments) {
+        return Ok(Task::RunLeashed(leashed));
+    }
+    let is_analyze = arguments.iter().any(|argument| argument == "analyze");
+    Cli::try_parse_from(arguments)
+        .map_err(|error| hints::advised(error, is_analyze))?
+        .task()
+}
+
 impl Cli {
-    /// # Errors
-    /// The command line contradicts itself.
-    pub fn task(self) -> Result<Task, clap::Error> {
+    fn task(self) -> Result<Task, clap::Error> {
         match self.command {
-            Some(Command::Analyze(arguments)) => arguments.task(),
-            Some(Command::RunLeashed(leashed)) => Ok(Task::RunLeashed(leashed)),
-            None => self.live.task(),
+            Some(Command::Analyze(arguments)) => arguments
+                .task()
+                .map_err(|contradiction| contradiction.error(hints::analyze_command())),
+            None => self
+                .live
+                .task()
+                .map_err(|contradiction| contradiction.error(Self::command())),
         }
     }
 }
 
 impl LiveArguments {
-    fn task(self) -> Result<Task, clap::Error> {
+    fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
         if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
@@ -279,7 +310,7 @@ impl LiveArguments {
 }
 
 impl AnalyzeArguments {
-    fn task(self) -> Result<Task, clap::Error> {
+    fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
         if self.write_inner.is_some() {
             self.check_write_inner()?;
@@ -316,7 +347,7 @@ impl AnalyzeArguments {
         Ok(Task::Analyze(options, settings))
     }
 
-    fn check_write_inner(&self) -> Result<(), clap::Error> {
+    fn check_write_inner(&self) -> Result<(), Contradiction> {
         if self.write_inner.as_deref() == Some(Path::new("-")) {
             return Err(wrong(
                 "'--write-inner -' would mix with the metrics on standard output: name a file",
@@ -332,7 +363,7 @@ impl AnalyzeArguments {
     }
 }
 
-fn check_ports(ports: &[u16]) -> Result<(), clap::Error> {
+fn check_ports(ports: &[u16]) -> Result<(), Contradiction> {
     for (index, port) in ports.iter().enumerate() {
         if ports[..index].contains(port) {
             return Err(wrong(&format!(
@@ -343,6 +374,16 @@ fn check_ports(ports: &[u16]) -> Result<(), clap::Error> {
     Ok(())
 }
 
-fn wrong(message: &str) -> clap::Error {
-    Cli::command().error(ErrorKind::ValueValidation, message)
+/// What options say against each other, or one says against itself.
+struct Contradiction(String);
+
+impl Contradiction {
+    /// The same with the usage of this command.
+    fn error(&self, mut command: clap::Command) -> clap::Error {
+        command.error(ErrorKind::ValueValidation, &self.0)
+    }
+}
+
+fn wrong(message: &str) -> Contradiction {
+    Contradiction(message.to_owned())
 }

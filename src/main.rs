@@ -4,11 +4,10 @@ use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
 
 use anyhow::Context;
-use clap::Parser;
 use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::analyze::{Failure, Stop};
 use tzsp_packetstream_exporter::capture::leash;
-use tzsp_packetstream_exporter::cli::{ANALYZED_FLOWS, Cli, Leashed, Task};
+use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, Leashed, Task};
 use tzsp_packetstream_exporter::{analyze, live, memory, panics};
 
 /// Standard error is for problems and warnings. If nobody takes them, the work goes on.
@@ -21,7 +20,7 @@ macro_rules! complain {
 fn main() -> ExitCode {
     panics::end_the_process();
     // clap prints its own errors and ends with status 2.
-    let task = Cli::parse().task().unwrap_or_else(|error| error.exit());
+    let task = cli::task(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let result = match task {
         Task::Live(options, settings) => live::run(options, settings).map_err(anyhow::Error::from),
         Task::Analyze(options, settings) => print_analysis(options, settings),

@@ -5,6 +5,7 @@ use std::fmt;
 
 use crate::aggregator::FrameCounts;
 use crate::capture::Frame;
+use crate::metrics::Explanation;
 use crate::wire::{self, Captured, DecodeOptions, LinkType, ListenPorts, Skipped};
 
 /// How many ports are named.
@@ -125,22 +126,28 @@ impl fmt::Display for Survey {
         if self.frames.received == 0 {
             return write!(f, "nothing was counted: there are no frames");
         }
-        let reasons: Vec<_> = Skipped::ALL
-            .into_iter()
-            .map(|reason| (reason.label(), self.frames.skipped(reason)))
+        let reasons = Skipped::ALL.into_iter();
+        let reasons: Vec<_> = reasons
+            .map(|reason| (reason, self.frames.skipped(reason)))
             .filter(|&(_, frames)| frames > 0)
-            .map(|(label, frames)| format!("{frames} {label}"))
             .collect();
+        let counts = reasons
+            .iter()
+            .map(|(reason, frames)| format!("{frames} {}", reason.label()));
         write!(
             f,
             "nothing was counted; the frames are: {}",
-            reasons.join(", ")
+            counts.collect::<Vec<_>>().join(", ")
         )?;
+        for (reason, _) in reasons {
+            let Explanation { meaning, remedy } = Explanation::of(reason);
+            write!(f, "\n  {}: {meaning}", reason.label())?;
+            if let Some(remedy) = remedy {
+                write!(f, ". Remedy: {remedy}")?;
+            }
+        }
         if self.decode.listen_ports == ListenPorts::Plain {
-            return match self.holdings.ipv6 {
-                0 => Ok(()),
-                _ => write!(f, "\n  to count IPv6: --ipv6"),
-            };
+            return Ok(());
         }
         for (port, tally) in self.holdings.busiest() {
             self.write_port(f, port, tally)?;

@@ -8,7 +8,7 @@ use std::ffi::OsString;
 use std::io;
 use std::process::Command;
 
-/// The hidden subcommand that `main` answers with [`become_leashed`].
+/// The first argument that `main` answers with [`become_leashed`]; no help shows it.
 pub const SUBCOMMAND: &str = "run-leashed";
 
 /// What a shell ends with when a program is not there.

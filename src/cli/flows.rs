@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::wrong;
+use super::{Contradiction, wrong};
 use crate::flow::{Classes, Labels, Limits, Network, PrefixLength, Shape};
 
 /// More flows than any Prometheus takes from one target.
@@ -27,18 +27,18 @@ fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
 
 #[derive(Debug, Args)]
 pub(super) struct FlowArguments {
-    /// Keep the counts of this many idle flows at most; the longest idle are forgotten first
+    /// Maximum number of idle flows whose counts are kept; the longest-idle are forgotten first
     /// [default: ten times --max-flows]
     #[arg(long, value_name = "NUMBER", value_parser = max_idle_flows)]
     max_idle_flows: Option<u32>,
 
-    /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets
-    /// then count in rate() and increase()
+    /// Expose a new flow as 0 until it is this old, such as the scrape interval, so that rate() and
+    /// increase() include its first packets
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     hold_new_flows: Duration,
 
-    /// Labels that tell flows apart, separated by commas: any of the default, sensor, from_port,
-    /// to_port, vlan, dscp and ip_version
+    /// Labels that distinguish flows, separated by commas: any of the default ones, sensor,
+    /// from_port, to_port, vlan, dscp and ip_version
     #[arg(
         long,
         value_name = "LIST",
@@ -46,17 +46,18 @@ pub(super) struct FlowArguments {
     )]
     labels: Labels,
 
-    /// Call addresses in this range NAME in from_type and to_type, such as office=192.0.2.0/24;
-    /// may be given several times, and the longest prefix wins
+    /// Name for an address range in from_type and to_type, such as office=192.0.2.0/24; it replaces
+    /// private or public there, so queries for those no longer match; may be given several times,
+    /// and the longest prefix wins
     #[arg(long = "network", value_name = "NAME=CIDR")]
     networks: Vec<Network>,
 
-    /// Show addresses of this class or network as their prefix, such as public=24; IPv6 may differ:
-    /// public=24/48; may be given several times
+    /// Replace addresses of this class or network by their prefix, such as public=24, or
+    /// public=24/48 with another length for IPv6; may be given several times
     #[arg(long = "prefix-length", value_name = "NAME=BITS")]
     prefix_lengths: Vec<PrefixLength>,
 
-    /// Count mirrored IPv6 packets too
+    /// Also count mirrored IPv6 packets
     #[arg(long)]
     pub(super) ipv6: bool,
 }
@@ -72,7 +73,7 @@ impl FlowArguments {
         }
     }
 
-    pub(super) fn shape(&self) -> Result<Shape, clap::Error> {
+    pub(super) fn shape(&self) -> Result<Shape, Contradiction> {
         let classes = Classes::new(&self.networks, &self.prefix_lengths)
             .map_err(|error| wrong(&error.to_string()))?;
         Ok(Shape {

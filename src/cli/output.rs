@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::{Args, ValueEnum, value_parser};
 
-use super::{duration, wrong};
+use super::{Contradiction, duration, wrong};
 use crate::analyze::Output;
 
 /// More than people read; with a bound, a table never takes much memory.
@@ -17,17 +17,17 @@ const TOP: u32 = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct OutputArguments {
-    /// What is written: the metrics as Prometheus or OpenMetrics text, one JSON object, or tables
-    /// for people
+    /// Output format: metrics as Prometheus or OpenMetrics text, one JSON object, or tables for
+    /// people
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Prometheus)]
     format: Format,
 
-    /// Write what the metrics were every so often by the capture's time, such as 15s, for
-    /// `promtool tsdb create-blocks-from openmetrics`; with --format openmetrics
+    /// Write samples at this interval of the capture's time, such as 15s, for
+    /// `promtool tsdb create-blocks-from openmetrics`; requires --format openmetrics
     #[arg(long, value_name = "TIME", value_parser = every)]
     every: Option<Duration>,
 
-    /// Rows of each table; with --format table [default: 20]
+    /// Number of rows in each table; requires --format table [default: 20]
     #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..=MOST_ROWS))]
     top: Option<u32>,
 }
@@ -42,7 +42,7 @@ enum Format {
 
 impl OutputArguments {
     /// `holds`: new flows are to be held at 0.
-    pub(super) fn output(&self, holds: bool) -> Result<Output, clap::Error> {
+    pub(super) fn output(&self, holds: bool) -> Result<Output, Contradiction> {
         if self.every.is_some() && self.format != Format::Openmetrics {
             return Err(wrong(
                 "'--every' writes samples with their time, which '--format openmetrics' alone has",

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, html};
 
+use crate::aggregator::FrameCounts;
 use crate::flow::{Counters, Label, OTHER, Occupancy, Recent};
 use crate::metrics::units::{bits_per_second, bytes, count, number, share};
-use crate::metrics::{Overview, Reception, labels, time::rfc3339, units};
+use crate::metrics::{Explanation, Overview, Reception, Unusual, labels, time::rfc3339, units};
 use crate::wire::Skipped;
 
 /// Flows that are shown.
@@ -67,7 +68,9 @@ pub(super) fn landing(overview: &Overview) -> String {
 
 fn state(overview: &Overview) -> Markup {
     let reception = overview.reception();
+    let unusual = Unusual::of(&overview.recent_frames);
     let tone = match reception {
+        Reception::Receiving if unusual.is_unhealthy => "skipping",
         Reception::Receiving => "receiving",
         Reception::Waiting | Reception::Silent(_) => "waiting",
         Reception::Down => "down",
@@ -81,6 +84,10 @@ fn state(overview: &Overview) -> Markup {
         section class={ "state " (tone) } {
             h2 #state {
                 @match reception {
+                    Reception::Receiving if unusual.is_unhealthy => {
+                        "Receiving, but " (share(unusual.frames, overview.recent_frames.received))
+                        " of the frames are skipped"
+                    }
                     Reception::Receiving => "Receiving",
                     Reception::Waiting => "Waiting: nothing has arrived yet",
                     Reception::Silent(silence) => { "Silent: nothing has arrived for " (duration(silence)) }
@@ -96,6 +103,9 @@ fn state(overview: &Overview) -> Markup {
                 "."
             }
             @for hint in hints(overview, reception) { p.warning { (hint) } }
+            @for (reason, frames) in unusual.reasons {
+                p.warning { (skipped_hint(reason, frames, &overview.recent_frames)) }
+            }
         }
     }
 }
@@ -130,6 +140,17 @@ fn hints(overview: &Overview, reception: Reception) -> Vec<String> {
         ));
     }
     hints
+}
+
+fn skipped_hint(reason: Skipped, frames: u64, recent: &FrameCounts) -> String {
+    let Explanation { meaning, remedy } = Explanation::of(reason);
+    format!(
+        "{} of the frames of the last minute are skipped as {}: {meaning}. Remedy: {}.",
+        share(frames, recent.received),
+        reason.label(),
+        remedy.unwrap_or_default()
+    )
+    .replace('`', "")
 }
 
 fn facts(overview: &Overview) -> Markup {

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::history::History;
-use crate::aggregator::{Aggregator, Settings};
+use super::recent::RecentFrames;
+use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::http::Pages;
 use crate::metrics::{self, Overview, WebState};
@@ -17,6 +18,7 @@ pub(super) struct Exporter {
     began: Instant,
     state: Mutex<State>,
     drops: Mutex<Drops>,
+    recent: Mutex<RecentFrames>,
     /// What is captured, and how, once that is known.
     source: OnceLock<String>,
 }
@@ -43,6 +45,7 @@ impl Exporter {
                 history: History::default(),
             }),
             drops: Mutex::default(),
+            recent: Mutex::default(),
             source: OnceLock::new(),
         }
     }
@@ -56,6 +59,14 @@ impl Exporter {
     pub(super) fn mark(&self) {
         let now = self.now();
         self.lock().aggregator.mark(now);
+    }
+
+    /// Remembers what became of the frames until now, and returns what became of those of the last
+    /// minute.
+    pub(super) fn checkpoint(&self, frames: &FrameCounts) -> FrameCounts {
+        let mut recent = self.recent.lock().expect(NO_PANIC);
+        recent.checkpoint(self.now(), frames.clone());
+        recent.of(frames)
     }
 
     /// The time by which flows come and go.
@@ -151,11 +162,13 @@ impl Pages for Exporter {
             let recent = state.aggregator.recent(now, top);
             let mut frames = state.aggregator.frames().clone();
             frames.newest = state.history.last_frame();
+            let recent_frames = self.recent.lock().expect(NO_PANIC).of(&frames);
             Overview {
                 at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
                 source: self.source.get().cloned().unwrap_or_default(),
                 capture: state.history.state(Instant::now()),
                 frames,
+                recent_frames,
                 occupancy: state.aggregator.flows().occupancy(),
                 recent,
             }

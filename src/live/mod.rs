@@ -2,7 +2,9 @@
 
 mod exporter;
 mod history;
+mod holder;
 pub mod log;
+mod recent;
 mod service;
 mod signals;
 mod sockets;
@@ -29,6 +31,7 @@ use crate::flow::MARKS_APART;
 use crate::wire::ListenPorts;
 use crate::{http, memory};
 use exporter::Exporter;
+use holder::{Transport, holder};
 use signals::Signals;
 
 /// What the daemon is to do.
@@ -66,16 +69,22 @@ pub enum Error {
     Memory(#[from] memory::TooLarge),
     #[error(transparent)]
     Configuration(#[from] http::ConfigurationError),
-    #[error("cannot publish metrics on {}: {error}; {}", published(*.address, *.port), advice(.error))]
+    #[error(
+        "cannot publish metrics on {}: {error}{}; {}",
+        published(*.address, *.port),
+        used_by(.holder.as_deref()),
+        publish_advice(.error)
+    )]
     Publish {
         address: Option<IpAddr>,
         port: u16,
+        holder: Option<String>,
         error: io::Error,
     },
     #[error(
-        "cannot listen on UDP port {port}: {error}{}; stop what uses it or choose another with \
-         --listen-port",
-        used_by(.holder.as_deref())
+        "cannot listen on UDP port {port}: {error}{}; {}",
+        used_by(.holder.as_deref()),
+        listen_advice(.error)
     )]
     Listen {
         port: u16,
@@ -95,8 +104,8 @@ fn published(address: Option<IpAddr>, port: u16) -> String {
     }
 }
 
-/// What to do about an address and a port that cannot be bound.
-fn advice(error: &io::Error) -> &'static str {
+/// What to do about an address and a TCP port that cannot be bound.
+fn publish_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrNotAvailable => {
             "give --publish-address an address of this host, as `ip address` lists them"
@@ -105,7 +114,18 @@ fn advice(error: &io::Error) -> &'static str {
             "choose a port of at least 1024 with --publish-port, or give the program \
              CAP_NET_BIND_SERVICE"
         }
-        _ => "choose another with --publish-port",
+        _ => "stop what uses it, or choose another with --publish-port",
+    }
+}
+
+/// What to do about a UDP port that cannot be bound.
+fn listen_advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied => {
+            "choose a port of at least 1024 with --listen-port, or give the program \
+             CAP_NET_BIND_SERVICE"
+        }
+        _ => "stop what uses it, or choose another with --listen-port",
     }
 }
 
@@ -153,6 +173,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let listener = http::bind(address, port).map_err(|error| Error::Publish {
         address,
         port,
+        holder: holder(&error, Transport::Tcp, address, port),
         error,
     })?;
     let published = listener.local_addr().map_err(Error::System)?.port();
@@ -287,7 +308,7 @@ fn keep_quiet(ports: &[u16]) -> Vec<QuietPort> {
                 warn!(
                     "cannot keep the host from answering on UDP port {port}: {error}{}; the \
                      capture goes on all the same",
-                    used_by(udp::holder(port).as_deref())
+                    used_by(holder(error, Transport::Udp, None, port).as_deref())
                 );
             })
             .ok()

@@ -10,9 +10,10 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::exporter::Exporter;
+use super::holder::{Transport, holder};
 use super::{Error, service};
 use crate::capture::DropCounter;
-use crate::capture::udp::{self, Listener, Receiver};
+use crate::capture::udp::{Listener, Receiver};
 
 /// How long the rest of what was received may take at the end. A stream that is faster than we are
 /// would never end.
@@ -23,7 +24,7 @@ pub(super) fn bind(ports: &[u16], buffer_mib: u32) -> Result<Vec<Listener>, Erro
     let listeners = ports.iter().map(|&port| {
         let listener = Listener::bind(port).map_err(|error| Error::Listen {
             port,
-            holder: udp::holder(port),
+            holder: holder(&error, Transport::Udp, None, port),
             error,
         })?;
         raise_buffer(&listener, buffer_mib);

@@ -162,10 +162,13 @@ impl Supervisor {
     }
 }
 
-/// Why a capture never began, in tshark's own words where it has some, and what to do about it if
-/// that is asked for.
+/// Why a capture never began: what to do about it first, if that is asked for and known, and then
+/// tshark's own words.
 async fn explain(ending: &Ending, error: Option<CaptureError>, with_advice: bool) -> String {
     let mut parts = Vec::new();
+    if with_advice {
+        parts.extend(tshark::remedy(ending).map(str::to_owned));
+    }
     if !(with_advice && ending.is_not_installed()) {
         parts.push(ending.to_string());
         // An empty stream is no news when tshark has ended.

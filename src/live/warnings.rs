@@ -7,6 +7,8 @@ use tokio::time::{Instant, interval};
 use tracing::warn;
 
 use super::exporter::Exporter;
+use crate::metrics::units::share;
+use crate::metrics::{Explanation, Unusual};
 
 /// How often it is looked whether there is something to say.
 const LOOK: Duration = Duration::from_secs(1);
@@ -18,6 +20,7 @@ pub(super) async fn warn(exporter: Arc<Exporter>) {
     let mut looks = interval(LOOK);
     let mut own_stream = OwnStream::default();
     let mut limit_was_reached = false;
+    let mut reasons_said = Vec::new();
     loop {
         let now = looks.tick().await;
         let (frames, occupancy) = {
@@ -25,6 +28,19 @@ pub(super) async fn warn(exporter: Arc<Exporter>) {
             let aggregator = &state.aggregator;
             (aggregator.frames().clone(), aggregator.flows().occupancy())
         };
+        let recent = exporter.checkpoint(&frames);
+        for (reason, skipped) in Unusual::of(&recent).reasons {
+            if !reasons_said.contains(&reason) {
+                reasons_said.push(reason);
+                let Explanation { meaning, remedy } = Explanation::of(reason);
+                warn!(
+                    "{} of the frames of the last minute are skipped as {}: {meaning}. Remedy: {}",
+                    share(skipped, recent.received),
+                    reason.label(),
+                    remedy.unwrap_or_default()
+                );
+            }
+        }
         if own_stream.is_news(frames.self_captured, now)
             && let Some(sensor) = frames.self_capturing_sensor
         {

@@ -11,6 +11,7 @@ mod flows;
 mod json;
 pub(crate) mod labels;
 mod overview;
+mod reasons;
 pub(crate) mod samples;
 mod text;
 pub(crate) mod time;
@@ -26,6 +27,7 @@ use crate::flow::Snapshot;
 pub use catalog::{ALL, Family, Kind};
 use dialect::Dialect;
 pub use overview::{Overview, Reception};
+pub use reasons::{Explanation, Unusual};
 pub use web::{Refused, WebState};
 
 /// How the text calls itself. Prometheus 3 fails a scrape without it.

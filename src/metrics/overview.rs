@@ -16,6 +16,8 @@ pub struct Overview {
     pub source: String,
     pub capture: CaptureState,
     pub frames: FrameCounts,
+    /// Those of the last minute.
+    pub recent_frames: FrameCounts,
     pub occupancy: Occupancy,
     pub recent: Recent,
 }

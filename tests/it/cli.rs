@@ -4,7 +4,7 @@ use std::process::Output;
 
 use insta::assert_snapshot;
 
-use crate::support::program;
+use crate::support::{program, testdata};
 
 #[track_caller]
 fn run(arguments: &[&str]) -> String {
@@ -50,6 +50,37 @@ fn interface_without_listen_port() {
 #[test]
 fn unknown_option() {
     assert_snapshot!(run(&["--listen-prot", "37008"]));
+}
+
+/// What the live capture starts tshark with is nobody else's business.
+#[test]
+fn a_subcommand_that_there_is_not() {
+    let all = ["run", "run-leashed", "analyse"].map(|typed| run(&[typed]));
+    for said in &all {
+        assert!(!said.contains("tip: a similar subcommand exists: 'run-leashed'"));
+    }
+    assert_snapshot!(all.concat());
+}
+
+#[test]
+fn a_capture_without_the_subcommand_that_reads_it() {
+    let capture = testdata().join("protocols.pcap");
+    let said = run(&[capture.to_str().unwrap()]);
+    let advice = format!("to read captures, write 'analyze {}'", capture.display());
+    assert!(said.contains(&advice), "{said}");
+}
+
+/// An option of `analyze` shows the usage of `analyze`, and says where the option belongs.
+#[test]
+fn options_of_the_other_mode() {
+    let all = [
+        &["analyze", "--interface", "eth0", "x.pcap"][..],
+        &["analyze", "--publish", "9184", "x.pcap"],
+        &["analyze", "--nope", "x.pcap"],
+        &["--listen-port", "37008", "--top", "3"],
+        &["--listen-port", "37008", "--plain"],
+    ];
+    assert_snapshot!(all.map(run).concat());
 }
 
 #[test]

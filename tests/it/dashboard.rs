@@ -91,7 +91,7 @@ fn variables(dashboard: &Value, scene: &Scene) -> [Variables; 2] {
         let name = text(variable, "name").to_owned();
         match text(variable, "type") {
             "datasource" => {}
-            "custom" => {
+            "custom" | "textbox" => {
                 for variables in [&mut all, &mut chosen] {
                     variables.insert(name.clone(), text(&variable["current"], "value").to_owned());
                 }
@@ -136,6 +136,10 @@ fn expected(title: &str, seconds: f64) -> Vec<Option<f64>> {
         "Bytes in this time range" | "Top sources" | "Top destinations" | "Top conversations" => {
             vec![Some(BYTES)]
         }
+        // From private addresses: the first, third and fourth flow of a wave; to them: the second and
+        // the third.
+        "Upload of own devices" => vec![Some((10_000.0 + 800.0 + 300.0) * 8.0 / seconds)],
+        "Download of own devices" => vec![Some((2000.0 + 800.0) * 8.0 / seconds)],
         "Average packet" => vec![Some(BYTES / PACKETS)],
         "Flows against the limit" | "Captures" | "Captures up" => vec![Some(1.0)],
         // Two are truncated.
@@ -240,6 +244,29 @@ fn the_dashboard_of_the_original_shows_what_was_sent() {
         assert_eq!(samples.len(), series, "{samples:?}");
         let bits = BYTES * 8.0 / scene.seconds();
         assert!(is_near(sum(&samples), bits), "{samples:?}");
+    }
+}
+
+/// A name for the local range leaves no private address in the scene.
+#[test]
+fn own_devices_are_shown_where_their_network_has_a_name() {
+    let scene = Scene::with(&["--network", "office=192.168.0.0/16"]);
+    let dashboard = dashboard();
+    let mut variables = variables(&dashboard, &scene);
+    let titles = ["Upload of own devices", "Download of own devices"];
+    let shown = |variables: &Variables| {
+        let own = panels(&dashboard).filter(|panel| titles.contains(&text(panel, "title")));
+        let sums = own.map(|panel| {
+            let expression = filled(text(&panel["targets"][0], "expr"), variables);
+            let bits = sum(&scene.ask(&expression));
+            (bits / 8.0 * scene.seconds()).round()
+        });
+        sums.collect::<Vec<_>>()
+    };
+    for variables in &mut variables {
+        assert_eq!(shown(variables), [0.0, 0.0]);
+        variables.insert("local".into(), "private|office".into());
+        assert_eq!(shown(variables), [11_100.0, 2800.0]);
     }
 }
 

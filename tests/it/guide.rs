@@ -1,5 +1,6 @@
 //! contrib/README.md: what it tells to ask is asked, and what it tells to configure is valid.
 
+use std::fmt::Write;
 use std::fs;
 use std::process::Command;
 
@@ -30,7 +31,17 @@ pub(crate) fn expressions(recorded: bool) -> impl Iterator<Item = String> {
 
 #[test]
 fn what_the_guide_asks_is_answered() {
-    let scene = Scene::new();
+    check_answers(&Scene::new());
+}
+
+/// A name for the local range leaves no private address in the scene.
+#[test]
+fn what_the_guide_asks_is_answered_where_a_network_has_a_name() {
+    check_answers(&Scene::with(&["--network", "office=192.168.0.0/16"]));
+}
+
+#[track_caller]
+fn check_answers(scene: &Scene) {
     let seconds = scene.seconds();
     let bits = |bytes: f64| bytes * 8.0 / seconds;
     // From private addresses: the first, third and fourth flow of a wave. To them: the second and
@@ -43,13 +54,13 @@ fn what_the_guide_asks_is_answered() {
         bits(to_private),
         bits(from_private + to_private),
         from_private,
-        // With whom 192.168.88.50 talks: the first.
-        bits(10_000.0),
+        // With whom 192.168.88.50 talks: it sends the first; the second and third are sent to it.
+        bits(10_000.0 + 2000.0 + 800.0),
         bits(to_public),
         bits(from_public),
         to_public / BYTES,
-        // Who is new: four flows, and two protocols of those without a place.
-        6.0,
+        // Who is new: three flows of two own devices.
+        3.0,
         bits(BYTES),
         bits(BYTES),
         // Nothing was dropped, two frames were truncated, and the capture ran all the time.
@@ -85,6 +96,116 @@ fn what_the_guide_asks_is_answered() {
     assert!(guide().contains(begin), "{begin}");
     let samples = sum(&scene.ask("scrape_samples_scraped"));
     assert_eq!(samples, 57.0 + 2.0 * 6.0 + 2.0 * 5.0);
+}
+
+/// The query under a heading of the guide.
+#[track_caller]
+fn recipe(heading: &str) -> String {
+    let guide = guide();
+    let (_, behind) = guide.split_once(heading).unwrap();
+    let (_, block) = behind.split_once("```promql\n").unwrap();
+    block.split_once("\n```").unwrap().0.to_owned()
+}
+
+/// Puts a query to promtool at 2 hours, with a sample of each series every 5 minutes until then.
+#[track_caller]
+fn check_query(query: &str, series: &[(&str, &str)], expected: &[(&str, f64)]) {
+    let mut test = "evaluation_interval: 5m\ntests:\n- interval: 5m\n  input_series:\n".to_owned();
+    for (labels, values) in series {
+        let series = format!("tzsp_observed_bytes_total{{{labels}}}");
+        writeln!(test, "  - series: '{series}'\n    values: '{values}'").unwrap();
+    }
+    let query = query.replace('\n', "\n      ");
+    writeln!(test, "  promql_expr_test:\n  - expr: |\n      {query}").unwrap();
+    writeln!(test, "    eval_time: 2h\n    exp_samples:").unwrap();
+    for (labels, value) in expected {
+        writeln!(test, "    - labels: '{{{labels}}}'\n      value: {value}").unwrap();
+    }
+    let directory = TempDir::new().unwrap();
+    fs::write(directory.path().join("recipe.yml"), test).unwrap();
+    let mut promtool = Command::new("promtool");
+    promtool.args(["test", "rules", "recipe.yml"]);
+    tool(promtool.current_dir(directory.path()));
+}
+
+/// Of .1 to .4: the first has a new flow and is old, the second came in the last hour, the third
+/// only received before, and the fourth left.
+#[test]
+fn new_is_a_device_that_was_never_there_before() {
+    let series = [
+        (
+            "from=\"10.0.0.1\", from_type=\"private\", to=\"8.8.8.8\", to_type=\"public\"",
+            "1+1x24",
+        ),
+        (
+            "from=\"10.0.0.1\", from_type=\"private\", to=\"9.9.9.9\", to_type=\"public\"",
+            "_x20 1+1x3",
+        ),
+        (
+            "from=\"10.0.0.2\", from_type=\"office\", to=\"8.8.8.8\", to_type=\"public\"",
+            "_x16 1+1x7",
+        ),
+        (
+            "from=\"10.0.0.2\", from_type=\"office\", to=\"9.9.9.9\", to_type=\"public\"",
+            "_x20 1+1x3",
+        ),
+        (
+            "from=\"8.8.4.4\", from_type=\"public\", to=\"10.0.0.3\", to_type=\"private\"",
+            "1+1x24",
+        ),
+        (
+            "from=\"10.0.0.3\", from_type=\"private\", to=\"8.8.4.4\", to_type=\"public\"",
+            "_x20 1+1x3",
+        ),
+        (
+            "from=\"10.0.0.4\", from_type=\"private\", to=\"8.8.8.8\", to_type=\"public\"",
+            "1+1x3 stale",
+        ),
+        (
+            "from=\"1.1.1.1\", from_type=\"public\", to=\"10.0.0.1\", to_type=\"private\"",
+            "_x20 1+1x3",
+        ),
+    ];
+    check_query(
+        &recipe("**Who is new?**"),
+        &series,
+        &[("from=\"10.0.0.2\"", 2.0)],
+    );
+}
+
+/// 300 bytes in 5 minutes are 1 byte a second; sent, received, and between two others.
+#[test]
+fn talk_is_what_is_sent_and_what_is_received() {
+    let series = [
+        (
+            "from=\"192.168.88.50\", to=\"8.8.8.8\", protocol=\"tcp\", listen_port=\"1\"",
+            "0+300x24",
+        ),
+        (
+            "from=\"192.168.88.50\", to=\"8.8.8.8\", protocol=\"tcp\", listen_port=\"2\"",
+            "0+300x24",
+        ),
+        (
+            "from=\"8.8.8.8\", to=\"192.168.88.50\", protocol=\"tcp\", listen_port=\"1\"",
+            "0+3000x24",
+        ),
+        (
+            "from=\"8.8.8.8\", to=\"192.168.88.51\", protocol=\"tcp\", listen_port=\"1\"",
+            "0+9000x24",
+        ),
+    ];
+    let query = recipe("**With whom does it talk?**").replace("[5m]", "[10m]");
+    let expected = [
+        (
+            "direction=\"sent\", peer=\"8.8.8.8\", protocol=\"tcp\"",
+            16.0,
+        ),
+        (
+            "direction=\"received\", peer=\"8.8.8.8\", protocol=\"tcp\"",
+            80.0,
+        ),
+    ];
+    check_query(&query, &series, &expected);
 }
 
 #[test]

@@ -109,17 +109,21 @@ fn where_nothing_counts_it_is_told_what_is_there() {
     };
     assert_snapshot!(run(&["--listen-port", "9", "listen_ports_keep_flows_apart.pcap"]), @r"
     warning: nothing was counted; the frames are: 3 other_port
+      other_port: UDP to a port that is not listened to; with `--listen-port`, also TZSP without UDP
       UDP port 1234: 1 datagram, 1 like TZSP; to count them: --listen-port 1234
       UDP port 37008: 1 datagram, 1 like TZSP; to count them: --listen-port 37008
       UDP port 65535: 1 datagram, 1 like TZSP; to count them: --listen-port 65535
     ");
     assert_snapshot!(run(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 3 not_udp, 4 not_tzsp
+      not_udp: IP without UDP
+      not_tzsp: an empty datagram, or one that is not TZSP version 1. Remedy: find out who sends it, and let only the routers send to this port
       UDP port 37008: 4 datagrams, 0 like TZSP
       no TZSP; to count the frames' own packets: --plain
     ");
     assert_snapshot!(run(&["routeros_wireless_sniffer.pcap"]), @r"
     warning: nothing was counted; the frames are: 2 inner_wlan_no_data
+      inner_wlan_no_data: 802.11 management and control, and data frames without data (null function)
       UDP port 37008: 2 datagrams, 2 like TZSP; what they carry counts in no flow
     ");
     assert_snapshot!(run(&["pcap_without_frames.pcap"]), @"warning: nothing was counted: there are no frames");

@@ -156,6 +156,76 @@ fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
     assert_eq!(text_of(&mut browser, &wide, "#received"), "8,303");
 }
 
+/// Of 200 frames, so many are something else than TZSP, and so many others IPv6.
+#[track_caller]
+fn load_with_skipped(exporter: &mut Exporter<'_>, not_tzsp: usize, ipv6: usize) {
+    let port = exporter.udp_port();
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let mut sixth = DATAGRAM[..5 + 12].to_vec();
+    sixth.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 59, 64]);
+    sixth.extend([0; 32]);
+    let arp = [&DATAGRAM[..5 + 12], &[8, 6, 0, 1]].concat();
+    let skipped = [vec![&b"hello"[..]; not_tzsp], vec![&sixth[..]; ipv6]].concat();
+    // Ordinary frames are no reason to worry, however many there are.
+    let ordinary = [vec![&arp[..]; 50], vec![&[1, 4, 0, 0][..]; 50]].concat();
+    let counted = vec![&DATAGRAM[..]; 100 - skipped.len()];
+    for datagram in [skipped, ordinary, counted].concat() {
+        socket.send_to(datagram, ("127.0.0.1", port)).unwrap();
+    }
+    exporter.scrape_until("all packets", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 200.0
+    });
+}
+
+/// The heading, its colour, and the warnings below it.
+fn health(browser: &mut Browser, tab: &Tab) -> Value {
+    let health = "[
+        document.getElementById('state').textContent,
+        getComputedStyle(document.getElementById('state')).color,
+        [...document.querySelectorAll('.state .warning')].map(hint => hint.textContent)]";
+    browser.evaluate(tab, health)
+}
+
+const AMBER: &str = "rgb(180, 83, 9)";
+const GREEN: &str = "rgb(21, 128, 61)";
+
+#[test]
+fn the_page_says_in_words_what_is_skipped_and_turns_amber() {
+    let ipv6 = "of the frames of the last minute are skipped as inner_ipv6: a mirrored IPv6 packet, \
+                without --ipv6. Remedy: count IPv6 too: start with --ipv6.";
+    let not_tzsp = "4.0 % of the frames of the last minute are skipped as not_tzsp: an empty \
+                    datagram, or one that is not TZSP version 1. Remedy: find out who sends it, and \
+                    let only the routers send to this port.";
+    let mut browser = Browser::start();
+    let tab = browser.tab(800, 600);
+    for (counts, expected) in [
+        // 1.0 % of IPv6 and 4 % of something else are no reason for a word.
+        ((8, 2), json!(["Receiving", GREEN, []])),
+        // 1.5 % are.
+        (
+            (0, 3),
+            json!(["Receiving", GREEN, [format!("1.5 % {ipv6}")]]),
+        ),
+        (
+            (0, 10),
+            json!(["Receiving", GREEN, [format!("5.0 % {ipv6}")]]),
+        ),
+        (
+            (8, 3),
+            json!([
+                "Receiving, but 5.5 % of the frames are skipped",
+                AMBER,
+                [not_tzsp, format!("1.5 % {ipv6}")]
+            ]),
+        ),
+    ] {
+        let mut exporter = Exporter::start(&["--listen-port", "0"]);
+        load_with_skipped(&mut exporter, counts.0, counts.1);
+        browser.open(&tab, &exporter.url("/"));
+        assert_eq!(health(&mut browser, &tab), expected, "{counts:?}");
+    }
+}
+
 /// Long addresses, all labels, and names that are as long as they may be.
 #[test]
 fn a_phone_needs_no_scrolling_sideways_for_any_label() {

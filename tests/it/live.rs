@@ -153,7 +153,7 @@ fn signals_end_the_program_with_status_0() {
 }
 
 #[test]
-fn a_publish_port_in_use_is_an_error() {
+fn a_publish_port_in_use_is_an_error_that_names_its_user() {
     let taken = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = taken.local_addr().unwrap().port();
     let run = program()
@@ -161,9 +161,12 @@ fn a_publish_port_in_use_is_an_error() {
         .assert()
         .code(1);
     let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+    let this = std::env::current_exe().unwrap();
     let expected = format!(
-        "error: cannot publish metrics on TCP port {port}: Address already in use (os error 98); \
-         choose another with --publish-port\n"
+        "error: cannot publish metrics on TCP port {port}: Address already in use (os error 98), \
+         used by {} (pid {}); stop what uses it, or choose another with --publish-port\n",
+        file_name(&this),
+        std::process::id()
     );
     assert_eq!(stderr, expected);
 }
@@ -180,11 +183,51 @@ fn a_listen_port_in_use_is_an_error_that_names_its_user() {
     let this = std::env::current_exe().unwrap();
     let expected = format!(
         "error: cannot listen on UDP port {port}: Address already in use (os error 98), used by \
-         {} (pid {}); stop what uses it or choose another with --listen-port\n",
+         {} (pid {}); stop what uses it, or choose another with --listen-port\n",
         file_name(&this),
         std::process::id()
     );
     assert_eq!(stderr, expected);
+}
+
+/// 3 of 200 frames are IPv6, and again 3 of 6; a healthy stream says nothing.
+#[test]
+fn ipv6_that_is_skipped_is_told_once_with_the_option_that_counts_it() {
+    let words = "frames of the last minute are skipped as inner_ipv6";
+    let mut sixth = DATAGRAM[..5 + 12].to_vec();
+    sixth.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 59, 64]);
+    sixth.extend([0; 32]);
+    let send_all = |port: u16, ipv4: usize| {
+        let datagrams = [vec![&DATAGRAM[..]; ipv4], vec![&sixth[..]; 3]].concat();
+        for datagram in datagrams {
+            send(port, datagram);
+        }
+    };
+    let mut exporter = Exporter::start(&["--listen-port", "0"]);
+    let port = exporter.udp_port();
+    send_all(port, 197);
+    let line = exporter.line_with(words);
+    assert!(
+        line.ends_with("Remedy: count IPv6 too: start with `--ipv6`"),
+        "{line}"
+    );
+    send_all(port, 3);
+    exporter.scrape_until("the others", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 206.0
+    });
+    exporter.signal(Signal::SIGTERM);
+    let (_, said) = exporter.ended();
+    assert_eq!(said.matches(words).count(), 1, "{said}");
+
+    let mut counting = Exporter::start(&["--listen-port", "0", "--ipv6"]);
+    let port = counting.udp_port();
+    send_all(port, 197);
+    counting.scrape_until("all", |scrape| {
+        scrape.value("tzsp_frames_received_total") == 200.0
+    });
+    counting.signal(Signal::SIGTERM);
+    let (_, said) = counting.ended();
+    assert!(!said.contains("are skipped as"), "{said}");
 }
 
 #[test]

@@ -147,20 +147,27 @@ fn where_nothing_counts_the_option_that_would_count_it_is_named() {
     let told = |arguments: &[&str]| stderr(&run(arguments)).to_owned();
     assert_snapshot!(told(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 3 not_udp, 4 not_tzsp
+      not_udp: IP without UDP
+      not_tzsp: an empty datagram, or one that is not TZSP version 1. Remedy: find out who sends it, and let only the routers send to this port
       UDP port 37008: 4 datagrams, 0 like TZSP
       no TZSP; to count the frames' own packets: --plain
     ");
     assert_snapshot!(told(&["ipv6_without_udp.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 not_udp
+      not_udp: IP without UDP
       no TZSP; to count the frames' own packets: --plain --ipv6
     ");
     assert_snapshot!(told(&["--plain", "ipv6_without_udp.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 inner_ipv6
-      to count IPv6: --ipv6
+      inner_ipv6: a mirrored IPv6 packet, without `--ipv6`. Remedy: count IPv6 too: start with `--ipv6`
     ");
     assert_snapshot!(told(&["--listen-port", "37008", "link_type_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 5 other_port
+      other_port: UDP to a port that is not listened to; with `--listen-port`, also TZSP without UDP
       no UDP port: 5 frames of TZSP alone; to count them: no --listen-port
     ");
-    assert_snapshot!(told(&["ethernet_without_ip.pcap"]), @"warning: nothing was counted; the frames are: 4 not_ip");
+    assert_snapshot!(told(&["ethernet_without_ip.pcap"]), @r"
+    warning: nothing was counted; the frames are: 4 not_ip
+      not_ip: neither IPv4 nor IPv6
+    ");
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tzsp_packetstream_exporter::metrics::{self, Refused};
+use tzsp_packetstream_exporter::metrics::{self, Explanation, Refused};
 use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::support::{program, tool};
@@ -84,10 +84,16 @@ fn the_table_of_metrics_is_complete() {
 fn every_reason_and_cause_is_explained() {
     let readme = readme();
     let security = page("SECURITY.md");
-    for reason in Skipped::ALL {
-        let row = format!("| `{}` |", reason.label());
-        assert!(readme.contains(&row), "{row}");
-    }
+    let reasons = Skipped::ALL.map(|reason| {
+        let Explanation { meaning, remedy } = Explanation::of(reason);
+        let remedy = remedy.unwrap_or("nothing: ordinary");
+        format!("| `{}` | {meaning} | {remedy} |\n", reason.label())
+    });
+    let reasons = reasons.concat();
+    assert!(
+        readme.contains(&reasons),
+        "the README lacks this:\n{reasons}"
+    );
     for reason in Refused::ALL {
         let row = format!("| `{}` |", reason.label());
         assert!(security.contains(&row), "{row}");

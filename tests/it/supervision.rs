@@ -340,7 +340,21 @@ fn a_failure_to_start_quotes_tshark_and_says_what_to_do() {
         "echo \"tshark: Couldn't run /usr/bin/dumpcap in child process: Permission denied\" >&2\n\
          exit 1",
     );
-    insta::assert_snapshot!(failure_to_start(denied.path()), @r#"error: cannot capture: tshark ended (exit status: 1): Couldn't run /usr/bin/dumpcap in child process: Permission denied; to capture without being root, add the user to the group wireshark (Debian, Ubuntu: dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap cap_net_raw,cap_net_admin+eip "$(command -v dumpcap)""#);
+    insta::assert_snapshot!(failure_to_start(denied.path()), @r#"error: cannot capture: not permitted: to capture without being root, add the user to the group wireshark (Debian, Ubuntu: dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap cap_net_raw,cap_net_admin+eip "$(command -v dumpcap)"; or leave out --interface to receive on plain UDP sockets; tshark ended (exit status: 1): Couldn't run /usr/bin/dumpcap in child process: Permission denied"#);
+
+    // A kilobyte of advice of its own, behind another one about its settings.
+    let talkative = fake_tshark(
+        "for table in $(seq 100); do echo \"Error loading table '$table': Permission denied\"; done >&2\n\
+         echo 'tshark: You do not have permission to capture on device \"eth0\".' >&2\n\
+         for line in $(seq 100); do echo 'Please check your permissions.'; done >&2\n\
+         exit 1",
+    );
+    let said = failure_to_start(talkative.path());
+    let remedy = said.find("to capture without being root").unwrap();
+    let words = said
+        .find("You do not have permission to capture on device \"eth0\".")
+        .unwrap();
+    assert!(remedy < words && said.len() < 700, "{said}");
 
     let no_device = fake_tshark(
         "[ \"$1\" = -D ] && { echo '1. eth1'; echo '2. any'; exit 0; }\n\

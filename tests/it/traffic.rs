@@ -43,12 +43,18 @@ pub(crate) type Sample = (Value, f64);
 impl Scene {
     #[track_caller]
     pub(crate) fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// One whose exporter has more options.
+    #[track_caller]
+    pub(crate) fn with(more: &[&str]) -> Self {
         // Only a port that was named is known in the packets of a stream within the stream.
         let free = UdpSocket::bind("0.0.0.0:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let listen_port = ["--listen-port", &port.to_string()];
-        let exporter = Exporter::start(&[&listen_port[..], &OPTIONS].concat());
+        let exporter = Exporter::start(&[&listen_port[..], &OPTIONS, more].concat());
         let prometheus = Prometheus::start(exporter.port, "");
         let mut scene = Self {
             port,

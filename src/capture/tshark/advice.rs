@@ -6,25 +6,36 @@ use tokio::process::Command;
 
 use super::Ending;
 
-/// A sentence that tells the operator what to do about this ending, if it is a known one.
-pub async fn advice(ending: &Ending) -> Option<String> {
+/// What the operator can do about an ending whose cause is known, to be said first.
+#[must_use]
+pub fn remedy(ending: &Ending) -> Option<&'static str> {
     if ending.is_not_installed() {
         return Some(
             "tshark is not installed, or not on the PATH: install it (Debian and Ubuntu: apt \
              install tshark; Fedora: dnf install wireshark-cli; Alpine: apk add tshark; macOS: \
-             brew install wireshark), or leave out --interface to receive on plain UDP sockets"
-                .to_owned(),
+             brew install wireshark), or leave out --interface to receive on plain UDP sockets",
         );
     }
+    let words = ending.relevant_words();
+    let refusals = [
+        "Permission denied",
+        "permission to",
+        "Operation not permitted",
+    ];
+    refusals
+        .iter()
+        .any(|refusal| words.contains(refusal))
+        .then_some(
+            "not permitted: to capture without being root, add the user to the group wireshark (Debian, Ubuntu: \
+         dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap \
+         cap_net_raw,cap_net_admin+eip \"$(command -v dumpcap)\"; or leave out --interface to \
+         receive on plain UDP sockets",
+        )
+}
+
+/// The interfaces to choose from, if this ending says that there is none of that name.
+pub async fn advice(ending: &Ending) -> Option<String> {
     let said = |words: &str| ending.words.contains(words);
-    if said("Permission denied") || said("permission to") || said("Operation not permitted") {
-        return Some(
-            "to capture without being root, add the user to the group wireshark (Debian, Ubuntu: \
-             dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap \
-             cap_net_raw,cap_net_admin+eip \"$(command -v dumpcap)\""
-                .to_owned(),
-        );
-    }
     if said("no device named") || said("No such device") || said("no interface") {
         let interfaces = interfaces().await?;
         return Some(format!("--interface takes one of these:\n{interfaces}"));

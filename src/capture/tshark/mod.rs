@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::leash;
-pub use advice::advice;
+pub use advice::{advice, remedy};
 pub use output::Output;
 
 /// How long a packet may take from the interface to the stream: dumpcap takes packets from the
@@ -26,6 +26,20 @@ pub const DELAY: Duration = Duration::from_millis(300);
 const PATIENCE: Duration = Duration::from_secs(1);
 /// How much of the end of what tshark says is kept to explain its own end.
 const WORDS_KEPT: usize = 4096;
+
+/// How many characters of that an error message quotes: enough for the sentence that matters, which
+/// comes first, and not for the page of advice behind it.
+const WORDS_QUOTED: usize = 200;
+/// How lines begin that tshark prints as root, or where it cannot read its settings; it breaks some
+/// of these before the path.
+const NOISE: [&str; 6] = [
+    "\"/",
+    "Running as user",
+    "Error loading table",
+    "Can't open your",
+    "Could not open your",
+    "You don't have permission to read the file",
+];
 
 /// What to capture, and how.
 #[derive(Debug, Clone)]
@@ -171,13 +185,25 @@ fn signal(group: Option<i32>, asked: Asked) {
 fn signal(_group: Option<i32>, _asked: Asked) {}
 
 impl Ending {
-    /// What tshark said, on one line, without the warning that it always prints for root: it is
-    /// about dissectors, and here it dissects nothing.
+    /// The start of what tshark said about its end, on one line.
     #[must_use]
     pub fn said(&self) -> String {
+        let words = self.relevant_words();
+        match words.char_indices().nth(WORDS_QUOTED) {
+            Some((end, _)) => format!("{}...", words[..end].trim_end()),
+            None => words,
+        }
+    }
+
+    /// What tshark said, on one line, without complaints about its own settings. Those are about
+    /// dissection, which does not happen here.
+    pub(super) fn relevant_words(&self) -> String {
         let lines = self.words.lines().map(str::trim);
         let lines = lines.map(|line| line.trim_start_matches("tshark:").trim_start());
-        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with("Running as user"));
+        let lines = lines.filter(|line| {
+            let is_noise = NOISE.iter().any(|noise| line.starts_with(noise));
+            !line.is_empty() && !is_noise
+        });
         lines.collect::<Vec<_>>().join(" ")
     }
 
@@ -216,13 +242,19 @@ impl fmt::Display for Ending {
 /// Reads standard error to its end, so that tshark never waits for us, and keeps the last of it.
 async fn last_words(mut stderr: ChildStderr) -> String {
     let mut words = Vec::new();
+    let mut is_cut = false;
     let mut piece = [0; 1024];
     while let Ok(size @ 1..) = stderr.read(&mut piece).await {
         let piece = &piece[..size];
         debug!(words = %String::from_utf8_lossy(piece).trim_end(), "tshark says");
         words.extend_from_slice(piece);
         let superfluous = words.len().saturating_sub(WORDS_KEPT);
+        is_cut |= superfluous > 0;
         words.drain(..superfluous);
+    }
+    if is_cut && let Some(end) = words.iter().position(|byte| *byte == b'\n') {
+        // Half a line would not be recognised for what it is.
+        words.drain(..=end);
     }
     String::from_utf8_lossy(&words).into_owned()
 }
@@ -238,6 +270,40 @@ mod tests {
             words: words.to_owned(),
         };
         assert_eq!(ending.dropped(), dropped, "{words}");
+    }
+
+    /// tshark 4.0 as a user whose settings belong to another one; there are 31 of the first line.
+    #[test]
+    fn what_is_quoted_is_about_the_capture_and_short() {
+        let tables = "Error loading table 'SNMP Users': Permission denied\n".repeat(31);
+        let words = [
+            tables.as_str(),
+            "Can't open your preferences file \"/root/preferences\": Permission denied.\n",
+            "Could not open your capture filter file\n\"/root/cfilters\": Permission denied.\n",
+            "You don't have permission to read the file \"/root/hosts\".\n",
+            "tshark: You do not have permission to capture on device \"lo\".\n",
+            "(socket: Operation not permitted)\n\n",
+            "Please check to make sure you have sufficient permissions.\n\n",
+            "On Debian and Debian derivatives such as Ubuntu, if you have installed Wireshark from a \
+             package, try running\n\n    sudo dpkg-reconfigure wireshark-common\n",
+        ];
+        let ending = Ending {
+            status: None,
+            words: words.concat(),
+        };
+        assert_eq!(
+            ending.said(),
+            "You do not have permission to capture on device \"lo\". (socket: Operation not \
+             permitted) Please check to make sure you have sufficient permissions. On Debian and \
+             Debian derivatives such as Ubuntu, if y..."
+        );
+        // Unreadable settings are no lack of permission to capture.
+        let harmless = Ending {
+            status: None,
+            words: words[..4].concat() + "There is no device named \"eth7\".\n",
+        };
+        assert_eq!(remedy(&harmless), None);
+        assert_eq!(harmless.said(), "There is no device named \"eth7\".");
     }
 
     #[test]

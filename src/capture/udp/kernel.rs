@@ -43,16 +43,8 @@ impl DropCounter for Drops {
     }
 }
 
-/// The program that holds a UDP port, as far as it can be found out: `name (pid 123)`.
-#[must_use]
-pub fn holder(port: u16) -> Option<String> {
-    let inode = table_entry(|entry| (entry.port == port).then_some(entry.inode)).ok()??;
-    process_with(inode)
-}
-
 /// A line of the table.
 struct Entry {
-    port: u16,
     inode: u64,
     drops: u32,
 }
@@ -61,11 +53,9 @@ impl Entry {
     /// `sl local_address rem_address st queues timer retrnsmt uid timeout inode ref pointer drops`
     fn parse(line: &str) -> Option<Self> {
         let mut fields = line.split_ascii_whitespace();
-        let (_, port) = fields.nth(1)?.rsplit_once(':')?;
-        let inode = fields.nth(7)?;
+        let inode = fields.nth(9)?;
         let drops = fields.nth(2)?;
         Some(Self {
-            port: u16::from_str_radix(port, 16).ok()?,
             inode: inode.parse().ok()?,
             drops: drops.parse().ok()?,
         })
@@ -112,25 +102,6 @@ fn inode(_socket: &Socket) -> u64 {
     0
 }
 
-#[cfg(target_os = "linux")]
-fn process_with(inode: u64) -> Option<String> {
-    use procfs::process::{FDTarget, all_processes};
-
-    all_processes().ok()?.flatten().find_map(|process| {
-        // Other users' processes do not show what they have open.
-        let mut open = process.fd().ok()?.flatten();
-        open.find(|fd| matches!(fd.target, FDTarget::Socket(socket) if socket == inode))?;
-        let program = process.cmdline().ok()?.into_iter().next()?;
-        let (_, name) = program.rsplit_once('/').unwrap_or(("", &program));
-        Some(format!("{name} (pid {})", process.pid))
-    })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn process_with(_inode: u64) -> Option<String> {
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -140,6 +111,6 @@ mod tests {
         let line = "  331: 00000000000000000000000000000000:9090 00000000000000000000000000000000:0000 \
                     07 00000000:00000000 00:00000000 00000000     0        0 48711 2 0000000000000000 4242";
         let entry = Entry::parse(line).expect("a line as Linux prints it");
-        assert_eq!((entry.port, entry.inode, entry.drops), (37008, 48711, 4242));
+        assert_eq!((entry.inode, entry.drops), (48711, 4242));
     }
 }

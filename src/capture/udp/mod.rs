@@ -16,7 +16,7 @@ use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 use super::{Pause, ReceiveBuffer};
 use batch::Batch;
-pub use kernel::{Drops, holder};
+pub use kernel::Drops;
 
 /// How long a read waits for the first datagram: the caller then sees whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(200);

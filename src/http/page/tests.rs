@@ -52,6 +52,7 @@ fn overview(core: &mut Aggregator) -> Overview {
             ..CaptureState::default()
         },
         frames: core.frames().clone(),
+        recent_frames: core.frames().clone(),
         occupancy: core.flows().occupancy(),
         recent,
     }
