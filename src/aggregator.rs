@@ -5,7 +5,7 @@ use std::time::Duration;
 use etherparse::IpNumber;
 
 use crate::capture::Frame;
-use crate::flow::{FlowTable, Limits, Packets, Recent, Shape, Snapshot};
+use crate::flow::{FlowTable, Limits, Packets, Recent, SensorRuns, Sensors, Shape, Snapshot};
 use crate::wire::{self, Datagram, ListenPorts, Observation, Part, Reading, Skipped, Truncated};
 
 /// What is counted, and how.
@@ -24,6 +24,7 @@ pub struct Settings {
 pub struct Aggregator {
     reading: Reading,
     flows: FlowTable,
+    sensors: Sensors,
     frames: FrameCounts,
 }
 
@@ -33,6 +34,7 @@ pub struct Aggregator {
 pub struct Intake {
     reading: Reading,
     packets: Packets,
+    sensors: SensorRuns,
     frames: FrameCounts,
 }
 
@@ -58,6 +60,7 @@ impl Aggregator {
         Self {
             reading: settings.reading,
             flows: FlowTable::new(settings.shape, settings.limits),
+            sensors: Sensors::default(),
             frames: FrameCounts::default(),
         }
     }
@@ -74,6 +77,7 @@ impl Aggregator {
         Intake {
             reading: self.reading.clone(),
             packets: self.flows.packets(packets),
+            sensors: SensorRuns::default(),
             frames: FrameCounts::default(),
         }
     }
@@ -81,6 +85,7 @@ impl Aggregator {
     /// Counts what is in an intake, and empties it.
     pub fn take_in(&mut self, intake: &mut Intake) {
         self.flows.record(&mut intake.packets);
+        self.sensors.record(&mut intake.sensors);
         self.frames.add(&mem::take(&mut intake.frames));
     }
 
@@ -105,6 +110,16 @@ impl Aggregator {
             Err(reason) => self.frames.skip(*reason),
         }
         note(&outcome, self.flows.overflow_packets() == overflow_packets);
+    }
+
+    /// Accounts for sensors from now on, anew.
+    pub fn watch_sensors(&mut self, sensors: Sensors) {
+        self.sensors = sensors;
+    }
+
+    #[must_use]
+    pub fn sensors(&self) -> &Sensors {
+        &self.sensors
     }
 
     /// What is to be seen of the flows.
@@ -138,18 +153,55 @@ impl Intake {
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
+        match self.frame_without_sensor(now, frame) {
+            Ok(seen) => self.sensors.push(seen.sensor, seen.listen_port, frame.at),
+            Err(reason) => self.sensor_of_skipped(reason, frame),
+        }
+    }
+
+    /// The same as [`frame`](Self::frame), but for the account of sensors: a one-shot run shows none.
+    ///
+    /// # Errors
+    /// The reason why the frame counts in no flow.
+    #[inline]
+    pub fn frame_without_sensor(
+        &mut self,
+        now: Duration,
+        frame: &Frame<'_>,
+    ) -> Result<Observation, Skipped> {
         self.frames.arrive(frame.at);
         match wire::decode_usual_frame(frame.link, frame.part(), &self.reading) {
-            Some(seen) => self.count(now, &seen),
+            Some(seen) => {
+                self.count(now, &seen);
+                Ok(seen)
+            }
             None => self.frame_closely(now, frame),
         }
     }
 
     #[inline(never)]
-    fn frame_closely(&mut self, now: Duration, frame: &Frame<'_>) {
-        match wire::decode_frame(frame.link, frame.part(), &self.reading) {
-            Ok(seen) => self.count(now, &seen),
-            Err(reason) => self.frames.skip(reason),
+    fn frame_closely(&mut self, now: Duration, frame: &Frame<'_>) -> Result<Observation, Skipped> {
+        let outcome = wire::decode_frame(frame.link, frame.part(), &self.reading);
+        match &outcome {
+            Ok(seen) => self.count(now, seen),
+            Err(reason) => self.frames.skip(*reason),
+        }
+        outcome
+    }
+
+    /// A sensor that sends what counts in no flow, such as keepalives, is not silent.
+    #[inline(never)]
+    fn sensor_of_skipped(&mut self, reason: Skipped, frame: &Frame<'_>) {
+        if !reason.has_sensor() {
+            return;
+        }
+        if let Ok(datagram) = wire::datagram(frame.link, frame.part()) {
+            let Datagram {
+                source,
+                destination_port,
+                ..
+            } = datagram;
+            self.sensors.push(source, destination_port, frame.at);
         }
     }
 
@@ -163,9 +215,11 @@ impl Intake {
         listen_port: u16,
         payload: &[u8],
     ) {
+        let sensor = sensor.into();
         self.frames.arrive(at);
+        self.sensors.push(sensor, listen_port, at);
         let datagram = Datagram {
-            source: sensor.into(),
+            source: sensor,
             destination_port: listen_port,
             payload: Part::whole(payload),
             first_fragment: false,
@@ -199,7 +253,7 @@ impl Intake {
     /// Whether it is time to empty it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.packets.is_full()
+        self.packets.is_full() || self.sensors.is_full()
     }
 }
 

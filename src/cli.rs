@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::aggregator::Settings;
+use crate::analyze::Output;
 use crate::flow::Shape;
 use crate::live::log::{self, Format, Level};
 use crate::wire::{ListenPorts, Reading};
@@ -18,6 +19,9 @@ mod flows;
 mod output;
 use flows::{FlowArguments, duration};
 use output::OutputArguments;
+
+/// More routers than anybody looks at on one page. Each may have two series.
+const MOST_SENSORS: i64 = 1000;
 
 /// How many flows `analyze` lists unless it is told.
 pub const ANALYZED_FLOWS: u32 = 1_000_000;
@@ -110,6 +114,15 @@ struct LiveArguments {
     )]
     receive_buffer: u32,
 
+    /// Tell this many sensors (routers) apart; frames of others are counted as `other`
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 100,
+        value_parser = value_parser!(u32).range(1..=MOST_SENSORS)
+    )]
+    max_sensors: u32,
+
     /// How log lines on standard error look
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     log_format: Format,
@@ -134,6 +147,11 @@ struct LiveArguments {
     /// A flow without a packet for this long gives up its place, and its count is kept; 0: never
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     flow_idle_timeout: Duration,
+
+    /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets
+    /// then count in rate() and increase()
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    hold_new_flows: Duration,
 
     #[command(flatten)]
     flows: FlowArguments,
@@ -163,9 +181,11 @@ struct AnalyzeArguments {
     #[arg(long, conflicts_with = "listen_ports")]
     plain: bool,
 
-    /// Write the mirrored frames to this pcap file too, for programs that do not read TZSP
+    /// Write the mirrored frames to this pcap file too, for programs that do not read TZSP; with
+    /// --format none, - is standard output
     #[arg(long, value_name = "OUT", conflicts_with = "plain")]
     write_inner: Option<PathBuf>,
+
     #[command(flatten)]
     output: OutputArguments,
 
@@ -193,6 +213,10 @@ struct AnalyzeArguments {
     /// A flow without a packet for this long, by the capture's time, gives up its place; 0: never
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     flow_idle_timeout: Duration,
+
+    /// Refused with the reason: flows that are held are for scrapes.
+    #[arg(long, value_name = "TIME", hide = true)]
+    hold_new_flows: Option<OsString>,
 
     #[command(flatten)]
     flows: FlowArguments,
@@ -250,6 +274,7 @@ impl LiveArguments {
         };
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
+        limits.hold = self.hold_new_flows;
         let settings = Settings {
             reading: Reading {
                 listen_ports: ListenPorts::Only(self.listen_ports.clone()),
@@ -265,6 +290,7 @@ impl LiveArguments {
             publish_port: self.publish_port,
             web_config_file: self.web_config_file,
             max_requests: self.max_requests,
+            max_sensors: self.max_sensors,
             log: log::Options {
                 format: self.log_format,
                 level: if self.verbose {
@@ -281,14 +307,20 @@ impl LiveArguments {
 impl AnalyzeArguments {
     fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
+        if self.hold_new_flows.is_some() {
+            return Err(wrong(
+                "'--hold-new-flows' shows 0 for young flows until the next scrape, and 'analyze' \
+                 writes its output once: leave it out",
+            ));
+        }
+        let output = self.output.output()?;
         if self.write_inner.is_some() {
-            self.check_write_inner()?;
+            self.check_write_inner(output)?;
         }
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
         // Nobody scrapes while captures are read.
         limits.leave_unseen = true;
-        let holds = !limits.hold.is_zero();
         let settings = Settings {
             reading: Reading {
                 listen_ports: if self.plain {
@@ -311,15 +343,17 @@ impl AnalyzeArguments {
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
             write_inner: self.write_inner,
-            output: self.output.output(holds)?,
+            output,
         };
         Ok(Task::Analyze(options, settings))
     }
 
-    fn check_write_inner(&self) -> Result<(), clap::Error> {
-        if self.write_inner.as_deref() == Some(Path::new("-")) {
+    fn check_write_inner(&self, output: Output) -> Result<(), clap::Error> {
+        let is_standard_output = self.write_inner.as_deref() == Some(Path::new("-"));
+        if is_standard_output && output != Output::Nothing {
             return Err(wrong(
-                "'--write-inner -' would mix with the metrics on standard output: name a file",
+                "'--write-inner -' would mix with the metrics on standard output: add '--format \
+                 none', or name a file",
             ));
         }
         if self.jobs.is_some_and(|jobs| jobs > 1) {

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_tzsp_packetstream_exporter_global_optspecs
-    string join \n interface= listen-port= publish-port= publish-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= log-format= log-level= verbose max-flows= flow-idle-timeout= max-idle-flows= hold-new-flows= labels= network= prefix-length= ipv6 h/help
+    string join \n interface= listen-port= publish-port= publish-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= ipv6 h/help
 end
 
 function __fish_tzsp_packetstream_exporter_needs_command
@@ -33,6 +33,7 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_nee
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l capture-buffer -d 'Kernel\'s capture buffer for each interface, in MiB' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l snaplen -d 'Bytes that are captured of each frame; the default holds every header that matters' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l receive-buffer -d 'Kernel\'s receive buffer for each UDP socket, in MiB' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-sensors -d 'Tell this many sensors (routers) apart; frames of others are counted as `other`' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l log-format -d 'How log lines on standard error look' -r -f -a "text\t''
 json\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l log-level -d 'The least important messages that are logged' -r -f -a "error\t''
@@ -41,8 +42,8 @@ info\t''
 debug\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-flows -d 'Expose this many flows at most; packets of others are counted as `other`' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l flow-idle-timeout -d 'A flow without a packet for this long gives up its place, and its count is kept; 0: never' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-idle-flows -d 'Keep the counts of this many idle flows at most; the longest idle are forgotten first [default: ten times --max-flows]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l hold-new-flows -d 'Show 0 for a new flow until it is this old, such as the scrape interval: its first packets then count in rate() and increase()' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-idle-flows -d 'Keep the counts of this many idle flows at most; the longest idle are forgotten first [default: ten times --max-flows]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l labels -d 'Labels that tell flows apart, separated by commas: any of the default, sensor, from_port, to_port, vlan, dscp and ip_version' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l network -d 'Call addresses in this range NAME in from_type and to_type, such as office=192.0.2.0/24; may be given several times, and the longest prefix wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l prefix-length -d 'Show addresses of this class or network as their prefix, such as public=24; IPv6 may differ: public=24/48; may be given several times' -r
@@ -52,18 +53,19 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_nee
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "analyze" -d 'Read captures and write the metrics of what is in them to standard output'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l listen-port -l port -d 'Take TZSP sent to this UDP port alone; may be given several times [default: every datagram that starts like TZSP]' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l write-inner -d 'Write the mirrored frames to this pcap file too, for programs that do not read TZSP' -r -F
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l format -d 'What is written: the metrics as Prometheus or OpenMetrics text, one JSON object, or tables for people' -r -f -a "prometheus\t''
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l write-inner -d 'Write the mirrored frames to this pcap file too, for programs that do not read TZSP; with --format none, - is standard output' -r -F
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l format -d 'What is written: the metrics as Prometheus or OpenMetrics text, one JSON object, tables for people, or nothing' -r -f -a "prometheus\t''
 openmetrics\t''
 json\t''
-table\t''"
+table\t''
+none\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l every -d 'Write what the metrics were every so often by the capture\'s time, such as 15s, for `promtool tsdb create-blocks-from openmetrics`; with --format openmetrics' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l top -d 'Rows of each table; with --format table [default: 20]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l jobs -d 'How many files are read at a time [default: as many as there are processors]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-flows -d 'Expose this many flows at most; packets of others are counted as `other`' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l flow-idle-timeout -d 'A flow without a packet for this long, by the capture\'s time, gives up its place; 0: never' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l hold-new-flows -d 'Refused with the reason: flows that are held are for scrapes' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-idle-flows -d 'Keep the counts of this many idle flows at most; the longest idle are forgotten first [default: ten times --max-flows]' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l hold-new-flows -d 'Show 0 for a new flow until it is this old, such as the scrape interval: its first packets then count in rate() and increase()' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l labels -d 'Labels that tell flows apart, separated by commas: any of the default, sensor, from_port, to_port, vlan, dscp and ip_version' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l network -d 'Call addresses in this range NAME in from_type and to_type, such as office=192.0.2.0/24; may be given several times, and the longest prefix wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l prefix-length -d 'Show addresses of this class or network as their prefix, such as public=24; IPv6 may differ: public=24/48; may be given several times' -r

@@ -32,11 +32,6 @@ pub(super) struct FlowArguments {
     #[arg(long, value_name = "NUMBER", value_parser = max_idle_flows)]
     max_idle_flows: Option<u32>,
 
-    /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets
-    /// then count in rate() and increase()
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
-    hold_new_flows: Duration,
-
     /// Labels that tell flows apart, separated by commas: any of the default, sensor, from_port,
     /// to_port, vlan, dscp and ip_version
     #[arg(
@@ -67,7 +62,7 @@ impl FlowArguments {
             flows,
             idle_flows: self.max_idle_flows.unwrap_or(flows.saturating_mul(10)),
             idle_timeout: Duration::ZERO,
-            hold: self.hold_new_flows,
+            hold: Duration::ZERO,
             leave_unseen: false,
         }
     }

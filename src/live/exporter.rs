@@ -5,8 +5,10 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::history::History;
+use super::process;
 use crate::aggregator::{Aggregator, Settings};
 use crate::capture::udp;
+use crate::flow::Sensors;
 use crate::http::Pages;
 use crate::metrics::{self, Overview, WebState};
 use crate::wire::Skipped;
@@ -67,6 +69,12 @@ impl Exporter {
         self.state.lock().expect(NO_PANIC)
     }
 
+    /// From now on, sensors are told apart, up to this many, and these listen ports are shown.
+    pub(super) fn watch_sensors(&self, listen_ports: &[u16], limit: u32) {
+        let sensors = Sensors::new(listen_ports, limit);
+        self.lock().aggregator.watch_sensors(sensors);
+    }
+
     /// From now on, what the kernel drops at these sockets counts.
     pub(super) fn watch_drops(&self, sockets: Vec<udp::Drops>) {
         self.sockets.lock().expect(NO_PANIC).drops = sockets;
@@ -114,10 +122,11 @@ impl Pages for Exporter {
         // Dropped is read first: a frame is never missing on both sides.
         let dropped_at_sockets = self.dropped_at_sockets();
         // Only the copying happens under the lock; sorting and text do not.
-        let (flows, mut frames, last_frame, mut capture) = {
+        let (flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
             (
                 state.aggregator.scrape(self.now()),
+                state.aggregator.sensors().snapshot(),
                 state.aggregator.frames().clone(),
                 state.history.last_frame(),
                 state.history.state(Instant::now()),
@@ -125,7 +134,14 @@ impl Pages for Exporter {
         };
         capture.dropped += dropped_at_sockets;
         frames.newest = last_frame;
-        metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)
+        let own = metrics::OwnState {
+            frames: &frames,
+            sensors: &sensors,
+            capture: &capture,
+            web,
+            process: &process::state(),
+        };
+        metrics::write_scrape(&mut { out }, flows, &own)
     }
 
     fn overview(&self, top: usize) -> Overview {
@@ -142,6 +158,7 @@ impl Pages for Exporter {
             source: self.source.get().cloned().unwrap_or_default(),
             capture,
             frames,
+            sensors: state.aggregator.sensors().snapshot(),
             occupancy: state.aggregator.flows().occupancy(),
             recent,
         }

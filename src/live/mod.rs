@@ -3,6 +3,7 @@
 mod exporter;
 mod history;
 pub mod log;
+mod process;
 mod service;
 mod signals;
 mod sockets;
@@ -41,6 +42,8 @@ pub struct Options {
     pub web_config_file: Option<PathBuf>,
     /// Scrapes at a time; 0 means any number.
     pub max_requests: usize,
+    /// Sensors that are told apart.
+    pub max_sensors: u32,
     pub log: log::Options,
 }
 
@@ -227,8 +230,10 @@ fn prepare(
     exporter: Arc<Exporter>,
     stop: watch::Receiver<bool>,
 ) -> Result<(String, Capture), Error> {
+    let max_sensors = options.max_sensors;
     match options.source {
         Source::Tshark(tshark) => {
+            exporter.watch_sensors(&tshark.listen_ports, max_sensors);
             let quiet = keep_quiet(&tshark.listen_ports);
             let what = format!(
                 "capturing TZSP to UDP {} on {} through tshark",
@@ -244,6 +249,7 @@ fn prepare(
         Source::Sockets { receive_buffer } => {
             let listeners = sockets::bind(&options.listen_ports, receive_buffer)?;
             let bound: Vec<_> = listeners.iter().map(udp::Listener::port).collect();
+            exporter.watch_sensors(&bound, max_sensors);
             let what = format!("receiving TZSP on UDP {}", ports(&bound));
             let capture = sockets::receive(listeners, exporter, stop);
             Ok((what, Box::pin(capture)))
