@@ -59,20 +59,26 @@ pub(crate) fn normalize(command: &mut Command) {
 
 fn normalize_this_process() {
     umask(Mode::from_bits_truncate(0o022));
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
-    // Raising them takes root, as many tests do.
-    setrlimit(Resource::RLIMIT_NOFILE, OPEN_FILES, most.max(OPEN_FILES)).unwrap();
+    raise(Resource::RLIMIT_NOFILE, OPEN_FILES);
     for resource in [
         Resource::RLIMIT_AS,
         Resource::RLIMIT_DATA,
         Resource::RLIMIT_FSIZE,
     ] {
-        setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY).unwrap();
+        raise(resource, RLIM_INFINITY);
     }
     // An ignored signal is ignored in children too. One with a handler has its default there.
     let is_set = Arc::new(AtomicBool::new(false));
     for signal in SIGNALS.into_iter().filter(|signal| is_ignored(*signal)) {
         flag::register(signal as i32, Arc::clone(&is_set)).unwrap();
+    }
+}
+
+/// Beyond the hard limit, this takes a capability that root may lack: then as far as that allows.
+fn raise(resource: Resource, wanted: rlim_t) {
+    let (_, hard) = getrlimit(resource).unwrap();
+    if setrlimit(resource, wanted, hard.max(wanted)).is_err() {
+        setrlimit(resource, hard.min(wanted), hard).unwrap();
     }
 }
 
