@@ -179,6 +179,9 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
         whole.problems.push((position, Problem { file, error }));
     }
     whole.problems.sort_by_key(|(position, _)| *position);
+    // Then nothing is known of what was not read.
+    let has_given_up = inner.as_ref().is_some_and(InnerFrames::is_all_and_failed)
+        || timeline.as_ref().is_some_and(Timeline::has_failed);
     let (not_written, cannot_write) = inner.map_or((None, None), InnerFrames::finish);
     let occupancy = core.flows().occupancy();
     let mut silence = None;
@@ -200,7 +203,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             .collect(),
         not_written,
         cannot_write,
-        nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
+        nothing_counted: (whole.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
             holdings: whole.holdings,
             frames: core.frames().clone(),
             reading,
