@@ -18,8 +18,9 @@ use std::process::{Command, ExitCode};
 use std::time::Duration;
 
 use etherparse::IpNumber;
-use tzsp_packetstream_exporter::aggregator::FrameCounts;
-use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Shape, Snapshot};
+use tzsp_packetstream_exporter::aggregator::{Aggregator, FrameCounts, Settings};
+use tzsp_packetstream_exporter::capture::Frame;
+use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Sensors, Shape, Snapshot};
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::{
     Captured, DecodeOptions, Ip, LinkType, ListenPorts, Observation, decode_fast, decode_full,
@@ -34,7 +35,7 @@ struct Subject {
     function: &'static str,
 }
 
-const SUBJECTS: [Subject; 5] = [
+const SUBJECTS: [Subject; 7] = [
     Subject {
         name: "decode_fast",
         unit: "a frame",
@@ -62,6 +63,20 @@ const SUBJECTS: [Subject; 5] = [
         count: 10_000,
         run: run_record,
         function: "*counted_record*",
+    },
+    Subject {
+        name: "analyze: taken, counted",
+        unit: "a frame",
+        count: 10_000,
+        run: run_analyze,
+        function: "*counted_analyze*",
+    },
+    Subject {
+        name: "live: the same, and for its sensor",
+        unit: "a frame",
+        count: 10_000,
+        run: run_live,
+        function: "*counted_live*",
     },
     Subject {
         name: "write_analysis, sorting included",
@@ -187,6 +202,66 @@ fn counted_record(table: &mut FlowTable, packets: &mut Packets) {
     table.record(packets);
 }
 
+fn run_analyze(count: u32) {
+    let core = counted_analyze(core(), black_box(&FRAME), count);
+    assert_eq!(core.frames().counted(), u64::from(count));
+}
+
+#[inline(never)]
+fn counted_analyze(mut core: Aggregator, frame: &[u8], count: u32) -> Aggregator {
+    let mut intake = core.intake();
+    for _ in 0..count {
+        let _ = intake.frame_without_sensor(Duration::ZERO, black_box(&captured(frame)));
+        if intake.is_full() {
+            core.take_in(&mut intake);
+        }
+    }
+    core.take_in(&mut intake);
+    core
+}
+
+fn run_live(count: u32) {
+    let core = counted_live(core(), black_box(&FRAME), count);
+    assert_eq!(core.frames().counted(), u64::from(count));
+    let sensors = core.sensors().snapshot().sensors;
+    assert_eq!(sensors[0].arrivals.frames, u64::from(count));
+}
+
+#[inline(never)]
+fn counted_live(mut core: Aggregator, frame: &[u8], count: u32) -> Aggregator {
+    let mut intake = core.intake();
+    for _ in 0..count {
+        intake.frame(Duration::ZERO, black_box(&captured(frame)));
+        if intake.is_full() {
+            core.take_in(&mut intake);
+        }
+    }
+    core.take_in(&mut intake);
+    core
+}
+
+fn core() -> Aggregator {
+    let mut core = Aggregator::new(Settings {
+        decode: DecodeOptions {
+            listen_ports: ListenPorts::Only(vec![37008]),
+            ipv6: false,
+        },
+        shape: Shape::default(),
+        limits: limits(10),
+    });
+    core.watch_sensors(Sensors::new(&[37008], 100));
+    core
+}
+
+fn captured(frame: &[u8]) -> Frame<'_> {
+    Frame {
+        at: Duration::from_secs(1),
+        link: LinkType::ETHERNET,
+        bytes: frame,
+        length: 1514,
+    }
+}
+
 fn run_encode(count: u32) {
     let mut table = table(count);
     let mut packets = packets(&table, count);
@@ -201,16 +276,17 @@ fn counted_encode(flows: Snapshot) {
 }
 
 fn table(flows: u32) -> FlowTable {
-    FlowTable::new(
-        Shape::default(),
-        Limits {
-            flows,
-            idle_flows: flows,
-            idle_timeout: Duration::ZERO,
-            hold: Duration::ZERO,
-            leave_unseen: false,
-        },
-    )
+    FlowTable::new(Shape::default(), limits(flows))
+}
+
+fn limits(flows: u32) -> Limits {
+    Limits {
+        flows,
+        idle_flows: flows,
+        idle_timeout: Duration::ZERO,
+        hold: Duration::ZERO,
+        leave_unseen: false,
+    }
 }
 
 /// One of each flow.

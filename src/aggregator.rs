@@ -5,7 +5,7 @@ use std::time::Duration;
 use etherparse::IpNumber;
 
 use crate::capture::Frame;
-use crate::flow::{FlowTable, Limits, Packets, Recent, Shape, Snapshot};
+use crate::flow::{FlowTable, Limits, Packets, Recent, SensorRuns, Sensors, Shape, Snapshot};
 use crate::wire::{
     self, Captured, Datagram, DecodeOptions, ListenPorts, Observation, Skipped, Truncated,
 };
@@ -26,6 +26,7 @@ pub struct Settings {
 pub struct Aggregator {
     decode: DecodeOptions,
     flows: FlowTable,
+    sensors: Sensors,
     frames: FrameCounts,
 }
 
@@ -35,6 +36,7 @@ pub struct Aggregator {
 pub struct Intake {
     decode: DecodeOptions,
     packets: Packets,
+    sensors: SensorRuns,
     frames: FrameCounts,
 }
 
@@ -60,6 +62,7 @@ impl Aggregator {
         Self {
             decode: settings.decode,
             flows: FlowTable::new(settings.shape, settings.limits),
+            sensors: Sensors::default(),
             frames: FrameCounts::default(),
         }
     }
@@ -76,6 +79,7 @@ impl Aggregator {
         Intake {
             decode: self.decode.clone(),
             packets: self.flows.packets(packets),
+            sensors: SensorRuns::default(),
             frames: FrameCounts::default(),
         }
     }
@@ -83,6 +87,7 @@ impl Aggregator {
     /// Counts what is in an intake, and empties it.
     pub fn take_in(&mut self, intake: &mut Intake) {
         self.flows.record(&mut intake.packets);
+        self.sensors.record(&mut intake.sensors);
         self.frames.add(&mem::take(&mut intake.frames));
     }
 
@@ -107,6 +112,16 @@ impl Aggregator {
             Err(reason) => self.frames.skip(*reason),
         }
         note(&outcome, self.flows.overflow_packets() == overflow_packets);
+    }
+
+    /// Accounts for sensors from now on, anew.
+    pub fn watch_sensors(&mut self, sensors: Sensors) {
+        self.sensors = sensors;
+    }
+
+    #[must_use]
+    pub fn sensors(&self) -> &Sensors {
+        &self.sensors
     }
 
     /// What is to be seen of the flows.
@@ -140,18 +155,55 @@ impl Intake {
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
+        match self.frame_without_sensor(now, frame) {
+            Ok(seen) => self.sensors.push(seen.sensor, seen.listen_port, frame.at),
+            Err(reason) => self.sensor_of_skipped(reason, frame),
+        }
+    }
+
+    /// The same as [`frame`](Self::frame), but for the account of sensors: a one-shot run shows none.
+    ///
+    /// # Errors
+    /// The reason why the frame counts in no flow.
+    #[inline]
+    pub fn frame_without_sensor(
+        &mut self,
+        now: Duration,
+        frame: &Frame<'_>,
+    ) -> Result<Observation, Skipped> {
         self.frames.arrive(frame.at);
         match wire::decode_fast(frame.link, frame.captured(), &self.decode) {
-            Some(seen) => self.count(now, &seen),
+            Some(seen) => {
+                self.count(now, &seen);
+                Ok(seen)
+            }
             None => self.frame_full(now, frame),
         }
     }
 
     #[inline(never)]
-    fn frame_full(&mut self, now: Duration, frame: &Frame<'_>) {
-        match wire::decode_full(frame.link, frame.captured(), &self.decode) {
-            Ok(seen) => self.count(now, &seen),
-            Err(reason) => self.frames.skip(reason),
+    fn frame_full(&mut self, now: Duration, frame: &Frame<'_>) -> Result<Observation, Skipped> {
+        let outcome = wire::decode_full(frame.link, frame.captured(), &self.decode);
+        match &outcome {
+            Ok(seen) => self.count(now, seen),
+            Err(reason) => self.frames.skip(*reason),
+        }
+        outcome
+    }
+
+    /// A sensor that sends what counts in no flow, such as keepalives, is not silent.
+    #[inline(never)]
+    fn sensor_of_skipped(&mut self, reason: Skipped, frame: &Frame<'_>) {
+        if !reason.has_sensor() {
+            return;
+        }
+        if let Ok(datagram) = wire::datagram(frame.link, frame.captured()) {
+            let Datagram {
+                source,
+                destination_port,
+                ..
+            } = datagram;
+            self.sensors.push(source, destination_port, frame.at);
         }
     }
 
@@ -165,9 +217,11 @@ impl Intake {
         listen_port: u16,
         payload: &[u8],
     ) {
+        let sensor = sensor.into();
         self.frames.arrive(at);
+        self.sensors.push(sensor, listen_port, at);
         let datagram = Datagram {
-            source: sensor.into(),
+            source: sensor,
             destination_port: listen_port,
             payload: Captured::whole(payload),
             first_fragment: false,
@@ -201,7 +255,7 @@ impl Intake {
     /// Whether it is time to empty it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.packets.is_full()
+        self.packets.is_full() || self.sensors.is_full()
     }
 }
 

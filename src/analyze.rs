@@ -45,7 +45,8 @@ pub struct Options {
     pub jobs: Option<usize>,
     /// Shows no progress.
     pub quiet: bool,
-    /// Where the mirrored frames are written to as well. Files are read one at a time then.
+    /// Where the mirrored frames are written to as well; `-` is standard output. Files are read one
+    /// at a time then.
     pub write_inner: Option<PathBuf>,
     pub output: Output,
 }
@@ -60,6 +61,8 @@ pub struct Report {
     pub nothing_counted: Option<Survey>,
     pub limit_reached: Option<LimitReached>,
     pub silence: Option<Silence>,
+    /// Why the output is not there whole. What is known about the inputs stands beside it.
+    pub failure: Option<Failure>,
 }
 
 /// Why nothing, or not everything, was written.
@@ -69,6 +72,14 @@ pub enum Failure {
     Output(#[from] io::Error),
     #[error(transparent)]
     Timeline(#[from] TimelineError),
+}
+
+impl Failure {
+    /// Whether whoever reads the output has seen enough.
+    #[must_use]
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 /// Packets whose flow found no place.
@@ -112,27 +123,20 @@ impl Problem {
     }
 }
 
-/// Reads every input and writes what is asked for to `out`, unless no input was a capture.
-///
-/// # Errors
-/// Those of `out`, and those of a timeline. Problems with the inputs are returned as values: the
-/// others still count.
-pub fn run(
-    options: Options,
-    settings: Settings,
-    stop: &Stop,
-    out: &mut impl Write,
-) -> Result<Report, Failure> {
+/// Reads every input and writes what is asked for to `out`, unless no input was a capture. All
+/// that goes wrong is in the report: it keeps nothing else from being read or written.
+pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Write) -> Report {
     let decode = settings.decode.clone();
     let ports = &decode.listen_ports;
-    let create = |file| InnerFrames::create(file, &options.files, ports.clone());
+    let output = options.output;
+    let create = |file| InnerFrames::create(file, output, &options.files, ports.clone());
     let mut inner = match options.write_inner.map(create).transpose() {
         Ok(inner) => inner,
         Err(error) => {
-            return Ok(Report {
+            return Report {
                 cannot_write: Some(error),
                 ..Report::default()
-            });
+            };
         }
     };
     let (files, again) = input::distinct(options.files);
@@ -144,8 +148,7 @@ pub fn run(
 
     let idle_timeout = settings.limits.idle_timeout;
     let mut core = Aggregator::new(settings);
-    let mut timeline = options
-        .output
+    let mut timeline = output
         .step()
         .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
     let job = Job {
@@ -176,17 +179,23 @@ pub fn run(
         whole.problems.push((position, Problem { file, error }));
     }
     whole.problems.sort_by_key(|(position, _)| *position);
+    // Then nothing is known of what was not read.
+    let has_given_up = inner.as_ref().is_some_and(InnerFrames::is_all_and_failed)
+        || timeline.as_ref().is_some_and(Timeline::has_failed);
     let (not_written, cannot_write) = inner.map_or((None, None), InnerFrames::finish);
     let occupancy = core.flows().occupancy();
     let mut silence = None;
+    let mut failure = None;
     if whole.captures > 0 {
-        match timeline {
-            Some(timeline) => silence = timeline.write(out)?,
-            None => options.output.write(out, &mut core)?,
+        match write(output, timeline, &mut core, out) {
+            Ok(found) => silence = found,
+            Err(error) => failure = Some(error),
         }
     }
     let has_counted = core.frames().counted() > 0;
-    Ok(Report {
+    // Without metrics, no flow is missing anywhere.
+    let is_limit_reached = occupancy.overflow_packets > 0 && output != Output::Nothing;
+    Report {
         problems: whole
             .problems
             .into_iter()
@@ -194,14 +203,32 @@ pub fn run(
             .collect(),
         not_written,
         cannot_write,
-        nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
+        nothing_counted: (whole.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
             holdings: whole.holdings,
             frames: core.frames().clone(),
             decode,
         }),
-        limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
+        limit_reached: is_limit_reached.then_some(LimitReached(occupancy)),
         silence,
-    })
+        failure,
+    }
+}
+
+/// Writes the output to its end.
+fn write(
+    output: Output,
+    timeline: Option<Timeline>,
+    core: &mut Aggregator,
+    out: &mut impl Write,
+) -> Result<Option<Silence>, Failure> {
+    let silence = if let Some(timeline) = timeline {
+        timeline.write(out)?
+    } else {
+        output.write(out, core)?;
+        None
+    };
+    out.flush()?;
+    Ok(silence)
 }
 
 /// Some threads read and look into the frames of a file each, and this one counts.
@@ -309,7 +336,7 @@ fn read_frames(
     counting: &mut impl Counting,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
-    while !counting.has_failed() && reader.fill()? {
+    while reader.fill()? {
         reader.each_frame(|frame| {
             let counts = counting.frame(intake, frame);
             if !has_counted {
@@ -317,6 +344,11 @@ fn read_frames(
                 holdings.add(frame);
             }
         })?;
+        counting.pause();
+        // What is no capture says so, also where its frames are of no use any more.
+        if counting.has_failed() && reader.has_header() {
+            break;
+        }
     }
     Ok(())
 }

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::aggregator::Settings;
+use crate::analyze::Output;
 use crate::flow::Shape;
 use crate::live::log::{self, Format, Level};
 use crate::wire::{DecodeOptions, ListenPorts};
@@ -19,6 +20,9 @@ mod hints;
 mod output;
 use flows::{FlowArguments, duration};
 use output::OutputArguments;
+
+/// More routers than anybody looks at on one page. Each may have two series.
+const MOST_SENSORS: i64 = 1000;
 
 /// How many flows `analyze` lists unless it is told.
 pub const ANALYZED_FLOWS: u32 = 1_000_000;
@@ -110,6 +114,16 @@ struct LiveArguments {
     )]
     receive_buffer: u32,
 
+    /// Maximum number of sensors (routers) to distinguish; frames of further sensors are counted as
+    /// `other`
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 100,
+        value_parser = value_parser!(u32).range(1..=MOST_SENSORS)
+    )]
+    max_sensors: u32,
+
     /// Format of the log on standard error
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Text)]
     log_format: Format,
@@ -134,6 +148,11 @@ struct LiveArguments {
     /// Stop exposing a flow after this long without a packet, but keep its count; 0 means never
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     flow_idle_timeout: Duration,
+
+    /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets
+    /// then count in rate() and increase()
+    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
+    hold_new_flows: Duration,
 
     #[command(flatten)]
     flows: FlowArguments,
@@ -160,9 +179,11 @@ struct AnalyzeArguments {
     #[arg(long, conflicts_with = "listen_ports")]
     plain: bool,
 
-    /// Also write the mirrored frames to this pcap file, for programs that cannot read TZSP
+    /// Also write the mirrored frames to this pcap file, for programs that cannot read TZSP; - is
+    /// standard output and requires --format none
     #[arg(long, value_name = "OUT", conflicts_with = "plain")]
     write_inner: Option<PathBuf>,
+
     #[command(flatten)]
     output: OutputArguments,
 
@@ -190,6 +211,10 @@ struct AnalyzeArguments {
     /// Stop exposing a flow after this long without a packet, by the capture's time; 0 means never
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     flow_idle_timeout: Duration,
+
+    /// Refused with the reason: flows that are held are for scrapes.
+    #[arg(long, value_name = "TIME", hide = true)]
+    hold_new_flows: Option<OsString>,
 
     #[command(flatten)]
     flows: FlowArguments,
@@ -281,6 +306,7 @@ impl LiveArguments {
         };
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
+        limits.hold = self.hold_new_flows;
         let settings = Settings {
             decode: DecodeOptions {
                 listen_ports: ListenPorts::Only(self.listen_ports.clone()),
@@ -296,6 +322,7 @@ impl LiveArguments {
             publish_port: self.publish_port,
             web_config_file: self.web_config_file,
             max_requests: self.max_requests,
+            max_sensors: self.max_sensors,
             log: log::Options {
                 format: self.log_format,
                 level: if self.verbose {
@@ -312,14 +339,20 @@ impl LiveArguments {
 impl AnalyzeArguments {
     fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
+        if self.hold_new_flows.is_some() {
+            return Err(wrong(
+                "'--hold-new-flows' shows 0 for young flows until the next scrape, and 'analyze' \
+                 writes its output once: leave it out",
+            ));
+        }
+        let output = self.output.output()?;
         if self.write_inner.is_some() {
-            self.check_write_inner()?;
+            self.check_write_inner(output)?;
         }
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
         // Nobody scrapes while captures are read.
         limits.leave_unseen = true;
-        let holds = !limits.hold.is_zero();
         let settings = Settings {
             decode: DecodeOptions {
                 listen_ports: if self.plain {
@@ -342,15 +375,17 @@ impl AnalyzeArguments {
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
             write_inner: self.write_inner,
-            output: self.output.output(holds)?,
+            output,
         };
         Ok(Task::Analyze(options, settings))
     }
 
-    fn check_write_inner(&self) -> Result<(), Contradiction> {
-        if self.write_inner.as_deref() == Some(Path::new("-")) {
+    fn check_write_inner(&self, output: Output) -> Result<(), Contradiction> {
+        let is_standard_output = self.write_inner.as_deref() == Some(Path::new("-"));
+        if is_standard_output && output != Output::Nothing {
             return Err(wrong(
-                "'--write-inner -' would mix with the metrics on standard output: name a file",
+                "'--write-inner -' would mix with the metrics on standard output: add '--format \
+                 none', or name a file",
             ));
         }
         if self.jobs.is_some_and(|jobs| jobs > 1) {

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use tzsp_packetstream_exporter::aggregator::Settings;
-use tzsp_packetstream_exporter::analyze::{Failure, Stop};
+use tzsp_packetstream_exporter::analyze::Stop;
 use tzsp_packetstream_exporter::capture::leash;
 use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, Leashed, Task};
 use tzsp_packetstream_exporter::{analyze, live, memory, panics};
@@ -61,15 +61,9 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     }
     let stop = Stop::on_signals().context("cannot watch for signals")?;
     let mut out = BufWriter::new(io::stdout().lock());
-    let report = match analyze::run(options, settings, &stop, &mut out).and_then(|report| {
-        out.flush()?;
-        Ok(report)
-    }) {
-        Ok(report) => report,
-        // Whoever read our output has seen enough.
-        Err(Failure::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(()),
-        Err(failure) => return Err(failure.into()),
-    };
+    let report = analyze::run(options, settings, &stop, &mut out);
+    // What the buffer still holds cannot be written: the report says why.
+    let _ = out.into_parts();
     let (warnings, errors): (Vec<_>, Vec<_>) = report
         .problems
         .into_iter()
@@ -87,20 +81,22 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
         complain!("warning: {warning}");
     }
     if stop.is_asked_for() {
-        complain!("warning: interrupted: the metrics are of what was read until then");
+        complain!("warning: interrupted: the output is of what was read until then");
     }
     if let Some(survey) = report.nothing_counted {
         complain!("warning: {survey}");
     }
     let errors = errors.into_iter().map(anyhow::Error::from);
+    let failure = report.failure.filter(|failure| !failure.is_closed_pipe());
     let mut errors: Vec<_> = errors
         .chain(report.cannot_write.map(anyhow::Error::from))
+        .chain(failure.map(anyhow::Error::from))
         .collect();
     let Some(last) = errors.pop() else {
         return Ok(());
     };
     for error in errors {
-        complain!("error: {error}");
+        complain!("error: {error:#}");
     }
     Err(last)
 }

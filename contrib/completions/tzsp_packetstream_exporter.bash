@@ -35,7 +35,7 @@ _tzsp_packetstream_exporter() {
 
     case "${cmd}" in
         tzsp_packetstream_exporter)
-            opts="-h --interface --port --listen-port --publish --publish-port --publish-address --web.config.file --web.max-requests --capture-buffer --snaplen --receive-buffer --log-format --log-level --verbose --max-flows --flow-idle-timeout --max-idle-flows --hold-new-flows --labels --network --prefix-length --ipv6 --help analyze help"
+            opts="-h --interface --port --listen-port --publish --publish-port --publish-address --web.config.file --web.max-requests --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --ipv6 --help analyze help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -85,6 +85,10 @@ _tzsp_packetstream_exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --max-sensors)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --log-format)
                     COMPREPLY=($(compgen -W "text json" -- "${cur}"))
                     return 0
@@ -101,11 +105,11 @@ _tzsp_packetstream_exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-idle-flows)
+                --hold-new-flows)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --hold-new-flows)
+                --max-idle-flows)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
@@ -129,7 +133,7 @@ _tzsp_packetstream_exporter() {
             return 0
             ;;
         tzsp_packetstream_exporter__subcmd__analyze)
-            opts="-h --port --listen-port --plain --write-inner --format --every --top --jobs --quiet --max-flows --flow-idle-timeout --max-idle-flows --hold-new-flows --labels --network --prefix-length --ipv6 --help"
+            opts="-h --port --listen-port --plain --write-inner --format --every --top --jobs --quiet --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --ipv6 --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -148,7 +152,7 @@ _tzsp_packetstream_exporter() {
                     return 0
                     ;;
                 --format)
-                    COMPREPLY=($(compgen -W "prometheus openmetrics json table" -- "${cur}"))
+                    COMPREPLY=($(compgen -W "prometheus openmetrics json table none" -- "${cur}"))
                     return 0
                     ;;
                 --every)
@@ -171,11 +175,11 @@ _tzsp_packetstream_exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --max-idle-flows)
+                --hold-new-flows)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
-                --hold-new-flows)
+                --max-idle-flows)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

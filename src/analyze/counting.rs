@@ -15,7 +15,7 @@ pub(super) trait Counting {
     /// anything counted in a flow so far.
     #[inline]
     fn frame(&mut self, intake: &mut Intake, frame: &Frame<'_>) -> bool {
-        intake.frame(frame.at, frame);
+        let _ = intake.frame_without_sensor(frame.at, frame);
         let has_counted = !intake.is_empty();
         if intake.is_full() {
             self.take_in(intake);
@@ -25,6 +25,9 @@ pub(super) trait Counting {
 
     /// Counts what is in an intake, or leaves another in its place.
     fn take_in(&mut self, intake: &mut Intake);
+
+    /// All frames that are there were taken, and waiting for more may take long.
+    fn pause(&mut self) {}
 
     /// Whether there is no use in going on.
     fn has_failed(&self) -> bool {
@@ -88,9 +91,16 @@ impl Counting for Noted<'_> {
         self.core.take_in(intake);
     }
 
+    fn pause(&mut self) {
+        if let Some(inner) = &mut self.inner {
+            inner.pause();
+        }
+    }
+
     fn has_failed(&self) -> bool {
-        self.timeline
-            .as_ref()
-            .is_some_and(|timeline| timeline.has_failed())
+        let timeline = self.timeline.as_ref();
+        let inner = self.inner.as_ref();
+        timeline.is_some_and(|timeline| timeline.has_failed())
+            || inner.is_some_and(|inner| inner.is_all_and_failed())
     }
 }

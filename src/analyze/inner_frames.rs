@@ -1,5 +1,6 @@
 //! The mirrored frames as a capture of their own: `--write-inner`.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal};
@@ -9,7 +10,7 @@ use std::time::Duration;
 use pcap_file::pcap::{PcapHeader, PcapPacket, PcapTsResolution, PcapWriteError, PcapWriter};
 use thiserror::Error;
 
-use super::input;
+use super::{Output, input};
 use crate::capture::Frame;
 use crate::wire::{self, EthernetFrame, ListenPorts, NotEthernet};
 
@@ -23,6 +24,8 @@ const LAST_MOMENT: Duration = Duration::new(u32::MAX as u64, 999_999_999);
 #[derive(Debug)]
 pub(super) struct InnerFrames {
     file: PathBuf,
+    /// Nothing else is written.
+    is_all: bool,
     listen_ports: ListenPorts,
     /// `None` once writing failed.
     writer: Option<PcapWriter<BufWriter<File>>>,
@@ -35,15 +38,15 @@ pub(super) struct InnerFrames {
 /// Why a file does not hold all that it should.
 #[derive(Debug, Error)]
 pub enum CannotWrite {
-    #[error("cannot write {}: it is one of the captures that are read", .0.display())]
+    #[error("cannot write {}: it is one of the captures that are read", name(.0))]
     IsInput(PathBuf),
-    #[error("cannot write {}: standard output goes there", .0.display())]
+    #[error("cannot write {}: standard output goes there", name(.0))]
     IsOutput(PathBuf),
-    #[error("cannot write {}: a capture makes no sense on a terminal", .0.display())]
+    #[error("cannot write {}: a capture makes no sense on a terminal", name(.0))]
     IsTerminal(PathBuf),
-    #[error("cannot write {}: {error}; it does not hold all frames", file.display())]
+    #[error("cannot write {}: {error}; it does not hold all frames", name(file))]
     Failed { file: PathBuf, error: io::Error },
-    #[error("cannot write {}: {error}", file.display())]
+    #[error("cannot write {}: {error}", name(file))]
     NotCreated { file: PathBuf, error: io::Error },
 }
 
@@ -62,22 +65,31 @@ impl InnerFrames {
     /// Refuses to overwrite what is still to be read, and to mix with the metrics.
     pub(super) fn create(
         file: PathBuf,
+        output: Output,
         inputs: &[PathBuf],
         listen_ports: ListenPorts,
     ) -> Result<Self, CannotWrite> {
-        if let Some(identity) = input::identity(&file) {
+        let is_standard_output = is_standard_output(&file);
+        let is_all = output == Output::Nothing;
+        let identity = if is_standard_output {
+            input::identity_of_output()
+        } else {
+            input::identity(&file)
+        };
+        if let Some(identity) = identity {
             if inputs
                 .iter()
                 .any(|other| input::identity(other).as_ref() == Some(&identity))
             {
                 return Err(CannotWrite::IsInput(file));
             }
-            if input::identity_of_output().as_ref() == Some(&identity) {
+            if !is_all && input::identity_of_output().as_ref() == Some(&identity) {
                 return Err(CannotWrite::IsOutput(file));
             }
         }
         match Self::open(&file) {
             Ok(Some(writer)) => Ok(Self {
+                is_all,
                 listen_ports,
                 writer: Some(writer),
                 error: None,
@@ -95,7 +107,11 @@ impl InnerFrames {
 
     /// `None` for a terminal.
     fn open(file: &Path) -> io::Result<Option<PcapWriter<BufWriter<File>>>> {
-        let file = File::create(file)?;
+        let file = if is_standard_output(file) {
+            input::standard_output()?
+        } else {
+            File::create(file)?
+        };
         if file.is_terminal() {
             return Ok(None);
         }
@@ -143,20 +159,40 @@ impl InnerFrames {
             .map_err(PcapWriteError::from)
             .and_then(|packet| writer.write_packet(&packet));
         if let Err(error) = written {
-            self.error = Some(error);
-            self.writer = None;
+            self.fail(error);
         }
+    }
+
+    /// Hands on what was written: whoever reads it, such as Wireshark, need not wait for more.
+    pub(super) fn pause(&mut self) {
+        if let Some(Err(error)) = self.writer.as_mut().map(PcapWriter::flush) {
+            self.fail(error);
+        }
+    }
+
+    fn fail(&mut self, error: PcapWriteError) {
+        self.error = Some(error);
+        self.writer = None;
+    }
+
+    /// Whether this was all that there is to write, and it cannot be written any more.
+    pub(super) fn is_all_and_failed(&self) -> bool {
+        self.is_all && self.error.is_some()
     }
 
     /// What did not come to be as it should.
     pub(super) fn finish(mut self) -> (Option<NotWritten>, Option<CannotWrite>) {
-        if let Some(mut writer) = self.writer.take() {
-            self.error = writer.flush().err();
-        }
-        let error = self.error.map(|error| CannotWrite::Failed {
-            file: self.file,
-            error: io_error(error),
-        });
+        self.pause();
+        let is_standard_output = is_standard_output(&self.file);
+        let error = self
+            .error
+            .map(io_error)
+            // Whoever reads standard output has seen enough.
+            .filter(|error| !is_standard_output || error.kind() != io::ErrorKind::BrokenPipe)
+            .map(|error| CannotWrite::Failed {
+                file: self.file,
+                error,
+            });
         let not_written = self.not_written;
         (not_written.is_worth_telling().then_some(not_written), error)
     }
@@ -166,6 +202,18 @@ fn io_error(error: PcapWriteError) -> io::Error {
     match error {
         PcapWriteError::Io(error) | PcapWriteError::FieldWriteFailed(_, error) => error,
         PcapWriteError::Validation(error) => io::Error::other(error),
+    }
+}
+
+fn is_standard_output(file: &Path) -> bool {
+    file == Path::new("-")
+}
+
+fn name(file: &Path) -> Cow<'_, str> {
+    if is_standard_output(file) {
+        "standard output".into()
+    } else {
+        file.to_string_lossy()
     }
 }
 
@@ -187,7 +235,7 @@ impl fmt::Display for NotWritten {
             .filter(|(frames, _)| *frames > 0)
             .map(|(frames, kind)| format!("{frames} {kind}"))
             .collect();
-        write!(f, "{}: ", self.file.display())?;
+        write!(f, "{}: ", name(&self.file))?;
         if !kinds.is_empty() {
             write!(
                 f,

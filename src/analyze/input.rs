@@ -58,11 +58,9 @@ fn identity_by(metadata: &Metadata) -> Identity {
 /// What standard output is, if it is something that writing to it twice would spoil.
 #[cfg(unix)]
 pub(super) fn identity_of_output() -> Option<Identity> {
-    use std::os::fd::AsFd;
     use std::os::unix::fs::FileTypeExt;
 
-    let output = File::from(io::stdout().as_fd().try_clone_to_owned().ok()?);
-    let metadata = output.metadata().ok()?;
+    let metadata = standard_output().ok()?.metadata().ok()?;
     let kind = metadata.file_type();
     (kind.is_file() || kind.is_fifo()).then(|| identity_by(&metadata))
 }
@@ -116,6 +114,21 @@ fn standard_input() -> io::Result<File> {
     use std::os::windows::io::AsHandle;
 
     Ok(File::from(io::stdin().as_handle().try_clone_to_owned()?))
+}
+
+/// Without the buffer that [`io::stdout`] has.
+#[cfg(unix)]
+pub(super) fn standard_output() -> io::Result<File> {
+    use std::os::fd::AsFd;
+
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+#[cfg(windows)]
+pub(super) fn standard_output() -> io::Result<File> {
+    use std::os::windows::io::AsHandle;
+
+    Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
 }
 
 #[cfg(unix)]

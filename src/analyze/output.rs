@@ -20,6 +20,7 @@ pub enum Output {
     Table {
         top: usize,
     },
+    Nothing,
 }
 
 impl Output {
@@ -44,6 +45,7 @@ impl Output {
             Self::Table { top } => {
                 table::write(out, flows, frames, top, Look::of_standard_output())
             }
+            Self::Nothing => Ok(()),
         }
     }
 }

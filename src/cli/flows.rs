@@ -32,11 +32,6 @@ pub(super) struct FlowArguments {
     #[arg(long, value_name = "NUMBER", value_parser = max_idle_flows)]
     max_idle_flows: Option<u32>,
 
-    /// Expose a new flow as 0 until it is this old, such as the scrape interval, so that rate() and
-    /// increase() include its first packets
-    #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
-    hold_new_flows: Duration,
-
     /// Labels that distinguish flows, separated by commas: any of the default ones, sensor,
     /// from_port, to_port, vlan, dscp and ip_version
     #[arg(
@@ -68,7 +63,7 @@ impl FlowArguments {
             flows,
             idle_flows: self.max_idle_flows.unwrap_or(flows.saturating_mul(10)),
             idle_timeout: Duration::ZERO,
-            hold: self.hold_new_flows,
+            hold: Duration::ZERO,
             leave_unseen: false,
         }
     }

@@ -17,8 +17,8 @@ const TOP: u32 = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct OutputArguments {
-    /// Output format: metrics as Prometheus or OpenMetrics text, one JSON object, or tables for
-    /// people
+    /// Output format: metrics as Prometheus or OpenMetrics text, one JSON object, tables for people,
+    /// or nothing
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Prometheus)]
     format: Format,
 
@@ -38,20 +38,14 @@ enum Format {
     Openmetrics,
     Json,
     Table,
+    None,
 }
 
 impl OutputArguments {
-    /// `holds`: new flows are to be held at 0.
-    pub(super) fn output(&self, holds: bool) -> Result<Output, Contradiction> {
+    pub(super) fn output(&self) -> Result<Output, Contradiction> {
         if self.every.is_some() && self.format != Format::Openmetrics {
             return Err(wrong(
                 "'--every' writes samples with their time, which '--format openmetrics' alone has",
-            ));
-        }
-        if self.every.is_some() && holds {
-            return Err(wrong(
-                "'--every' shows 0 before the first packets of each flow, as '--hold-new-flows' \
-                 does for live scrapes: choose one of them",
             ));
         }
         if self.top.is_some() && self.format != Format::Table {
@@ -69,6 +63,7 @@ impl OutputArguments {
             Format::Table => Output::Table {
                 top: self.top.unwrap_or(TOP) as usize,
             },
+            Format::None => Output::Nothing,
         })
     }
 }

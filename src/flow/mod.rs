@@ -2,7 +2,7 @@
 //!
 //! [`Labels`], [`Network`] and [`PrefixLength`] are what a user chooses, [`Shape`] is what follows
 //! from it. [`FlowTable`] holds the rules of who has a place, and [`Snapshot`] is what a scrape
-//! sees of it.
+//! sees of it. [`Sensors`] counts the frames of those who send, within a limit of their own.
 //!
 //! Pure: no clock, no input or output.
 
@@ -19,6 +19,7 @@ mod network;
 mod packets;
 mod protocol;
 mod rank;
+mod sensors;
 mod series;
 mod shape;
 mod snapshot;
@@ -33,6 +34,7 @@ pub use names::Names;
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use packets::Packets;
 pub use protocol::ProtocolName;
+pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{Counters, Flow, Occupancy, Recent, Snapshot, Sum};
 pub use table::{FlowTable, Limits, MARKS_APART};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use maud::{DOCTYPE, Markup, html};
 
 use crate::aggregator::FrameCounts;
-use crate::flow::{Counters, Label, OTHER, Occupancy, Recent};
+use crate::flow::{Arrivals, Counters, Label, OTHER, Occupancy, Recent};
 use crate::metrics::units::{bits_per_second, bytes, count, number, share};
 use crate::metrics::{Explanation, Overview, Reception, Unusual, labels, time::rfc3339, units};
 use crate::wire::Skipped;
@@ -58,6 +58,7 @@ pub(super) fn landing(overview: &Overview) -> String {
                     (state(overview))
                     (facts(overview))
                     (flows(overview))
+                    (routers(overview))
                 }
                 footer { "tzsp_packetstream_exporter " (env!("CARGO_PKG_VERSION")) }
             }
@@ -215,6 +216,53 @@ fn flows(overview: &Overview) -> Markup {
                 "."
             }
             @if !table.rows.is_empty() { (table.drawn(recent.total, window)) }
+        }
+    }
+}
+
+/// Who sends TZSP, and the listen ports to which nobody ever did.
+fn routers(overview: &Overview) -> Markup {
+    let ago = |at: Duration| duration(overview.at.saturating_sub(at));
+    let unused = overview.sensors.listen_ports.iter();
+    let unused = unused.filter(|(_, newest)| newest.is_none());
+    html! {
+        section {
+            h2 #routers { "Routers" }
+            @if overview.sensors.sensors.is_empty() {
+                p.quiet { "None has sent anything yet." }
+            } @else {
+                @for (port, _) in unused {
+                    p.warning { "Nothing has ever arrived for UDP port " (port) "." }
+                }
+                table {
+                    thead {
+                        tr {
+                            th { "sensor" }
+                            th { "port" }
+                            th.number { "frames" }
+                            th { "last seen" }
+                        }
+                    }
+                    tbody {
+                        @for sensor in &overview.sensors.sensors {
+                            @let Arrivals { frames, newest } = sensor.arrivals;
+                            tr {
+                                td data-name="sensor" {
+                                    @match sensor.address {
+                                        Some(address) => (address),
+                                        None => (OTHER),
+                                    }
+                                }
+                                td data-name="port" { (sensor.listen_port) }
+                                td.number data-name="frames" { (number(frames)) }
+                                td.end data-name="last seen" {
+                                    (moment(newest)) small { (ago(newest)) " ago" }
+                                }
+                            }
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -5,9 +5,11 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::history::History;
+use super::process;
 use super::recent::RecentFrames;
 use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
+use crate::flow::Sensors;
 use crate::http::Pages;
 use crate::metrics::{self, Overview, WebState};
 use crate::wire::Skipped;
@@ -78,6 +80,12 @@ impl Exporter {
         self.state.lock().expect(NO_PANIC)
     }
 
+    /// From now on, sensors are told apart, up to this many, and these listen ports are shown.
+    pub(super) fn watch_sensors(&self, listen_ports: &[u16], limit: u32) {
+        let sensors = Sensors::new(listen_ports, limit);
+        self.lock().aggregator.watch_sensors(sensors);
+    }
+
     /// From now on, what the kernel drops according to these counters counts.
     pub(super) fn watch_drops(&self, counters: Vec<Box<dyn DropCounter>>) {
         self.drops.lock().expect(NO_PANIC).counters = counters;
@@ -141,10 +149,11 @@ const NO_PANIC: &str = "no thread panics while it holds the lock";
 impl Pages for Exporter {
     fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()> {
         // Only the copying happens under the lock; sorting and text do not.
-        let (flows, mut frames, last_frame, mut capture) = {
+        let (flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
             (
                 state.aggregator.scrape(self.now()),
+                state.aggregator.sensors().snapshot(),
                 state.aggregator.frames().clone(),
                 state.history.last_frame(),
                 state.history.state(Instant::now()),
@@ -152,7 +161,14 @@ impl Pages for Exporter {
         };
         capture.dropped += self.read_drops();
         frames.newest = last_frame;
-        metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)
+        let own = metrics::OwnState {
+            frames: &frames,
+            sensors: &sensors,
+            capture: &capture,
+            web,
+            process: &process::state(),
+        };
+        metrics::write_scrape(&mut { out }, flows, &own)
     }
 
     fn overview(&self, top: usize) -> Overview {
@@ -169,6 +185,7 @@ impl Pages for Exporter {
                 capture: state.history.state(Instant::now()),
                 frames,
                 recent_frames,
+                sensors: state.aggregator.sensors().snapshot(),
                 occupancy: state.aggregator.flows().occupancy(),
                 recent,
             }

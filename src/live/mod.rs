@@ -4,6 +4,7 @@ mod exporter;
 mod history;
 mod holder;
 pub mod log;
+mod process;
 mod recent;
 mod service;
 mod signals;
@@ -45,6 +46,8 @@ pub struct Options {
     pub web_config_file: Option<PathBuf>,
     /// Scrapes at a time; 0 means any number.
     pub max_requests: usize,
+    /// Sensors that are told apart.
+    pub max_sensors: u32,
     pub log: log::Options,
 }
 
@@ -192,6 +195,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     // What the system chose for port 0 is what sensors stream to.
     settings.decode.listen_ports = ListenPorts::Only(bound.ports());
     let exporter = Arc::new(Exporter::new(settings));
+    exporter.watch_sensors(&bound.ports(), options.max_sensors);
     let (stop, stopped) = watch::channel(false);
     let what = bound.describe();
     let capture = bound.capture(Arc::clone(&exporter), stopped.clone());

@@ -10,10 +10,10 @@ use prometheus::{
     Counter, Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
 };
 
-use super::catalog::{self, Family};
-use super::{CaptureState, Dialect, Refused, WebState};
+use super::catalog::{self, Family, Kind};
+use super::{Dialect, OwnState, ProcessState, Refused, WebState};
 use crate::aggregator::FrameCounts;
-use crate::flow::Occupancy;
+use crate::flow::{OTHER, Occupancy, SensorSnapshot};
 use crate::wire::{Skipped, Truncated};
 
 pub(super) fn write_analysis(out: &mut impl Write, frames: &FrameCounts) -> io::Result<()> {
@@ -48,10 +48,11 @@ const ENDLESS: &str = "a String takes everything";
 pub(super) fn write_scrape(
     out: &mut impl Write,
     flows: &Occupancy,
-    frames: &FrameCounts,
-    capture: &CaptureState,
-    web: &WebState,
+    own: &OwnState<'_>,
 ) -> io::Result<()> {
+    let OwnState {
+        frames, capture, ..
+    } = own;
     let account = Account::default();
     account.frames(frames);
     account.counter(catalog::SELF_CAPTURED, frames.self_captured);
@@ -61,11 +62,11 @@ pub(super) fn write_scrape(
     account.gauge(catalog::CAPTURE_UP, f64::from(u8::from(capture.up)));
     let newest = frames.newest.unwrap_or_default();
     account.gauge(catalog::CAPTURE_LAST_FRAME, newest.as_secs_f64());
+    account.sensors(own.sensors);
     account.flows(flows);
-    account.web(web);
+    account.web(own.web);
     account.build_info();
-    #[cfg(target_os = "linux")]
-    account.add(prometheus::process_collector::ProcessCollector::for_self());
+    account.process(own.process);
     account.write(out)
 }
 
@@ -81,6 +82,41 @@ impl Account {
         self.counters(catalog::FRAMES_SKIPPED, &skipped);
         let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
         self.counters(catalog::FRAMES_TRUNCATED, &truncated);
+    }
+
+    fn sensors(&self, snapshot: &SensorSnapshot) {
+        let family = catalog::SENSOR_FRAMES;
+        let frames = IntCounterVec::new(options(family), family.labels).expect(VALID);
+        let family = catalog::SENSOR_LAST_FRAME;
+        let newest = GaugeVec::new(options(family), family.labels).expect(VALID);
+        for sensor in &snapshot.sensors {
+            let address = sensor.address.map(|address| address.to_string());
+            let address = address.as_deref().unwrap_or(OTHER);
+            let labels = [address, &sensor.listen_port.to_string()];
+            frames
+                .with_label_values(&labels)
+                .inc_by(sensor.arrivals.frames);
+            let at = sensor.arrivals.newest.as_secs_f64();
+            newest.with_label_values(&labels).set(at);
+        }
+        self.add(frames);
+        self.add(newest);
+        let family = catalog::LISTEN_PORT_LAST_FRAME;
+        let newest = GaugeVec::new(options(family), family.labels).expect(VALID);
+        for (port, at) in &snapshot.listen_ports {
+            let at = at.unwrap_or_default().as_secs_f64();
+            newest.with_label_values(&[&port.to_string()]).set(at);
+        }
+        self.add(newest);
+    }
+
+    fn process(&self, process: &ProcessState) {
+        for (family, value) in process.samples() {
+            match family.kind {
+                Kind::Gauge => self.gauge(family, value),
+                Kind::Counter => self.number(family, value),
+            }
+        }
     }
 
     fn flows(&self, flows: &Occupancy) {
@@ -108,8 +144,12 @@ impl Account {
     }
 
     fn seconds(&self, family: Family, value: Duration) {
+        self.number(family, value.as_secs_f64());
+    }
+
+    fn number(&self, family: Family, value: f64) {
         let counter = Counter::with_opts(options(family)).expect(VALID);
-        counter.inc_by(value.as_secs_f64());
+        counter.inc_by(value);
         self.add(counter);
     }
 

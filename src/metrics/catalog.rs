@@ -128,6 +128,27 @@ pub(super) const CAPTURE_LAST_FRAME: Family = Family {
     help: "When the newest frame arrived, in seconds since the Unix epoch; 0 before the first.",
 };
 
+pub(super) const SENSOR_FRAMES: Family = Family {
+    name: "tzsp_sensor_frames_total",
+    kind: Kind::Counter,
+    labels: &["sensor", "listen_port"],
+    help: "Frames from each sensor, those that were skipped included; beyond --max-sensors from `other`.",
+};
+
+pub(super) const SENSOR_LAST_FRAME: Family = Family {
+    name: "tzsp_sensor_last_frame_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &["sensor", "listen_port"],
+    help: "When the newest frame of each sensor arrived, in seconds since the Unix epoch.",
+};
+
+pub(super) const LISTEN_PORT_LAST_FRAME: Family = Family {
+    name: "tzsp_listen_port_last_frame_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &["listen_port"],
+    help: "When the newest frame for each listen port arrived, likewise; 0 before the first.",
+};
+
 pub(super) const FLOWS: Family = Family {
     name: "tzsp_flows",
     kind: Kind::Gauge,
@@ -205,8 +226,78 @@ pub(super) const BUILD_INFO: Family = Family {
     help: "Always 1; the labels say what is running.",
 };
 
+pub(super) const PROCESS_CPU: Family = Family {
+    name: "process_cpu_seconds_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Total user and system CPU time spent in seconds.",
+};
+
+pub(super) const PROCESS_OPEN_FDS: Family = Family {
+    name: "process_open_fds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Number of open file descriptors.",
+};
+
+pub(super) const PROCESS_MAX_FDS: Family = Family {
+    name: "process_max_fds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Maximum number of open file descriptors.",
+};
+
+pub(super) const PROCESS_VIRTUAL: Family = Family {
+    name: "process_virtual_memory_bytes",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Virtual memory size in bytes.",
+};
+
+pub(super) const PROCESS_VIRTUAL_MAX: Family = Family {
+    name: "process_virtual_memory_max_bytes",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Maximum amount of virtual memory available in bytes.",
+};
+
+pub(super) const PROCESS_RESIDENT: Family = Family {
+    name: "process_resident_memory_bytes",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Resident memory size in bytes.",
+};
+
+pub(super) const PROCESS_START: Family = Family {
+    name: "process_start_time_seconds",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Start time of the process since unix epoch in seconds.",
+};
+
+pub(super) const PROCESS_THREADS: Family = Family {
+    name: "process_threads",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Number of OS threads in the process.",
+};
+
+pub(super) const PROCESS_RECEIVED: Family = Family {
+    name: "process_network_receive_bytes_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Number of bytes received by the process over the network.",
+};
+
+pub(super) const PROCESS_TRANSMITTED: Family = Family {
+    name: "process_network_transmit_bytes_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Number of bytes sent by the process over the network.",
+};
+
 /// All of them, in the order of the documentation.
-pub const ALL: [Family; 24] = [
+pub const ALL: [Family; 37] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
     TRAFFIC_BYTES,
@@ -220,6 +311,9 @@ pub const ALL: [Family; 24] = [
     CAPTURE_DROPPED,
     CAPTURE_UP,
     CAPTURE_LAST_FRAME,
+    SENSOR_FRAMES,
+    SENSOR_LAST_FRAME,
+    LISTEN_PORT_LAST_FRAME,
     FLOWS,
     FLOWS_LIMIT,
     FLOWS_OVERFLOW,
@@ -231,4 +325,14 @@ pub const ALL: [Family; 24] = [
     HTTP_CONNECTIONS,
     WEB_CONFIG_CURRENT,
     BUILD_INFO,
+    PROCESS_CPU,
+    PROCESS_OPEN_FDS,
+    PROCESS_MAX_FDS,
+    PROCESS_VIRTUAL,
+    PROCESS_VIRTUAL_MAX,
+    PROCESS_RESIDENT,
+    PROCESS_START,
+    PROCESS_THREADS,
+    PROCESS_RECEIVED,
+    PROCESS_TRANSMITTED,
 ];

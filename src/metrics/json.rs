@@ -13,7 +13,8 @@ use super::labels;
 use super::time::rfc3339;
 use crate::aggregator::FrameCounts;
 use crate::flow::{
-    Counters, Flow, Label, Occupancy, OverflowKey, ProtocolName, Shape, Snapshot, Sum, TrafficKey,
+    Counters, Flow, Label, Occupancy, OverflowKey, ProtocolName, Sensor, Shape, Snapshot, Sum,
+    TrafficKey,
 };
 use crate::wire::{Skipped, Truncated};
 use lines::Lines;
@@ -50,9 +51,11 @@ pub(super) fn write(
 pub(super) fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
     let recent = &overview.recent;
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
-    let mut document = serializer.serialize_map(Some(7))?;
+    let mut document = serializer.serialize_map(Some(8))?;
     document.serialize_entry("capture", &Capture(overview))?;
     document.serialize_entry("frames", &Frames(&overview.frames))?;
+    let sensors = || overview.sensors.sensors.iter().map(SensorRow);
+    document.serialize_entry("sensors", &Rows(sensors))?;
     document.serialize_entry("limits", &Limits(&overview.occupancy))?;
     document.serialize_entry("window", &Window(overview))?;
     document.serialize_entry("total", &Total(recent.total))?;
@@ -76,6 +79,21 @@ impl Serialize for Capture<'_> {
         map.serialize_entry("iterations", &capture.iterations)?;
         map.serialize_entry("lost_seconds", &capture.lost.as_secs_f64())?;
         map.serialize_entry("dropped", &capture.dropped)?;
+        map.end()
+    }
+}
+
+/// The address of all beyond the limit together is null.
+struct SensorRow<'a>(&'a Sensor);
+
+impl Serialize for SensorRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(sensor) = self;
+        let mut map = serializer.serialize_map(Some(4))?;
+        map.serialize_entry("sensor", &sensor.address)?;
+        map.serialize_entry("listen_port", &sensor.listen_port)?;
+        map.serialize_entry("frames", &sensor.arrivals.frames)?;
+        map.serialize_entry("last", &nanoseconds(sensor.arrivals.newest))?;
         map.end()
     }
 }

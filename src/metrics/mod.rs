@@ -11,6 +11,7 @@ mod flows;
 mod json;
 pub(crate) mod labels;
 mod overview;
+mod process;
 mod reasons;
 pub(crate) mod samples;
 mod text;
@@ -22,11 +23,12 @@ use std::io::{self, Write};
 use std::time::Duration;
 
 use crate::aggregator::FrameCounts;
-use crate::flow::Snapshot;
+use crate::flow::{SensorSnapshot, Snapshot};
 
 pub use catalog::{ALL, Family, Kind};
 use dialect::Dialect;
 pub use overview::{Overview, Reception};
+pub use process::ProcessState;
 pub use reasons::{Explanation, Unusual};
 pub use web::{Refused, WebState};
 
@@ -45,6 +47,16 @@ pub struct CaptureState {
     pub lost: Duration,
     /// Frames that the kernel or the capture says it dropped.
     pub dropped: u64,
+}
+
+/// The program's own account, as a live scrape shows it.
+#[derive(Debug)]
+pub struct OwnState<'a> {
+    pub frames: &'a FrameCounts,
+    pub sensors: &'a SensorSnapshot,
+    pub capture: &'a CaptureState,
+    pub web: &'a WebState,
+    pub process: &'a ProcessState,
 }
 
 /// What a one-shot run prints: nothing that changes from run to run.
@@ -94,13 +106,7 @@ pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<(
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_scrape(
-    out: &mut impl Write,
-    flows: Snapshot,
-    frames: &FrameCounts,
-    capture: &CaptureState,
-    web: &WebState,
-) -> io::Result<()> {
-    account::write_scrape(out, &flows.occupancy, frames, capture, web)?;
+pub fn write_scrape(out: &mut impl Write, flows: Snapshot, own: &OwnState<'_>) -> io::Result<()> {
+    account::write_scrape(out, &flows.occupancy, own)?;
     flows::write(out, Dialect::Prometheus, flows)
 }

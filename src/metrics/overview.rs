@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use super::CaptureState;
 use crate::aggregator::FrameCounts;
-use crate::flow::{Occupancy, Recent};
+use crate::flow::{Occupancy, Recent, SensorSnapshot};
 
 /// A stream that has been silent for so long has probably ended.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -18,6 +18,7 @@ pub struct Overview {
     pub frames: FrameCounts,
     /// Those of the last minute.
     pub recent_frames: FrameCounts,
+    pub sensors: SensorSnapshot,
     pub occupancy: Occupancy,
     pub recent: Recent,
 }

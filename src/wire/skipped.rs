@@ -64,6 +64,20 @@ impl Skipped {
         Self::InnerIpv6,
     ];
 
+    /// Whether the frame is a datagram to a listen port, so that its sensor is known.
+    #[must_use]
+    pub fn has_sensor(self) -> bool {
+        !matches!(
+            self,
+            Self::UnsupportedLink
+                | Self::OuterMalformed
+                | Self::NotIp
+                | Self::NotUdp
+                | Self::LaterFragment
+                | Self::OtherPort
+        )
+    }
+
     /// The value of the label `reason`.
     #[must_use]
     pub fn label(self) -> &'static str {

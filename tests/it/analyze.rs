@@ -1,13 +1,13 @@
 //! `analyze` beyond what the captures in testdata/ show: inputs, ports, problems.
 
 use std::fs;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use insta::assert_snapshot;
 use predicates::str::{contains, is_empty};
 
 use crate::scrape::Scrape;
-use crate::support::{program, testdata};
+use crate::support::{PROGRAM, command, program, testdata};
 
 /// Runs in testdata/, so that messages name files as they were typed.
 fn analyze(arguments: &[&str]) -> assert_cmd::assert::Assert {
@@ -128,9 +128,39 @@ fn a_damaged_block_is_an_error_and_all_others_count() {
     assert_eq!(scrape(&run).value("tzsp_frames_received_total"), 1.0);
 }
 
+/// Whatever keeps the output from being written to its end, what is wrong with the inputs is said.
+#[test]
+fn an_output_without_an_end_hides_nothing_about_the_inputs() {
+    let run = |options: &[&str], stdout: Stdio| {
+        let mut command = command(PROGRAM);
+        command.current_dir(testdata()).arg("analyze").args(options);
+        command.args(["README.md", "protocols.pcap", "nowhere.pcap"]);
+        let output = command.stdout(stdout).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let inputs = "error: README.md: this is neither a pcap nor a pcapng capture\n\
+        error: nowhere.pcap: No such file or directory (os error 2)\n";
+    let disk = "error: cannot write to standard output: No space left on device (os error 28)\n";
+    for options in [
+        &["--format", "prometheus"][..],
+        &["--format", "openmetrics"],
+        &["--format", "openmetrics", "--every", "1s"],
+        &["--format", "json"],
+        &["--format", "table"],
+    ] {
+        let full = fs::OpenOptions::new().write(true).open("/dev/full");
+        let said = run(options, full.unwrap().into());
+        assert_eq!(said, format!("{inputs}{disk}"));
+        // Whoever would read it has gone.
+        let gone = std::io::pipe().unwrap().1;
+        assert_eq!(run(options, gone.into()), inputs);
+    }
+}
+
 #[test]
 fn a_reader_that_has_seen_enough_is_no_error() {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"))
+    let mut child = command(PROGRAM)
         .args(["analyze", "-"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -161,11 +161,11 @@ fn wrong_values_of_the_flow_options() {
         .iter()
         .map(|(option, value)| {
             let value = format!("{option}={value}");
-            let said = run(&["analyze", &value, "x.pcap"]);
+            let analyze = run(&["analyze", &value, "x.pcap"]);
+            assert!(analyze.starts_with("status: 2\n"), "{analyze}");
             let live = run(&["--listen-port", "1", &value]);
-            assert!(live.starts_with("status: 2\n"), "{live}");
             // What it would say again for each.
-            said.split("\nFor more").next().unwrap().to_owned() + "\n"
+            live.split("\nFor more").next().unwrap().to_owned() + "\n"
         })
         .collect();
     assert_snapshot!(all);
@@ -176,10 +176,20 @@ fn plain_with_a_listen_port() {
     assert_snapshot!(run(&["analyze", "--plain", "--port", "1", "x.pcap"]));
 }
 
+/// Whatever its value: nobody scrapes a one-shot run.
+#[test]
+fn held_flows_in_a_one_shot_run() {
+    let all = ["0", "15s", "x"].map(|time| run(&["analyze", "--hold-new-flows", time, "x.pcap"]));
+    assert_eq!(all[0], all[1]);
+    assert_eq!(all[1], all[2]);
+    assert_snapshot!(all[0]);
+}
+
 #[test]
 fn write_inner_with_what_does_not_go_with_it() {
     let all = [
         run(&["analyze", "--write-inner", "-", "x.pcap"]),
+        run(&["analyze", "--write-inner", "-", "--format=table", "x.pcap"]),
         run(&[
             "analyze",
             "--write-inner",
@@ -214,14 +224,7 @@ fn options_of_another_format() {
     let all = [
         &["--top", "5"][..],
         &["--every", "15s"],
-        &[
-            "--every",
-            "15s",
-            "--format",
-            "openmetrics",
-            "--hold-new-flows",
-            "1m",
-        ],
+        &["--every", "15s", "--format", "none"],
         &["--every", "1500ms", "--format", "openmetrics"],
         &["--format", "tables"],
     ]

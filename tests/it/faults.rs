@@ -53,10 +53,10 @@ use crate::namespace::{COLLECTOR_LINK, Network};
 use crate::network::{capture_through, received, stream, wait_for};
 use crate::scrape::Scrape;
 use crate::support::{
-    self, Exporter, Place, eventually, fake_tshark, is_running, program, testdata, tool,
+    self, Exporter, PROGRAM, Place, command, eventually, fake_tshark, is_running, program,
+    testdata, tool,
 };
 
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
 const FAKE: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
 #[test]
@@ -193,7 +193,7 @@ fn analyze_with_disk_of(size: &str, script: &str, stdin: &[u8]) -> (Option<i32>,
         "mount -t tmpfs -o size={size} none {0} && cd {0} && {script}",
         disk.path().display()
     );
-    let mut command = assert_cmd::Command::new("unshare");
+    let mut command = assert_cmd::Command::from_std(command("unshare"));
     command.args(["--mount", "sh", "-c", &script, PROGRAM]);
     let output = command.write_stdin(stdin).output().unwrap();
     (
@@ -327,7 +327,7 @@ fn what_the_kernel_dropped_never_goes_back() {
 #[test]
 fn without_threads_it_does_not_start() {
     // A user of its own, whose only thread is the exporter's first.
-    let run = assert_cmd::Command::new("setpriv")
+    let run = assert_cmd::Command::from_std(command("setpriv"))
         .args(["--reuid=61234", "--regid=61234", "--clear-groups"])
         .args(["prlimit", "--nproc=1", PROGRAM, "--listen-port", "0"])
         .args(["--publish-port", "0", "--log-level", "error"])
@@ -346,7 +346,7 @@ fn without_threads_files_are_read_one_after_the_other() {
         "packets_of_one_flow_merge.pcap",
     ];
     let captures = captures.map(|name| testdata().join(name));
-    let run = assert_cmd::Command::new("setpriv")
+    let run = assert_cmd::Command::from_std(command("setpriv"))
         .args(["--reuid=61236", "--regid=61236", "--clear-groups"])
         .args(["prlimit", "--nproc=1", PROGRAM])
         .args(analyze)
@@ -436,7 +436,7 @@ fn a_clock_that_is_set_disturbs_nothing() {
 /// What is said under a limit of 100 MiB, and with which status.
 #[track_caller]
 fn under_100_mib(arguments: &[&str]) -> (Option<i32>, String) {
-    let output = Command::new("prlimit")
+    let output = command("prlimit")
         .args(["--as=104857600", PROGRAM])
         .args(arguments)
         .current_dir(testdata())

@@ -90,12 +90,12 @@ fn check_answers(scene: &Scene) {
         );
     }
 
-    // Two for each of six flows, of which the last two are `other`, and for each of five
-    // combinations of kinds and protocol.
-    let begin = "A scrape has 57 samples, 2 for each flow";
+    // Two for each of six flows, of which the last two are `other`, for each of two routers, and for
+    // each of five combinations of kinds and protocol; one for the listen port.
+    let begin = "A scrape has 60 samples, 2 for each flow";
     assert!(guide().contains(begin), "{begin}");
     let samples = sum(&scene.ask("scrape_samples_scraped"));
-    assert_eq!(samples, 57.0 + 2.0 * 6.0 + 2.0 * 5.0);
+    assert_eq!(samples, 60.0 + 2.0 * 6.0 + 2.0 * 2.0 + 2.0 * 5.0 + 1.0);
 }
 
 /// The query under a heading of the guide.

@@ -5,7 +5,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::{OpenOptionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use insta::assert_snapshot;
 use nix::fcntl::OFlag;
@@ -17,7 +17,7 @@ use predicates::str::is_empty;
 use tempfile::TempDir;
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, captures, eventually, program, testdata};
+use crate::support::{Fed, PROGRAM, captures, command, eventually, program, testdata};
 
 fn analyze(directory: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = program();
@@ -144,7 +144,7 @@ fn a_signal_prints_what_was_counted_so_far() {
         assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
         assert_eq!(
             output.stderr,
-            "warning: interrupted: the metrics are of what was read until then\n"
+            "warning: interrupted: the output is of what was read until then\n"
         );
         let scrape = output.scrape();
         scrape.assert_every_frame_is_accounted_for();
@@ -159,7 +159,7 @@ fn a_signal_ends_the_wait_for_a_writer() {
     let directory = TempDir::new().unwrap();
     let fifo = directory.path().join("fifo");
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();
-    let child = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"))
+    let child = command(PROGRAM)
         .arg("analyze")
         .arg(&fifo)
         .stdout(Stdio::piped())
@@ -201,7 +201,7 @@ fn a_terminal_shows_progress_and_the_output_is_the_same() {
 /// Whether it succeeded, what the terminal showed, and its output.
 fn on_a_terminal(options: &[&str]) -> (bool, String, String) {
     let terminal = openpty(None, None).unwrap();
-    let mut child = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"))
+    let mut child = command(PROGRAM)
         .arg("analyze")
         .args(options)
         .arg("-")

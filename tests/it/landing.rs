@@ -71,7 +71,7 @@ fn shown(browser: &mut Browser, tab: &Tab) -> Value {
     let shown = "document.querySelector('footer') && [
         ...['state', 'received', 'skipped', 'dropped', 'flows'].map(
             name => document.getElementById(name).textContent),
-        [...document.querySelectorAll('tbody tr')].map(row =>
+        [...document.querySelectorAll('section:has(#window) tbody tr')].map(row =>
             [0, 1, 2, 4, 5, 6].map(cell => row.cells[cell].textContent).join(' '))]";
     eventually("the page", || {
         Some(browser.evaluate(tab, shown)).filter(|shown| !shown.is_null())

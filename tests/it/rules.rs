@@ -177,14 +177,8 @@ pub(crate) fn check_metrics(expression: &str) {
     }
 }
 
-/// What Prometheus says of a target, and the prometheus crate of a process.
-const OTHERS: [&str; 5] = [
-    "up",
-    "process_cpu_seconds_total",
-    "process_open_fds",
-    "process_resident_memory_bytes",
-    "process_start_time_seconds",
-];
+/// What Prometheus says of a target.
+const OTHERS: [&str; 1] = ["up"];
 
 /// The words of an expression that look like metrics of the exporter. Strings do not count, but
 /// those that name metrics.

@@ -19,15 +19,25 @@ use tzsp_packetstream_exporter::aggregator::{Aggregator, Settings};
 use tzsp_packetstream_exporter::flow::{Limits, Shape};
 use tzsp_packetstream_exporter::wire::{DecodeOptions, ListenPorts};
 
+use crate::environment;
 use crate::namespace::Namespace;
 use crate::scrape::Scrape;
 
 /// Long enough for the slowest machine; nothing waits for it unless something is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
+
+/// A run of the program to its end.
 pub(crate) fn program() -> assert_cmd::Command {
-    let mut command = assert_cmd::cargo::cargo_bin_cmd!("tzsp_packetstream_exporter");
-    command.env_remove("CLICOLOR_FORCE");
+    assert_cmd::Command::from_std(command(PROGRAM))
+}
+
+/// The program, a tool, or a command that becomes the program, in the environment that tests rely
+/// on.
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
+    let mut command = Command::new(program);
+    environment::normalize(&mut command);
     command
 }
 
@@ -83,7 +93,7 @@ pub(crate) struct FedOutput {
 
 impl Fed {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+        let mut command = command(PROGRAM);
         command.args(arguments).stdin(Stdio::piped());
         command.stdout(Stdio::piped()).stderr(Stdio::piped());
         Self(command.spawn().unwrap())
@@ -170,6 +180,7 @@ pub(crate) fn file_name(path: &Path) -> &str {
 /// The output of a tool that tests rely on. A missing tool is a failure, not a skipped test.
 #[track_caller]
 pub(crate) fn tool(command: &mut Command) -> String {
+    environment::normalize(command);
     let output = command.output().unwrap_or_else(|error| {
         let name = command.get_program().display();
         panic!("{name}: {error}; `cargo xtask ci` installs what the tests need")
@@ -225,9 +236,8 @@ impl<'a> Exporter<'a> {
 
     #[track_caller]
     pub(crate) fn start_at(place: &Place<'a, '_>, arguments: &[&str]) -> Self {
-        let program = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
-        let words = [place.through, &[program]].concat();
-        let mut command = Command::new(words[0]);
+        let words = [place.through, &[PROGRAM]].concat();
+        let mut command = command(words[0]);
         command.args(&words[1..]);
         if place.unprivileged {
             // Needs root, as the namespaces do.

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader, Read, pipe};
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use nix::fcntl::OFlag;
 use nix::pty::{grantpt, posix_openpt, ptsname_r, unlockpt};
@@ -18,9 +18,7 @@ use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR_LINK, Network};
 use crate::network::{capture_through, received, stream, wait_for};
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, eventually, testdata};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
+use crate::support::{Exporter, PROGRAM, Place, command, eventually, testdata};
 
 #[test]
 fn nobody_has_to_take_what_is_logged() {
@@ -44,7 +42,7 @@ fn nobody_has_to_take_what_is_logged() {
     let cut = directory.path().join("cut.pcap");
     fs::write(&cut, &capture[..capture.len() - 1]).unwrap();
     for stderr in [full(), gone()] {
-        let mut command = Command::new(PROGRAM);
+        let mut command = command(PROGRAM);
         let output = command.arg("analyze").arg(&cut).stderr(stderr).output();
         let output = output.unwrap();
         assert_eq!(output.status.code(), Some(0));
@@ -55,15 +53,15 @@ fn nobody_has_to_take_what_is_logged() {
 
 /// An exporter whose log goes nowhere counts and ends like any other.
 #[track_caller]
-fn check_unheard(command: &[&str], stderr: Stdio) {
+fn check_unheard(words: &[&str], stderr: Stdio) {
     // Nobody hears which ports the system would choose.
     let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
     let tcp = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = udp.local_addr().unwrap().port();
     let publish = tcp.local_addr().unwrap().port();
     drop((udp, tcp));
-    let mut child = Command::new(command[0])
-        .args(&command[1..])
+    let mut child = command(words[0])
+        .args(&words[1..])
         .args(["--listen-port", &port.to_string()])
         .args(["--publish-port", &publish.to_string()])
         .args(["--log-level", "debug"])
@@ -116,7 +114,7 @@ fn said_when_the_terminal_is_gone(through: &[&str], then: impl FnOnce(Pid)) -> S
         .custom_flags(OFlag::O_NOCTTY.bits())
         .open(ptsname_r(&terminal).unwrap())
         .unwrap();
-    let mut child = Command::new("setsid")
+    let mut child = command("setsid")
         .arg("--ctty")
         .args(through)
         .args([PROGRAM, "--listen-port", "0", "--publish-port", "0"])

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use insta::assert_snapshot;
 use nix::pty::{Winsize, openpty};
 
 use crate::formats::printed;
-use crate::support::{captures, file_name, program, testdata};
+use crate::support::{PROGRAM, captures, command, file_name, program, testdata};
 
 const TABLE: [&str; 2] = ["--format", "table"];
 
@@ -130,7 +130,7 @@ fn on_a_terminal(columns: u16, environment: &[(&str, &str)]) -> String {
         ws_ypixel: 0,
     };
     let terminal = openpty(Some(&size), None).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+    let mut command = command(PROGRAM);
     command
         .current_dir(testdata())
         .args([

@@ -336,7 +336,8 @@ fn too_many_samples_are_refused() {
         stream[start..][..4].copy_from_slice(&time.to_le_bytes());
     }
     let run = program()
-        .args(["analyze", "--format", "openmetrics", "--every", "1s", "-"])
+        .args(["analyze", "--format", "openmetrics", "--every", "1s"])
+        .args(["/nowhere.pcap", "-"])
         .write_stdin(stream)
         .assert()
         .code(1)

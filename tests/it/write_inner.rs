@@ -1,9 +1,9 @@
 //! `--write-inner`: the mirrored frames as a capture, against tshark's own decapsulation.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Output, Stdio};
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, captures, file_name, program, testdata, tool};
+use crate::support::{Fed, PROGRAM, captures, command, file_name, program, testdata, tool};
 
 /// A frame as a capture holds it.
 #[derive(Debug, PartialEq)]
@@ -257,6 +257,95 @@ fn all_mirrored_ethernet_is_written_and_what_is_not_is_told() {
     // A capture of nothing is one too.
     let (_, written) = lengths(&["not_udp.pcap"]);
     assert_eq!(written, "");
+}
+
+/// Runs `sh -c` in testdata/, with the program as `$0`.
+fn shell(script: &str) -> Output {
+    let mut command = command("sh");
+    command.current_dir(testdata()).args(["-c", script]);
+    command.arg(PROGRAM);
+    command.output().unwrap()
+}
+
+#[test]
+fn standard_output_takes_what_a_file_would() {
+    let to_a_file = lengths(&["type_transmit.pcap", "inner_frame_cut_at_100_bytes.pcap"]).1;
+    let run = shell(
+        "\"$0\" analyze --write-inner - --format none type_transmit.pcap \
+            inner_frame_cut_at_100_bytes.pcap |
+            tshark -r - -T fields -e frame.len -e frame.cap_len -e eth.type",
+    );
+    assert_eq!(String::from_utf8(run.stdout).unwrap(), to_a_file);
+    assert_eq!(
+        to_a_file,
+        "66\t66\t0x0800\n66\t66\t0x0800\n1514\t100\t0x0800\n"
+    );
+}
+
+/// Wireshark shows what has come so far: 24 bytes of header, 16 of the first record's, and its frame.
+#[test]
+fn standard_output_does_not_wait_for_the_end_of_the_input() {
+    let capture = fs::read(testdata().join("type_transmit.pcap")).unwrap();
+    let (header, record) = capture.split_at(24);
+    let capture = [header, &record.repeat(3)].concat();
+    let mut child = command(PROGRAM)
+        .args(["analyze", "-", "--write-inner", "-", "--format", "none"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&capture).unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    stdout.read_exact(&mut [0; 24 + 16 + 66]).unwrap();
+    drop(stdin);
+    let mut rest = Vec::new();
+    stdout.read_to_end(&mut rest).unwrap();
+    assert_eq!(rest.len(), 2 * (16 + 66));
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn whoever_reads_standard_output_may_have_seen_enough() {
+    // Far more than a pipe holds, and no end of it.
+    let run = shell(
+        "record() { tail -c +25 type_transmit.pcap; }
+        { cat type_transmit.pcap; while record; do :; done; } 2>/dev/null |
+            { \"$0\" analyze --write-inner - --format none - nope.pcap; echo $? >&2; } | head -c 1",
+    );
+    assert_eq!(run.stdout.len(), 1);
+    assert_snapshot!(String::from_utf8(run.stderr).unwrap(), @r"
+    error: nope.pcap: No such file or directory (os error 2)
+    1
+    ");
+}
+
+#[test]
+fn a_full_standard_output_hides_nothing_about_the_inputs() {
+    let run = shell(
+        "\"$0\" analyze --write-inner - --format none README.md type_transmit.pcap > /dev/full",
+    );
+    assert_eq!(run.status.code(), Some(1));
+    assert_snapshot!(String::from_utf8(run.stderr).unwrap(), @r"
+    error: README.md: this is neither a pcap nor a pcapng capture
+    error: cannot write standard output: No space left on device (os error 28); it does not hold all frames
+    ");
+}
+
+/// It would be read without end.
+#[test]
+fn standard_output_is_none_of_the_captures() {
+    let directory = TempDir::new().unwrap();
+    let capture = directory.path().join("a.pcap");
+    fs::copy(testdata().join("type_transmit.pcap"), &capture).unwrap();
+    let before = fs::read(&capture).unwrap();
+    let path = capture.display();
+    let run = shell(&format!(
+        "\"$0\" analyze --write-inner - --format none {path} >> {path}"
+    ));
+    assert_eq!(run.status.code(), Some(1));
+    assert_snapshot!(String::from_utf8(run.stderr).unwrap(), @"error: cannot write standard output: it is one of the captures that are read");
+    assert_eq!(fs::read(&capture).unwrap(), before);
 }
 
 #[test]

@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::aggregator::{Aggregator, Settings};
-use crate::flow::{Labels, Limits, Shape};
+use crate::flow::{Labels, Limits, Sensors, Shape};
 use crate::metrics::CaptureState;
 use crate::wire::{DecodeOptions, ListenPorts};
 
@@ -10,7 +10,7 @@ use crate::wire::{DecodeOptions, ListenPorts};
 const NOW: Duration = Duration::from_mins(28_421_885);
 
 fn core(labels: &str, flows: u32) -> Aggregator {
-    Aggregator::new(Settings {
+    let mut core = Aggregator::new(Settings {
         decode: DecodeOptions {
             listen_ports: ListenPorts::Only(vec![37008]),
             ipv6: true,
@@ -26,7 +26,9 @@ fn core(labels: &str, flows: u32) -> Aggregator {
             hold: Duration::ZERO,
             leave_unseen: false,
         },
-    })
+    });
+    core.watch_sensors(Sensors::new(&[37008], 2));
+    core
 }
 
 /// A TZSP datagram with an IPv4 header that claims so many bytes of TCP, from 10.0.0.`host`.
@@ -53,6 +55,7 @@ fn overview(core: &mut Aggregator) -> Overview {
         },
         frames: core.frames().clone(),
         recent_frames: core.frames().clone(),
+        sensors: core.sensors().snapshot(),
         occupancy: core.flows().occupancy(),
         recent,
     }
@@ -117,6 +120,9 @@ fn flows_are_shown_with_their_rates_and_shares() {
     from to protocol rate bytes packets share
     10.0.0.1 private 8.8.8.8 public tcp 1.20 kbit/s 1.50 kB 2 75.0 %
     10.0.0.2 private 8.8.8.8 public tcp 400 bit/s 500 B 1 25.0 %
+    Routers
+    sensor port frames last seen
+    192.168.88.1 37008 3 2024-01-15 10:05:00Z 0s ago
     ");
 }
 
@@ -134,6 +140,9 @@ fn labels_that_were_not_chosen_have_no_column() {
     Since 2024-01-15 10:04:50Z : 1 flow, 2 packets, 1.50 kB, 1.20 kbit/s on average; all with sensor 192.168.88.1.
     from_type rate bytes packets share
     private 1.20 kbit/s 1.50 kB 2 100.0 %
+    Routers
+    sensor port frames last seen
+    192.168.88.1 37008 2 2024-01-15 10:05:00Z 0s ago
     ");
 }
 
@@ -151,6 +160,9 @@ fn the_only_label_is_no_detail() {
     Since 2024-01-15 10:04:50Z : 1 flow, 2 packets, 1.50 kB, 1.20 kbit/s on average.
     listen_port rate bytes packets share
     37008 1.20 kbit/s 1.50 kB 2 100.0 %
+    Routers
+    sensor port frames last seen
+    192.168.88.1 37008 2 2024-01-15 10:05:00Z 0s ago
     ");
 }
 
@@ -170,6 +182,9 @@ fn what_found_no_place_has_a_row_and_a_hint() {
     from to protocol rate bytes packets share
     other other other 800 bit/s 1.00 kB 2 90.9 %
     10.0.0.1 private 8.8.8.8 public tcp 80 bit/s 100 B 1 9.1 %
+    Routers
+    sensor port frames last seen
+    192.168.88.1 37008 3 2024-01-15 10:05:00Z 0s ago
     ");
 }
 
@@ -185,6 +200,8 @@ fn nothing_at_all_is_a_page_as_well() {
     Flows 0 of 10
     Top flows of the last 10s
     Since 2024-01-15 10:04:50Z : 0 flows, 0 packets, 0 B, 0 bit/s on average.
+    Routers
+    None has sent anything yet.
     ");
 }
 
@@ -259,4 +276,28 @@ fn frames_that_do_not_count_are_explained() {
     let own = text(&overview);
     let hint = "The sensor 192.168.88.1 mirrors its own stream (2 packets so far)";
     assert!(own.contains(hint), "{own}");
+}
+
+/// The test's core tells two sensors apart.
+#[test]
+fn routers_are_listed_with_when_they_were_last_seen() {
+    let mut core = core(ALL, 10);
+    let mut intake = core.intake();
+    for (number, seconds) in [(3, 100), (1, 5), (2, 4), (4, 3)] {
+        let sensor: IpAddr = [192, 168, 88, number].into();
+        let at = NOW.saturating_sub(Duration::from_secs(seconds));
+        intake.datagram(Duration::from_secs(1), at, sensor, 37008, &datagram(1, 500));
+    }
+    core.take_in(&mut intake);
+    let mut overview = overview(&mut core);
+    overview.sensors.listen_ports.push((37009, None));
+    let text = text(&overview);
+    let (_, routers) = text.split_once("Routers").expect("the section");
+    insta::assert_snapshot!(routers, @"
+    Nothing has ever arrived for UDP port 37009.
+    sensor port frames last seen
+    192.168.88.1 37008 1 2024-01-15 10:04:55Z 5s ago
+    192.168.88.3 37008 1 2024-01-15 10:03:20Z 1m 40s ago
+    other 37008 2 2024-01-15 10:04:57Z 3s ago
+    ");
 }

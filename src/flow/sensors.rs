@@ -1,0 +1,279 @@
+//! Frames by who sent them, and to which listen port.
+//!
+//! Whoever sends to a listen port chooses the source address, so the number of sensors that are told
+//! apart has a limit. A sensor keeps its slot for good: one that fell silent must stay visible.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::IpAddr;
+use std::time::Duration;
+
+use foldhash::quality::RandomState;
+
+use crate::wire::Ip;
+
+/// Frames of one batch by sensor, as runs: nearly always, the next frame has the sensor of the one
+/// before.
+#[derive(Debug, Default)]
+pub struct SensorRuns {
+    current: Run,
+    ended: Vec<Run>,
+}
+
+/// Frames in a row.
+#[derive(Debug, Clone, Copy, Default)]
+struct Run {
+    sensor: Ip,
+    listen_port: u16,
+    frames: u64,
+    /// When the last of them arrived, since the Unix epoch.
+    newest: Duration,
+}
+
+/// The sensors, and the listen ports.
+#[derive(Debug, Default)]
+pub struct Sensors {
+    limit: usize,
+    /// Senders choose the keys, so the hash has a seed.
+    slots: HashMap<(u16, IpAddr), Arrivals, RandomState>,
+    /// Those beyond the limit, by listen port.
+    other: BTreeMap<u16, Arrivals>,
+    /// When the newest frame arrived at each; `None` before the first.
+    listen_ports: BTreeMap<u16, Option<Duration>>,
+}
+
+/// The frames that arrived from one sensor.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Arrivals {
+    pub frames: u64,
+    /// When the newest frame arrived, since the Unix epoch. It goes back with the clock: otherwise
+    /// it would stand still afterwards, and look like a stream that ended.
+    pub newest: Duration,
+}
+
+/// The sensors as a scrape sees them.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SensorSnapshot {
+    /// By listen port and address; those beyond the limit last.
+    pub sensors: Vec<Sensor>,
+    /// When the newest frame arrived at each; `None` before the first.
+    pub listen_ports: Vec<(u16, Option<Duration>)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sensor {
+    /// `None` for all beyond the limit together.
+    pub address: Option<IpAddr>,
+    pub listen_port: u16,
+    pub arrivals: Arrivals,
+}
+
+impl SensorRuns {
+    /// So many runs are counted at once at most, however fast the sensors change.
+    const MOST: usize = 256;
+
+    /// Adds a frame that arrived at `at`, since the Unix epoch.
+    #[inline]
+    pub fn push(&mut self, sensor: Ip, listen_port: u16, at: Duration) {
+        if self.current.sensor != sensor || self.current.listen_port != listen_port {
+            self.begin(sensor, listen_port);
+        }
+        self.current.frames += 1;
+        self.current.newest = at;
+    }
+
+    #[inline(never)]
+    fn begin(&mut self, sensor: Ip, listen_port: u16) {
+        if self.current.frames > 0 {
+            self.ended.push(self.current);
+        }
+        self.current = Run {
+            sensor,
+            listen_port,
+            ..Run::default()
+        };
+    }
+
+    /// Whether it is time to count them.
+    #[must_use]
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        self.ended.len() >= Self::MOST
+    }
+}
+
+impl Sensors {
+    /// Tells this many sensors apart; one that sends to two ports is two.
+    #[must_use]
+    pub fn new(listen_ports: &[u16], limit: u32) -> Self {
+        Self {
+            limit: limit as usize,
+            listen_ports: listen_ports.iter().map(|&port| (port, None)).collect(),
+            ..Self::default()
+        }
+    }
+
+    /// Counts what is in a batch, and empties it.
+    pub fn record(&mut self, runs: &mut SensorRuns) {
+        for run in &runs.ended {
+            self.add(run);
+        }
+        runs.ended.clear();
+        if runs.current.frames > 0 {
+            self.add(&runs.current);
+            runs.current.frames = 0;
+        }
+    }
+
+    fn add(&mut self, run: &Run) {
+        self.listen_ports.insert(run.listen_port, Some(run.newest));
+        let key = (run.listen_port, run.sensor.into());
+        let is_full = self.slots.len() >= self.limit;
+        let arrivals = match self.slots.get_mut(&key) {
+            Some(arrivals) => arrivals,
+            None if is_full => self.other.entry(run.listen_port).or_default(),
+            None => self.slots.entry(key).or_default(),
+        };
+        arrivals.frames += run.frames;
+        arrivals.newest = run.newest;
+    }
+
+    #[must_use]
+    pub fn snapshot(&self) -> SensorSnapshot {
+        let slots = self
+            .slots
+            .iter()
+            .map(|(&(listen_port, address), &arrivals)| Sensor {
+                address: Some(address),
+                listen_port,
+                arrivals,
+            });
+        let mut sensors: Vec<_> = slots.collect();
+        sensors.sort_unstable_by_key(|sensor| (sensor.listen_port, sensor.address));
+        let other = self.other.iter().map(|(&listen_port, &arrivals)| Sensor {
+            address: None,
+            listen_port,
+            arrivals,
+        });
+        sensors.extend(other);
+        SensorSnapshot {
+            sensors,
+            listen_ports: self
+                .listen_ports
+                .iter()
+                .map(|(&port, &at)| (port, at))
+                .collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    fn sensor(number: u8) -> Ip {
+        [192, 0, 2, number].into()
+    }
+
+    /// Frames by sensor, port and second, counted in one batch for each inner list.
+    fn recorded(limit: u32, batches: &[&[(u8, u16, u64)]]) -> SensorSnapshot {
+        let mut sensors = Sensors::new(&[1, 2], limit);
+        let mut runs = SensorRuns::default();
+        for batch in batches {
+            for &(number, port, second) in *batch {
+                runs.push(sensor(number), port, Duration::from_secs(second));
+            }
+            sensors.record(&mut runs);
+        }
+        sensors.snapshot()
+    }
+
+    /// `address port frames second`, and then `port second`.
+    #[track_caller]
+    fn check(snapshot: &SensorSnapshot, expected: &[&str]) {
+        let sensors = snapshot.sensors.iter().map(|sensor| {
+            let address = sensor
+                .address
+                .map_or("other".to_owned(), |at| at.to_string());
+            let Arrivals { frames, newest } = sensor.arrivals;
+            format!(
+                "{address} {} {frames} {}",
+                sensor.listen_port,
+                newest.as_secs()
+            )
+        });
+        let ports = snapshot.listen_ports.iter().map(|(port, at)| {
+            let at = at.map_or("never".to_owned(), |at| at.as_secs().to_string());
+            format!("{port} {at}")
+        });
+        let found: Vec<_> = sensors.chain(ports).collect();
+        assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn before_the_first_frame_there_are_listen_ports_alone() {
+        check(&recorded(10, &[]), &["1 never", "2 never"]);
+        check(&recorded(10, &[&[], &[]]), &["1 never", "2 never"]);
+    }
+
+    #[test]
+    fn frames_count_for_their_sensor_and_port() {
+        let batches: [&[_]; 3] = [
+            &[(7, 1, 10), (7, 1, 11), (8, 1, 12), (7, 1, 13)],
+            &[(7, 1, 14), (7, 2, 15)],
+            // The clock was set back.
+            &[(8, 1, 3)],
+        ];
+        check(
+            &recorded(10, &batches),
+            &[
+                "192.0.2.7 1 4 14",
+                "192.0.2.8 1 2 3",
+                "192.0.2.7 2 1 15",
+                "1 3",
+                "2 15",
+            ],
+        );
+    }
+
+    #[test]
+    fn sensors_beyond_the_limit_are_one_for_each_port_and_take_no_slot() {
+        let batches: [&[_]; 2] = [
+            &[(1, 1, 10), (2, 1, 11), (3, 1, 12), (3, 2, 13)],
+            &[(4, 1, 14), (1, 1, 15), (2, 1, 16)],
+        ];
+        check(
+            &recorded(2, &batches),
+            &[
+                "192.0.2.1 1 2 15",
+                "192.0.2.2 1 2 16",
+                "other 1 2 14",
+                "other 2 1 13",
+                "1 16",
+                "2 13",
+            ],
+        );
+    }
+
+    #[test]
+    fn a_flood_of_made_up_sensors_takes_no_more_memory() {
+        let mut sensors = Sensors::new(&[1], 100);
+        let mut runs = SensorRuns::default();
+        for number in 0..100_000 {
+            let address = Ipv6Addr::from_bits(number).into();
+            runs.push(address, 1, Duration::from_secs(1));
+            if runs.is_full() {
+                sensors.record(&mut runs);
+            }
+        }
+        sensors.record(&mut runs);
+        assert!(runs.ended.capacity() <= 2 * SensorRuns::MOST);
+        assert!(sensors.slots.capacity() < 300);
+        let snapshot = sensors.snapshot();
+        assert_eq!(snapshot.sensors.len(), 101);
+        let frames = snapshot.sensors.iter().map(|sensor| sensor.arrivals.frames);
+        assert_eq!(frames.sum::<u64>(), 100_000);
+        assert_eq!(snapshot.sensors[100].arrivals.frames, 99_900);
+    }
+}

@@ -1,0 +1,94 @@
+//! What the system tells of this process: proc(5) on Linux, nothing elsewhere.
+
+use crate::metrics::ProcessState;
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn state() -> ProcessState {
+    ProcessState::default()
+}
+
+#[cfg(target_os = "linux")]
+pub(super) use linux::state;
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::fs;
+    use std::sync::OnceLock;
+    use std::time::Duration;
+
+    use procfs::process::{LimitValue, Process, Stat};
+    use procfs::{boot_time_secs, page_size, ticks_per_second};
+
+    use super::ProcessState;
+
+    pub(in crate::live) fn state() -> ProcessState {
+        let Ok(process) = Process::myself() else {
+            return ProcessState::default();
+        };
+        let stat = process.stat().ok();
+        let stat = stat.as_ref();
+        let limits = process.limits().ok();
+        let limits = limits.as_ref();
+        let network = fs::read_to_string("/proc/self/net/netstat").unwrap_or_default();
+        ProcessState {
+            cpu: stat.map(|stat| ticks(stat.utime.saturating_add(stat.stime))),
+            open_fds: process.fd_count().ok().map(|fds| fds as u64),
+            max_fds: limits.map(|limits| value(limits.max_open_files.soft_limit)),
+            virtual_memory: stat.map(|stat| stat.vsize),
+            max_virtual_memory: limits.map(|limits| value(limits.max_address_space.soft_limit)),
+            resident_memory: stat.map(|stat| stat.rss.saturating_mul(page_size())),
+            started: started(stat),
+            threads: stat.and_then(|stat| u64::try_from(stat.num_threads).ok()),
+            received: octets(&network, "InOctets"),
+            transmitted: octets(&network, "OutOctets"),
+        }
+    }
+
+    /// Found out once: when the clock is set, the kernel moves the time of the boot, and a process
+    /// whose start moves looks like one that was restarted.
+    fn started(stat: Option<&Stat>) -> Option<Duration> {
+        static STARTED: OnceLock<Option<Duration>> = OnceLock::new();
+        *STARTED.get_or_init(|| {
+            let boot = Duration::from_secs(boot_time_secs().ok()?);
+            Some(boot + ticks(stat?.starttime))
+        })
+    }
+
+    /// The kernel counts time in hundredths of a second, as a rule.
+    fn ticks(ticks: u64) -> Duration {
+        let in_a_second = ticks_per_second().max(1);
+        let rest = (ticks % in_a_second) as f64 / in_a_second as f64;
+        Duration::from_secs(ticks / in_a_second) + Duration::from_secs_f64(rest)
+    }
+
+    fn value(limit: LimitValue) -> u64 {
+        match limit {
+            LimitValue::Unlimited => u64::MAX,
+            LimitValue::Value(value) => value,
+        }
+    }
+
+    /// A value of `IpExt`: one line has the names, the next the values in the same order.
+    fn octets(network: &str, name: &str) -> Option<u64> {
+        let mut lines = network.lines().filter(|line| line.starts_with("IpExt:"));
+        let names = lines.next()?.split_ascii_whitespace();
+        let values = lines.next()?.split_ascii_whitespace();
+        let (_, value) = names.zip(values).find(|(other, _)| *other == name)?;
+        value.parse().ok()
+    }
+
+    #[cfg(test)]
+    mod tests {
+        use super::*;
+
+        #[test]
+        fn octets_stand_below_their_names() {
+            let network = "TcpExt: InOctets ArpFilter\nTcpExt: 1 2\n\
+                IpExt: InNoRoutes InOctets OutOctets\nIpExt: 3 4 5\n";
+            assert_eq!(octets(network, "InOctets"), Some(4));
+            assert_eq!(octets(network, "OutOctets"), Some(5));
+            assert_eq!(octets(network, "InMcastOctets"), None);
+            assert_eq!(octets("", "InOctets"), None);
+        }
+    }
+}

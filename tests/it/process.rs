@@ -1,0 +1,124 @@
+//! What the exporter says of its own process, against /proc.
+
+use std::fs;
+
+use crate::scrape::Scrape;
+use crate::support::{Exporter, Place, eventually};
+use tzsp_packetstream_exporter::metrics;
+
+/// A field of /proc/PID/stat by its number in proc_pid_stat(5), from 3 on.
+fn stat(exporter: &Exporter<'_>, number: usize) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", exporter.pid())).unwrap();
+    let (_, fields) = stat.rsplit_once(") ").unwrap();
+    let field = fields.split(' ').nth(number - 3).unwrap();
+    field.parse().unwrap()
+}
+
+/// Hundredths of a second: USER_HZ is 100 on Linux.
+fn ticks(exporter: &Exporter<'_>) -> u64 {
+    stat(exporter, 14) + stat(exporter, 15)
+}
+
+#[test]
+fn time_on_the_processor_is_counted_in_hundredths_of_a_second() {
+    let exporter = Exporter::start(&["--listen-port", "0"]);
+    // Each scrape takes some.
+    let seconds = eventually("part of a second", || {
+        let before = ticks(&exporter);
+        let seconds = exporter.scrape().value("process_cpu_seconds_total");
+        let (hundredths, after) = (seconds * 100.0, ticks(&exporter));
+        assert!((hundredths - hundredths.round()).abs() < 1e-6, "{seconds}");
+        assert!(before as f64 <= hundredths.round(), "{before} {seconds}");
+        assert!(hundredths.round() <= after as f64, "{seconds} {after}");
+        (hundredths.round() % 100.0 != 0.0).then_some(seconds)
+    });
+    assert!(seconds > 0.0);
+}
+
+#[test]
+fn the_start_is_told_to_the_hundredth_of_a_second() {
+    let exporter = Exporter::start(&["--listen-port", "0"]);
+    let kernel = fs::read_to_string("/proc/stat").unwrap();
+    let boot = kernel.lines().find_map(|line| line.strip_prefix("btime "));
+    let boot: f64 = boot.unwrap().parse().unwrap();
+    let started = boot + stat(&exporter, 22) as f64 / 100.0;
+    let told = exporter.scrape().value("process_start_time_seconds");
+    assert!((told - started).abs() < 0.001, "{told} {started}");
+}
+
+#[test]
+fn limits_and_memory_are_those_of_the_process() {
+    let place = Place {
+        through: &["prlimit", "--nofile=777:999", "--as=8589934592:unlimited"],
+        ..Place::default()
+    };
+    let exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.value("process_max_fds"), 777.0);
+    let most = scrape.value("process_virtual_memory_max_bytes");
+    assert_eq!(most, 8_589_934_592.0);
+    // Each new thread changes it.
+    let virtual_memory = eventually("the same memory", || {
+        let told = exporter.scrape().value("process_virtual_memory_bytes");
+        (told == stat(&exporter, 23) as f64).then_some(told)
+    });
+    let resident = scrape.value("process_resident_memory_bytes");
+    assert!(resident > 0.0 && resident < virtual_memory);
+    let open = fs::read_dir(format!("/proc/{}/fd", exporter.pid())).unwrap();
+    // The connection of the scrape may still be there, or be gone.
+    let difference = scrape.value("process_open_fds") - open.count() as f64;
+    assert!(difference.abs() <= 4.0, "{difference}");
+
+    let unlimited = Exporter::start(&["--listen-port", "0"]).scrape();
+    let most = unlimited.value("process_virtual_memory_max_bytes");
+    // 2^64 - 1, as client_golang has it.
+    assert_eq!(most, 18_446_744_073_709_551_615.0);
+}
+
+#[test]
+fn bytes_of_the_network_are_those_of_its_namespace() {
+    let exporter = Exporter::start(&["--listen-port", "0"]);
+    let octets = |name: &str| {
+        let path = format!("/proc/{}/net/netstat", exporter.pid());
+        let text = fs::read_to_string(path).unwrap();
+        let mut lines = text.lines().filter(|line| line.starts_with("IpExt:"));
+        let names = lines.next().unwrap().split(' ');
+        let values: Vec<_> = lines.next().unwrap().split(' ').collect();
+        let (_, value) = names.zip(values).find(|(other, _)| *other == name).unwrap();
+        value.parse::<f64>().unwrap()
+    };
+    for (metric, name) in [
+        ("process_network_receive_bytes_total", "InOctets"),
+        ("process_network_transmit_bytes_total", "OutOctets"),
+    ] {
+        let before = octets(name);
+        let told = exporter.scrape().value(metric);
+        assert!(before > 0.0 && before <= told, "{before} {told}");
+        assert!(told <= octets(name), "{told}");
+    }
+}
+
+/// The README's table is that of the catalog.
+#[test]
+fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
+    let mut exporter = Exporter::start(&["--listen-port", "0"]);
+    let port = exporter.udp_port();
+    crate::live::send(port, &crate::live::DATAGRAM);
+    let scrape = exporter.scrape_until("a flow", |scrape| scrape.value("tzsp_flows") == 1.0);
+    let mut expected: Vec<_> = metrics::ALL
+        .map(|family| format!("{} {}", family.name, family.kind.name()))
+        .into();
+    expected.sort();
+    assert_eq!(types(&scrape), expected);
+}
+
+/// Names and types, sorted.
+fn types(scrape: &Scrape) -> Vec<String> {
+    let lines = scrape.text.lines();
+    let mut types: Vec<_> = lines
+        .filter_map(|line| line.strip_prefix("# TYPE "))
+        .map(str::to_owned)
+        .collect();
+    types.sort();
+    types
+}
