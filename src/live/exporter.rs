@@ -1,5 +1,6 @@
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
@@ -16,6 +17,9 @@ pub(super) struct Exporter {
     /// The time of the flow table counts from here.
     began: Instant,
     state: Mutex<State>,
+    /// Whether a capture runs. Readiness is asked for on the runtime's thread, which must not wait
+    /// while a scrape copies all flows under the lock.
+    is_up: Arc<AtomicBool>,
     sockets: Mutex<Sockets>,
     /// What is captured, and how, once that is known.
     source: OnceLock<String>,
@@ -36,11 +40,13 @@ pub(super) struct State {
 
 impl Exporter {
     pub(super) fn new(settings: Settings) -> Self {
+        let history = History::default();
         Self {
             began: Instant::now(),
+            is_up: history.up_now(),
             state: Mutex::new(State {
                 aggregator: Aggregator::new(settings),
-                history: History::default(),
+                history,
             }),
             sockets: Mutex::default(),
             source: OnceLock::new(),
@@ -148,6 +154,50 @@ impl Pages for Exporter {
     }
 
     fn is_ready(&self) -> bool {
-        self.lock().history.is_up()
+        self.is_up.load(Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::thread;
+
+    use super::*;
+    use crate::flow::{Limits, Shape};
+    use crate::wire::{ListenPorts, Reading};
+
+    fn exporter() -> Exporter {
+        Exporter::new(Settings {
+            reading: Reading {
+                listen_ports: ListenPorts::Any,
+                ipv6: false,
+            },
+            shape: Shape::default(),
+            limits: Limits {
+                flows: 1,
+                idle_flows: 0,
+                idle_timeout: Duration::ZERO,
+                hold: Duration::ZERO,
+                leave_unseen: false,
+            },
+        })
+    }
+
+    #[test]
+    fn readiness_is_told_while_a_scrape_holds_the_lock() {
+        let exporter = Arc::new(exporter());
+        {
+            let history = &mut exporter.lock().history;
+            let run = history.new_run(Instant::now());
+            history.started(run, Instant::now());
+        }
+        let scrape = exporter.lock();
+        let (answer, answered) = channel();
+        let asked = Arc::clone(&exporter);
+        thread::spawn(move || answer.send(asked.is_ready()));
+        let is_ready = answered.recv_timeout(Duration::from_secs(10));
+        drop(scrape);
+        assert_eq!(is_ready, Ok(true));
     }
 }

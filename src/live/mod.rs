@@ -1,5 +1,6 @@
 //! The daemon: bind, capture, serve, wind down.
 
+mod backoff;
 mod exporter;
 mod history;
 pub mod log;

@@ -11,7 +11,7 @@ use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use crate::clients::loaded;
-use crate::support::{Exporter, Place, eventually, fake_tshark, program, testdata};
+use crate::support::{Exporter, Place, eventually, fake_tshark, is_running, program, testdata};
 
 const ARGUMENTS: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
@@ -321,6 +321,64 @@ fn a_tshark_that_does_not_want_to_end_is_made_to() {
     );
 }
 
+#[test]
+fn what_is_left_of_a_capture_neither_counts_nor_ends_its_successor() {
+    // A child of the first tshark leaves its process group and keeps the pipe open. Once the
+    // second one captures, it writes until nobody reads.
+    let tools = fake_tshark(
+        "[ -e second ] && { cat capture; exec sleep 60; }\n\
+         touch second\n\
+         setsid sh -c '\n\
+           for n in $(seq 1000); do [ -e release ] && break; sleep 0.03; done\n\
+           for n in $(seq 300); do cat capture || break; sleep 0.03; done\n\
+           touch gone' &\n\
+         cat capture",
+    );
+    write(&tools, "capture", &capture());
+    let exporter = start(&tools);
+    let scrape = exporter.scrape_until("the second run", |scrape| {
+        scrape.value("tzsp_capture_iterations_total") == 2.0
+            && scrape.value("tzsp_frames_received_total") == 4.0
+    });
+    // At least half a second between the runs, although the first pipe was open all the time.
+    let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
+    assert!(lost > 0.5, "{lost}");
+    write(&tools, "release", b"");
+    eventually("nobody reads what is left", || {
+        tools.path().join("gone").exists().then_some(())
+    });
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
+    assert_eq!(scrape.value("tzsp_capture_iterations_total"), 2.0);
+    assert_eq!(scrape.value("tzsp_frames_received_total"), 4.0);
+    assert_eq!(exporter.get("/-/ready").0, 200);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_advice() {
+    let tools = fake_tshark(
+        "trap '' TERM\n\
+         [ \"$1\" = -D ] && { touch asked; sleep 60; exit 0; }\n\
+         echo 'tshark: There is no device named \"eth0\".' >&2\n\
+         exit 1",
+    );
+    let exporter = start(&tools);
+    eventually("the question for interfaces", || {
+        tools.path().join("asked").exists().then_some(())
+    });
+    let sleep = exporter.descendant("sleep");
+    let begin = Instant::now();
+    exporter.signal(Signal::SIGTERM);
+    let (status, said) = exporter.ended();
+    assert!(status.success(), "{said}");
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(said.contains("There is no device named"), "{said}");
+    eventually("nothing of it is left", || {
+        (!is_running(sleep)).then_some(())
+    });
+}
+
 /// What the program says when tshark ends before it has captured anything.
 #[track_caller]
 fn failure_to_start(path: &Path) -> String {
@@ -352,6 +410,13 @@ fn a_failure_to_start_quotes_tshark_and_says_what_to_do() {
     1. eth1
     2. any
     "#);
+
+    let no_answer = fake_tshark(
+        "[ \"$1\" = -D ] && exec sleep 60\n\
+         echo 'tshark: There is no device named \"eth0\".' >&2\n\
+         exit 1",
+    );
+    insta::assert_snapshot!(failure_to_start(no_answer.path()), @r#"error: cannot capture: tshark ended (exit status: 1): There is no device named "eth0".; --interface takes one of those that `tshark -D` lists"#);
 
     let killed = fake_tshark("kill -KILL $$");
     insta::assert_snapshot!(failure_to_start(killed.path()), @"error: cannot capture: tshark ended (signal: 9 (SIGKILL))");
