@@ -85,10 +85,33 @@ impl Sources {
 
     pub(super) fn config(&self) -> Result<WebConfig, Error> {
         let config = parse(&self.document).and_then(|document| document.config(&self.files));
-        config.map_err(|problem| Error {
+        config.map_err(|problem| self.error(problem))
+    }
+
+    /// Why this configuration cannot be used.
+    pub(super) fn error(&self, problem: String) -> Error {
+        Error {
             path: self.path.clone(),
             problem,
-        })
+        }
+    }
+
+    /// Whether nothing but comments is written.
+    pub(super) fn is_blank(&self) -> bool {
+        is_blank(&self.document)
+    }
+
+    /// A file that names no other one.
+    #[cfg(test)]
+    pub(super) fn of_document(document: &str) -> Result<Self, Error> {
+        let sources = Self {
+            path: "web.yml".into(),
+            document: document.to_owned(),
+            files: tls::Files::default(),
+        };
+        let parsed = parse(document).map(drop);
+        parsed.map_err(|problem| sources.error(problem))?;
+        Ok(sources)
     }
 }
 
@@ -132,14 +155,18 @@ struct RateLimit {
 }
 
 fn parse(document: &str) -> Result<Document, String> {
-    // A file of nothing but comments configures nothing.
-    let is_empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    if document.lines().all(is_empty) {
+    if is_blank(document) {
         return Ok(Document::default());
     }
     // No snippets of the file: it may hold a private key.
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(document, options).map_err(|error| error.to_string())
+}
+
+/// A file of nothing but comments configures nothing; YAML has no value for it.
+fn is_blank(document: &str) -> bool {
+    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    document.lines().all(is_blank)
 }
 
 impl Document {

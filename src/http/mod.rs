@@ -11,15 +11,18 @@ mod refusals;
 mod reload;
 mod routes;
 mod scrape;
+mod sent;
 mod tls;
 mod turns;
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::poll_fn;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::service::service_fn;
@@ -41,7 +44,8 @@ use passwords::Passwords;
 use places::{Limits, Overdue, Place, Places, User};
 use rate::RateLimiter;
 use refusals::Refusals;
-use routes::Site;
+use routes::{Client, Site};
+use sent::{SentStream, WhenSent};
 use turns::Turns;
 
 pub use config::Error as ConfigurationError;
@@ -67,8 +71,10 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADERS_READ: u32 = 2 * MAX_HEADER_SIZE;
 /// Requests at a time in one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
-/// What waits in memory for the client of one HTTP/2 stream.
-const MAX_SEND_BUFFER: usize = 64 * 1024;
+/// HTTP/2 asks for the next piece of a body once less than this waits for its client: so when the
+/// end of a body is asked for, everything before it is in frames, and [`sent`] can tell when they
+/// are sent. A piece is accepted whole, whatever its size, so nothing gets slower.
+const MAX_SEND_BUFFER: usize = 1;
 /// A client that takes no byte for so long is gone or means harm.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// A client that waited so long for its first byte is gone: no scrape may take longer.
@@ -85,21 +91,27 @@ const REQUEST_GRACE: Duration = Duration::from_secs(5);
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// Accepting fails at once while no file descriptor is left: it is tried again after this.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often that is said.
-const ACCEPT_COMPLAINT: Duration = Duration::from_mins(1);
+/// The least time between two warnings that accepting fails.
+const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What the server shows. It is called off the runtime's thread and may take its time.
+/// What the server shows. Unless said otherwise, it is called off the runtime's thread and may take
+/// its time.
 pub trait Pages: Send + Sync + 'static {
-    /// Writes the text of `/metrics`, the state of the web server included.
+    /// Writes the text of `/metrics`, the state of the web server included. Returns the time that
+    /// it is of, for [`delivered`](Self::delivered).
     ///
     /// # Errors
     /// Those of `out`.
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()>;
+    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration>;
+
+    /// The text of `/metrics` of this time was sent to its end. Called on the runtime's thread: it
+    /// must not wait.
+    fn delivered(&self, at: Duration);
 
     /// What a person wants to know first, with so many of the flows that counted most lately.
     fn overview(&self, top: usize) -> Overview;
 
-    /// Whether a capture is running.
+    /// Whether a capture is running. Called on the runtime's thread: it must not wait.
     fn is_ready(&self) -> bool;
 }
 
@@ -148,9 +160,10 @@ pub async fn serve(
     let site = site(pages, &configuration, max_requests);
     let graceful = GracefulShutdown::new();
     let accepting = async {
-        let mut complained = None;
+        let mut last_warning = None;
         loop {
-            let (stream, address) = accept(&listener, &site, &mut complained).await;
+            let accepted = accept(|cx| listener.poll_accept(cx), &site, &mut last_warning);
+            let (stream, address) = accepted.await;
             let Ok((place, has_loser)) = site.connections.take() else {
                 // All do something useful, for which there are limits of time.
                 site.refusals.count(Refused::Connections);
@@ -206,30 +219,48 @@ fn max_connections() -> usize {
     MAX_CONNECTIONS
 }
 
-/// Accepting fails when the client is gone already, or when there is no file descriptor left;
-/// neither is a reason to stop serving.
-async fn accept(
-    listener: &TcpListener,
+/// Accepts the next connection. Errors are no reason to stop serving: the client may be gone
+/// already, the network down, or no file descriptor left.
+async fn accept<S>(
+    mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, SocketAddr)>>,
     site: &Site<impl Pages>,
-    complained: &mut Option<Instant>,
-) -> (TcpStream, IpAddr) {
+    last_warning: &mut Option<Instant>,
+) -> (S, IpAddr) {
     loop {
-        let error = match listener.accept().await {
+        let error = match poll_fn(&mut poll_accept).await {
             Ok((stream, address)) => return (stream, address.ip()),
             Err(error) => error,
         };
         site.refusals.count(Refused::Accept);
-        let is_news = complained.is_none_or(|at| at.elapsed() >= ACCEPT_COMPLAINT);
-        if is_news {
-            *complained = Some(Instant::now());
-            warn!(
-                "cannot accept a connection: {error}; if there are too many open files, raise \
-                 their limit (LimitNOFILE= in systemd, ulimit -n)"
-            );
+        let lacks_descriptors = lacks_descriptors(&error);
+        if last_warning.is_none_or(|at| at.elapsed() >= ACCEPT_WARNING_INTERVAL) {
+            *last_warning = Some(Instant::now());
+            let advice = if lacks_descriptors {
+                "; raise the limit of open files (LimitNOFILE= in systemd, ulimit -n)"
+            } else {
+                ""
+            };
+            warn!("cannot accept a connection: {error}{advice}");
         }
-        site.connections.make_room();
+        // Closing a connection frees a descriptor. For any other error it would hurt a healthy
+        // client and mend nothing.
+        if lacks_descriptors {
+            site.connections.make_room();
+        }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
+}
+
+/// Whether the process or the system has no file descriptor left.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let codes = [nix::libc::EMFILE, nix::libc::ENFILE];
+    // WSAEMFILE, <https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2>.
+    #[cfg(not(unix))]
+    let codes = [10_024];
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
 }
 
 /// One connection, from its first byte to its end.
@@ -241,8 +272,15 @@ async fn connection(
     watcher: Watcher,
 ) {
     let user = Arc::new(place.user());
+    // Asked before the handshake looks at the configuration, so that no change is missed.
+    let closed_by_reload = reload::protection_switched_on(site.in_force.clone());
     let served = handshake(stream, address, Arc::clone(&site), user, watcher);
-    within_limits(served, address, &site, &place).await;
+    tokio::select! {
+        () = within_limits(served, address, &site, &place) => {}
+        () = closed_by_reload => {
+            debug!(%address, "closed: made before TLS or passwords were switched on");
+        }
+    }
 }
 
 /// Ends what goes on in a connection when it has lost its place, or takes too long.
@@ -339,8 +377,15 @@ async fn requests(
     watcher: Watcher,
 ) {
     let builder = builder(http2);
+    let sent = Arc::new(WhenSent::default());
+    let stream = SentStream::new(stream, Arc::clone(&sent));
     let service = service_fn(|request| {
-        let answer = Arc::clone(&site).answer(request, address, Arc::clone(&user));
+        let client = Client {
+            address,
+            user: Arc::clone(&user),
+            sent: Arc::clone(&sent),
+        };
+        let answer = Arc::clone(&site).answer(request, client);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
@@ -388,52 +433,4 @@ fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::duplex;
-
-    use super::*;
-
-    struct NoPages;
-
-    impl Pages for NoPages {
-        fn metrics(&self, _: &WebState, _: &mut dyn Write) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn overview(&self, _: usize) -> Overview {
-            unreachable!("nobody asks for the page")
-        }
-
-        fn is_ready(&self) -> bool {
-            true
-        }
-    }
-
-    /// RFC 9113: settings, of which the only one says that no byte of any answer is taken; then
-    /// GET /-/healthy by the static table of RFC 7541.
-    const STUCK: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
-        \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
-        \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x0a/-/healthy\x41\x01x";
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_stuck_ends_its_connection() {
-        let configuration = Configuration::read(None).expect("there is nothing to read");
-        let site = site(Arc::new(NoPages), &configuration, 1);
-        let (place, _) = site.connections.take().expect("it is the first");
-        let user = Arc::new(place.user());
-        let watcher = GracefulShutdown::new().watcher();
-        let (mut client, stream) = duplex(1024);
-        client.write_all(STUCK).await.expect("there is room");
-
-        let address = Ipv4Addr::LOCALHOST.into();
-        let served = requests(stream, true, address, Arc::clone(&site), user, watcher);
-        let begin = Instant::now();
-        within_limits(served, address, &site, &place).await;
-        assert_eq!(begin.elapsed().as_secs(), 65);
-        let counts = site.refusals.counts();
-        assert_eq!(counts[Refused::SlowResponse as usize], 1);
-        assert_eq!(counts.iter().sum::<u64>(), 1);
-        // Until then the client was not sent away, and is still there.
-        client.write_all(b"\0").await.expect_err("it was closed");
-    }
-}
+mod tests;

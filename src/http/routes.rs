@@ -3,8 +3,8 @@
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use http_body_util::{Either, Full};
@@ -22,6 +22,7 @@ use super::rate::RateLimiter;
 use super::refusals::Refusals;
 use super::reload::InForce;
 use super::scrape::{self, ScrapeBody, accepts_gzip};
+use super::sent::{Callback, WhenSent};
 use super::turns::Turns;
 use super::{MAX_HEADER_SIZE, Pages, page};
 use crate::metrics::{self, Refused, WebState};
@@ -42,16 +43,32 @@ pub(super) struct Site<P> {
     pub(super) refusals: Refusals,
 }
 
-type Content = Either<Full<Bytes>, ScrapeBody>;
+struct Content {
+    body: Either<Full<Bytes>, ScrapeBody>,
+    /// To be called once the body was sent to its end.
+    on_sent: Option<Callback>,
+}
+
+/// Who asks, and over which connection.
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    /// Keeps the place of the connection.
+    pub(super) user: Arc<User>,
+    pub(super) sent: Arc<WhenSent>,
+}
 
 impl<P: Pages> Site<P> {
-    /// The answer to a client at `address`, over a connection that `user` has the place of.
+    /// Answers a request.
     pub(super) async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
-        address: IpAddr,
-        user: Arc<User>,
+        client: Client,
     ) -> Response<Answer> {
+        let Client {
+            address,
+            user,
+            sent,
+        } = client;
         // A connection with an open request keeps its place.
         let work = user.work();
         let config = Arc::clone(&self.in_force.borrow().config);
@@ -73,7 +90,8 @@ impl<P: Pages> Site<P> {
             headers.insert(name, value.clone());
         }
         response.map(|content| Answer {
-            content,
+            body: content.body,
+            on_sent: content.on_sent.map(|on_sent| (sent, on_sent)),
             _work: work,
         })
     }
@@ -120,9 +138,21 @@ impl<P: Pages> Site<P> {
     }
 
     fn scrape<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
-        self.written(request, metrics::CONTENT_TYPE, |site, out| {
-            site.pages.metrics(&site.state(), out)
-        })
+        let time = Arc::new(OnceLock::new());
+        let time_written = Arc::clone(&time);
+        let mut response = self.written(request, metrics::CONTENT_TYPE, move |site, out| {
+            let time = site.pages.metrics(&site.state(), out)?;
+            time_written.get_or_init(|| time);
+            Ok(())
+        });
+        let pages = Arc::clone(&self.pages);
+        response.body_mut().on_sent = Some(Box::new(move || {
+            // Without a time there was only a part, or nothing: the answer to HEAD.
+            if let Some(&time) = time.get() {
+                pages.delivered(time);
+            }
+        }));
+        response
     }
 
     fn landing<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
@@ -171,7 +201,10 @@ impl<P: Pages> Site<P> {
         } else {
             Either::Left(Full::default())
         };
-        let mut response = Response::new(content);
+        let mut response = Response::new(Content {
+            body: content,
+            on_sent: None,
+        });
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -280,15 +313,19 @@ fn asset(content_type: &'static str, body: &'static str) -> Response<Content> {
 }
 
 fn fixed(content_type: &'static str, body: &'static str) -> Response<Content> {
-    let mut response = Response::new(Either::Left(Full::from(body)));
+    let mut response = Response::new(Content {
+        body: Either::Left(Full::from(body)),
+        on_sent: None,
+    });
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// A body that keeps the place of its connection in use until it has gone out.
+/// A body that keeps its connection in use until it has gone out.
 pub(super) struct Answer {
-    content: Content,
+    body: Either<Full<Bytes>, ScrapeBody>,
+    on_sent: Option<(Arc<WhenSent>, Callback)>,
     _work: Work,
 }
 
@@ -300,14 +337,25 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.content).poll_frame(context)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.on_sent = None,
+            None => {
+                if let Some((sent, on_sent)) = self.on_sent.take() {
+                    sent.call(on_sent);
+                }
+            }
+        }
+        Poll::Ready(frame)
     }
 
+    /// Whoever waits for the end has hyper ask for it, although there may be nothing more to send.
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.on_sent.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        self.body.size_hint()
     }
 }

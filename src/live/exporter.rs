@@ -1,5 +1,5 @@
 use std::io::{self, Write};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -20,6 +20,10 @@ pub(super) struct Exporter {
     /// Whether a capture runs. Readiness is asked for on the runtime's thread, which must not wait
     /// while a scrape copies all flows under the lock.
     is_up: Arc<AtomicBool>,
+    /// When the newest scrape was made that reached its client, in nanoseconds on the flow table's
+    /// clock; 0 before the first. The runtime's thread sets it, which must not wait for the lock;
+    /// whoever takes the lock next hands it on.
+    delivered: AtomicU64,
     sockets: Mutex<Sockets>,
     /// What is captured, and how, once that is known.
     source: OnceLock<String>,
@@ -44,6 +48,7 @@ impl Exporter {
         Self {
             began: Instant::now(),
             is_up: history.up_now(),
+            delivered: AtomicU64::new(0),
             state: Mutex::new(State {
                 aggregator: Aggregator::new(settings),
                 history,
@@ -70,7 +75,12 @@ impl Exporter {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect(NO_PANIC)
+        let mut state = self.state.lock().expect(NO_PANIC);
+        let delivered = self.delivered.load(Ordering::Relaxed);
+        if delivered > 0 {
+            state.aggregator.delivered(Duration::from_nanos(delivered));
+        }
+        state
     }
 
     /// From now on, what the kernel drops at these sockets counts.
@@ -116,14 +126,16 @@ impl Exporter {
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()> {
+    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         // Dropped is read first: a frame is never missing on both sides.
         let dropped_at_sockets = self.dropped_at_sockets();
         // Only the copying happens under the lock; sorting and text do not.
-        let (flows, mut frames, last_frame, mut capture) = {
+        let (at, flows, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
+            let at = self.now();
             (
-                state.aggregator.scrape(self.now()),
+                at,
+                state.aggregator.scrape(at),
                 state.aggregator.frames().clone(),
                 state.history.last_frame(),
                 state.history.state(Instant::now()),
@@ -131,7 +143,13 @@ impl Pages for Exporter {
         };
         capture.dropped += dropped_at_sockets;
         frames.newest = last_frame;
-        metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)
+        metrics::write_scrape(&mut { out }, flows, &frames, &capture, web)?;
+        Ok(at)
+    }
+
+    fn delivered(&self, at: Duration) {
+        let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        self.delivered.fetch_max(at, Ordering::Relaxed);
     }
 
     fn overview(&self, top: usize) -> Overview {

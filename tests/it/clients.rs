@@ -317,14 +317,16 @@ fn requests_sent_at_once_are_answered_in_order() {
     assert_eq!(refused(&scrape, "malformed"), 0.0);
 }
 
-/// Has some 12 MB of text for each scrape: more than any socket holds for its client.
+/// Has some 12 MB of text for each scrape: more than any socket holds for its client. All packets
+/// come once more when the file `again` is written.
 pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
     loaded_through(&[], arguments)
 }
 
 /// The same, started through a command.
 fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
-    let tools = fake_tshark("cat load; exec sleep 60");
+    let wait = "for n in $(seq 600); do [ -e again ] && break; sleep 0.1; done";
+    let tools = fake_tshark(&format!("cat load; {wait}; cat load; exec sleep 60"));
     let load = tools.path().join("load");
     let generate = [
         "xtask",
@@ -375,6 +377,31 @@ fn scrapes_that_nobody_takes_give_way_to_others() {
             .filter(|scrape| refused(scrape, "slow_response") >= 1.0)
     });
     drop(stalled);
+}
+
+#[test]
+fn flows_stay_when_the_scrape_that_shows_them_breaks_off() {
+    const IDLE: Duration = Duration::from_secs(5);
+
+    let (tools, exporter) = loaded(&["--flow-idle-timeout", "5s"]);
+    // Every flow counts again. Until the end, nobody sees the new values.
+    std::fs::write(tools.path().join("again"), "").unwrap();
+    eventually("all packets again", || {
+        let (_, overview) = exporter.get("/api/flows");
+        overview.contains("\"received\":80000,").then_some(())
+    });
+    let idle_from = Instant::now();
+    while idle_from.elapsed() <= IDLE {
+        let mut client = ask_for_metrics(&exporter);
+        client.read_exact(&mut [0; 1024]).unwrap();
+        // What was sent and not read makes this a reset.
+        drop(client);
+    }
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.value("tzsp_flows"), 40_000.0);
+    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 80_000.0);
+    // Now they were shown.
+    assert_eq!(exporter.scrape().value("tzsp_flows"), 0.0);
 }
 
 #[test]

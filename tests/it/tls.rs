@@ -1,5 +1,8 @@
 //! TLS and passwords, as curl sees them.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use crate::support::{Exporter, eventually};
 use crate::website::{Authority, HASH, Website};
 
@@ -306,6 +309,56 @@ fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
     let (status, said) = exporter.ended();
     assert!(status.success());
     assert_eq!(said.matches("WARN").count(), 2, "{said}");
+}
+
+/// Writes into the file itself, as `>` does in a shell.
+fn write_in_place(site: &Website, text: &str) {
+    std::fs::write(site.path("web.yml"), text).unwrap();
+}
+
+#[test]
+fn a_web_configuration_that_loses_its_protection_waits_for_a_restart() {
+    let secure = tls("") + &users();
+    let site = Website::new(&secure);
+    let mut exporter = site.start(&[]);
+    let user = ["--user", "prometheus:secret"];
+    assert_eq!(site.curl(&exporter, "/metrics", &user).status, 200);
+    for (written, problem) in [
+        ("", "it has become empty"),
+        (&users(), "it no longer has tls_server_config"),
+        (&tls(""), "it no longer has basic_auth_users"),
+    ] {
+        write_in_place(&site, written);
+        let refusal = format!("{problem}; restart the program to use it like this");
+        eventually(problem, || {
+            // At no moment does anybody get in without a password, or without TLS.
+            assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 401);
+            exporter.has_said(&refusal).then_some(())
+        });
+        assert_eq!(site.curl(&exporter, "/metrics", &user).status, 200);
+    }
+    drop(exporter);
+    let restarted = site.start(&[]);
+    assert_eq!(site.curl(&restarted, "/metrics", &[]).status, 200);
+}
+
+#[test]
+fn connections_of_before_tls_or_passwords_are_closed() {
+    for protection in [tls(""), users()] {
+        let site = Website::new("http_server_config: {http2: true}");
+        let mut exporter = site.start(&[]);
+        let mut stream = TcpStream::connect(("127.0.0.1", exporter.port)).unwrap();
+        let timeout = Some(std::time::Duration::from_secs(20));
+        stream.set_read_timeout(timeout).unwrap();
+        let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(request).unwrap();
+        site.write("web.yml", &protection);
+        exporter.line_with("the web configuration has changed and is in force");
+        let mut answer = String::new();
+        // Comes to an end, well before an idle connection would.
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
 }
 
 #[test]
