@@ -1,25 +1,24 @@
-//! The web server: who may connect, for how long, and how it ends.
+//! The web server: listener, connection limits, TLS, passwords and routes.
 
 mod clients;
 mod config;
-
 mod page;
 mod passwords;
-mod places;
+mod queue;
 mod rate;
 mod refusals;
 mod reload;
 mod routes;
 mod scrape;
 mod sent;
+mod slots;
 mod tls;
-mod turns;
 
 use std::convert::Infallible;
 use std::error::Error;
 use std::future::poll_fn;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -29,7 +28,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_blocking;
@@ -39,57 +38,58 @@ use tokio_rustls::rustls::server::{Acceptor, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
+use crate::dual_stack;
 use crate::metrics::{Overview, Refused, WebState};
 use passwords::Passwords;
-use places::{Limits, Overdue, Place, Places, User};
+use queue::{Bounds, FairQueue};
 use rate::RateLimiter;
 use refusals::Refusals;
 use routes::{Client, Site};
 use sent::{SentStream, WhenSent};
-use turns::Turns;
+use slots::{Activity, Overdue, Slot, Slots, TimeLimits};
 
 pub use config::Error as ConfigurationError;
 pub use reload::Configuration;
 
-/// More than Prometheus servers and people ever open. When all are taken, a new connection gets
-/// the place of the one that has been quiet for the longest time.
+/// More than Prometheus servers and people ever open. When all slots are in use, the longest-idle
+/// connection is evicted for a new one.
 const MAX_CONNECTIONS: usize = 512;
-/// A client that has sent no request by then, TLS handshake included, means harm.
+/// A client that has sent no request by then, TLS handshake included, is broken or malicious.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Prometheus asks every minute if not told otherwise, and may keep its connection for that long.
+/// Prometheus scrapes every minute by default, and may keep its connection for that long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
-const LIMITS: Limits = Limits {
+const TIME_LIMITS: TimeLimits = TimeLimits {
     first: FIRST_REQUEST_TIMEOUT,
-    later: IDLE_TIMEOUT,
-    work: REQUEST_TIMEOUT,
+    idle: IDLE_TIMEOUT,
+    request: REQUEST_TIMEOUT,
 };
 /// Ten times what a browser sends.
 const MAX_HEADER_SIZE: u32 = 16 * 1024;
 const MAX_HEADERS: usize = 64;
-/// HTTP/2 headers are read up to here, so that those that are too large are refused by us, and
-/// counted. What is larger still is refused all the same.
+/// The HTTP library accepts HTTP/2 headers up to this size, so that we refuse and count those over
+/// [`MAX_HEADER_SIZE`]. It refuses larger ones itself, uncounted.
 const MAX_HEADERS_READ: u32 = 2 * MAX_HEADER_SIZE;
-/// Requests at a time in one HTTP/2 connection.
+/// Concurrent requests in one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
 /// HTTP/2 asks for the next piece of a body once less than this waits for its client: so when the
 /// end of a body is asked for, everything before it is in frames, and [`sent`] can tell when they
 /// are sent. A piece is accepted whole, whatever its size, so nothing gets slower.
 const MAX_SEND_BUFFER: usize = 1;
-/// A client that takes no byte for so long is gone or means harm.
+/// A client that accepts no byte for so long is gone or malicious.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// A client that waited so long for its first byte is gone: no scrape may take longer.
+/// The longest time from the request to the end of a scrape. Prometheus gives up far earlier.
 const RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
-/// When all of --web.max-requests are taken, a scrape whose client has taken nothing for so long
-/// gives way to a new one.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// A request that is open for so long, by now without any way to end itself, ends its connection:
-/// an HTTP/2 client may refuse to take even the shortest answer.
+/// When --web.max-requests scrapes are in flight, one whose client has accepted nothing for so long
+/// is evicted for a new one.
+const SCRAPE_MIN_IDLE: Duration = Duration::from_millis(500);
+/// A request that takes longer ends its connection. The limits of a scrape do not suffice: an HTTP/2
+/// client may refuse to accept even the shortest answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
-/// A request that is open for longer does not protect its connection when all are taken.
+/// A request in flight protects its connection from eviction for so long.
 const REQUEST_GRACE: Duration = Duration::from_secs(5);
 /// How long open responses may take once the server is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Accepting fails at once while no file descriptor is left: it is tried again after this.
+/// The pause after an error of accept(2), which fails at once while no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// The least time between two warnings that accepting fails.
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_mins(1);
@@ -120,36 +120,21 @@ pub trait Pages: Send + Sync + 'static {
 /// # Errors
 /// The port is taken, or may not be used; or the address is none of this host's.
 pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    if let Some(address) = address {
-        return listener((address, port).into());
-    }
-    match listener((Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-            // No IPv6 on this host.
-            listener((Ipv4Addr::UNSPECIFIED, port).into())
-        }
-        result => result,
-    }
-}
-
-fn listener(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(false)?;
-    }
     // After a restart, the old connections may linger for a minute. On Windows this option
     // would let two programs share the port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&SockAddr::from(address))?;
+    let reuse = |socket: &Socket| socket.set_reuse_address(cfg!(unix));
+    let (kind, protocol) = (Type::STREAM, Protocol::TCP);
+    let socket = match address {
+        Some(address) => dual_stack::bind_to((address, port).into(), kind, protocol, reuse)?,
+        None => dual_stack::bind(port, kind, protocol, reuse)?,
+    };
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `stop` is done, then lets open responses end. At most `max_requests` scrapes go on
-/// at a time; 0 means any number.
+/// Serves until `stop` is done, then lets open responses end. `max_requests` is the maximum number
+/// of concurrent scrapes; 0 means any number.
 pub async fn serve(
     listener: TcpListener,
     pages: Arc<impl Pages>,
@@ -164,19 +149,19 @@ pub async fn serve(
         loop {
             let accepted = accept(|cx| listener.poll_accept(cx), &site, &mut last_warning);
             let (stream, address) = accepted.await;
-            let Ok((place, has_loser)) = site.connections.take() else {
-                // All do something useful, for which there are limits of time.
+            let Ok((slot, has_evicted)) = site.connections.take() else {
+                // All serve requests within their grace: the newcomer has to try again.
                 site.refusals.count(Refused::Connections);
                 continue;
             };
             let site = Arc::clone(&site);
             let watcher = graceful.watcher();
-            if has_loser {
+            if has_evicted {
                 site.refusals.count(Refused::Connections);
             }
-            tokio::spawn(connection(stream, address, site, place, watcher));
-            if has_loser {
-                // Lets the other connection go before the next comes.
+            tokio::spawn(connection(stream, address, site, slot, watcher));
+            if has_evicted {
+                // Lets the evicted connection close before the next one is accepted.
                 tokio::task::yield_now().await;
             }
         }
@@ -198,10 +183,15 @@ fn site<P: Pages>(
     Arc::new(Site {
         pages,
         in_force: configuration.subscribe(),
-        connections: Places::new(max_connections(), Duration::ZERO, REQUEST_GRACE),
-        scrapes: (max_requests > 0).then(|| Places::new(max_requests, PATIENCE, RESPONSE_TIMEOUT)),
+        connections: Slots::new(max_connections(), Duration::ZERO, REQUEST_GRACE),
+        scrapes: (max_requests > 0)
+            .then(|| Slots::new(max_requests, SCRAPE_MIN_IDLE, RESPONSE_TIMEOUT)),
         passwords: Arc::new(Passwords::new()),
-        handshakes: Arc::default(),
+        // Each connection shakes hands once, so their limit is the one that is met.
+        handshakes: FairQueue::new(Bounds {
+            total: MAX_CONNECTIONS,
+            per_network: MAX_CONNECTIONS,
+        }),
         rate: RateLimiter::default(),
         refusals: Refusals::default(),
     })
@@ -245,7 +235,7 @@ async fn accept<S>(
         // Closing a connection frees a descriptor. For any other error it would hurt a healthy
         // client and mend nothing.
         if lacks_descriptors {
-            site.connections.make_room();
+            site.connections.evict_one();
         }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
@@ -268,38 +258,38 @@ async fn connection(
     stream: TcpStream,
     address: IpAddr,
     site: Arc<Site<impl Pages>>,
-    place: Place,
+    slot: Slot,
     watcher: Watcher,
 ) {
-    let user = Arc::new(place.user());
+    let activity = Arc::new(slot.activity());
     // Asked before the handshake looks at the configuration, so that no change is missed.
     let closed_by_reload = reload::protection_switched_on(site.in_force.clone());
-    let served = handshake(stream, address, Arc::clone(&site), user, watcher);
+    let served = handshake(stream, address, Arc::clone(&site), activity, watcher);
     tokio::select! {
-        () = within_limits(served, address, &site, &place) => {}
+        () = within_limits(served, address, &site, &slot) => {}
         () = closed_by_reload => {
             debug!(%address, "closed: made before TLS or passwords were switched on");
         }
     }
 }
 
-/// Ends what goes on in a connection when it has lost its place, or takes too long.
+/// Serves a connection until it ends by itself, is evicted, or takes too long.
 async fn within_limits(
     served: impl Future<Output = ()>,
     address: IpAddr,
     site: &Site<impl Pages>,
-    place: &Place,
+    slot: &Slot,
 ) {
     let served = pin!(served);
     tokio::select! {
         () = served => {}
-        () = place.lost() => debug!(%address, "a quiet connection gave way to another"),
-        overdue = place.overdue(LIMITS) => {
-            debug!(%address, "a connection was quiet for too long");
+        () = slot.evicted() => debug!(%address, "evicted an idle connection"),
+        overdue = slot.overdue(TIME_LIMITS) => {
+            debug!(%address, "closed a connection that was idle or stuck for too long");
             match overdue {
-                Overdue::First => site.refusals.count(Refused::FirstRequest),
-                Overdue::Later => {}
-                Overdue::Work => site.refusals.count(Refused::SlowResponse),
+                Overdue::FirstRequest => site.refusals.count(Refused::FirstRequest),
+                Overdue::Idle => {}
+                Overdue::Request => site.refusals.count(Refused::SlowResponse),
             }
         }
     }
@@ -309,12 +299,12 @@ async fn handshake(
     stream: TcpStream,
     address: IpAddr,
     site: Arc<Site<impl Pages>>,
-    user: Arc<User>,
+    activity: Arc<Activity>,
     watcher: Watcher,
 ) {
     let config = Arc::clone(&site.in_force.borrow().config);
     let Some(tls) = &config.tls else {
-        return requests(stream, false, address, site, user, watcher).await;
+        return requests(stream, false, address, site, activity, watcher).await;
     };
     let Ok(Some(stream)) = refuse_plain_http(stream).await else {
         return site.refusals.count(Refused::Tls);
@@ -322,37 +312,38 @@ async fn handshake(
     match shake_hands(stream, address, Arc::clone(tls), &site.handshakes).await {
         Ok(stream) => {
             if config.verifies_clients {
-                user.is_known();
+                activity.set_authenticated();
             }
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            requests(stream, http2, address, site, user, watcher).await;
+            requests(stream, http2, address, site, activity, watcher).await;
         }
         Err(error) => {
-            debug!(%address, %error, "no TLS connection came about");
+            debug!(%address, %error, "TLS handshake failed");
             site.refusals.count(Refused::Tls);
         }
     }
 }
 
-/// What the first words of a client ask for takes milliseconds with some keys: it is done off the
-/// runtime's thread.
+/// Answers a client's TLS greeting. Signing the answer takes milliseconds with some keys, so it is
+/// done off the runtime's thread, and strangers who ask for much of it wait in the fair queue.
 async fn shake_hands(
     stream: TcpStream,
     address: IpAddr,
     config: Arc<ServerConfig>,
-    turns: &Arc<Turns>,
+    queue: &Arc<FairQueue>,
 ) -> io::Result<TlsStream<TcpStream>> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let turn = turns.take(address).await;
+    let permit = queue.enter(address).await;
+    let permit = permit.map_err(|_| io::Error::other("too many handshakes are waiting"))?;
     let answer = spawn_blocking(move || {
-        let _turn = turn;
+        let _permit = permit;
         hello.into_stream(config)
     });
     answer.await.map_err(io::Error::other)?.await
 }
 
-/// Answers those who do not know that TLS is spoken here in words that they understand. TLS begins
-/// with 0x16, HTTP with a letter.
+/// Tells a client that speaks plain HTTP, in plain HTTP, that this is an HTTPS server. TLS begins with
+/// 0x16, HTTP with a letter. Returns the stream if TLS follows.
 async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream>> {
     let mut first = [0];
     stream.peek(&mut first).await?;
@@ -362,7 +353,7 @@ async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream
     let answer = "HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
                   This is an HTTPS server. Use https://.\n";
     stream.write_all(answer.as_bytes()).await?;
-    // Closing with something unread would take the answer back.
+    // Closing a socket with unread bytes resets the connection, and the answer is lost.
     let _ = stream.try_read(&mut [0; MAX_HEADER_SIZE as usize]);
     stream.shutdown().await?;
     Ok(None)
@@ -373,7 +364,7 @@ async fn requests(
     http2: bool,
     address: IpAddr,
     site: Arc<Site<impl Pages>>,
-    user: Arc<User>,
+    activity: Arc<Activity>,
     watcher: Watcher,
 ) {
     let builder = builder(http2);
@@ -382,7 +373,7 @@ async fn requests(
     let service = service_fn(|request| {
         let client = Client {
             address,
-            user: Arc::clone(&user),
+            activity: Arc::clone(&activity),
             sent: Arc::clone(&sent),
         };
         let answer = Arc::clone(&site).answer(request, client);
@@ -392,7 +383,7 @@ async fn requests(
     let Err(error) = watcher.watch(connection).await else {
         return;
     };
-    debug!(%address, %error, "a connection ended early");
+    debug!(%address, %error, "connection failed");
     match error.downcast_ref::<hyper::Error>() {
         Some(error) if error.is_parse_too_large() => site.refusals.count(Refused::HeaderSize),
         Some(error) if error.is_parse() || breaks_http2(error) => {
@@ -402,7 +393,7 @@ async fn requests(
     }
 }
 
-/// Whether the client broke the rules, or did so much within them that it can only mean harm.
+/// Whether the client violated HTTP/2, or stayed within it but flooded the server.
 fn breaks_http2(error: &hyper::Error) -> bool {
     let error = error
         .source()
@@ -410,7 +401,7 @@ fn breaks_http2(error: &hyper::Error) -> bool {
     error.is_some_and(|error| !error.is_io() && error.reason() != Some(h2::Reason::NO_ERROR))
 }
 
-/// The time of a connection is limited by its place, whatever is spoken.
+/// Configures HTTP/1 or HTTP/2. Neither has a time limit: [`Slot::overdue`] limits both alike.
 fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     if http2 {

@@ -25,7 +25,8 @@ impl WhenSent {
         self.lock().push(callback);
     }
 
-    fn is_flushed(&self) {
+    /// Everything that hyper had is sent.
+    fn flushed(&self) {
         let due = std::mem::take(&mut *self.lock());
         for callback in due {
             callback();
@@ -82,7 +83,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SentStream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
-        self.sent.is_flushed();
+        self.sent.flushed();
         Poll::Ready(Ok(()))
     }
 

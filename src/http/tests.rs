@@ -1,3 +1,4 @@
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::io::{AsyncReadExt, DuplexStream, duplex};
@@ -33,16 +34,16 @@ const STUCK: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
 async fn a_request_that_is_stuck_ends_its_connection() {
     let configuration = Configuration::read(None).expect("there is nothing to read");
     let site = site(Arc::new(NoPages), &configuration, 1);
-    let (place, _) = site.connections.take().expect("it is the first");
-    let user = Arc::new(place.user());
+    let (slot, _) = site.connections.take().expect("it is the first");
+    let activity = Arc::new(slot.activity());
     let watcher = GracefulShutdown::new().watcher();
     let (mut client, stream) = duplex(1024);
     client.write_all(STUCK).await.expect("there is room");
 
     let address = Ipv4Addr::LOCALHOST.into();
-    let served = requests(stream, true, address, Arc::clone(&site), user, watcher);
+    let served = requests(stream, true, address, Arc::clone(&site), activity, watcher);
     let begin = Instant::now();
-    within_limits(served, address, &site, &place).await;
+    within_limits(served, address, &site, &slot).await;
     assert_eq!(begin.elapsed().as_secs(), 65);
     let counts = site.refusals.counts();
     assert_eq!(counts[Refused::SlowResponse as usize], 1);
@@ -51,7 +52,7 @@ async fn a_request_that_is_stuck_ends_its_connection() {
     client.write_all(b"\0").await.expect_err("it was closed");
 }
 
-/// Accepts once, after these errors. Returns whether a connection lost its place.
+/// Accepts once, after these errors. Returns whether a connection was evicted.
 async fn evicts(errors: &[i32]) -> bool {
     let configuration = Configuration::read(None).expect("there is nothing to read");
     let site = site(Arc::new(NoPages), &configuration, 1);
@@ -67,7 +68,7 @@ async fn evicts(errors: &[i32]) -> bool {
     accept(poll_accept, &site, &mut None).await;
     let refused = site.refusals.counts()[Refused::Accept as usize];
     assert_eq!(refused, errors.len() as u64);
-    site.connections.taken() == 0
+    site.connections.count() == 0
 }
 
 #[cfg(unix)]
@@ -124,14 +125,14 @@ fn serve_long_pages(http2: bool) -> (Arc<LongPages>, DuplexStream, JoinHandle<()
     let pages = Arc::new(LongPages::default());
     let configuration = Configuration::read(None).expect("there is nothing to read");
     let site = site(Arc::clone(&pages), &configuration, 1);
-    let (place, _) = site.connections.take().expect("it is the first");
+    let (slot, _) = site.connections.take().expect("it is the first");
     let (client, stream) = duplex(HELD);
     let server = tokio::spawn(async move {
-        let user = Arc::new(place.user());
+        let activity = Arc::new(slot.activity());
         let graceful = GracefulShutdown::new();
         let watcher = graceful.watcher();
         let address = Ipv4Addr::LOCALHOST.into();
-        requests(stream, http2, address, site, user, watcher).await;
+        requests(stream, http2, address, site, activity, watcher).await;
     });
     (pages, client, server)
 }

@@ -1,4 +1,4 @@
-//! The daemon: bind, capture, serve, wind down.
+//! The daemon: bind, capture, serve, shut down.
 
 mod backoff;
 mod exporter;

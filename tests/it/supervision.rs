@@ -1,4 +1,5 @@
-//! What a tshark may do, acted out by shell scripts: for what the real one cannot be made to do.
+//! The supervisor of tshark, tested with shell scripts that do what the real one cannot be made to
+//! do.
 
 use std::fs;
 use std::io::Write;
@@ -60,7 +61,7 @@ fn statistics(dropped: u64) -> Vec<u8> {
 }
 
 #[test]
-fn tshark_is_asked_for_what_was_measured() {
+fn tshark_gets_the_measured_options() {
     check_arguments(
         &["--interface", "eth0", "--port", "37008", "--port", "1234"],
         "-p -Q -B 64 -s 256 -f (dst port 37008 or dst port 1234) and udp -i eth0 -w -\n",
@@ -233,7 +234,7 @@ fn floods_of_standard_error_neither_block_nor_grow() {
 }
 
 #[test]
-fn clients_that_take_nothing_hold_up_nobody() {
+fn stalled_clients_delay_neither_scrapes_nor_captures() {
     let (_tools, exporter) = loaded(&[]);
 
     let stalled: Vec<_> = (0..20)
@@ -261,7 +262,7 @@ fn clients_that_take_nothing_hold_up_nobody() {
 }
 
 #[test]
-fn losses_count_once_whoever_tells_of_them() {
+fn losses_that_are_reported_twice_count_once() {
     // The first run tells in its stream and in words, the second in words alone.
     let tools = fake_tshark(
         "[ -e second ] && { cat capture; echo '5 packets dropped from eth0' >&2; exec sleep 60; }\n\
@@ -303,7 +304,7 @@ fn a_stop_counts_what_tshark_still_hands_over() {
 }
 
 #[test]
-fn a_tshark_that_does_not_want_to_end_is_made_to() {
+fn a_tshark_that_ignores_sigterm_is_killed() {
     let tools = fake_tshark("trap '' TERM\ncat capture\nwhile :; do sleep 1; done");
     write(&tools, "capture", &capture());
     let exporter = start(&tools);
