@@ -391,7 +391,7 @@ fn flows_stay_when_the_scrape_that_shows_them_breaks_off() {
     eventually("all packets", || {
         // Not a scrape: it shows no flow to Prometheus.
         let (_, overview) = exporter.get("/api/flows");
-        overview.contains("\"received\":40000,").then_some(())
+        overview.contains("\"received\": 40000,").then_some(())
     });
     let idle_from = Instant::now();
     while idle_from.elapsed() <= 2 * IDLE {
