@@ -329,7 +329,7 @@ fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, E
     (tools, exporter)
 }
 
-/// The same, before all of it is there: 40,000 packets, one for each flow.
+/// The same, before all of it is there: 40,000 packets that count, one in each flow.
 fn start_loading(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
     let tools = fake_tshark("cat load; exec sleep 60");
     let load = tools.path().join("load");
@@ -391,7 +391,7 @@ fn flows_stay_when_the_scrape_that_shows_them_breaks_off() {
     eventually("all packets", || {
         // Not a scrape: it shows no flow to Prometheus.
         let (_, overview) = exporter.get("/api/flows");
-        overview.contains("\"received\": 40000,").then_some(())
+        overview.contains("\"counted\": 40000,").then_some(())
     });
     let idle_from = Instant::now();
     while idle_from.elapsed() <= 2 * IDLE {
