@@ -129,6 +129,11 @@ impl Aggregator {
         self.flows.scrape(now)
     }
 
+    /// The scrape that was made at `at` has reached its client.
+    pub fn delivered(&mut self, at: Duration) {
+        self.flows.delivered(at);
+    }
+
     /// Remembers what was counted until now, each [`flow::MARKS_APART`](crate::flow::MARKS_APART).
     pub fn mark(&mut self, now: Duration) {
         self.flows.mark(now);

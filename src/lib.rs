@@ -22,6 +22,7 @@ pub mod aggregator;
 pub mod analyze;
 pub mod capture;
 pub mod cli;
+mod dual_stack;
 pub mod flow;
 pub mod http;
 pub mod live;

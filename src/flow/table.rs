@@ -64,7 +64,8 @@ struct Books {
     keys: Keys,
     limits: Limits,
     now: Moment,
-    last_scrape: Option<Moment>,
+    /// When the newest scrape was made that reached its client.
+    last_delivered: Option<Moment>,
     holds: Holds,
     traffic: Series<TrafficKey>,
     /// Whether a flow's packets all count in one series of the traffic families.
@@ -95,7 +96,7 @@ impl FlowTable {
             limits,
             demand: Distinct::new(),
             now: Moment::default(),
-            last_scrape: None,
+            last_delivered: None,
             holds: Holds::default(),
             traffic: Series::default(),
             traffic_by_flow,
@@ -172,21 +173,26 @@ impl FlowTable {
         self.admit(packet);
     }
 
-    /// What is to be seen at `at`.
+    /// Returns what is to be seen at `at`. It counts as shown once it was
+    /// [`delivered`](Self::delivered).
     pub fn scrape(&mut self, at: Duration) -> Snapshot {
         self.books.advance(Moment::of(at));
         self.hide_idle();
         self.release_holds();
-        let snapshot = Snapshot {
+        Snapshot {
             shape: Arc::clone(&self.books.keys.shape),
             narrow: self.books.flows(&self.narrow),
             wide: self.books.flows(&self.wide),
             overflow: self.books.overflow_sums(),
             traffic: self.books.traffic.iter().map(whole).collect(),
             occupancy: self.occupancy(),
-        };
-        self.books.last_scrape = Some(self.books.now);
-        snapshot
+        }
+    }
+
+    /// The scrape that was made at `at` has reached its client: what it showed may leave.
+    pub fn delivered(&mut self, at: Duration) {
+        let at = Some(Moment::of(at));
+        self.books.last_delivered = self.books.last_delivered.max(at);
     }
 
     #[must_use]
@@ -430,13 +436,13 @@ impl Books {
 
     /// Whether any flow may leave now.
     fn flows_leave(&self) -> bool {
-        let were_seen = self.limits.leave_unseen || self.last_scrape.is_some();
+        let were_seen = self.limits.leave_unseen || self.last_delivered.is_some();
         !self.limits.idle_timeout.is_zero() && were_seen
     }
 
-    /// A flow may leave when it is idle and a scrape has shown its last value.
+    /// A flow may leave when it is idle and a delivered scrape has shown its last value.
     fn may_leave<A: Address>(&self, slot: &Slot<A>) -> bool {
-        let was_seen = self.limits.leave_unseen || self.last_scrape > Some(slot.last);
+        let was_seen = self.limits.leave_unseen || self.last_delivered > Some(slot.last);
         slot.state() == State::Exposed
             && slot.last.is_over(self.limits.idle_timeout, self.now)
             && was_seen
@@ -504,6 +510,16 @@ fn whole<K: Copy>(one: &One<K>) -> Sum<K> {
     Sum {
         key: one.key,
         counters: one.counters,
+    }
+}
+
+#[cfg(test)]
+impl FlowTable {
+    /// A scrape that is delivered at once.
+    fn show(&mut self, at: Duration) -> Snapshot {
+        let snapshot = self.scrape(at);
+        self.delivered(self.books.now.duration());
+        snapshot
     }
 }
 

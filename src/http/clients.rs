@@ -1,4 +1,4 @@
-//! Which clients get through the TLS handshake: Go's five policies, and allowed names.
+//! Verifies client certificates: Go's five policies, and allowed names.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,11 +30,11 @@ pub(super) enum Policy {
 pub(super) struct Clients {
     policy: Policy,
     provider: Arc<CryptoProvider>,
-    /// What clients are told to choose their certificate by.
+    /// Names of the authorities, sent to clients so that they choose a fitting certificate.
     hints: Vec<DistinguishedName>,
-    /// Absent where any certificate will do.
+    /// `None` if any certificate is accepted.
     authorities: Option<Arc<dyn ClientCertVerifier>>,
-    /// Names of which a certificate must have one.
+    /// A certificate must have one of these names; `None` allows any.
     allowed_sans: Option<Vec<String>>,
 }
 
@@ -117,7 +117,7 @@ impl ClientCertVerifier for Clients {
     }
 }
 
-/// The subject alternative names of a certificate, as the other exporters write them.
+/// Returns the subject alternative names of a certificate, written as in the other exporters.
 fn sans(certificate: &CertificateDer<'_>) -> Result<Vec<String>, Error> {
     let (_, certificate) =
         X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;

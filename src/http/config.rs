@@ -19,26 +19,27 @@ use super::tls;
 
 /// Far more than certificates of all public authorities take.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
-/// Each step doubles the time that a password takes: 16 takes seconds, and more than a scrape may.
+/// Each step doubles the time that a check takes. 16 takes seconds; more would exceed what a scrape
+/// may take.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
 
-/// What the web configuration means.
+/// The web configuration, parsed and checked.
 #[derive(Default)]
 pub(super) struct WebConfig {
-    /// Without it, plain HTTP is spoken.
+    /// `None` means plain HTTP.
     pub(super) tls: Option<Arc<ServerConfig>>,
-    /// Whether whoever gets through the TLS handshake is known.
+    /// Whether the TLS handshake authenticates the client.
     pub(super) verifies_clients: bool,
-    /// Added to each answer.
+    /// Headers that are added to each response.
     pub(super) headers: HeaderMap,
     pub(super) users: Users,
     pub(super) rate: Option<Rate>,
 }
 
-/// Users and the bcrypt hashes of their passwords. If there is none, everybody is welcome.
+/// Users and the bcrypt hashes of their passwords. Without any, no password is asked for.
 pub(super) type Users = BTreeMap<String, String>;
 
-/// A request each `interval`; `burst` of them may come at once.
+/// One request per `interval`, and up to `burst` at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Rate {
     pub(super) interval: Duration,
@@ -85,14 +86,37 @@ impl Sources {
 
     pub(super) fn config(&self) -> Result<WebConfig, Error> {
         let config = parse(&self.document).and_then(|document| document.config(&self.files));
-        config.map_err(|problem| Error {
+        config.map_err(|problem| self.error(problem))
+    }
+
+    /// Why this configuration cannot be used.
+    pub(super) fn error(&self, problem: String) -> Error {
+        Error {
             path: self.path.clone(),
             problem,
-        })
+        }
+    }
+
+    /// Whether nothing but comments is written.
+    pub(super) fn is_blank(&self) -> bool {
+        is_blank(&self.document)
+    }
+
+    /// A file that names no other one.
+    #[cfg(test)]
+    pub(super) fn of_document(document: &str) -> Result<Self, Error> {
+        let sources = Self {
+            path: "web.yml".into(),
+            document: document.to_owned(),
+            files: tls::Files::default(),
+        };
+        let parsed = parse(document).map(drop);
+        parsed.map_err(|problem| sources.error(problem))?;
+        Ok(sources)
     }
 }
 
-/// Reads what can be read again: anything else might keep us waiting for ever.
+/// Reads a regular file. A pipe or a device could block for ever.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -107,7 +131,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// What can be written. Null stands for the default, as in the other exporters.
+/// The file as it is written. Null stands for the default, as in the other exporters.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Document {
@@ -132,14 +156,18 @@ struct RateLimit {
 }
 
 fn parse(document: &str) -> Result<Document, String> {
-    // A file of nothing but comments configures nothing.
-    let is_empty = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
-    if document.lines().all(is_empty) {
+    if is_blank(document) {
         return Ok(Document::default());
     }
     // No snippets of the file: it may hold a private key.
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(document, options).map_err(|error| error.to_string())
+}
+
+/// A file of nothing but comments configures nothing; YAML has no value for it.
+fn is_blank(document: &str) -> bool {
+    let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
+    document.lines().all(is_blank)
 }
 
 impl Document {
@@ -176,7 +204,7 @@ fn check_hash(hash: &str) -> Result<(), String> {
     ))
 }
 
-/// The headers that can be added, and the values they may have if not any.
+/// The headers that can be added, and their allowed values; an empty list allows any.
 const HEADERS: [(&str, &[&str]); 5] = [
     ("Content-Security-Policy", &[]),
     ("Strict-Transport-Security", &[]),

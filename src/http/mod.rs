@@ -1,32 +1,34 @@
-//! The web server: who may connect, for how long, and how it ends.
+//! The web server: listener, connection limits, TLS, passwords and routes.
 
 mod clients;
 mod config;
-
 mod page;
 mod passwords;
-mod places;
+mod queue;
 mod rate;
 mod refusals;
 mod reload;
 mod routes;
 mod scrape;
+mod sent;
+mod slots;
 mod tls;
-mod turns;
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::future::poll_fn;
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::spawn_blocking;
@@ -36,70 +38,80 @@ use tokio_rustls::rustls::server::{Acceptor, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
+use crate::dual_stack;
 use crate::metrics::{Overview, Refused, WebState};
 use passwords::Passwords;
-use places::{Limits, Overdue, Place, Places, User};
+use queue::{Bounds, FairQueue};
 use rate::RateLimiter;
 use refusals::Refusals;
-use routes::Site;
-use turns::Turns;
+use routes::{Client, Site};
+use sent::{SentStream, WhenSent};
+use slots::{Activity, Overdue, Slot, Slots, TimeLimits};
 
 pub use config::Error as ConfigurationError;
 pub use reload::Configuration;
 
-/// More than Prometheus servers and people ever open. When all are taken, a new connection gets
-/// the place of the one that has been quiet for the longest time.
+/// More than Prometheus servers and people ever open. When all slots are in use, the longest-idle
+/// connection is evicted for a new one.
 const MAX_CONNECTIONS: usize = 512;
-/// A client that has sent no request by then, TLS handshake included, means harm.
+/// A client that has sent no request by then, TLS handshake included, is broken or malicious.
 const FIRST_REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
-/// Prometheus asks every minute if not told otherwise, and may keep its connection for that long.
+/// Prometheus scrapes every minute by default, and may keep its connection for that long.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(65);
-const LIMITS: Limits = Limits {
+const TIME_LIMITS: TimeLimits = TimeLimits {
     first: FIRST_REQUEST_TIMEOUT,
-    later: IDLE_TIMEOUT,
-    work: REQUEST_TIMEOUT,
+    idle: IDLE_TIMEOUT,
+    request: REQUEST_TIMEOUT,
 };
 /// Ten times what a browser sends.
 const MAX_HEADER_SIZE: u32 = 16 * 1024;
 const MAX_HEADERS: usize = 64;
-/// HTTP/2 headers are read up to here, so that those that are too large are refused by us, and
-/// counted. What is larger still is refused all the same.
+/// The HTTP library accepts HTTP/2 headers up to this size, so that we refuse and count those over
+/// [`MAX_HEADER_SIZE`]. It refuses larger ones itself, uncounted.
 const MAX_HEADERS_READ: u32 = 2 * MAX_HEADER_SIZE;
-/// Requests at a time in one HTTP/2 connection.
+/// Concurrent requests in one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
-/// What waits in memory for the client of one HTTP/2 stream.
-const MAX_SEND_BUFFER: usize = 64 * 1024;
-/// A client that takes no byte for so long is gone or means harm.
+/// HTTP/2 asks for the next piece of a body once less than this waits for its client: so when the
+/// end of a body is asked for, everything before it is in frames, and [`sent`] can tell when they
+/// are sent. A piece is accepted whole, whatever its size, so nothing gets slower.
+const MAX_SEND_BUFFER: usize = 1;
+/// A client that accepts no byte for so long is gone or malicious.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
-/// A client that waited so long for its first byte is gone: no scrape may take longer.
+/// The longest time from the request to the end of a scrape. Prometheus gives up far earlier.
 const RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
-/// When all of --web.max-requests are taken, a scrape whose client has taken nothing for so long
-/// gives way to a new one.
-const PATIENCE: Duration = Duration::from_millis(500);
-/// A request that is open for so long, by now without any way to end itself, ends its connection:
-/// an HTTP/2 client may refuse to take even the shortest answer.
+/// When --web.max-requests scrapes are in flight, one whose client has accepted nothing for so long
+/// is evicted for a new one.
+const SCRAPE_MIN_IDLE: Duration = Duration::from_millis(500);
+/// A request that takes longer ends its connection. The limits of a scrape do not suffice: an HTTP/2
+/// client may refuse to accept even the shortest answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
-/// A request that is open for longer does not protect its connection when all are taken.
+/// A request in flight protects its connection from eviction for so long.
 const REQUEST_GRACE: Duration = Duration::from_secs(5);
 /// How long open responses may take once the server is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
-/// Accepting fails at once while no file descriptor is left: it is tried again after this.
+/// The pause after an error of accept(2), which fails at once while no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How often that is said.
-const ACCEPT_COMPLAINT: Duration = Duration::from_mins(1);
+/// The least time between two warnings that accepting fails.
+const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What the server shows. It is called off the runtime's thread and may take its time.
+/// What the server shows. Unless said otherwise, it is called off the runtime's thread and may take
+/// its time.
 pub trait Pages: Send + Sync + 'static {
-    /// Writes the text of `/metrics`, the state of the web server included.
+    /// Writes the text of `/metrics`, the state of the web server included. Returns the time that
+    /// it is of, for [`delivered`](Self::delivered).
     ///
     /// # Errors
     /// Those of `out`.
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()>;
+    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration>;
+
+    /// The text of `/metrics` of this time was sent to its end. Called on the runtime's thread: it
+    /// must not wait.
+    fn delivered(&self, at: Duration);
 
     /// What a person wants to know first, with so many of the flows that counted most lately.
     fn overview(&self, top: usize) -> Overview;
 
-    /// Whether a capture is running.
+    /// Whether a capture is running. Called on the runtime's thread: it must not wait.
     fn is_ready(&self) -> bool;
 }
 
@@ -108,36 +120,21 @@ pub trait Pages: Send + Sync + 'static {
 /// # Errors
 /// The port is taken, or may not be used; or the address is none of this host's.
 pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    if let Some(address) = address {
-        return listener((address, port).into());
-    }
-    match listener((Ipv6Addr::UNSPECIFIED, port).into()) {
-        Err(error) if error.kind() != io::ErrorKind::AddrInUse => {
-            // No IPv6 on this host.
-            listener((Ipv4Addr::UNSPECIFIED, port).into())
-        }
-        result => result,
-    }
-}
-
-fn listener(address: SocketAddr) -> io::Result<TcpListener> {
-    let domain = Domain::for_address(address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
-    if domain == Domain::IPV6 {
-        socket.set_only_v6(false)?;
-    }
     // After a restart, the old connections may linger for a minute. On Windows this option
     // would let two programs share the port.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.bind(&SockAddr::from(address))?;
+    let reuse = |socket: &Socket| socket.set_reuse_address(cfg!(unix));
+    let (kind, protocol) = (Type::STREAM, Protocol::TCP);
+    let socket = match address {
+        Some(address) => dual_stack::bind_to((address, port).into(), kind, protocol, reuse)?,
+        None => dual_stack::bind(port, kind, protocol, reuse)?,
+    };
     socket.listen(1024)?;
     socket.set_nonblocking(true)?;
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `stop` is done, then lets open responses end. At most `max_requests` scrapes go on
-/// at a time; 0 means any number.
+/// Serves until `stop` is done, then lets open responses end. `max_requests` is the maximum number
+/// of concurrent scrapes; 0 means any number.
 pub async fn serve(
     listener: TcpListener,
     pages: Arc<impl Pages>,
@@ -148,22 +145,23 @@ pub async fn serve(
     let site = site(pages, &configuration, max_requests);
     let graceful = GracefulShutdown::new();
     let accepting = async {
-        let mut complained = None;
+        let mut last_warning = None;
         loop {
-            let (stream, address) = accept(&listener, &site, &mut complained).await;
-            let Ok((place, has_loser)) = site.connections.take() else {
-                // All do something useful, for which there are limits of time.
+            let accepted = accept(|cx| listener.poll_accept(cx), &site, &mut last_warning);
+            let (stream, address) = accepted.await;
+            let Ok((slot, has_evicted)) = site.connections.take() else {
+                // All serve requests within their grace: the newcomer has to try again.
                 site.refusals.count(Refused::Connections);
                 continue;
             };
             let site = Arc::clone(&site);
             let watcher = graceful.watcher();
-            if has_loser {
+            if has_evicted {
                 site.refusals.count(Refused::Connections);
             }
-            tokio::spawn(connection(stream, address, site, place, watcher));
-            if has_loser {
-                // Lets the other connection go before the next comes.
+            tokio::spawn(connection(stream, address, site, slot, watcher));
+            if has_evicted {
+                // Lets the evicted connection close before the next one is accepted.
                 tokio::task::yield_now().await;
             }
         }
@@ -185,10 +183,15 @@ fn site<P: Pages>(
     Arc::new(Site {
         pages,
         in_force: configuration.subscribe(),
-        connections: Places::new(max_connections(), Duration::ZERO, REQUEST_GRACE),
-        scrapes: (max_requests > 0).then(|| Places::new(max_requests, PATIENCE, RESPONSE_TIMEOUT)),
+        connections: Slots::new(max_connections(), Duration::ZERO, REQUEST_GRACE),
+        scrapes: (max_requests > 0)
+            .then(|| Slots::new(max_requests, SCRAPE_MIN_IDLE, RESPONSE_TIMEOUT)),
         passwords: Arc::new(Passwords::new()),
-        handshakes: Arc::default(),
+        // Each connection shakes hands once, so their limit is the one that is met.
+        handshakes: FairQueue::new(Bounds {
+            total: MAX_CONNECTIONS,
+            per_network: MAX_CONNECTIONS,
+        }),
         rate: RateLimiter::default(),
         refusals: Refusals::default(),
     })
@@ -206,30 +209,48 @@ fn max_connections() -> usize {
     MAX_CONNECTIONS
 }
 
-/// Accepting fails when the client is gone already, or when there is no file descriptor left;
-/// neither is a reason to stop serving.
-async fn accept(
-    listener: &TcpListener,
+/// Accepts the next connection. Errors are no reason to stop serving: the client may be gone
+/// already, the network down, or no file descriptor left.
+async fn accept<S>(
+    mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, SocketAddr)>>,
     site: &Site<impl Pages>,
-    complained: &mut Option<Instant>,
-) -> (TcpStream, IpAddr) {
+    last_warning: &mut Option<Instant>,
+) -> (S, IpAddr) {
     loop {
-        let error = match listener.accept().await {
+        let error = match poll_fn(&mut poll_accept).await {
             Ok((stream, address)) => return (stream, address.ip()),
             Err(error) => error,
         };
         site.refusals.count(Refused::Accept);
-        let is_news = complained.is_none_or(|at| at.elapsed() >= ACCEPT_COMPLAINT);
-        if is_news {
-            *complained = Some(Instant::now());
-            warn!(
-                "cannot accept a connection: {error}; if there are too many open files, raise \
-                 their limit (LimitNOFILE= in systemd, ulimit -n)"
-            );
+        let lacks_descriptors = lacks_descriptors(&error);
+        if last_warning.is_none_or(|at| at.elapsed() >= ACCEPT_WARNING_INTERVAL) {
+            *last_warning = Some(Instant::now());
+            let advice = if lacks_descriptors {
+                "; raise the limit of open files (LimitNOFILE= in systemd, ulimit -n)"
+            } else {
+                ""
+            };
+            warn!("cannot accept a connection: {error}{advice}");
         }
-        site.connections.make_room();
+        // Closing a connection frees a descriptor. For any other error it would hurt a healthy
+        // client and mend nothing.
+        if lacks_descriptors {
+            site.connections.evict_one();
+        }
         tokio::time::sleep(ACCEPT_PAUSE).await;
     }
+}
+
+/// Whether the process or the system has no file descriptor left.
+fn lacks_descriptors(error: &io::Error) -> bool {
+    #[cfg(unix)]
+    let codes = [nix::libc::EMFILE, nix::libc::ENFILE];
+    // WSAEMFILE, <https://learn.microsoft.com/windows/win32/winsock/windows-sockets-error-codes-2>.
+    #[cfg(not(unix))]
+    let codes = [10_024];
+    error
+        .raw_os_error()
+        .is_some_and(|code| codes.contains(&code))
 }
 
 /// One connection, from its first byte to its end.
@@ -237,31 +258,38 @@ async fn connection(
     stream: TcpStream,
     address: IpAddr,
     site: Arc<Site<impl Pages>>,
-    place: Place,
+    slot: Slot,
     watcher: Watcher,
 ) {
-    let user = Arc::new(place.user());
-    let served = handshake(stream, address, Arc::clone(&site), user, watcher);
-    within_limits(served, address, &site, &place).await;
+    let activity = Arc::new(slot.activity());
+    // Asked before the handshake looks at the configuration, so that no change is missed.
+    let closed_by_reload = reload::protection_switched_on(site.in_force.clone());
+    let served = handshake(stream, address, Arc::clone(&site), activity, watcher);
+    tokio::select! {
+        () = within_limits(served, address, &site, &slot) => {}
+        () = closed_by_reload => {
+            debug!(%address, "closed: made before TLS or passwords were switched on");
+        }
+    }
 }
 
-/// Ends what goes on in a connection when it has lost its place, or takes too long.
+/// Serves a connection until it ends by itself, is evicted, or takes too long.
 async fn within_limits(
     served: impl Future<Output = ()>,
     address: IpAddr,
     site: &Site<impl Pages>,
-    place: &Place,
+    slot: &Slot,
 ) {
     let served = pin!(served);
     tokio::select! {
         () = served => {}
-        () = place.lost() => debug!(%address, "a quiet connection gave way to another"),
-        overdue = place.overdue(LIMITS) => {
-            debug!(%address, "a connection was quiet for too long");
+        () = slot.evicted() => debug!(%address, "evicted an idle connection"),
+        overdue = slot.overdue(TIME_LIMITS) => {
+            debug!(%address, "closed a connection that was idle or stuck for too long");
             match overdue {
-                Overdue::First => site.refusals.count(Refused::FirstRequest),
-                Overdue::Later => {}
-                Overdue::Work => site.refusals.count(Refused::SlowResponse),
+                Overdue::FirstRequest => site.refusals.count(Refused::FirstRequest),
+                Overdue::Idle => {}
+                Overdue::Request => site.refusals.count(Refused::SlowResponse),
             }
         }
     }
@@ -271,12 +299,12 @@ async fn handshake(
     stream: TcpStream,
     address: IpAddr,
     site: Arc<Site<impl Pages>>,
-    user: Arc<User>,
+    activity: Arc<Activity>,
     watcher: Watcher,
 ) {
     let config = Arc::clone(&site.in_force.borrow().config);
     let Some(tls) = &config.tls else {
-        return requests(stream, false, address, site, user, watcher).await;
+        return requests(stream, false, address, site, activity, watcher).await;
     };
     let Ok(Some(stream)) = refuse_plain_http(stream).await else {
         return site.refusals.count(Refused::Tls);
@@ -284,37 +312,38 @@ async fn handshake(
     match shake_hands(stream, address, Arc::clone(tls), &site.handshakes).await {
         Ok(stream) => {
             if config.verifies_clients {
-                user.is_known();
+                activity.set_authenticated();
             }
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            requests(stream, http2, address, site, user, watcher).await;
+            requests(stream, http2, address, site, activity, watcher).await;
         }
         Err(error) => {
-            debug!(%address, %error, "no TLS connection came about");
+            debug!(%address, %error, "TLS handshake failed");
             site.refusals.count(Refused::Tls);
         }
     }
 }
 
-/// What the first words of a client ask for takes milliseconds with some keys: it is done off the
-/// runtime's thread.
+/// Answers a client's TLS greeting. Signing the answer takes milliseconds with some keys, so it is
+/// done off the runtime's thread, and strangers who ask for much of it wait in the fair queue.
 async fn shake_hands(
     stream: TcpStream,
     address: IpAddr,
     config: Arc<ServerConfig>,
-    turns: &Arc<Turns>,
+    queue: &Arc<FairQueue>,
 ) -> io::Result<TlsStream<TcpStream>> {
     let hello = LazyConfigAcceptor::new(Acceptor::default(), stream).await?;
-    let turn = turns.take(address).await;
+    let permit = queue.enter(address).await;
+    let permit = permit.map_err(|_| io::Error::other("too many handshakes are waiting"))?;
     let answer = spawn_blocking(move || {
-        let _turn = turn;
+        let _permit = permit;
         hello.into_stream(config)
     });
     answer.await.map_err(io::Error::other)?.await
 }
 
-/// Answers those who do not know that TLS is spoken here in words that they understand. TLS begins
-/// with 0x16, HTTP with a letter.
+/// Tells a client that speaks plain HTTP, in plain HTTP, that this is an HTTPS server. TLS begins with
+/// 0x16, HTTP with a letter. Returns the stream if TLS follows.
 async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream>> {
     let mut first = [0];
     stream.peek(&mut first).await?;
@@ -324,7 +353,7 @@ async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream
     let answer = "HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
                   This is an HTTPS server. Use https://.\n";
     stream.write_all(answer.as_bytes()).await?;
-    // Closing with something unread would take the answer back.
+    // Closing a socket with unread bytes resets the connection, and the answer is lost.
     let _ = stream.try_read(&mut [0; MAX_HEADER_SIZE as usize]);
     stream.shutdown().await?;
     Ok(None)
@@ -335,19 +364,26 @@ async fn requests(
     http2: bool,
     address: IpAddr,
     site: Arc<Site<impl Pages>>,
-    user: Arc<User>,
+    activity: Arc<Activity>,
     watcher: Watcher,
 ) {
     let builder = builder(http2);
+    let sent = Arc::new(WhenSent::default());
+    let stream = SentStream::new(stream, Arc::clone(&sent));
     let service = service_fn(|request| {
-        let answer = Arc::clone(&site).answer(request, address, Arc::clone(&user));
+        let client = Client {
+            address,
+            activity: Arc::clone(&activity),
+            sent: Arc::clone(&sent),
+        };
+        let answer = Arc::clone(&site).answer(request, client);
         async move { Ok::<_, Infallible>(answer.await) }
     });
     let connection = builder.serve_connection(TokioIo::new(stream), service);
     let Err(error) = watcher.watch(connection).await else {
         return;
     };
-    debug!(%address, %error, "a connection ended early");
+    debug!(%address, %error, "connection failed");
     match error.downcast_ref::<hyper::Error>() {
         Some(error) if error.is_parse_too_large() => site.refusals.count(Refused::HeaderSize),
         Some(error) if error.is_parse() || breaks_http2(error) => {
@@ -357,7 +393,7 @@ async fn requests(
     }
 }
 
-/// Whether the client broke the rules, or did so much within them that it can only mean harm.
+/// Whether the client violated HTTP/2, or stayed within it but flooded the server.
 fn breaks_http2(error: &hyper::Error) -> bool {
     let error = error
         .source()
@@ -365,7 +401,7 @@ fn breaks_http2(error: &hyper::Error) -> bool {
     error.is_some_and(|error| !error.is_io() && error.reason() != Some(h2::Reason::NO_ERROR))
 }
 
-/// The time of a connection is limited by its place, whatever is spoken.
+/// Configures HTTP/1 or HTTP/2. Neither has a time limit: [`Slot::overdue`] limits both alike.
 fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     if http2 {
@@ -388,52 +424,4 @@ fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::duplex;
-
-    use super::*;
-
-    struct NoPages;
-
-    impl Pages for NoPages {
-        fn metrics(&self, _: &WebState, _: &mut dyn Write) -> io::Result<()> {
-            Ok(())
-        }
-
-        fn overview(&self, _: usize) -> Overview {
-            unreachable!("nobody asks for the page")
-        }
-
-        fn is_ready(&self) -> bool {
-            true
-        }
-    }
-
-    /// RFC 9113: settings, of which the only one says that no byte of any answer is taken; then
-    /// GET /-/healthy by the static table of RFC 7541.
-    const STUCK: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
-        \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
-        \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x0a/-/healthy\x41\x01x";
-
-    #[tokio::test(start_paused = true)]
-    async fn a_request_that_is_stuck_ends_its_connection() {
-        let configuration = Configuration::read(None).expect("there is nothing to read");
-        let site = site(Arc::new(NoPages), &configuration, 1);
-        let (place, _) = site.connections.take().expect("it is the first");
-        let user = Arc::new(place.user());
-        let watcher = GracefulShutdown::new().watcher();
-        let (mut client, stream) = duplex(1024);
-        client.write_all(STUCK).await.expect("there is room");
-
-        let address = Ipv4Addr::LOCALHOST.into();
-        let served = requests(stream, true, address, Arc::clone(&site), user, watcher);
-        let begin = Instant::now();
-        within_limits(served, address, &site, &place).await;
-        assert_eq!(begin.elapsed().as_secs(), 65);
-        let counts = site.refusals.counts();
-        assert_eq!(counts[Refused::SlowResponse as usize], 1);
-        assert_eq!(counts.iter().sum::<u64>(), 1);
-        // Until then the client was not sent away, and is still there.
-        client.write_all(b"\0").await.expect_err("it was closed");
-    }
-}
+mod tests;

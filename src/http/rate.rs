@@ -1,4 +1,4 @@
-//! A token bucket for all requests together, as `rate_limit` describes it.
+//! A token bucket that all requests share: `rate_limit` of the web configuration.
 
 use std::sync::Mutex;
 use std::time::Instant;
@@ -16,8 +16,9 @@ struct Bucket {
 }
 
 impl RateLimiter {
-    /// Whether a request may pass. A changed rate starts with a full bucket.
-    pub(super) fn admits(&self, rate: Option<Rate>, now: Instant) -> bool {
+    /// Takes a token for a request; returns whether there was one. A changed rate starts with a full
+    /// bucket.
+    pub(super) fn take_token(&self, rate: Option<Rate>, now: Instant) -> bool {
         let Some(rate) = rate else {
             return true;
         };
@@ -27,13 +28,13 @@ impl RateLimiter {
             _ => now,
         };
         let missing = full.duration_since(now);
-        let admits = missing <= rate.interval.saturating_mul(rate.burst - 1);
+        let is_admitted = missing <= rate.interval.saturating_mul(rate.burst - 1);
         let full = full
             .checked_add(rate.interval)
-            .filter(|_| admits)
+            .filter(|_| is_admitted)
             .unwrap_or(full);
         *bucket = Some(Bucket { rate, full });
-        admits
+        is_admitted
     }
 }
 
@@ -53,7 +54,7 @@ mod tests {
         });
         let admitted = |milliseconds| {
             let now = begin + Duration::from_millis(milliseconds);
-            (0..10).filter(|_| limiter.admits(rate, now)).count()
+            (0..10).filter(|_| limiter.take_token(rate, now)).count()
         };
         assert_eq!(admitted(0), 3);
         assert_eq!(admitted(999), 0);
@@ -61,6 +62,6 @@ mod tests {
         assert_eq!(admitted(3500), 2);
         assert_eq!(admitted(4000), 1);
         assert_eq!(admitted(60_000), 3);
-        assert!(limiter.admits(None, begin));
+        assert!(limiter.take_token(None, begin));
     }
 }

@@ -1,4 +1,4 @@
-//! Counts what is refused.
+//! Counters of refused connections and requests, by reason.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

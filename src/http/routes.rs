@@ -1,10 +1,10 @@
-//! What is asked for, who may see it, and what is answered.
+//! Routes, access control, and responses.
 
 use std::io;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use http_body_util::{Either, Full};
@@ -17,50 +17,67 @@ use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::watch;
 
 use super::passwords::{Passwords, Verdict};
-use super::places::{Places, User, Work};
+use super::queue::FairQueue;
 use super::rate::RateLimiter;
 use super::refusals::Refusals;
 use super::reload::InForce;
 use super::scrape::{self, ScrapeBody, accepts_gzip};
-use super::turns::Turns;
+use super::sent::{Callback, WhenSent};
+use super::slots::{Activity, InFlight, Slots};
 use super::{MAX_HEADER_SIZE, Pages, page};
 use crate::metrics::{self, Refused, WebState};
 
-/// Whoever wants more flows than this wants `/metrics`.
+/// The most flows that `/api/flows` lists. `/metrics` has all of them.
 const MOST_FLOWS: usize = 1000;
 
 /// What all requests share.
 pub(super) struct Site<P> {
     pub(super) pages: Arc<P>,
     pub(super) in_force: watch::Receiver<InForce>,
-    pub(super) connections: Arc<Places>,
+    pub(super) connections: Arc<Slots>,
     /// None if there is no limit.
-    pub(super) scrapes: Option<Arc<Places>>,
+    pub(super) scrapes: Option<Arc<Slots>>,
     pub(super) passwords: Arc<Passwords>,
-    pub(super) handshakes: Arc<Turns>,
+    pub(super) handshakes: Arc<FairQueue>,
     pub(super) rate: RateLimiter,
     pub(super) refusals: Refusals,
 }
 
-type Content = Either<Full<Bytes>, ScrapeBody>;
+struct Content {
+    body: Either<Full<Bytes>, ScrapeBody>,
+    /// To be called once the body was sent to its end.
+    on_sent: Option<Callback>,
+}
+
+/// Who asks, and over which connection.
+pub(super) struct Client {
+    pub(super) address: IpAddr,
+    /// Tells the connection's slot what goes on.
+    pub(super) activity: Arc<Activity>,
+    pub(super) sent: Arc<WhenSent>,
+}
 
 impl<P: Pages> Site<P> {
-    /// The answer to a client at `address`, over a connection that `user` has the place of.
+    /// Answers a request.
     pub(super) async fn answer<B>(
         self: Arc<Self>,
         request: Request<B>,
-        address: IpAddr,
-        user: Arc<User>,
+        client: Client,
     ) -> Response<Answer> {
-        // A connection with an open request keeps its place.
-        let work = user.work();
+        let Client {
+            address,
+            activity,
+            sent,
+        } = client;
+        // Protects the connection from eviction until the response is sent.
+        let in_flight = activity.begin();
         let config = Arc::clone(&self.in_force.borrow().config);
         let mut response = if has_oversize_headers(&request) {
             self.refuse(Refused::HeaderSize)
-        } else if self.rate.admits(config.rate, Instant::now()) {
+        } else if self.rate.take_token(config.rate, Instant::now()) {
             let header = request.headers().get(AUTHORIZATION);
-            match self.verdict(&request, header, address, &user).await {
-                Verdict::Welcome => self.respond(&request),
+            match self.verdict(&request, header, address, &activity).await {
+                Verdict::Granted => self.respond(&request),
                 Verdict::Unauthorized => self.refuse(Refused::Unauthorized),
                 Verdict::Busy => self.refuse(Refused::PasswordQueue),
             }
@@ -73,27 +90,29 @@ impl<P: Pages> Site<P> {
             headers.insert(name, value.clone());
         }
         response.map(|content| Answer {
-            content,
-            _work: work,
+            body: content.body,
+            on_sent: content.on_sent.map(|on_sent| (sent, on_sent)),
+            _in_flight: in_flight,
         })
     }
 
-    /// All but health and readiness, which tell nothing of the network, is for users alone.
+    /// Decides whether a client may see a page. Health and readiness, which tell nothing of the
+    /// network, are for everybody.
     async fn verdict<B>(
         &self,
         request: &Request<B>,
         authorization: Option<&HeaderValue>,
         address: IpAddr,
-        user: &User,
+        activity: &Activity,
     ) -> Verdict {
         let config = Arc::clone(&self.in_force.borrow().config);
         if config.users.is_empty() || matches!(request.uri().path(), "/-/healthy" | "/-/ready") {
-            return Verdict::Welcome;
+            return Verdict::Granted;
         }
         let verdict = self.passwords.check(&config.users, authorization, address);
         let verdict = verdict.await;
-        if verdict == Verdict::Welcome {
-            user.is_known();
+        if verdict == Verdict::Granted {
+            activity.set_authenticated();
         }
         verdict
     }
@@ -120,9 +139,21 @@ impl<P: Pages> Site<P> {
     }
 
     fn scrape<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
-        self.written(request, metrics::CONTENT_TYPE, |site, out| {
-            site.pages.metrics(&site.state(), out)
-        })
+        let time = Arc::new(OnceLock::new());
+        let time_written = Arc::clone(&time);
+        let mut response = self.written(request, metrics::CONTENT_TYPE, move |site, out| {
+            let time = site.pages.metrics(&site.state(), out)?;
+            time_written.get_or_init(|| time);
+            Ok(())
+        });
+        let pages = Arc::clone(&self.pages);
+        response.body_mut().on_sent = Some(Box::new(move || {
+            // Without a time there was only a part, or nothing: the answer to HEAD.
+            if let Some(&time) = time.get() {
+                pages.delivered(time);
+            }
+        }));
+        response
     }
 
     fn landing<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
@@ -150,7 +181,7 @@ impl<P: Pages> Site<P> {
         response
     }
 
-    /// What takes a while to write, and counts among the scrapes.
+    /// Responds with what takes a while to write. It takes one of the slots of --web.max-requests.
     fn written<B>(
         self: &Arc<Self>,
         request: &Request<B>,
@@ -159,19 +190,22 @@ impl<P: Pages> Site<P> {
     ) -> Response<Content> {
         let gzip = accepts_gzip(request.headers());
         let content = if request.method() == Method::GET {
-            let place = match self.scrapes.as_ref().map(Places::take).transpose() {
-                Ok(place) => place.map(|(place, _)| place),
+            let slot = match self.scrapes.as_ref().map(Slots::take).transpose() {
+                Ok(slot) => slot.map(|(slot, _)| slot),
                 Err(_) => return self.refuse(Refused::MaxRequests),
             };
             let site = Arc::clone(self);
             let write = move |out: &mut dyn io::Write| write(&site, out);
             let site = Arc::clone(self);
             let cut_short = move || site.refusals.count(Refused::SlowResponse);
-            Either::Right(scrape::body(write, gzip, place, cut_short))
+            Either::Right(scrape::body(write, gzip, slot, cut_short))
         } else {
             Either::Left(Full::default())
         };
-        let mut response = Response::new(content);
+        let mut response = Response::new(Content {
+            body: content,
+            on_sent: None,
+        });
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
@@ -184,7 +218,7 @@ impl<P: Pages> Site<P> {
     fn state(&self) -> WebState {
         WebState::new(
             self.refusals.counts(),
-            self.connections.taken(),
+            self.connections.count(),
             self.in_force.borrow().is_current,
         )
     }
@@ -219,8 +253,8 @@ impl<P: Pages> Site<P> {
     }
 }
 
-/// Of HTTP/1, they are refused before. RFC 9113, section 6.5.2, says how the size of a list of
-/// headers is counted.
+/// Whether the headers of an HTTP/2 request exceed their limit, counted as in RFC 9113, section
+/// 6.5.2. The HTTP library refuses those of HTTP/1 before they get here.
 fn has_oversize_headers<B>(request: &Request<B>) -> bool {
     let fields = request.headers().iter();
     let size: usize = fields
@@ -246,7 +280,7 @@ fn allowing_reads<B>(
     response
 }
 
-/// How many flows `?top=N` asks for.
+/// Parses `?top=N`: how many flows to list.
 fn wanted(query: Option<&str>) -> Result<usize, &'static str> {
     let mut wanted = None;
     let parameters = query.unwrap_or_default().split('&');
@@ -271,7 +305,8 @@ fn text(status: StatusCode, body: &'static str) -> Response<Content> {
     response
 }
 
-/// A part of the landing page. Another version of this program may have another one.
+/// A file of the landing page. Browsers ask again each time, since another version of this program
+/// may have another one.
 fn asset(content_type: &'static str, body: &'static str) -> Response<Content> {
     let mut response = fixed(content_type, body);
     let headers = response.headers_mut();
@@ -280,16 +315,20 @@ fn asset(content_type: &'static str, body: &'static str) -> Response<Content> {
 }
 
 fn fixed(content_type: &'static str, body: &'static str) -> Response<Content> {
-    let mut response = Response::new(Either::Left(Full::from(body)));
+    let mut response = Response::new(Content {
+        body: Either::Left(Full::from(body)),
+        on_sent: None,
+    });
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
     response
 }
 
-/// A body that keeps the place of its connection in use until it has gone out.
+/// A body whose request is in flight until it is sent.
 pub(super) struct Answer {
-    content: Content,
-    _work: Work,
+    body: Either<Full<Bytes>, ScrapeBody>,
+    on_sent: Option<(Arc<WhenSent>, Callback)>,
+    _in_flight: InFlight,
 }
 
 impl Body for Answer {
@@ -300,14 +339,26 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Pin::new(&mut self.content).poll_frame(context)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(_)) => {}
+            Some(Err(_)) => self.on_sent = None,
+            None => {
+                if let Some((sent, on_sent)) = self.on_sent.take() {
+                    sent.call(on_sent);
+                }
+            }
+        }
+        Poll::Ready(frame)
     }
 
+    /// Denies the end while somebody waits for it: then hyper asks for one more frame, which tells us
+    /// that it has taken all before.
     fn is_end_stream(&self) -> bool {
-        self.content.is_end_stream()
+        self.on_sent.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.content.size_hint()
+        self.body.size_hint()
     }
 }

@@ -1,4 +1,4 @@
-//! The way of a scrape to its client.
+//! Sends a scrape to its client.
 
 use std::io::{self, Write};
 
@@ -11,27 +11,27 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
-use super::places::{Place, User};
+use super::slots::{Activity, Slot};
 use super::{RESPONSE_TIMEOUT, STALL_TIMEOUT};
 
-/// The body goes out in pieces of at least this size; few of them wait at a time.
+/// The body is sent in pieces of at least this size; few of them are in memory at a time.
 const PIECE: usize = 64 * 1024;
 
 pub(super) type ScrapeBody = Channel<Bytes, io::Error>;
 
-/// The body that `write` writes, on a thread of its own, and that goes out piece by piece, so that
-/// neither its size nor a slow client costs memory. `place` is given up at its end; if the client
-/// did not take it whole, `cut_short` is called.
+/// Returns a body that `write` writes on a thread of its own. It is sent piece by piece, so that
+/// neither its size nor a slow client costs memory. At its end `slot` becomes free; if the client
+/// was too slow for the whole body, `cut_short` is called.
 pub(super) fn body(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     gzip: bool,
-    place: Option<Place>,
+    slot: Option<Slot>,
     cut_short: impl FnOnce() + Send + 'static,
 ) -> ScrapeBody {
     let (sender, body) = Channel::new(1);
     let (pieces, written) = mpsc::channel(1);
     tokio::task::spawn_blocking(move || write_pieces(write, gzip, pieces));
-    tokio::spawn(forward(written, sender, place, cut_short));
+    tokio::spawn(forward(written, sender, slot, cut_short));
     body
 }
 
@@ -53,35 +53,35 @@ fn write_pieces(
         write(&mut out)
     };
     if let Err(error) = written.and_then(|()| out.flush()) {
-        // No client must take a part for the whole.
+        // Breaks the response off: no client may mistake a part of it for the whole.
         let _ = out.pieces.blocking_send(Err(error));
     }
 }
 
-/// Hands on what the thread writes, to a client that keeps taking it. Once this ends, the
-/// thread's next piece fails, and it ends too.
+/// Forwards what the thread writes, as long as the client keeps accepting it. Once this ends, the
+/// thread fails to write its next piece, and ends too.
 async fn forward(
     mut written: mpsc::Receiver<Piece>,
     mut body: Sender<Bytes, io::Error>,
-    place: Option<Place>,
+    slot: Option<Slot>,
     cut_short: impl FnOnce(),
 ) {
     let end = Instant::now() + RESPONSE_TIMEOUT;
-    let lost = async {
-        match &place {
-            Some(place) => place.lost().await,
+    let evicted = async {
+        match &slot {
+            Some(slot) => slot.evicted().await,
             None => std::future::pending().await,
         }
     };
-    let user = place.as_ref().map(Place::user);
+    let activity = slot.as_ref().map(Slot::activity);
     let forwarded = async {
         loop {
-            // Only the client's delays are held against it.
-            let work = user.as_ref().map(User::work);
+            // Waiting for our own thread does not make the scrape idle; waiting for the client does.
+            let in_flight = activity.as_ref().map(Activity::begin);
             let Some(piece) = written.recv().await else {
                 return Ok(());
             };
-            drop(work);
+            drop(in_flight);
             let sent = timeout(STALL_TIMEOUT, body.send_data(piece?)).await;
             sent.map_err(|_| io::ErrorKind::TimedOut)?
                 .map_err(|_| io::ErrorKind::BrokenPipe)?;
@@ -91,10 +91,10 @@ async fn forward(
         forwarded = timeout_at(end, forwarded) => {
             forwarded.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         }
-        () = lost => Err(io::ErrorKind::TimedOut.into()),
+        () = evicted => Err(io::ErrorKind::TimedOut.into()),
     };
     if let Err(error) = result {
-        debug!(%error, "a scrape was not sent whole");
+        debug!(%error, "scrape broken off");
         if error.kind() == io::ErrorKind::TimedOut {
             cut_short();
         }
@@ -102,7 +102,7 @@ async fn forward(
     }
 }
 
-/// RFC 9110, section 12.5.3: a list of codings, each with an optional weight; weight 0 forbids.
+/// Whether a client accepts gzip. RFC 9110, section 12.5.3: a list of codings, each with an optional weight; weight 0 forbids.
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)
@@ -118,7 +118,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Collects what is written into pieces, and waits for room before it hands one on.
+/// Collects what is written into pieces, and blocks until there is room for the next one.
 struct PieceWriter {
     pieces: mpsc::Sender<Piece>,
     piece: Vec<u8>,

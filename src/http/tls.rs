@@ -1,4 +1,4 @@
-//! From `tls_server_config` to what rustls takes.
+//! Builds the configuration of rustls from `tls_server_config`.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, SupportedProtocolV
 
 use super::clients::{Clients, Policy};
 
-/// What can be written.
+/// `tls_server_config` as it is written.
 #[derive(Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TlsServerConfig {
@@ -33,7 +33,7 @@ pub(super) struct TlsServerConfig {
     prefer_server_cipher_suites: Option<bool>,
 }
 
-/// What the configuration takes from files, or has in itself.
+/// Certificates and keys, from files or inline.
 #[derive(Default, PartialEq)]
 pub(super) struct Files<T> {
     cert: Option<T>,
@@ -42,7 +42,7 @@ pub(super) struct Files<T> {
 }
 
 impl TlsServerConfig {
-    /// Reads what it names.
+    /// Reads the files that it names.
     pub(super) fn files<E>(
         &self,
         read: impl Fn(&str, &Path) -> Result<Vec<u8>, E>,
@@ -61,7 +61,7 @@ impl TlsServerConfig {
         })
     }
 
-    /// Nothing is asked for.
+    /// Whether nothing is set.
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
@@ -70,7 +70,7 @@ impl TlsServerConfig {
         self.policy() == Ok(Policy::RequireAndVerify)
     }
 
-    /// None means plain HTTP.
+    /// Returns `None` for plain HTTP.
     pub(super) fn server_config(
         &self,
         files: &Files<Vec<u8>>,
@@ -107,8 +107,9 @@ impl TlsServerConfig {
                 error => format!("cert_file and key_file cannot be used: {error}"),
             })?;
         config.ignore_client_order = self.prefer_server_cipher_suites.unwrap_or(true);
-        // Who resumes a session would not have to show a certificate again, not even an expired
-        // one. Scrapes come over connections that stay open.
+        // No session resumption: a client that resumes does not show its certificate again, so an
+        // expired one would go on being accepted. It would gain little, because Prometheus keeps
+        // its connection open.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let protocols: &[&[u8]] = if http2 {
@@ -134,7 +135,7 @@ impl TlsServerConfig {
         Ok(versions)
     }
 
-    /// What there is to choose from, in the order of preference.
+    /// Returns the cipher suites and key exchange groups, in the order of preference.
     fn provider(&self) -> Result<CryptoProvider, String> {
         let mut provider = ring::default_provider();
         if let Some(names) = self
@@ -157,7 +158,7 @@ impl TlsServerConfig {
                     )
                 })?);
             }
-            // As in Go, those of TLS 1.3 are not up for choice.
+            // As in Go, those of TLS 1.3 are always there.
             chosen.retain(|suite| suite.tls13().is_none());
             let modern = provider.cipher_suites.iter();
             chosen.extend(modern.filter(|suite| suite.tls13().is_some()));
@@ -237,7 +238,7 @@ fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     }
 }
 
-/// The minor version: TLS 1.2 is 2.
+/// Returns the minor version: 2 for TLS 1.2.
 fn version(field: &str, name: Option<&str>, default: u8) -> Result<u8, String> {
     match name {
         None | Some("") => Ok(default),
@@ -250,7 +251,7 @@ fn version(field: &str, name: Option<&str>, default: u8) -> Result<u8, String> {
     }
 }
 
-/// The name in Go, and in the standard. rustls tells versions apart in its names.
+/// Returns the name in Go and in the standard. rustls adds the version to names of TLS 1.3.
 fn suite_name(suite: rustls::CipherSuite) -> String {
     let name = suite.as_str().unwrap_or_default();
     name.replacen("TLS13_", "TLS_", 1)

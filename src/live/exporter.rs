@@ -1,5 +1,6 @@
 use std::io::{self, Write};
-use std::sync::{Mutex, MutexGuard, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use tracing::{info, warn};
@@ -21,6 +22,13 @@ pub(super) struct Exporter {
     state: Mutex<State>,
     drops: Mutex<Drops>,
     recent: Mutex<RecentFrames>,
+    /// Whether a capture runs. Readiness is asked for on the runtime's thread, which must not wait
+    /// while a scrape copies all flows under the lock.
+    is_up: Arc<AtomicBool>,
+    /// When the newest scrape was made that reached its client, in nanoseconds on the flow table's
+    /// clock; 0 before the first. The runtime's thread sets it, which must not wait for the lock;
+    /// whoever takes the lock next hands it on.
+    delivered: AtomicU64,
     /// What is captured, and how, once that is known.
     source: OnceLock<String>,
 }
@@ -40,11 +48,14 @@ pub(super) struct State {
 
 impl Exporter {
     pub(super) fn new(settings: Settings) -> Self {
+        let history = History::default();
         Self {
             began: Instant::now(),
+            is_up: history.up_now(),
+            delivered: AtomicU64::new(0),
             state: Mutex::new(State {
                 aggregator: Aggregator::new(settings),
-                history: History::default(),
+                history,
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),
@@ -77,7 +88,12 @@ impl Exporter {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().expect(NO_PANIC)
+        let mut state = self.state.lock().expect(NO_PANIC);
+        let delivered = self.delivered.load(Ordering::Relaxed);
+        if delivered > 0 {
+            state.aggregator.delivered(Duration::from_nanos(delivered));
+        }
+        state
     }
 
     /// From now on, sensors are told apart, up to this many, and these listen ports are shown.
@@ -147,12 +163,14 @@ impl Drops {
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<()> {
+    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         // Only the copying happens under the lock; sorting and text do not.
-        let (flows, sensors, mut frames, last_frame, mut capture) = {
+        let (at, flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
+            let at = self.now();
             (
-                state.aggregator.scrape(self.now()),
+                at,
+                state.aggregator.scrape(at),
                 state.aggregator.sensors().snapshot(),
                 state.aggregator.frames().clone(),
                 state.history.last_frame(),
@@ -168,7 +186,13 @@ impl Pages for Exporter {
             web,
             process: &process::state(),
         };
-        metrics::write_scrape(&mut { out }, flows, &own)
+        metrics::write_scrape(&mut { out }, flows, &own)?;
+        Ok(at)
+    }
+
+    fn delivered(&self, at: Duration) {
+        let at = u64::try_from(at.as_nanos()).unwrap_or(u64::MAX);
+        self.delivered.fetch_max(at, Ordering::Relaxed);
     }
 
     fn overview(&self, top: usize) -> Overview {
@@ -195,14 +219,16 @@ impl Pages for Exporter {
     }
 
     fn is_ready(&self) -> bool {
-        self.lock().history.is_up()
+        self.is_up.load(Ordering::Relaxed)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::sync::mpsc::channel;
     use std::sync::{Arc, Weak};
+    use std::thread;
 
     use super::*;
     use crate::flow::{Limits, Shape};
@@ -271,9 +297,8 @@ mod tests {
         (overview.frames.received, overview.capture.dropped)
     }
 
-    #[test]
-    fn no_datagram_before_one_that_counts_is_missing_on_both_sides() {
-        let exporter = Arc::new(Exporter::new(Settings {
+    fn exporter() -> Exporter {
+        Exporter::new(Settings {
             decode: DecodeOptions {
                 listen_ports: ListenPorts::Any,
                 ipv6: false,
@@ -286,7 +311,29 @@ mod tests {
                 hold: Duration::ZERO,
                 leave_unseen: false,
             },
-        }));
+        })
+    }
+
+    #[test]
+    fn readiness_is_told_while_a_scrape_holds_the_lock() {
+        let exporter = Arc::new(exporter());
+        {
+            let history = &mut exporter.lock().history;
+            let run = history.new_run(Instant::now());
+            history.started(run, Instant::now());
+        }
+        let scrape = exporter.lock();
+        let (answer, answered) = channel();
+        let asked = Arc::clone(&exporter);
+        thread::spawn(move || answer.send(asked.is_ready()));
+        let is_ready = answered.recv_timeout(Duration::from_secs(10));
+        drop(scrape);
+        assert_eq!(is_ready, Ok(true));
+    }
+
+    #[test]
+    fn no_datagram_before_one_that_counts_is_missing_on_both_sides() {
+        let exporter = Arc::new(exporter());
         exporter.watch_drops(vec![Box::new(Kernel {
             exporter: Arc::downgrade(&exporter),
             dropped: 0,

@@ -1,5 +1,6 @@
-//! The daemon: bind, capture, serve, wind down.
+//! The daemon: bind, capture, serve, shut down.
 
+mod backoff;
 mod exporter;
 mod history;
 mod holder;

@@ -59,7 +59,13 @@ pub(super) async fn receive(
         .iter()
         .map(|listener| Box::new(listener.drops()) as Box<dyn DropCounter>);
     exporter.watch_drops(drops.collect());
-    exporter.lock().history.started(Instant::now());
+    let run = {
+        let history = &mut exporter.lock().history;
+        let now = Instant::now();
+        let run = history.new_run(now);
+        history.started(run, now);
+        run
+    };
 
     let stopping = Arc::new(AtomicBool::new(false));
     let (failed, mut failure) = mpsc::channel(listeners.len());
@@ -87,7 +93,7 @@ pub(super) async fn receive(
     stopping.store(true, Ordering::Relaxed);
     // The channel closes when the last thread has ended.
     while failure.recv().await.is_some() {}
-    exporter.lock().history.ended(Instant::now());
+    exporter.lock().history.ended(run, Instant::now());
     result
 }
 

@@ -1,64 +1,54 @@
-//! Keeps a tshark running, whatever happens to it.
+//! Keeps a capture running, whatever happens to it.
+//!
+//! One run of a capture has one identity ([`Run`]). Its thread may outlive it, so everything that
+//! the thread does goes under the lock and asks first whether its run still counts.
 
 use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
-use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 use tracing::{info, warn};
 
+use super::backoff::Backoff;
 use super::exporter::Exporter;
+use super::history::Run;
 use super::{Error, service};
 use crate::aggregator::Intake;
 use crate::capture::tshark::{self, Ending, Output, Tshark};
 use crate::capture::{CaptureError, CaptureReader};
 
-/// A capture that ran for so long is healthy: after it, the waiting starts from the beginning.
-const HEALTHY: Duration = Duration::from_mins(1);
-
-/// Captures until `stop` says so. After a start that worked, an end of tshark is no reason to
-/// give up: it is started again, for ever.
+/// Captures until `stop` says so. Once a capture has run, its end is no reason to give up: it is
+/// started again, for ever.
 pub(super) async fn capture(
     options: tshark::Options,
     exporter: Arc<Exporter>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
     let supervisor = Supervisor { options, exporter };
-    let mut waits = waits();
+    let mut backoff = Backoff::new();
     let mut down: Option<Down> = None;
     loop {
-        let begin = Instant::now();
         let outcome = supervisor.run(&mut down, &mut stop).await;
-        let reason = match outcome {
+        let (reason, ran) = match outcome {
             Outcome::Stopped => return Ok(()),
             Outcome::NeverStarted(failure) if down.is_none() => return Err(Error::Start(failure)),
-            Outcome::NeverStarted(failure) => failure,
-            Outcome::Ended(reason) => reason,
+            Outcome::NeverStarted(failure) => (failure, Duration::ZERO),
+            Outcome::Ended { reason, ran } => (reason, ran),
         };
-        if begin.elapsed() >= HEALTHY {
-            waits = self::waits();
-        }
         down = Some(Down::after(down, reason));
-        let wait = waits.next().unwrap_or(HEALTHY);
         tokio::select! {
-            () = sleep(wait) => {}
-            _ = stop.wait_for(|stop| *stop) => return Ok(()),
+            () = sleep(backoff.wait_after(ran)) => {}
+            () = stopped(&mut stop) => return Ok(()),
         }
     }
 }
 
-/// Half a second to half a minute: the jitter adds up to as much again.
-fn waits() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(Duration::from_millis(500))
-        .with_max_delay(Duration::from_secs(15))
-        .with_factor(2.0)
-        .without_max_times()
-        .with_jitter()
-        .build()
+/// Waits until the daemon is asked to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }
 
 /// A time without a capture.
@@ -92,10 +82,15 @@ struct Supervisor {
 
 /// How one run of tshark went.
 enum Outcome {
+    /// It ended because the daemon was asked to stop.
     Stopped,
     /// It ended before its stream began.
     NeverStarted(String),
-    Ended(String),
+    Ended {
+        reason: String,
+        /// For how long it captured.
+        ran: Duration,
+    },
 }
 
 impl Supervisor {
@@ -105,47 +100,62 @@ impl Supervisor {
             Ok(started) => started,
             Err(error) => return Outcome::NeverStarted(format!("cannot start tshark: {error}")),
         };
-        let mut stream = match Stream::take_in(output, Arc::clone(&self.exporter)) {
+        let run = self.exporter.lock().history.new_run(Instant::now());
+        let mut stream = match Stream::read(output, run, Arc::clone(&self.exporter)) {
             Ok(stream) => stream,
             Err(error) => {
                 tshark.end(async {}).await;
                 return Outcome::NeverStarted(format!("cannot start a thread: {error}"));
             }
         };
-        let mut stopped = tokio::select! {
-            _ = stop.wait_for(|stop| *stop) => true,
+        let mut is_stopped = tokio::select! {
+            () = stopped(stop) => true,
             () = stream.begun() => false,
             () = tshark.exited() => false,
         };
-        let began_in_time = stream.has_begun;
-        if began_in_time && !stopped {
+        let began_in_time = stream.began.is_some();
+        if began_in_time && !is_stopped {
             self.log_start(down.take());
-            stopped = tokio::select! {
-                _ = stop.wait_for(|stop| *stop) => true,
+            is_stopped = tokio::select! {
+                () = stopped(stop) => true,
                 () = stream.ended() => false,
                 () = tshark.exited() => false,
             };
         }
         let ending = tshark.end(stream.ended()).await;
-        if stream.has_begun && !began_in_time {
+        // If the stream did not end, something keeps the pipe open: the run is over all the same.
+        self.exporter.lock().history.ended(run, Instant::now());
+        if stream.began.is_some() && !began_in_time {
             // It was over before we could look.
             self.log_start(down.take());
         }
         let end = stream.end.take().unwrap_or_default();
-        // The end of the stream tells it, unless that is missing; then tshark's words do.
+        // The stream's last block has the number; if the block is missing, tshark's words have it.
         let dropped = end.dropped.max(ending.dropped());
         self.exporter.lock().history.dropped(dropped);
-        if stopped {
-            Outcome::Stopped
-        } else if stream.has_begun {
-            Outcome::Ended(match end.error {
-                Some(error) => format!("{error}; {ending}"),
-                None => ending.to_string(),
-            })
-        } else {
-            // Once a capture ran, the operator knows how to start one.
-            let is_first = down.is_none();
-            Outcome::NeverStarted(explain(&ending, end.error, is_first).await)
+        if is_stopped {
+            return Outcome::Stopped;
+        }
+        if let Some(began) = stream.began {
+            return Outcome::Ended {
+                reason: match end.error {
+                    Some(error) => format!("{error}; {ending}"),
+                    None => ending.to_string(),
+                },
+                ran: began.elapsed(),
+            };
+        }
+        let reason = reason_never_started(&ending, end.error, down.is_none());
+        // Once a capture ran, the operator knows how to start one.
+        if down.is_some() {
+            return Outcome::NeverStarted(reason);
+        }
+        tokio::select! {
+            advice = tshark::advice(&ending) => Outcome::NeverStarted(with_advice(reason, advice)),
+            () = stopped(stop) => {
+                warn!("cannot capture: {reason}");
+                Outcome::Stopped
+            }
         }
     }
 
@@ -162,40 +172,45 @@ impl Supervisor {
     }
 }
 
-/// Why a capture never began: what to do about it first, if that is asked for and known, and then
+/// Says why a capture never began: with `advise`, what to do about it first, if that is known; then
 /// tshark's own words.
-async fn explain(ending: &Ending, error: Option<CaptureError>, with_advice: bool) -> String {
-    let mut parts = Vec::new();
-    if with_advice {
-        parts.extend(tshark::remedy(ending).map(str::to_owned));
+fn reason_never_started(ending: &Ending, error: Option<CaptureError>, advise: bool) -> String {
+    let remedy = if advise { tshark::remedy(ending) } else { None };
+    if let Some(remedy) = remedy
+        && ending.is_not_installed()
+    {
+        return remedy.to_owned();
     }
-    if !(with_advice && ending.is_not_installed()) {
-        parts.push(ending.to_string());
-        // An empty stream is no news when tshark has ended.
-        parts.extend(
-            error
-                .filter(|error| !matches!(error, CaptureError::Empty))
-                .map(|error| {
-                    format!("instead of a capture stream it sent something else: {error}")
-                }),
-        );
+    // An empty stream says nothing new when tshark has ended.
+    let words = match error.filter(|error| !matches!(error, CaptureError::Empty)) {
+        Some(error) => {
+            format!("{ending}; instead of a capture stream it sent something else: {error}")
+        }
+        None => ending.to_string(),
+    };
+    match remedy {
+        Some(remedy) => format!("{remedy}; {words}"),
+        None => words,
     }
-    if with_advice {
-        parts.extend(tshark::advice(ending).await);
-    }
-    parts.join("; ")
 }
 
-/// A thread that takes in what tshark captures.
+fn with_advice(reason: String, advice: Option<String>) -> String {
+    match advice {
+        Some(advice) => format!("{reason}; {advice}"),
+        None => reason,
+    }
+}
+
+/// A thread that reads what tshark captures.
 struct Stream {
     events: mpsc::UnboundedReceiver<Event>,
-    /// The header has arrived: from here on, the capture counts as running.
-    has_begun: bool,
+    /// When the header arrived: from then on, the capture counts as running.
+    began: Option<Instant>,
     end: Option<End>,
 }
 
 enum Event {
-    Begun,
+    Begun(Instant),
     Ended(End),
 }
 
@@ -207,29 +222,29 @@ struct End {
 }
 
 impl Stream {
-    fn take_in(output: Output, exporter: Arc<Exporter>) -> io::Result<Self> {
+    fn read(output: Output, run: Run, exporter: Arc<Exporter>) -> io::Result<Self> {
         let (sender, events) = mpsc::unbounded_channel();
         thread::Builder::new().spawn(move || {
             let mut reader = CaptureReader::new(output);
             let mut newest = Duration::ZERO;
-            let error = take_in(&mut reader, &exporter, &sender, &mut newest).err();
+            let error = take_in(&mut reader, &exporter, run, &sender, &mut newest).err();
             let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
             let now = Instant::now();
             let since = now.checked_sub(lost_for(newest, clock)).unwrap_or(now);
-            exporter.lock().history.ended(since);
+            exporter.lock().history.ended(run, since);
             let dropped = reader.dropped();
             let _ = sender.send(Event::Ended(End { error, dropped }));
         })?;
         Ok(Self {
             events,
-            has_begun: false,
+            began: None,
             end: None,
         })
     }
 
     /// Waits until the header has arrived, or cannot arrive any more.
     async fn begun(&mut self) {
-        while !self.has_begun && self.end.is_none() {
+        while self.began.is_none() && self.end.is_none() {
             self.next().await;
         }
     }
@@ -242,7 +257,7 @@ impl Stream {
 
     async fn next(&mut self) {
         match self.events.recv().await {
-            Some(Event::Begun) => self.has_begun = true,
+            Some(Event::Begun(at)) => self.began = Some(at),
             Some(Event::Ended(end)) => self.end = Some(end),
             None => self.end = Some(End::default()),
         }
@@ -258,25 +273,32 @@ fn lost_for(newest: Duration, clock: Duration) -> Duration {
     ago.map_or(tshark::DELAY, |ago| ago.min(tshark::DELAY))
 }
 
+/// Counts all frames of a stream, to its end or until the run was given up. What a given-up run
+/// still delivers must not count: its successor may have captured the same frames.
 fn take_in(
     reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
+    run: Run,
     events: &mpsc::UnboundedSender<Event>,
     newest: &mut Duration,
 ) -> Result<(), CaptureError> {
     let mut has_begun = false;
     let mut intake = exporter.lock().aggregator.intake();
     while reader.fill()? {
-        let result = take_in_frames(reader, exporter, &mut intake, newest);
+        let result = take_in_frames(reader, exporter, run, &mut intake, newest);
         let mut state = exporter.lock();
+        if !state.history.is_current(run) {
+            return Ok(());
+        }
         state.aggregator.take_in(&mut intake);
         if !newest.is_zero() {
             state.history.frames_until(*newest);
         }
         if reader.has_header() && !has_begun {
             has_begun = true;
-            state.history.started(Instant::now());
-            let _ = events.send(Event::Begun);
+            let now = Instant::now();
+            state.history.started(run, now);
+            let _ = events.send(Event::Begun(now));
         }
         drop(state);
         result?;
@@ -287,6 +309,7 @@ fn take_in(
 fn take_in_frames(
     reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
+    run: Run,
     intake: &mut Intake,
     newest: &mut Duration,
 ) -> Result<(), CaptureError> {
@@ -295,7 +318,10 @@ fn take_in_frames(
         *newest = frame.at;
         intake.frame(now, frame);
         if intake.is_full() {
-            exporter.lock().aggregator.take_in(intake);
+            let mut state = exporter.lock();
+            if state.history.is_current(run) {
+                state.aggregator.take_in(intake);
+            }
         }
     })
 }

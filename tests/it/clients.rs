@@ -1,5 +1,5 @@
-//! Clients that are slow, many, broken or malicious: none of them costs a frame, nor keeps a good
-//! one from its scrape.
+//! Clients that are slow, many, broken or malicious: none of them costs a frame or delays another
+//! client's scrape.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -68,7 +68,7 @@ fn counting_frames(arguments: &[&str], trouble: impl FnOnce(&Exporter<'_>)) -> S
 }
 
 #[test]
-fn thousands_of_connections_that_say_nothing_hold_up_nobody() {
+fn thousands_of_silent_connections_delay_no_scrape() {
     let scrape = counting_frames(&[], |exporter| {
         let mut held = Vec::new();
         for round in 0..4 {
@@ -87,12 +87,12 @@ fn thousands_of_connections_that_say_nothing_hold_up_nobody() {
         }
         assert_eq!(held.len(), 2000);
     });
-    // 2,000 came, and 512 have a place.
-    let gave_way = refused(&scrape, "connections");
-    assert!(gave_way >= 2000.0 - 512.0, "{gave_way}");
+    // 2,000 came, and there are 512 slots.
+    let evicted = refused(&scrape, "connections");
+    assert!(evicted >= 2000.0 - 512.0, "{evicted}");
 }
 
-/// The first words of a TLS client that cost it nothing to say again.
+/// A TLS ClientHello, which costs an attacker nothing to send again.
 fn client_hello() -> Vec<u8> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -107,7 +107,7 @@ fn client_hello() -> Vec<u8> {
 }
 
 #[test]
-fn thousands_of_handshakes_hold_up_nobody() {
+fn thousands_of_handshakes_delay_no_scrape() {
     const HELLOS: usize = 3000;
 
     let site = Website::new("tls_server_config: {cert_file: server.crt, key_file: server.key}");
@@ -151,13 +151,13 @@ fn thousands_of_handshakes_hold_up_nobody() {
         (scrape.sum("tzsp_observed_packets_total") == f64::from(FRAMES)).then_some(scrape)
     });
     assert_eq!(scrape.value("tzsp_capture_dropped_total"), 0.0);
-    // Those that have lost their place, and those whose client hung up.
+    // Those that were evicted, and those whose client hung up.
     let gone = refused(&scrape, "connections") + refused(&scrape, "tls");
     assert!(gone >= (HELLOS - 512) as f64, "{gone}");
 }
 
 #[test]
-fn the_half_open_hold_up_nobody() {
+fn half_open_connections_delay_no_scrape() {
     let network = Network::new();
     let place = Place {
         host: Some(&network.collector),
@@ -181,7 +181,7 @@ fn the_half_open_hold_up_nobody() {
 }
 
 #[test]
-fn clients_that_never_ask_are_sent_away_after_ten_seconds() {
+fn clients_without_a_request_are_disconnected_after_ten_seconds() {
     let site = Website::new("tls_server_config: {cert_file: server.crt, key_file: server.key}");
     let (plain, tls) = (Exporter::start(&["--listen-port", "0"]), site.start(&[]));
     let mut silent = [connect(&plain), connect(&tls)];
@@ -296,7 +296,7 @@ fn requests_sent_at_once_are_answered_in_order() {
         }
         assert_eq!(statuses[1000], "200 OK");
 
-        // A body that never ends is nobody's business.
+        // A body that never ends is not read.
         let mut endless = connect(exporter);
         let begin = "POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
         endless.write_all(begin.as_bytes()).unwrap();
@@ -324,6 +324,13 @@ pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static
 
 /// The same, started through a command.
 fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
+    let (tools, exporter) = start_loading(through, arguments);
+    exporter.scrape_until("all flows", |scrape| scrape.value("tzsp_flows") == 40_000.0);
+    (tools, exporter)
+}
+
+/// The same, before all of it is there: 40,000 packets that count, one in each flow.
+fn start_loading(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
     let tools = fake_tshark("cat load; exec sleep 60");
     let load = tools.path().join("load");
     let generate = [
@@ -349,7 +356,6 @@ fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, E
         "50000",
     ];
     let exporter = Exporter::start_at(&place, &[&own, arguments].concat());
-    exporter.scrape_until("all flows", |scrape| scrape.value("tzsp_flows") == 40_000.0);
     (tools, exporter)
 }
 
@@ -362,13 +368,13 @@ fn ask_for_metrics(exporter: &Exporter<'_>) -> TcpStream {
 }
 
 #[test]
-fn scrapes_that_nobody_takes_give_way_to_others() {
+fn stalled_scrapes_are_evicted_for_new_ones() {
     let (_tools, exporter) = loaded(&["--web.max-requests", "3"]);
     let stalled: Vec<_> = (0..3).map(|_| ask_for_metrics(&exporter)).collect();
     eventually("a scrape of one's own", || {
         (exporter.get("/metrics").0 == 200).then_some(())
     });
-    eventually("what gave way", || {
+    eventually("an evicted scrape", || {
         let (status, body) = exporter.get("/metrics");
         (status == 200)
             .then(|| Scrape::parse(&body))
@@ -378,7 +384,29 @@ fn scrapes_that_nobody_takes_give_way_to_others() {
 }
 
 #[test]
-fn no_more_scrapes_go_on_than_fit_into_memory() {
+fn flows_stay_when_the_scrape_that_shows_them_breaks_off() {
+    const IDLE: Duration = Duration::from_secs(1);
+
+    let (_tools, exporter) = start_loading(&[], &["--flow-idle-timeout", "1s"]);
+    eventually("all packets", || {
+        // Not a scrape: it shows no flow to Prometheus.
+        let (_, overview) = exporter.get("/api/flows");
+        overview.contains("\"counted\": 40000,").then_some(())
+    });
+    let idle_from = Instant::now();
+    while idle_from.elapsed() <= 2 * IDLE {
+        let mut client = ask_for_metrics(&exporter);
+        client.read_exact(&mut [0; 1024]).unwrap();
+        // What was sent and not read makes this a reset.
+        drop(client);
+    }
+    assert_eq!(exporter.scrape().value("tzsp_flows"), 40_000.0);
+    // Now they were shown.
+    assert_eq!(exporter.scrape().value("tzsp_flows"), 0.0);
+}
+
+#[test]
+fn memory_limits_the_number_of_concurrent_scrapes() {
     let never_idle = ["--flow-idle-timeout", "0"];
     let (_tools, mut exporter) = loaded_through(&["prlimit", "--data=67108864"], &never_idle);
     // 32 MiB and 50,000 * 128 bytes leave room for three times 4 MiB and 50,000 * 96 bytes.
@@ -396,7 +424,7 @@ fn no_more_scrapes_go_on_than_fit_into_memory() {
 fn scrapes_beyond_the_limit_are_refused_and_counted() {
     let (_tools, exporter) = loaded(&["--web.max-requests", "1"]);
     let mut busy = ask_for_metrics(&exporter);
-    // Takes what comes, slowly; nobody may take its place.
+    // Reads what comes, slowly: it must not be evicted.
     let refusal = loop {
         let mut piece = [0; 16 * 1024];
         let size = busy.read(&mut piece).unwrap();
@@ -425,7 +453,7 @@ fn scrapes_beyond_the_limit_are_refused_and_counted() {
 }
 
 #[test]
-fn whoever_guesses_passwords_keeps_no_user_out() {
+fn guessing_passwords_locks_no_user_out() {
     let site = Website::new(&format!("basic_auth_users: {{prometheus: {HASH}}}"));
     let exporter = site.start(&[]);
     let url = exporter.url("/metrics").replace("localhost", "127.0.0.1");
@@ -441,7 +469,7 @@ fn whoever_guesses_passwords_keeps_no_user_out() {
         let guessers: Vec<_> = (0..2)
             .map(|_| scope.spawn(|| (0..3).for_each(|_| guess_passwords())))
             .collect();
-        // One who is not known yet, and then is.
+        // First a password that is not cached, then one that is.
         eventually("a user gets in", || {
             (ask("prometheus:secret").status == 200).then_some(())
         });
@@ -463,7 +491,7 @@ fn whoever_guesses_passwords_keeps_no_user_out() {
 }
 
 #[test]
-fn without_file_descriptors_the_exporter_waits_and_says_so_once() {
+fn without_file_descriptors_the_exporter_waits_and_warns_once() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     // Fewer than the connections that come, and enough for what it has.
@@ -492,7 +520,7 @@ fn without_file_descriptors_the_exporter_waits_and_says_so_once() {
 }
 
 #[test]
-fn connections_take_no_more_than_half_of_the_file_descriptors() {
+fn connections_use_at_most_half_of_the_file_descriptors() {
     let exporter = Exporter::start_at(
         &Place {
             through: &["prlimit", "--nofile=64"],

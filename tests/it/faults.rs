@@ -10,13 +10,13 @@
 //! | tshark prints garbage at once | `supervision::a_failure_to_start_quotes_tshark_and_says_what_to_do` |
 //! | tshark prints garbage later | `supervision::garbage_in_the_stream_ends_the_run_and_what_came_before_counts` |
 //! | tshark closes its output and lives on | `faults::a_tshark_that_closes_its_output_is_replaced` |
-//! | tshark does not end | `supervision::a_tshark_that_does_not_want_to_end_is_made_to` |
+//! | tshark does not end | `supervision::a_tshark_that_ignores_sigterm_is_killed` |
 //! | interface gone | `network::an_interface_that_goes_and_comes_back_is_captured_again` |
 //! | temporary directory full, root read-only: live | `faults::a_capture_needs_no_place_on_any_disk` |
 //! | temporary directory full: `--every` | `faults::a_full_temporary_directory_is_an_error` |
 //! | temporary directory missing: `--every` | `timeline::without_room_for_a_temporary_file_nothing_is_written` |
 //! | disk full: `--write-inner` | `faults::a_full_disk_keeps_what_fits_and_everything_counts` |
-//! | file descriptors exhausted: clients | `clients::without_file_descriptors_the_exporter_waits_and_says_so_once` |
+//! | file descriptors exhausted: clients | `clients::without_file_descriptors_the_exporter_waits_and_warns_once` |
 //! | file descriptors exhausted: tshark | `faults::without_file_descriptors_a_capture_starts_later` |
 //! | file descriptors exhausted: what the kernel dropped | `faults::what_the_kernel_dropped_never_goes_back` |
 //! | no threads: at the start | `faults::without_threads_it_does_not_start` |

@@ -21,7 +21,7 @@ fn exchange(exporter: &Exporter<'_>, request: &str) -> String {
 }
 
 #[test]
-fn a_scrape_before_the_first_frame_is_whole() {
+fn a_scrape_before_the_first_frame_is_complete() {
     let exporter = exporter();
     let scrape = exporter.scrape();
     assert_eq!(scrape.value("tzsp_frames_received_total"), 0.0);
@@ -36,7 +36,7 @@ fn a_scrape_before_the_first_frame_is_whole() {
 }
 
 #[test]
-fn promtool_finds_nothing_to_say_about_a_scrape() {
+fn promtool_reports_no_problem_in_a_scrape() {
     let mut exporter = exporter();
     let port = exporter.udp_port();
     let empty = exporter.scrape().text;
@@ -71,7 +71,7 @@ fn the_content_type_names_format_and_charset() {
 }
 
 #[test]
-fn gzip_comes_when_asked_for_alone() {
+fn gzip_is_sent_only_on_request() {
     let exporter = exporter();
     let ask = |accept: &str| {
         let request = format!(
@@ -138,7 +138,7 @@ fn other_paths_and_methods_are_refused() {
 }
 
 #[test]
-fn head_answers_with_headers_alone() {
+fn head_requests_get_only_headers() {
     let exporter = exporter();
     for path in ["/", "/metrics"] {
         let request = format!("HEAD {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -149,7 +149,7 @@ fn head_answers_with_headers_alone() {
 }
 
 #[test]
-fn a_publish_address_is_served_alone() {
+fn only_the_publish_address_is_served() {
     for (address, host, others) in [
         ("127.0.0.1", "127.0.0.1", ["127.0.0.2", "[::1]"]),
         ("::1", "[::1]", ["127.0.0.1", "127.0.0.2"]),

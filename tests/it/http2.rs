@@ -1,4 +1,4 @@
-//! HTTP/2 clients that no library would let one write: frames spelt out by hand, RFC 9113.
+//! Malicious HTTP/2 clients, which no library would play: frames are spelt out by hand, RFC 9113.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -32,7 +32,7 @@ fn headers(flags: u8, stream: u32) -> Vec<u8> {
     frame(1, flags, stream, REQUEST)
 }
 
-/// Says hello, and that it takes no byte of any answer.
+/// Connects with a window of 0: the server may send no byte of a response.
 fn connect(site: &Website, exporter: &Exporter<'_>) -> Connection {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(site.authority.pem.as_bytes()).unwrap();
@@ -57,7 +57,7 @@ fn connect(site: &Website, exporter: &Exporter<'_>) -> Connection {
     connection
 }
 
-/// Sends frames until the server has had enough.
+/// Sends frames until the server closes the connection.
 #[track_caller]
 fn flood(mut connection: Connection, frames: impl Iterator<Item = Vec<u8>>) {
     for frame in frames {
@@ -65,7 +65,7 @@ fn flood(mut connection: Connection, frames: impl Iterator<Item = Vec<u8>>) {
             return;
         }
     }
-    // Whatever it still says, it comes to an end.
+    // Whatever it still sends, it must close the connection.
     let end = connection.read_to_end(&mut Vec::new());
     let kind = end.err().map(|error| error.kind());
     assert_ne!(kind, Some(std::io::ErrorKind::WouldBlock), "still open");
@@ -105,7 +105,7 @@ fn floods_of_frames_end_their_connection_and_are_counted() {
 }
 
 #[test]
-fn answers_that_nobody_takes_hold_up_nobody() {
+fn unread_responses_delay_no_other_client() {
     let site = Website::new("tls_server_config: {cert_file: server.crt, key_file: server.key}");
     let exporter = site.start(&[]);
     let held: Vec<_> = (0..60)
@@ -140,7 +140,7 @@ fn headers_beyond_their_limit_are_refused_and_counted() {
         assert_eq!((answer.status, answer.version.as_str()), (431, "2"));
         assert_eq!(answer.body, "The headers of the request are too large.\n");
     }
-    // More is not even read.
+    // The HTTP library refuses more, and does not count it.
     assert_eq!(ask(60_000).status, 431);
     let scrape = prompt_scrape(&site, &exporter);
     assert_eq!(scrape.value(refused), 2.0);

@@ -1,4 +1,5 @@
-//! What a tshark may do, acted out by shell scripts: for what the real one cannot be made to do.
+//! The supervisor of tshark, tested with shell scripts that do what the real one cannot be made to
+//! do.
 
 use std::fs;
 use std::io::Write;
@@ -11,7 +12,7 @@ use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
 use crate::clients::loaded;
-use crate::support::{Exporter, Place, eventually, fake_tshark, program, testdata};
+use crate::support::{Exporter, Place, eventually, fake_tshark, is_running, program, testdata};
 
 const ARGUMENTS: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
@@ -60,7 +61,7 @@ fn statistics(dropped: u64) -> Vec<u8> {
 }
 
 #[test]
-fn tshark_is_asked_for_what_was_measured() {
+fn tshark_gets_the_measured_options() {
     check_arguments(
         &["--interface", "eth0", "--port", "37008", "--port", "1234"],
         "-p -Q -B 64 -s 256 -f (dst port 37008 or dst port 1234) and udp -i eth0 -w -\n",
@@ -233,7 +234,7 @@ fn floods_of_standard_error_neither_block_nor_grow() {
 }
 
 #[test]
-fn clients_that_take_nothing_hold_up_nobody() {
+fn stalled_clients_delay_neither_scrapes_nor_captures() {
     let (_tools, exporter) = loaded(&[]);
 
     let stalled: Vec<_> = (0..20)
@@ -261,7 +262,7 @@ fn clients_that_take_nothing_hold_up_nobody() {
 }
 
 #[test]
-fn losses_count_once_whoever_tells_of_them() {
+fn losses_that_are_reported_twice_count_once() {
     // The first run tells in its stream and in words, the second in words alone.
     let tools = fake_tshark(
         "[ -e second ] && { cat capture; echo '5 packets dropped from eth0' >&2; exec sleep 60; }\n\
@@ -303,7 +304,7 @@ fn a_stop_counts_what_tshark_still_hands_over() {
 }
 
 #[test]
-fn a_tshark_that_does_not_want_to_end_is_made_to() {
+fn a_tshark_that_ignores_sigterm_is_killed() {
     let tools = fake_tshark("trap '' TERM\ncat capture\nwhile :; do sleep 1; done");
     write(&tools, "capture", &capture());
     let exporter = start(&tools);
@@ -319,6 +320,64 @@ fn a_tshark_that_does_not_want_to_end_is_made_to() {
         "{:?}",
         begin.elapsed()
     );
+}
+
+#[test]
+fn what_is_left_of_a_capture_neither_counts_nor_ends_its_successor() {
+    // A child of the first tshark leaves its process group and keeps the pipe open. Once the
+    // second one captures, it writes until nobody reads.
+    let tools = fake_tshark(
+        "[ -e second ] && { cat capture; exec sleep 60; }\n\
+         touch second\n\
+         setsid sh -c '\n\
+           for n in $(seq 1000); do [ -e release ] && break; sleep 0.03; done\n\
+           for n in $(seq 300); do cat capture || break; sleep 0.03; done\n\
+           touch gone' &\n\
+         cat capture",
+    );
+    write(&tools, "capture", &capture());
+    let exporter = start(&tools);
+    let scrape = exporter.scrape_until("the second run", |scrape| {
+        scrape.value("tzsp_capture_iterations_total") == 2.0
+            && scrape.value("tzsp_frames_received_total") == 4.0
+    });
+    // At least half a second between the runs, although the first pipe was open all the time.
+    let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
+    assert!(lost > 0.5, "{lost}");
+    write(&tools, "release", b"");
+    eventually("nobody reads what is left", || {
+        tools.path().join("gone").exists().then_some(())
+    });
+    let scrape = exporter.scrape();
+    assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
+    assert_eq!(scrape.value("tzsp_capture_iterations_total"), 2.0);
+    assert_eq!(scrape.value("tzsp_frames_received_total"), 4.0);
+    assert_eq!(exporter.get("/-/ready").0, 200);
+}
+
+#[test]
+fn a_stop_does_not_wait_for_advice() {
+    let tools = fake_tshark(
+        "trap '' TERM\n\
+         [ \"$1\" = -D ] && { touch asked; sleep 60; exit 0; }\n\
+         echo 'tshark: There is no device named \"eth0\".' >&2\n\
+         exit 1",
+    );
+    let exporter = start(&tools);
+    eventually("the question for interfaces", || {
+        tools.path().join("asked").exists().then_some(())
+    });
+    let sleep = exporter.descendant("sleep");
+    let begin = Instant::now();
+    exporter.signal(Signal::SIGTERM);
+    let (status, said) = exporter.ended();
+    assert!(status.success(), "{said}");
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert!(said.contains("There is no device named"), "{said}");
+    eventually("nothing of it is left", || {
+        (!is_running(sleep)).then_some(())
+    });
 }
 
 /// What the program says when tshark ends before it has captured anything.
@@ -366,6 +425,13 @@ fn a_failure_to_start_quotes_tshark_and_says_what_to_do() {
     1. eth1
     2. any
     "#);
+
+    let no_answer = fake_tshark(
+        "[ \"$1\" = -D ] && exec sleep 60\n\
+         echo 'tshark: There is no device named \"eth0\".' >&2\n\
+         exit 1",
+    );
+    insta::assert_snapshot!(failure_to_start(no_answer.path()), @r#"error: cannot capture: tshark ended (exit status: 1): There is no device named "eth0".; --interface takes one of those that `tshark -D` lists"#);
 
     let killed = fake_tshark("kill -KILL $$");
     insta::assert_snapshot!(failure_to_start(killed.path()), @"error: cannot capture: tshark ended (signal: 9 (SIGKILL))");

@@ -308,6 +308,12 @@ impl<'a> Exporter<'a> {
         }
     }
 
+    /// Whether a log line contains this by now.
+    pub(crate) fn has_said(&mut self, words: &str) -> bool {
+        self.said.extend(self.log.try_iter());
+        self.said.iter().any(|line| line.contains(words))
+    }
+
     pub(crate) fn url(&self, path: &str) -> String {
         format!("http://localhost:{}{path}", self.port)
     }

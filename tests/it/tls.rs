@@ -1,5 +1,8 @@
 //! TLS and passwords, as curl sees them.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
 use crate::support::{Exporter, eventually};
 use crate::website::{Authority, HASH, Website};
 
@@ -32,7 +35,7 @@ fn http_2_and_http_1_are_spoken_over_tls() {
 }
 
 #[test]
-fn whoever_speaks_plain_http_is_told() {
+fn plain_http_to_a_tls_server_gets_an_explanation() {
     let site = Website::new(&tls(""));
     let exporter = site.start(&[]);
     let answer = site.curl_url(&exporter.url("/metrics"), &[]);
@@ -42,7 +45,7 @@ fn whoever_speaks_plain_http_is_told() {
 }
 
 #[test]
-fn nothing_is_seen_without_the_right_password() {
+fn nothing_is_served_without_the_right_password() {
     let site = Website::new(&(tls("") + &users()));
     let exporter = site.start(&[]);
     let strangers: [&[&str]; 7] = [
@@ -116,8 +119,8 @@ fn a_changed_password_counts_for_connections_that_are_open() {
     assert_eq!(status(new), 200);
 }
 
-/// What becomes of clients with a certificate of a friend, of a friend that is too late, of a
-/// stranger, and with none: 200, or 0 for those who do not get through.
+/// Checks the status for clients with a certificate of a known authority, with an expired one, with
+/// one of an unknown authority, and with none: 200, or 0 if the handshake fails.
 #[track_caller]
 fn check_clients(configuration: &str, expected: [u16; 4]) {
     let site = Website::new(&tls(configuration));
@@ -137,7 +140,7 @@ fn check_clients(configuration: &str, expected: [u16; 4]) {
 }
 
 #[test]
-fn clients_get_through_as_gos_five_policies_say() {
+fn client_certificates_are_checked_by_gos_five_policies() {
     let ca = "client_ca_file: ca.pem";
     check_clients(", client_auth_type: NoClientCert", [200; 4]);
     check_clients(", client_auth_type: RequestClientCert", [200; 4]);
@@ -217,7 +220,7 @@ fn versions_suites_and_curves_are_those_that_are_chosen() {
     ];
     assert_eq!(status(suite, &aes), 0);
     assert_eq!(status(suite, &chacha), 200);
-    // Those of TLS 1.3 are not up for choice.
+    // Those of TLS 1.3 cannot be chosen.
     assert_eq!(status(suite, &new), 200);
 
     let curve = ", curve_preferences: [CurveP384]";
@@ -226,7 +229,7 @@ fn versions_suites_and_curves_are_those_that_are_chosen() {
 }
 
 #[test]
-fn what_is_written_in_the_configuration_itself_needs_no_files() {
+fn certificates_may_be_inline() {
     let site = Website::new("");
     let identity = site.authority.issue(&["localhost"]);
     let indented = |text: &str| text.replace('\n', "\n    ");
@@ -247,12 +250,12 @@ fn what_is_written_in_the_configuration_itself_needs_no_files() {
 }
 
 #[test]
-fn a_renewed_certificate_is_shown_without_a_restart() {
+fn a_renewed_certificate_is_used_without_a_restart() {
     let site = Website::new(&tls(""));
     let mut exporter = site.start(&[]);
     assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 200);
 
-    // First the one, then the other: nobody must see them at odds.
+    // First the one, then the other: a key and a certificate that do not match are never used.
     let new = Authority::new("successors");
     let identity = new.issue(&["localhost"]);
     site.write("new.pem", &new.pem);
@@ -306,6 +309,56 @@ fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
     let (status, said) = exporter.ended();
     assert!(status.success());
     assert_eq!(said.matches("WARN").count(), 2, "{said}");
+}
+
+/// Writes into the file itself, as `>` does in a shell.
+fn write_in_place(site: &Website, text: &str) {
+    std::fs::write(site.path("web.yml"), text).unwrap();
+}
+
+#[test]
+fn a_web_configuration_that_loses_its_protection_waits_for_a_restart() {
+    let secure = tls("") + &users();
+    let site = Website::new(&secure);
+    let mut exporter = site.start(&[]);
+    let user = ["--user", "prometheus:secret"];
+    assert_eq!(site.curl(&exporter, "/metrics", &user).status, 200);
+    for (written, problem) in [
+        ("", "it has become empty"),
+        (&users(), "it no longer has tls_server_config"),
+        (&tls(""), "it no longer has basic_auth_users"),
+    ] {
+        write_in_place(&site, written);
+        let refusal = format!("{problem}; restart the program to use it like this");
+        eventually(problem, || {
+            // At no moment does anybody get in without a password, or without TLS.
+            assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 401);
+            exporter.has_said(&refusal).then_some(())
+        });
+        assert_eq!(site.curl(&exporter, "/metrics", &user).status, 200);
+    }
+    drop(exporter);
+    let restarted = site.start(&[]);
+    assert_eq!(site.curl(&restarted, "/metrics", &[]).status, 200);
+}
+
+#[test]
+fn connections_of_before_tls_or_passwords_are_closed() {
+    for protection in [tls(""), users()] {
+        let site = Website::new("http_server_config: {http2: true}");
+        let mut exporter = site.start(&[]);
+        let mut stream = TcpStream::connect(("127.0.0.1", exporter.port)).unwrap();
+        let timeout = Some(std::time::Duration::from_secs(20));
+        stream.set_read_timeout(timeout).unwrap();
+        let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
+        stream.write_all(request).unwrap();
+        site.write("web.yml", &protection);
+        exporter.line_with("the web configuration has changed and is in force");
+        let mut answer = String::new();
+        // Comes to an end, well before an idle connection would.
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    }
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! What to do when tshark cannot start capturing.
 
 use std::process::Stdio;
+use std::time::Duration;
 
 use tokio::process::Command;
+use tokio::time::timeout;
 
-use super::Ending;
+use super::{Ending, Group, leash};
+
+/// How long `tshark -D` may take. It asks every extcap program for its interfaces, and takes about
+/// a second where there are many.
+const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the operator can do about an ending whose cause is known, to be said first.
 #[must_use]
@@ -33,24 +39,32 @@ pub fn remedy(ending: &Ending) -> Option<&'static str> {
         )
 }
 
-/// The interfaces to choose from, if this ending says that there is none of that name.
+/// Lists the interfaces to choose from, if this ending says that there is none of that name.
+///
+/// It may be dropped at any time: then the tshark that it runs is killed.
 pub async fn advice(ending: &Ending) -> Option<String> {
     let said = |words: &str| ending.words.contains(words);
     if said("no device named") || said("No such device") || said("no interface") {
-        let interfaces = interfaces().await?;
-        return Some(format!("--interface takes one of these:\n{interfaces}"));
+        return Some(match timeout(LIST_TIMEOUT, interfaces()).await {
+            Ok(interfaces) => format!("--interface takes one of these:\n{}", interfaces?),
+            Err(_) => "--interface takes one of those that `tshark -D` lists".to_owned(),
+        });
     }
     None
 }
 
 /// The list that `tshark -D` prints.
 async fn interfaces() -> Option<String> {
-    let output = Command::new("tshark")
+    let child = Command::from(leash::command("tshark"))
         .arg("-D")
         .stdin(Stdio::null())
-        .output()
-        .await
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
         .ok()?;
+    let _group = Group::of(&child);
+    let output = child.wait_with_output().await.ok()?;
     let list = String::from_utf8_lossy(&output.stdout)
         .trim_end()
         .to_owned();

@@ -82,8 +82,7 @@ impl Options {
 pub struct Tshark {
     child: Child,
     words: JoinHandle<String>,
-    /// For signals to it and to its dumpcap.
-    group: Option<i32>,
+    group: Group,
 }
 
 /// How tshark ended, and the last that it said.
@@ -116,7 +115,7 @@ impl Tshark {
         let pipe = File::from(stdout.into_owned_handle()?);
         let stderr = child.stderr.take().expect("standard error is piped");
         let words = tokio::spawn(last_words(stderr));
-        let group = child.id().and_then(|pid| i32::try_from(pid).ok());
+        let group = Group::of(&child);
         let tshark = Self {
             child,
             words,
@@ -134,30 +133,37 @@ impl Tshark {
 
     /// Asks it to hand over what it has captured and to end; makes it end if it does not.
     ///
-    /// `drained` is done when the stream was read to its end.
+    /// `drained` is done when the stream was read to its end. Whatever tshark does, this takes no
+    /// longer than [`DELAY`] and three times [`PATIENCE`].
     pub async fn end(mut self, drained: impl Future<Output = ()>) -> Ending {
         {
             // Packets that are under way arrive, and a tshark that is ending by itself gets to
             // tell its own status.
             let mut over = pin!(async { tokio::join!(self.child.wait(), drained) });
             if timeout(DELAY, &mut over).await.is_err() {
-                signal(self.group, Asked::Kindly);
+                self.group.signal(Asked::Kindly);
                 if timeout(PATIENCE, &mut over).await.is_err() {
                     debug!("tshark did not end when asked to");
                 }
             }
         }
         // Whatever is left is of no use any more.
-        signal(self.group, Asked::Firmly);
+        self.group.signal(Asked::Firmly);
         let _ = self.child.start_kill();
-        let status = self.child.wait().await.ok();
+        // The kernel does not end a process that waits for a broken device.
+        let status = timeout(PATIENCE, self.child.wait()).await;
         let words = timeout(PATIENCE, self.words).await;
         Ending {
-            status,
+            status: status.ok().and_then(Result::ok),
             words: words.ok().and_then(Result::ok).unwrap_or_default(),
         }
     }
 }
+
+/// The process group of a tshark, with its dumpcap and whatever else it started. What is left of
+/// the group when this is dropped is killed.
+#[derive(Debug)]
+struct Group(Option<i32>);
 
 #[derive(Debug, Clone, Copy)]
 enum Asked {
@@ -165,24 +171,37 @@ enum Asked {
     Firmly,
 }
 
-#[cfg(unix)]
-fn signal(group: Option<i32>, asked: Asked) {
-    use nix::sys::signal::{Signal, killpg};
-    use nix::unistd::Pid;
-
-    let signal = match asked {
-        Asked::Kindly => Signal::SIGTERM,
-        Asked::Firmly => Signal::SIGKILL,
-    };
-    if let Some(group) = group {
-        // All of it may have ended by itself.
-        let _ = killpg(Pid::from_raw(group), signal);
+impl Group {
+    /// The group that a child started by [`leash::command`] leads.
+    fn of(child: &Child) -> Self {
+        Self(child.id().and_then(|pid| i32::try_from(pid).ok()))
     }
+
+    #[cfg(unix)]
+    fn signal(&self, asked: Asked) {
+        use nix::sys::signal::{Signal, killpg};
+        use nix::unistd::Pid;
+
+        let signal = match asked {
+            Asked::Kindly => Signal::SIGTERM,
+            Asked::Firmly => Signal::SIGKILL,
+        };
+        if let Some(group) = self.0 {
+            // All of it may have ended by itself.
+            let _ = killpg(Pid::from_raw(group), signal);
+        }
+    }
+
+    /// Elsewhere there are no groups: dumpcap ends when its reader is gone.
+    #[cfg(not(unix))]
+    fn signal(&self, _asked: Asked) {}
 }
 
-/// Elsewhere there are no groups: dumpcap ends when its reader is gone.
-#[cfg(not(unix))]
-fn signal(_group: Option<i32>, _asked: Asked) {}
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.signal(Asked::Firmly);
+    }
+}
 
 impl Ending {
     /// The start of what tshark said about its end, on one line.

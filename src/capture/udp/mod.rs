@@ -8,13 +8,14 @@ mod batch;
 mod kernel;
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::IpAddr;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Protocol, Socket, Type};
 
 use super::{Pause, ReceiveBuffer};
+use crate::dual_stack;
 use batch::Batch;
 pub use kernel::Drops;
 
@@ -150,27 +151,5 @@ fn has_read(outcome: io::Result<()>) -> io::Result<bool> {
 
 /// A socket on this port, all addresses, prepared before it has the port.
 pub(super) fn bind(port: u16, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
-    let bind = |domain, address: SocketAddr| {
-        let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-        if domain == Domain::IPV6 {
-            socket.set_only_v6(false)?;
-        }
-        prepare(&socket)?;
-        socket.bind(&SockAddr::from(address))?;
-        Ok(socket)
-    };
-    match bind(Domain::IPV6, (Ipv6Addr::UNSPECIFIED, port).into()) {
-        // No IPv6 on this host.
-        Err(error) if is_no_ipv6(&error) => {
-            bind(Domain::IPV4, (Ipv4Addr::UNSPECIFIED, port).into())
-        }
-        result => result,
-    }
-}
-
-fn is_no_ipv6(error: &io::Error) -> bool {
-    !matches!(
-        error.kind(),
-        io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied
-    )
+    dual_stack::bind(port, Type::DGRAM, Protocol::UDP, prepare)
 }

@@ -208,7 +208,7 @@ proptest! {
                     model.entry(key).or_default().add(seen.bytes);
                 }
                 Step::Scrape => {
-                    let snapshot = table.scrape(now);
+                    let snapshot = table.show(now);
                     let traffic = snapshot.traffic.iter().map(|sum| sum.counters);
                     prop_assert_eq!(sum(traffic), sum(model.values().copied()));
 

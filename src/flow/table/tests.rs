@@ -64,7 +64,7 @@ fn with_labels(list: &str) -> FlowTable {
 
 /// Packets by the last octet of the source, then those of the overflow as `None`.
 fn seen(table: &mut FlowTable, at: Duration) -> Vec<(Option<u8>, u64)> {
-    let snapshot = table.scrape(at);
+    let snapshot = table.show(at);
     let narrow = snapshot
         .narrow
         .iter()
@@ -110,7 +110,7 @@ fn packets_of_one_flow_add_up_and_others_stay_apart() {
         table.see(Duration::ZERO, &seen);
     }
     let mut counted: Vec<_> = table
-        .scrape(Duration::ZERO)
+        .show(Duration::ZERO)
         .narrow
         .iter()
         .map(|flow| (flow.counters.packets, flow.counters.bytes))
@@ -257,7 +257,7 @@ fn overflow_stays_apart_by_protocol_and_listen_port_unless_flows_would_have_its_
             };
             table.see(Duration::ZERO, &packet);
         }
-        let snapshot = table.scrape(Duration::ZERO);
+        let snapshot = table.show(Duration::ZERO);
         let keys = snapshot.overflow.iter().filter(|sum| sum.key.is_some());
         let packets = snapshot.overflow.iter().map(|sum| sum.counters.packets);
         (keys.count(), packets.sum::<u64>(), snapshot.overflow.len())
@@ -303,6 +303,27 @@ fn a_scrape_before_the_last_packet_is_not_enough() {
 }
 
 #[test]
+fn a_flow_stays_until_a_scrape_with_its_last_value_was_delivered() {
+    let mut table = table(Limits {
+        idle_timeout: seconds(60),
+        ..NO_LIMITS
+    });
+    table.see(seconds(10), &packet(1));
+    let shown = |table: &mut FlowTable, at| table.scrape(seconds(at)).narrow.len();
+    assert_eq!(shown(&mut table, 20), 1);
+    // The client of the scrape at 20 was gone, and so were those that follow.
+    assert_eq!(shown(&mut table, 100), 1);
+    assert_eq!(shown(&mut table, 101), 1);
+    // This one is delivered, but was made before the packet counted.
+    table.delivered(seconds(5));
+    assert_eq!(shown(&mut table, 102), 1);
+    // The scrapes are delivered in another order than they were made in.
+    table.delivered(seconds(100));
+    table.delivered(seconds(20));
+    assert_eq!(shown(&mut table, 103), 0);
+}
+
+#[test]
 fn where_nobody_scrapes_flows_leave_unseen() {
     let mut table = table(Limits {
         leave_unseen: true,
@@ -321,7 +342,7 @@ fn a_full_table_makes_room_between_scrapes() {
     });
     table.see(seconds(0), &packet(1));
     table.see(seconds(0), &ipv6_packet(2));
-    table.scrape(seconds(1));
+    table.show(seconds(1));
     table.see(seconds(59), &packet(3));
     table.see(seconds(60), &packet(3));
     table.see(seconds(60), &packet(4));
@@ -346,8 +367,8 @@ fn the_longest_idle_are_forgotten_first() {
     table.see(seconds(2), &ipv6_packet(1));
     table.see(seconds(3), &packet(4));
     table.see(seconds(4), &packet(2));
-    table.scrape(seconds(5));
-    table.scrape(seconds(100));
+    table.show(seconds(5));
+    table.show(seconds(100));
     assert_eq!((table.idle(), table.occupancy().forgotten), (2, 2));
     for packet in [packet(3), ipv6_packet(1), packet(4), packet(2)] {
         table.see(seconds(100), &packet);
@@ -442,9 +463,9 @@ fn traffic_keeps_everything_that_was_ever_counted() {
             for packet in [packet(host), from_public, ipv6_packet(host)] {
                 table.see(seconds(20 * at), &packet);
             }
-            table.scrape(seconds(20 * at + 1));
+            table.show(seconds(20 * at + 1));
         }
-        let traffic = table.scrape(seconds(2000)).traffic;
+        let traffic = table.show(seconds(2000)).traffic;
         let mut packets: Vec<_> = traffic.iter().map(|sum| sum.counters.packets).collect();
         packets.sort_unstable();
         assert_eq!(packets, [100, 100, 100]);
@@ -471,7 +492,7 @@ fn ten_million_distinct_flows_leave_memory_and_time_per_packet_flat() {
             let at = MINUTE * (number / 10) / 100;
             table.see(at, &packet);
             if number % 500 == 0 {
-                table.scrape(at);
+                table.show(at);
             }
         }
         batches.push(begin.elapsed());

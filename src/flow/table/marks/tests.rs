@@ -103,8 +103,8 @@ fn flows_that_became_idle_and_came_back_count_what_they_sent() {
     table.see(seconds(21), &packet(2));
     table.mark(seconds(40));
     table.mark(seconds(60));
-    table.scrape(seconds(61));
-    table.scrape(seconds(62));
+    table.show(seconds(61));
+    table.show(seconds(62));
     assert_eq!(table.idle(), 2);
     // Idle, yet it sent something since second 20.
     assert_eq!(top(&table.recent(seconds(62), 10)), [(2, 1)]);
@@ -128,8 +128,8 @@ fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
         for mark in [20, 40, 60] {
             table.mark(seconds(mark));
         }
-        table.scrape(seconds(61));
-        table.scrape(seconds(62));
+        table.show(seconds(61));
+        table.show(seconds(62));
         assert_eq!(table.occupancy().forgotten, 1);
         table.see(seconds(63), &kind(2));
         assert_eq!(top(&table.recent(seconds(64), 10)), [(2, 1)]);
@@ -169,7 +169,7 @@ fn held_flows_show_what_they_have_and_a_look_is_no_scrape() {
     // No scrape has shown it: it stays.
     table.recent(seconds(100), 10);
     assert_eq!(table.occupancy().flows, 1);
-    let snapshot = table.scrape(seconds(30));
+    let snapshot = table.show(seconds(30));
     assert_eq!(snapshot.narrow.len(), 1);
 }
 
@@ -254,7 +254,7 @@ proptest! {
                     table.mark(seconds(now));
                     marks.push((now, came.len()));
                 }
-                Step::Scrape => drop(table.scrape(seconds(now))),
+                Step::Scrape => drop(table.show(seconds(now))),
                 Step::Wait(time) => now += u64::from(time),
             }
         }
