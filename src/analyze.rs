@@ -23,7 +23,7 @@ use indicatif::ProgressBar;
 use thiserror::Error;
 
 use crate::aggregator::{Aggregator, Intake, Settings};
-use crate::capture::{self, CaptureError, CaptureReader, Damage};
+use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
 use counting::{Counting, Elsewhere, Noted};
 use inner_frames::InnerFrames;
@@ -94,6 +94,8 @@ pub enum Trouble {
     #[error(transparent)]
     Capture(#[from] CaptureError),
     #[error("{0}")]
+    NotACapture(Content),
+    #[error("{0}")]
     Damage(Damage),
     #[error("this is {} again, which counts once", name(.0))]
     Again(PathBuf),
@@ -107,7 +109,7 @@ impl Problem {
             Trouble::Capture(CaptureError::CutShort { .. }) | Trouble::Again(_) => true,
             // Unless there is nothing before the cut.
             Trouble::Capture(CaptureError::CompressedCutShort { offset }) => offset > 0,
-            Trouble::Capture(_) | Trouble::Damage(_) => false,
+            Trouble::Capture(_) | Trouble::NotACapture(_) | Trouble::Damage(_) => false,
         }
     }
 }
@@ -298,7 +300,11 @@ impl Job<'_> {
         let damage = reader.damage().cloned().map(Trouble::Damage);
         // What a signal cut short is no news.
         let error = result.err().filter(|_| !self.stop.is_asked_for());
-        damage.into_iter().chain(error.map(Trouble::from)).collect()
+        let error = error.map(|error| match error {
+            CaptureError::NotACapture => Trouble::NotACapture(reader.content()),
+            error => error.into(),
+        });
+        damage.into_iter().chain(error).collect()
     }
 }
 

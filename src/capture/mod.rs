@@ -7,6 +7,7 @@
 
 mod ahead;
 mod compressed;
+mod content;
 mod damage;
 pub mod leash;
 mod pcap;
@@ -21,6 +22,7 @@ use std::time::Duration;
 use crate::wire::{LinkType, Part};
 
 pub use compressed::unpack;
+pub use content::Content;
 pub use damage::Damage;
 pub use reader::{CaptureError, CaptureReader};
 
