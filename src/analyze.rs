@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::aggregator::{Aggregator, Intake, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
+use crate::wire::Reading;
 use counting::{Counting, Elsewhere, Noted};
 use inner_frames::InnerFrames;
 pub use inner_frames::{CannotWrite, NotWritten};
@@ -152,6 +153,7 @@ pub fn run(
         .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
     let job = Job {
         files: &files,
+        reading: &reading,
         next: &AtomicUsize::new(0),
         stop,
         progress: &progress,
@@ -199,7 +201,7 @@ pub fn run(
         nothing_counted: (whole.captures > 0 && !has_counted).then(|| Survey {
             holdings: whole.holdings,
             frames: core.frames().clone(),
-            reading,
+            reading: reading.clone(),
         }),
         limit_reached: (occupancy.overflow_packets > 0).then_some(LimitReached(occupancy)),
         silence,
@@ -252,6 +254,7 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
 struct Job<'a> {
     /// With their positions.
     files: &'a [(usize, PathBuf)],
+    reading: &'a Reading,
     next: &'a AtomicUsize,
     stop: &'a Stop,
     progress: &'a ProgressBar,
@@ -295,7 +298,13 @@ impl Job<'_> {
             Err(error) => return vec![CaptureError::Read(error).into()],
         };
         counting.begin_file();
-        let result = read_frames(&mut reader, &mut part.holdings, intake, counting);
+        let result = read_frames(
+            &mut reader,
+            self.reading,
+            &mut part.holdings,
+            intake,
+            counting,
+        );
         part.captures += usize::from(reader.has_header());
         let damage = reader.damage().cloned().map(Trouble::Damage);
         // What a signal cut short is no news.
@@ -310,6 +319,7 @@ impl Job<'_> {
 
 fn read_frames(
     reader: &mut CaptureReader<impl Read>,
+    reading: &Reading,
     holdings: &mut Holdings,
     intake: &mut Intake,
     counting: &mut impl Counting,
@@ -320,7 +330,7 @@ fn read_frames(
             let counts = counting.frame(intake, frame);
             if !has_counted {
                 has_counted = counts;
-                holdings.add(frame);
+                holdings.add(frame, reading);
             }
         })?;
     }

@@ -16,6 +16,7 @@
 
 mod decapsulate;
 mod ether;
+mod ether_type;
 mod inner;
 mod ip;
 mod ipv4;
@@ -33,6 +34,7 @@ use std::net::Ipv4Addr;
 use etherparse::IpNumber;
 
 pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
+pub use ether_type::ether_type_of;
 pub use ip::Ip;
 pub use link::LinkType;
 pub use part::Part;

@@ -125,6 +125,80 @@ fn where_nothing_counts_it_is_told_what_is_there() {
     assert_snapshot!(run(&["pcap_without_frames.pcap"]), @"warning: nothing was counted: there are no frames");
 }
 
+/// A pcap of Ethernet, or another link type, with these frames.
+fn pcap(link: u8, frames: &[Vec<u8>]) -> Vec<u8> {
+    let mut capture = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x04\0".to_vec();
+    capture.extend([link, 0, 0, 0]);
+    for frame in frames {
+        let length = u32::try_from(frame.len()).unwrap().to_le_bytes();
+        capture.extend([&[1, 0, 0, 0, 0, 0, 0, 0][..], &length, &length, frame].concat());
+    }
+    capture
+}
+
+/// A frame of Ethernet with this EtherType and nothing in it.
+fn frame_of(ether_type: u16) -> Vec<u8> {
+    [&[0xff; 12][..], &ether_type.to_be_bytes(), &[0; 4]].concat()
+}
+
+#[test]
+fn link_types_and_ether_types_that_do_not_count_are_named() {
+    let run = |options: &[&str], captures: &[Vec<u8>]| {
+        let directory = TempDir::new().unwrap();
+        let names: Vec<_> = (0..captures.len())
+            .map(|number| number.to_string())
+            .collect();
+        for (name, capture) in names.iter().zip(captures) {
+            fs::write(directory.path().join(name), capture).unwrap();
+        }
+        let names: Vec<_> = names.iter().map(String::as_str).collect();
+        let run = analyze(directory.path(), &[options, &names].concat()).success();
+        stderr(&run).to_owned()
+    };
+    // USB, one link type without a name, and frames that mirror nothing.
+    let captures = [
+        pcap(220, &[vec![0], vec![0]]),
+        pcap(99, &[vec![0]]),
+        pcap(1, &[0x0806, 0x88cc, 0x0806, 0x0026, 0x0107].map(frame_of)),
+    ];
+    assert_snapshot!(run(&[], &captures), @r"
+    warning: nothing was counted; the frames are: 3 unsupported_link, 5 not_ip
+      link type 220 (USB_LINUX_MMAPPED): 2 frames
+      link type 99: 1 frame
+      IEEE 802.3 with LLC: 2 frames
+      EtherType 0x0806 (ARP): 2 frames
+      EtherType 0x88cc (LLDP): 1 frame
+    ");
+    // More EtherTypes than are named, behind TZSP without a datagram.
+    let types = [
+        (0x8809, 7),
+        (0x0806, 6),
+        (0x888e, 5),
+        (0x9999, 4),
+        (0x88cc, 3),
+        (0x8863, 2),
+        (0x9000, 1),
+    ];
+    let mirrored = types.map(|(ether_type, frames)| {
+        vec![[&[1, 0, 0, 1, 1][..], &frame_of(ether_type)].concat(); frames]
+    });
+    assert_snapshot!(run(&[], &[pcap(128, &mirrored.concat())]), @r"
+    warning: nothing was counted; the frames are: 28 inner_not_ip
+      mirrored EtherType 0x8809 (slow protocols, such as LACP): 7 frames
+      mirrored EtherType 0x0806 (ARP): 6 frames
+      mirrored EtherType 0x888e (802.1X): 5 frames
+      mirrored EtherType 0x9999: 4 frames
+      mirrored EtherType 0x88cc (LLDP): 3 frames
+      2 other mirrored EtherTypes: 3 frames
+    ");
+    let own = [pcap(1, &[0x88cc, 0x88cc, 0x0806].map(frame_of))];
+    assert_snapshot!(run(&["--plain"], &own), @r"
+    warning: nothing was counted; the frames are: 3 inner_not_ip
+      EtherType 0x88cc (LLDP): 2 frames
+      EtherType 0x0806 (ARP): 1 frame
+    ");
+}
+
 /// More than a pipe and a buffer hold: 5,000 copies of two packets.
 fn long_capture() -> Vec<u8> {
     let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
