@@ -15,9 +15,10 @@ use std::iter;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
@@ -42,7 +43,8 @@ pub use timeline::{Silence, TimelineError};
 pub struct Options {
     /// `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// How many files are read at a time; without a number, as many as there are processors.
+    /// How many files are read at a time; without a number, as many as there are processors. It
+    /// makes no difference to what is written.
     pub jobs: Option<usize>,
     /// Shows no progress.
     pub quiet: bool,
@@ -171,7 +173,7 @@ pub fn run(
     } else if jobs == 1 {
         job.run(intake, &mut core)
     } else {
-        run_side_by_side(&job, jobs.min(files.len()), &mut core)
+        run_in_any_order(&job, jobs.min(files.len()), &mut core)
     };
     progress.finish_and_clear();
 
@@ -208,8 +210,29 @@ pub fn run(
     })
 }
 
-/// Some threads read and look into the frames of a file each, and this one counts.
-fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Part {
+/// Reads several files at a time while the order of their frames makes no difference. Once it does,
+/// because slots for flows run out, starts over and reads one file after the other.
+///
+/// What can be read only once, such as a pipe, is counted in the order of arrival.
+fn run_in_any_order(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Part {
+    let may_start_over = threads > 1 && input::can_be_read_again(job.files);
+    if let Some(whole) = run_side_by_side(job, threads, core, may_start_over) {
+        return whole;
+    }
+    core.start_over();
+    job.next.store(0, Ordering::Relaxed);
+    job.progress.reset();
+    run_side_by_side(job, 1, core, false).unwrap_or_default()
+}
+
+/// Some threads read and look into the frames of a file each, and this one counts. `None` if
+/// this has to be repeated in order.
+fn run_side_by_side(
+    job: &Job<'_>,
+    threads: usize,
+    core: &mut Aggregator,
+    may_start_over: bool,
+) -> Option<Part> {
     /// For each thread: one that it fills, and others that wait to be counted. There are no more,
     /// so that a thread waits for the counting, not memory.
     const INTAKES: usize = 4;
@@ -222,13 +245,15 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
         let _ = emptied.send(core.intake_of(PACKETS));
     }
     let empty = Mutex::new(empty);
-    thread::scope(|scope| {
+    let is_cancelled = AtomicBool::new(false);
+    let whole = thread::scope(|scope| {
         // Those that the system allows do the work of all.
         let threads: Vec<_> = iter::repeat_n(filled, threads)
             .map_while(|filled| {
                 let mut elsewhere = Elsewhere {
                     filled,
                     empty: &empty,
+                    is_cancelled: &is_cancelled,
                 };
                 let run = move || job.run(elsewhere.empty(), &mut elsewhere);
                 thread::Builder::new().spawn_scoped(scope, run).ok()
@@ -240,13 +265,19 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
         for mut intake in counting {
             core.take_in(&mut intake);
             let _ = emptied.send(intake);
+            if may_start_over && core.flows().depends_on_order() {
+                is_cancelled.store(true, Ordering::Relaxed);
+            }
         }
         let mut whole = Part::default();
         for thread in threads {
             whole.merge(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
         whole
-    })
+    });
+    // After a signal nothing is read any more.
+    let is_final = !is_cancelled.into_inner() || job.stop.is_asked_for();
+    is_final.then_some(whole)
 }
 
 /// The reading of files, one after the other, until there are no more.
@@ -297,7 +328,6 @@ impl Job<'_> {
             Ok(stream) => CaptureReader::recovering(stream),
             Err(error) => return vec![CaptureError::Read(error).into()],
         };
-        counting.begin_file();
         let result = read_frames(
             &mut reader,
             self.reading,
@@ -325,9 +355,13 @@ fn read_frames(
     counting: &mut impl Counting,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
+    let mut newest = Duration::ZERO;
     while !counting.has_failed() && reader.fill()? {
         reader.each_frame(|frame| {
-            let counts = counting.frame(intake, frame);
+            // Simple packet blocks of pcapng have no time: that of the frames before.
+            let at = if frame.at.is_zero() { newest } else { frame.at };
+            newest = newest.max(at);
+            let counts = counting.frame(intake, at, frame);
             if !has_counted {
                 has_counted = counts;
                 holdings.add(frame, reading);

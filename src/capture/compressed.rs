@@ -21,7 +21,7 @@ use input::Input;
 use lz4::Lz4;
 use zstd::Zstd;
 
-/// Hands through what `stream` holds, unpacked on another thread if it is compressed.
+/// Returns the content of `stream`, unpacked on another thread if it is compressed.
 ///
 /// A compressed stream that is cut short ends with [`io::ErrorKind::UnexpectedEof`]. One that is
 /// damaged, or has something else behind the compressed data, ends with
