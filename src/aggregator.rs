@@ -84,6 +84,12 @@ impl Aggregator {
         }
     }
 
+    /// Discards all that was counted. Intakes remain valid.
+    pub fn start_over(&mut self) {
+        self.flows.clear();
+        self.frames = FrameCounts::default();
+    }
+
     /// Counts what is in an intake, and empties it.
     pub fn take_in(&mut self, intake: &mut Intake) {
         self.flows.record(&mut intake.packets);

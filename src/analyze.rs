@@ -15,16 +15,18 @@ use std::iter;
 use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
 
 use crate::aggregator::{Aggregator, Intake, Settings};
-use crate::capture::{self, CaptureError, CaptureReader, Damage};
+use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
+use crate::wire::DecodeOptions;
 use counting::{Counting, Elsewhere, Noted};
 use inner_frames::InnerFrames;
 pub use inner_frames::{CannotWrite, NotWritten};
@@ -41,7 +43,8 @@ pub use timeline::{Silence, TimelineError};
 pub struct Options {
     /// `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// How many files are read at a time; without a number, as many as there are processors.
+    /// How many files are read at a time; without a number, as many as there are processors. It
+    /// makes no difference to what is written.
     pub jobs: Option<usize>,
     /// Shows no progress.
     pub quiet: bool,
@@ -105,6 +108,8 @@ pub enum Trouble {
     #[error(transparent)]
     Capture(#[from] CaptureError),
     #[error("{0}")]
+    NotACapture(Content),
+    #[error("{0}")]
     Damage(Damage),
     #[error("this is {} again, which counts once", name(.0))]
     Again(PathBuf),
@@ -118,7 +123,7 @@ impl Problem {
             Trouble::Capture(CaptureError::CutShort { .. }) | Trouble::Again(_) => true,
             // Unless there is nothing before the cut.
             Trouble::Capture(CaptureError::CompressedCutShort { offset }) => offset > 0,
-            Trouble::Capture(_) | Trouble::Damage(_) => false,
+            Trouble::Capture(_) | Trouble::NotACapture(_) | Trouble::Damage(_) => false,
         }
     }
 }
@@ -153,6 +158,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
         .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
     let job = Job {
         files: &files,
+        decode: &decode,
         next: &AtomicUsize::new(0),
         stop,
         progress: &progress,
@@ -170,7 +176,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     } else if jobs == 1 {
         job.run(intake, &mut core)
     } else {
-        run_side_by_side(&job, jobs.min(files.len()), &mut core)
+        run_in_any_order(&job, jobs.min(files.len()), &mut core)
     };
     progress.finish_and_clear();
 
@@ -206,7 +212,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
         nothing_counted: (whole.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
             holdings: whole.holdings,
             frames: core.frames().clone(),
-            decode,
+            decode: decode.clone(),
         }),
         limit_reached: is_limit_reached.then_some(LimitReached(occupancy)),
         silence,
@@ -231,8 +237,29 @@ fn write(
     Ok(silence)
 }
 
-/// Some threads read and look into the frames of a file each, and this one counts.
-fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Part {
+/// Reads several files at a time while the order of their frames makes no difference. Once it does,
+/// because slots for flows run out, starts over and reads one file after the other.
+///
+/// What can be read only once, such as a pipe, is counted in the order of arrival.
+fn run_in_any_order(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Part {
+    let may_start_over = threads > 1 && input::can_be_read_again(job.files);
+    if let Some(whole) = run_side_by_side(job, threads, core, may_start_over) {
+        return whole;
+    }
+    core.start_over();
+    job.next.store(0, Ordering::Relaxed);
+    job.progress.reset();
+    run_side_by_side(job, 1, core, false).unwrap_or_default()
+}
+
+/// Some threads read and look into the frames of a file each, and this one counts. `None` if
+/// this has to be repeated in order.
+fn run_side_by_side(
+    job: &Job<'_>,
+    threads: usize,
+    core: &mut Aggregator,
+    may_start_over: bool,
+) -> Option<Part> {
     /// For each thread: one that it fills, and others that wait to be counted. There are no more,
     /// so that a thread waits for the counting, not memory.
     const INTAKES: usize = 4;
@@ -245,13 +272,15 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
         let _ = emptied.send(core.intake_of(PACKETS));
     }
     let empty = Mutex::new(empty);
-    thread::scope(|scope| {
+    let is_cancelled = AtomicBool::new(false);
+    let whole = thread::scope(|scope| {
         // Those that the system allows do the work of all.
         let threads: Vec<_> = iter::repeat_n(filled, threads)
             .map_while(|filled| {
                 let mut elsewhere = Elsewhere {
                     filled,
                     empty: &empty,
+                    is_cancelled: &is_cancelled,
                 };
                 let run = move || job.run(elsewhere.empty(), &mut elsewhere);
                 thread::Builder::new().spawn_scoped(scope, run).ok()
@@ -263,13 +292,19 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
         for mut intake in counting {
             core.take_in(&mut intake);
             let _ = emptied.send(intake);
+            if may_start_over && core.flows().depends_on_order() {
+                is_cancelled.store(true, Ordering::Relaxed);
+            }
         }
         let mut whole = Part::default();
         for thread in threads {
             whole.merge(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
         whole
-    })
+    });
+    // After a signal nothing is read any more.
+    let is_final = !is_cancelled.into_inner() || job.stop.is_asked_for();
+    is_final.then_some(whole)
 }
 
 /// The reading of files, one after the other, until there are no more.
@@ -277,6 +312,7 @@ fn run_side_by_side(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Par
 struct Job<'a> {
     /// With their positions.
     files: &'a [(usize, PathBuf)],
+    decode: &'a DecodeOptions,
     next: &'a AtomicUsize,
     stop: &'a Stop,
     progress: &'a ProgressBar,
@@ -319,29 +355,43 @@ impl Job<'_> {
             Ok(stream) => CaptureReader::recovering(stream),
             Err(error) => return vec![CaptureError::Read(error).into()],
         };
-        counting.begin_file();
-        let result = read_frames(&mut reader, &mut part.holdings, intake, counting);
+        let result = read_frames(
+            &mut reader,
+            self.decode,
+            &mut part.holdings,
+            intake,
+            counting,
+        );
         part.captures += usize::from(reader.has_header());
         let damage = reader.damage().cloned().map(Trouble::Damage);
         // What a signal cut short is no news.
         let error = result.err().filter(|_| !self.stop.is_asked_for());
-        damage.into_iter().chain(error.map(Trouble::from)).collect()
+        let error = error.map(|error| match error {
+            CaptureError::NotACapture => Trouble::NotACapture(reader.content()),
+            error => error.into(),
+        });
+        damage.into_iter().chain(error).collect()
     }
 }
 
 fn read_frames(
     reader: &mut CaptureReader<impl Read>,
+    decode: &DecodeOptions,
     holdings: &mut Holdings,
     intake: &mut Intake,
     counting: &mut impl Counting,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
+    let mut newest = Duration::ZERO;
     while reader.fill()? {
         reader.each_frame(|frame| {
-            let counts = counting.frame(intake, frame);
+            // Simple packet blocks of pcapng have no time: that of the frames before.
+            let at = if frame.at.is_zero() { newest } else { frame.at };
+            newest = newest.max(at);
+            let counts = counting.frame(intake, at, frame);
             if !has_counted {
                 has_counted = counts;
-                holdings.add(frame);
+                holdings.add(frame, decode);
             }
         })?;
         counting.pause();

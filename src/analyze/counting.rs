@@ -1,7 +1,9 @@
 //! What becomes of the frames that a thread reads.
 
 use std::mem;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, mpsc};
+use std::time::Duration;
 
 use super::inner_frames::InnerFrames;
 use super::timeline::Timeline;
@@ -9,13 +11,11 @@ use crate::aggregator::{Aggregator, Intake};
 use crate::capture::Frame;
 
 pub(super) trait Counting {
-    fn begin_file(&mut self) {}
-
-    /// Takes a frame; the intake is for those that are to be counted later. Returns whether
-    /// anything counted in a flow so far.
+    /// Takes a frame that was captured at `at`; the intake is for those that are to be counted
+    /// later. Returns whether anything counted in a flow so far.
     #[inline]
-    fn frame(&mut self, intake: &mut Intake, frame: &Frame<'_>) -> bool {
-        let _ = intake.frame_without_sensor(frame.at, frame);
+    fn frame(&mut self, intake: &mut Intake, at: Duration, frame: &Frame<'_>) -> bool {
+        let _ = intake.frame_without_sensor(at, frame);
         let has_counted = !intake.is_empty();
         if intake.is_full() {
             self.take_in(intake);
@@ -46,6 +46,8 @@ impl Counting for Aggregator {
 pub(super) struct Elsewhere<'a> {
     pub(super) filled: mpsc::Sender<Intake>,
     pub(super) empty: &'a Mutex<mpsc::Receiver<Intake>>,
+    /// Whether what was counted is discarded.
+    pub(super) is_cancelled: &'a AtomicBool,
 }
 
 impl Elsewhere<'_> {
@@ -59,6 +61,10 @@ impl Counting for Elsewhere<'_> {
     fn take_in(&mut self, intake: &mut Intake) {
         let _ = self.filled.send(mem::replace(intake, self.empty()));
     }
+
+    fn has_failed(&self) -> bool {
+        self.is_cancelled.load(Ordering::Relaxed)
+    }
 }
 
 /// More than counting is done with frames, so one thread takes them in the order of the files.
@@ -69,21 +75,15 @@ pub(super) struct Noted<'a> {
 }
 
 impl Counting for Noted<'_> {
-    fn begin_file(&mut self) {
-        if let Some(timeline) = &mut self.timeline {
-            timeline.begin_file();
-        }
-    }
-
-    fn frame(&mut self, intake: &mut Intake, frame: &Frame<'_>) -> bool {
+    fn frame(&mut self, intake: &mut Intake, at: Duration, frame: &Frame<'_>) -> bool {
         if let Some(inner) = &mut self.inner {
             inner.add(frame);
         }
         let Some(timeline) = &mut self.timeline else {
-            return Counting::frame(self.core, intake, frame);
+            return Counting::frame(self.core, intake, at, frame);
         };
-        let note = |outcome: &_, has_place| timeline.note(frame.at, outcome, has_place);
-        self.core.frame_noted(intake, frame.at, frame, note);
+        let note = |outcome: &_, has_place| timeline.note(at, outcome, has_place);
+        self.core.frame_noted(intake, at, frame, note);
         self.core.frames().counted() > 0
     }
 

@@ -89,6 +89,16 @@ pub(super) fn total_size(files: &[(usize, PathBuf)]) -> Option<u64> {
     sizes.sum()
 }
 
+/// Whether all these can be read a second time. One that cannot be read at all can be left out
+/// again.
+pub(super) fn can_be_read_again(files: &[(usize, PathBuf)]) -> bool {
+    let is_file = |file| metadata(file).is_none_or(|metadata| metadata.is_file());
+    // A second reading of standard input would go on where the first one ended.
+    files
+        .iter()
+        .all(|(_, file)| !is_standard_input(file) && is_file(file))
+}
+
 fn metadata(file: &Path) -> Option<Metadata> {
     if is_standard_input(file) {
         standard_input().and_then(|file| file.metadata()).ok()

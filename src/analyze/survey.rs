@@ -1,15 +1,23 @@
 //! What a capture holds in which nothing was counted.
 
+mod names;
+
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::Hash;
+
+use etherparse::EtherType;
 
 use crate::aggregator::FrameCounts;
 use crate::capture::Frame;
 use crate::metrics::Explanation;
 use crate::wire::{self, Captured, DecodeOptions, LinkType, ListenPorts, Skipped};
 
-/// How many ports are named.
+/// How many ports, link types and EtherTypes are named.
 const BUSIEST: usize = 5;
+/// Smaller values in the place of an EtherType are lengths: IEEE 802.3, section 3.2.6.
+const FIRST_ETHER_TYPE: u16 = 0x0600;
 
 /// What frames hold that count in no flow.
 #[derive(Debug, Default)]
@@ -21,6 +29,59 @@ pub(super) struct Holdings {
     /// Frames with a packet of their own.
     ipv4: u64,
     ipv6: u64,
+    /// Frames of link types that are not read.
+    links: Frames<LinkType>,
+    /// Frames without IP, and those that mirror a frame without IP; 0 stands for LLC.
+    not_ip: Frames<EtherType>,
+    inner_not_ip: Frames<EtherType>,
+}
+
+/// How many frames there are of each kind. There are 65,536 kinds at most.
+#[derive(Debug)]
+struct Frames<K>(HashMap<K, u64>);
+
+impl<K> Default for Frames<K> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<K: Copy + Eq + Hash + Ord> Frames<K> {
+    fn add(&mut self, kind: K, frames: u64) {
+        *self.0.entry(kind).or_default() += frames;
+    }
+
+    fn merge(&mut self, other: Self) {
+        for (kind, frames) in other.0 {
+            self.add(kind, frames);
+        }
+    }
+
+    /// A line for each of those with most frames, and one for all others.
+    fn write(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: impl Fn(K) -> String,
+        others: &str,
+    ) -> fmt::Result {
+        let mut all: Vec<_> = self
+            .0
+            .iter()
+            .map(|(&kind, &frames)| (kind, frames))
+            .collect();
+        all.sort_unstable_by_key(|&(kind, frames)| (Reverse(frames), kind));
+        let (named, rest) = all.split_at(all.len().min(BUSIEST));
+        for &(kind, frames) in named {
+            let noun = plural(frames, "frame");
+            write!(f, "\n  {}: {frames} {noun}", name(kind))?;
+        }
+        if !rest.is_empty() {
+            let frames = rest.iter().map(|(_, frames)| frames).sum();
+            let noun = plural(frames, "frame");
+            write!(f, "\n  {} other {others}: {frames} {noun}", rest.len())?;
+        }
+        Ok(())
+    }
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -43,7 +104,10 @@ impl Tally {
 }
 
 impl Holdings {
-    pub(super) fn add(&mut self, frame: &Frame<'_>) {
+    pub(super) fn add(&mut self, frame: &Frame<'_>, decode: &DecodeOptions) {
+        if let Err(reason) = wire::decode_full(frame.link, frame.captured(), decode) {
+            self.add_skipped(frame, decode, reason);
+        }
         let own = DecodeOptions {
             listen_ports: ListenPorts::Plain,
             ipv6: true,
@@ -66,9 +130,27 @@ impl Holdings {
         }
     }
 
+    fn add_skipped(&mut self, frame: &Frame<'_>, decode: &DecodeOptions, reason: Skipped) {
+        let ether_types = match reason {
+            Skipped::UnsupportedLink => return self.links.add(frame.link, 1),
+            Skipped::NotIp => &mut self.not_ip,
+            Skipped::InnerNotIp => &mut self.inner_not_ip,
+            _ => return,
+        };
+        let found = wire::ether_type_of(frame.link, frame.captured(), &decode.listen_ports, reason);
+        match found {
+            Some(EtherType(..FIRST_ETHER_TYPE)) => ether_types.add(EtherType(0), 1),
+            Some(ether_type) => ether_types.add(ether_type, 1),
+            None => {}
+        }
+    }
+
     pub(super) fn merge(&mut self, other: Self) {
         self.ipv4 += other.ipv4;
         self.ipv6 += other.ipv6;
+        self.links.merge(other.links);
+        self.not_ip.merge(other.not_ip);
+        self.inner_not_ip.merge(other.inner_not_ip);
         self.bare.merge(other.bare);
         for (port, tally) in other.ports {
             self.ports.entry(port).or_default().merge(tally);
@@ -81,7 +163,7 @@ impl Holdings {
             .iter()
             .map(|(&port, &tally)| (port, tally))
             .collect();
-        ports.sort_unstable_by_key(|&(port, tally)| (std::cmp::Reverse(tally.datagrams), port));
+        ports.sort_unstable_by_key(|&(port, tally)| (Reverse(tally.datagrams), port));
         ports.truncate(BUSIEST);
         ports
     }
@@ -146,6 +228,7 @@ impl fmt::Display for Survey {
                 write!(f, ". Remedy: {remedy}")?;
             }
         }
+        self.write_kinds(f)?;
         if self.decode.listen_ports == ListenPorts::Plain {
             return Ok(());
         }
@@ -170,6 +253,25 @@ impl fmt::Display for Survey {
 }
 
 impl Survey {
+    /// What the frames are that are not read.
+    fn write_kinds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Holdings {
+            links,
+            not_ip,
+            inner_not_ip,
+            ..
+        } = &self.holdings;
+        let is_plain = self.decode.listen_ports == ListenPorts::Plain;
+        let inside = if is_plain { "" } else { "mirrored " };
+        links.write(f, link_name, "link types")?;
+        not_ip.write(f, ether_type_name, "EtherTypes")?;
+        inner_not_ip.write(
+            f,
+            |ether_type| format!("{inside}{}", ether_type_name(ether_type)),
+            &format!("{inside}EtherTypes"),
+        )
+    }
+
     fn write_port(&self, f: &mut fmt::Formatter<'_>, port: u16, tally: Tally) -> fmt::Result {
         let Tally {
             datagrams,
@@ -187,6 +289,23 @@ impl Survey {
             f,
             "\n  UDP port {port}: {datagrams} {noun}, {like_tzsp} like TZSP{advice}"
         )
+    }
+}
+
+fn link_name(link: LinkType) -> String {
+    let LinkType(number) = link;
+    match names::link_type(link) {
+        Some(name) => format!("link type {number} ({name})"),
+        None => format!("link type {number}"),
+    }
+}
+
+fn ether_type_name(ether_type: EtherType) -> String {
+    let EtherType(number) = ether_type;
+    match names::ether_type(ether_type) {
+        _ if number < FIRST_ETHER_TYPE => "IEEE 802.3 with LLC".to_owned(),
+        Some(name) => format!("EtherType 0x{number:04x} ({name})"),
+        None => format!("EtherType 0x{number:04x}"),
     }
 }
 

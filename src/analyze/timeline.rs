@@ -83,8 +83,6 @@ pub(super) struct Timeline {
     log: Log,
     /// The first step.
     oldest: Option<u64>,
-    /// The time of the newest frame of the file at hand.
-    newest: Duration,
     failure: Option<io::Error>,
 }
 
@@ -97,7 +95,6 @@ impl Timeline {
             names: Names::new(Arc::clone(shape)),
             log: Log::default(),
             oldest: None,
-            newest: Duration::ZERO,
             failure: None,
         }
     }
@@ -105,11 +102,6 @@ impl Timeline {
     /// Whether there is no use in going on.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.is_some()
-    }
-
-    /// Other frames of the same file tell about when those without a time were captured.
-    pub(super) fn begin_file(&mut self) {
-        self.newest = Duration::ZERO;
     }
 
     /// Counts what became of a frame of this time, since the Unix epoch.
@@ -122,9 +114,6 @@ impl Timeline {
         if self.has_failed() {
             return;
         }
-        // Simple packet blocks of pcapng have no time: that of the frames before.
-        let at = if at.is_zero() { self.newest } else { at };
-        self.newest = self.newest.max(at);
         if let Err(error) = self.log(at, outcome, has_place) {
             self.failure = Some(error);
         }

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use crate::wire::{Captured, LinkType};
 
-pub use file::{CaptureError, CaptureReader, Damage, unpack};
+pub use file::{CaptureError, CaptureReader, Content, Damage, unpack};
 pub use pause::Pause;
 pub use receive_buffer::ReceiveBuffer;
 

@@ -53,6 +53,13 @@ impl<K: Copy + Eq + Hash> Series<K> {
         one.counters.add(bytes);
     }
 
+    /// Whether anything counted beyond the limit.
+    pub(super) fn is_beyond_limit(&self) -> bool {
+        self.all
+            .first()
+            .is_some_and(|rest| rest.counters.packets > 0)
+    }
+
     /// Those that have counted something.
     pub(super) fn iter(&self) -> impl Iterator<Item = &One<K>> {
         self.all.iter().filter(|one| one.counters.packets > 0)
@@ -86,10 +93,16 @@ mod tests {
     fn values_beyond_the_limit_count_together() {
         let mut series: Series<usize> = Series::default();
         let limit = Series::<usize>::LIMIT;
-        for key in (0..limit + 7).chain(0..limit + 7) {
+        for key in 0..limit {
             let number = series.number(key);
             series.add(number, Moment::default(), 10);
         }
+        assert!(!series.is_beyond_limit());
+        for key in (limit..limit + 7).chain(0..limit + 7) {
+            let number = series.number(key);
+            series.add(number, Moment::default(), 10);
+        }
+        assert!(series.is_beyond_limit());
         assert_eq!(series.iter().count(), limit + 1);
         let rest = series.iter().find(|one| one.key.is_none());
         let rest = rest.expect("some were beyond the limit").counters;

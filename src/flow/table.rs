@@ -45,8 +45,9 @@ pub struct Limits {
 
 /// Exposed flows, idle flows, and the sums that lose nothing.
 ///
-/// Time comes in as an argument and never goes back: what is earlier than something before counts
-/// as simultaneous with it.
+/// Time comes in as an argument. The table's own never goes back; packets may come late, and a flow
+/// is idle since the latest time of its packets. Whatever the order of the packets, the outcome is the
+/// same, unless [`depends_on_order`](FlowTable::depends_on_order).
 ///
 /// Senders choose the keys, so the hash is seeded: nobody can prepare keys that collide.
 #[derive(Debug)]
@@ -64,8 +65,13 @@ struct Books {
     keys: Keys,
     limits: Limits,
     now: Moment,
+    /// When the counters were last read, by a scrape or otherwise. A packet that is counted later
+    /// is no older than that, however late it comes: it is new to whoever reads them next.
+    last_read: Moment,
     /// When the newest scrape was made that reached its client.
     last_delivered: Option<Moment>,
+    /// Whether all slots were ever taken when a flow needed one.
+    was_full: bool,
     holds: Holds,
     traffic: Series<TrafficKey>,
     /// Whether a flow's packets all count in one series of the traffic families.
@@ -90,13 +96,19 @@ struct Round {
 impl FlowTable {
     #[must_use]
     pub fn new(shape: Shape, limits: Limits) -> Self {
-        let traffic_by_flow = shape.tells_traffic_apart();
+        Self::with_keys(Keys::new(shape), limits)
+    }
+
+    fn with_keys(keys: Keys, limits: Limits) -> Self {
+        let traffic_by_flow = keys.shape.tells_traffic_apart();
         let books = Books {
-            keys: Keys::new(shape),
+            keys,
             limits,
             demand: Distinct::new(),
             now: Moment::default(),
+            last_read: Moment::default(),
             last_delivered: None,
+            was_full: false,
             holds: Holds::default(),
             traffic: Series::default(),
             traffic_by_flow,
@@ -112,6 +124,25 @@ impl FlowTable {
             round: Round::default(),
             marks: Marks::default(),
         }
+    }
+
+    /// Discards all that was counted.
+    pub fn clear(&mut self) {
+        let Books { keys, limits, .. } = &self.books;
+        *self = Self::with_keys(keys.clone(), *limits);
+    }
+
+    /// Whether the same packets in another order might have led to another outcome: once slots or
+    /// series run out, the first flows have them, and a flow is held from its first packet on.
+    #[must_use]
+    pub fn depends_on_order(&self) -> bool {
+        let Books {
+            was_full,
+            traffic,
+            limits,
+            ..
+        } = &self.books;
+        *was_full || traffic.is_beyond_limit() || !limits.hold.is_zero()
     }
 
     /// Places for so many packets that are to be counted here.
@@ -176,7 +207,7 @@ impl FlowTable {
     /// Returns what is to be seen at `at`. It counts as shown once it was
     /// [`delivered`](Self::delivered).
     pub fn scrape(&mut self, at: Duration) -> Snapshot {
-        self.books.advance(Moment::of(at));
+        self.books.advance_to_read(Moment::of(at));
         self.hide_idle();
         self.release_holds();
         Snapshot {
@@ -249,9 +280,12 @@ impl FlowTable {
                 }
             }
         }
-        if self.is_full() && !self.make_room() {
-            self.books.overflow(packet);
-            return;
+        if self.is_full() {
+            self.books.was_full = true;
+            if !self.make_room() {
+                self.books.overflow(packet);
+                return;
+            }
         }
         match packet.key() {
             KeyRef::Narrow(key) => self.books.admit(&mut self.narrow, &key, packet),
@@ -361,11 +395,17 @@ impl Books {
         self.now = self.now.max(at);
     }
 
+    /// Advances to a moment at which the counters are read.
+    fn advance_to_read(&mut self, at: Moment) {
+        self.advance(at);
+        self.last_read = self.now;
+    }
+
     /// Counts a packet in its flow.
     #[inline]
     fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: Packet<'_>) {
         slot.counters.add(packet.bytes());
-        slot.last = self.now;
+        slot.last = slot.last.max(packet.at()).max(self.last_read);
         let traffic = if self.traffic_by_flow {
             slot.traffic()
         } else {

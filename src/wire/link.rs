@@ -6,7 +6,7 @@ use super::ether::{self, Ethernet};
 use super::{Skipped, inner};
 
 /// A link type as captures number them: <https://www.tcpdump.org/linktypes.html>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LinkType(pub u16);
 
 impl LinkType {

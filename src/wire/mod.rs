@@ -17,6 +17,7 @@
 mod captured;
 mod decapsulate;
 mod ether;
+mod ether_type;
 mod fast;
 mod inner;
 mod ip;
@@ -34,6 +35,7 @@ use etherparse::IpNumber;
 
 pub use captured::Captured;
 pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
+pub use ether_type::ether_type_of;
 pub use ip::Ip;
 pub use link::LinkType;
 pub use skipped::Skipped;

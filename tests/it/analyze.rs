@@ -75,7 +75,7 @@ fn without_any_capture_nothing_is_printed() {
     let run = analyze(&["nowhere.pcap", "README.md", "."]).code(1);
     assert_snapshot!(stderr(&run), @r"
     error: nowhere.pcap: No such file or directory (os error 2)
-    error: README.md: this is neither a pcap nor a pcapng capture
+    error: README.md: this is text, not a capture; write one with: tcpdump -w FILE, or tshark -w FILE
     error: .: Is a directory (os error 21)
     ");
     run.stdout(is_empty());

@@ -282,14 +282,183 @@ fn skippable_of(size: u32) -> Vec<u8> {
 #[test]
 fn what_is_compressed_twice_is_no_capture() {
     let run = analyze(gzip(&gzip(&capture()))).code(1);
-    assert_snapshot!(stderr(&run), @"error: standard input: this is neither a pcap nor a pcapng capture");
+    assert_snapshot!(stderr(&run), @"error: standard input: this is gzip data, not a capture; unpack it: gzip -dc FILE | tzsp_packetstream_exporter analyze -");
+}
+
+/// What a tape or a block device leaves behind a file.
+#[test]
+fn gzip_may_be_followed_by_zeros_as_for_gzip_itself() {
+    let packed = gzip(&capture());
+    for zeros in [1, 3, 4, 512, 100_000] {
+        for members in [vec![packed.clone()], vec![packed.clone(), gzip(&[])]] {
+            let padded = [members.concat(), vec![0; zeros]].concat();
+            assert_eq!(piped("gzip", &padded).0, 0);
+            let run = analyze(padded).success().stderr(is_empty());
+            assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
+        }
+    }
 }
 
 #[test]
-fn what_stands_behind_a_gzip_member_is_not_ignored() {
-    let run = analyze([gzip(&capture()), b"something else".to_vec()].concat()).code(1);
-    assert_snapshot!(stderr(&run), @"error: standard input: its gzip data is damaged: invalid gzip header");
-    assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
+fn anything_else_behind_compressed_data_is_an_error_that_says_how_much_was_read() {
+    let capture = capture();
+    let zeros = vec![0; 512];
+    for (name, compress) in FORMATS {
+        let packed = compress(&capture);
+        let end = packed.len();
+        let read = capture.len();
+        let mut others = vec![b"something else".to_vec(), b"!".to_vec()];
+        if name == "gzip" {
+            // Zeros end it, so a member behind them is something else, for gzip as well.
+            others.push([zeros.clone(), packed.clone()].concat());
+            others.push([zeros.clone(), b"!".to_vec()].concat());
+        } else {
+            others.push(zeros.clone());
+        }
+        for other in others {
+            let bytes = [packed.clone(), other].concat();
+            assert_ne!(piped(name, &bytes).0, 0, "{name}");
+            let run = analyze(bytes).code(1);
+            let error = format!(
+                "error: standard input: its {name} data ends at byte {end}, and something else \
+                 follows; the {read} bytes of capture before it were read\n"
+            );
+            assert_eq!(stderr(&run), error);
+            assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
+        }
+    }
+}
+
+/// The first bytes of another member or frame: there may have been more frames.
+#[test]
+fn a_member_or_frame_cut_at_its_start_is_a_warning() {
+    for (name, compress) in FORMATS {
+        let packed = compress(&capture());
+        for cut in 1..12 {
+            let run = analyze([&packed[..], &packed[..cut]].concat()).success();
+            let warning = "warning: standard input: the compressed capture is cut short: after ";
+            assert!(stderr(&run).starts_with(warning), "{name} at {cut}");
+            assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
+        }
+    }
+    let run = analyze([zstd(&capture()), skippable()[..10].to_vec()].concat()).success();
+    assert!(stderr(&run).contains("is cut short"), "{}", stderr(&run));
+}
+
+/// `zstd -dc` reads all three, one behind the other.
+#[test]
+fn compressed_formats_may_follow_each_other() {
+    let capture = capture();
+    let (begin, rest) = capture.split_at(70);
+    let (middle, end) = rest.split_at(70);
+    for rotation in 0..3 {
+        let mut formats = FORMATS;
+        formats.rotate_left(rotation);
+        let [first, second, third] = formats.map(|(_, compress)| compress);
+        let packed = [first(begin), second(middle), third(end)].concat();
+        assert_eq!(piped("zstd", &packed), (0, capture.clone()));
+        let run = analyze(packed).success().stderr(is_empty());
+        assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
+    }
+}
+
+/// Frames of each block size, with linked and with independent blocks, and blocks that are empty.
+#[test]
+fn lz4_frames_of_any_shape_follow_each_other() {
+    let capture = long_capture();
+    let sizes = [
+        BlockSize::Max4MB,
+        BlockSize::Max64KB,
+        BlockSize::Max1MB,
+        BlockSize::Max256KB,
+    ];
+    let mut packed = Vec::new();
+    let mut parts = capture.chunks(capture.len() / 7);
+    for mode in [BlockMode::Linked, BlockMode::Independent] {
+        for size in sizes {
+            let info = FrameInfo::new().block_mode(mode).block_size(size);
+            let mut encoder = FrameEncoder::with_frame_info(info, packed);
+            encoder.write_all(parts.next().unwrap_or(&[])).unwrap();
+            packed = encoder.finish().unwrap();
+        }
+    }
+    // A frame with the two blocks that hold nothing, one not compressed and one compressed.
+    packed.extend(b"\x04\x22\x4d\x18\x60\x40\x82\0\0\0\x80\x01\0\0\0\0\0\0\0\0");
+    packed.extend(lz4(&capture[24..]));
+    let (status, unpacked) = piped("lz4", &packed);
+    assert_eq!(status, 0);
+    assert!(unpacked == [&capture[..], &capture[24..]].concat());
+    let run = analyze(packed).success().stderr(is_empty());
+    assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 20_000.0);
+}
+
+/// A million members or frames that hold nothing, around a capture. With a stack this small, none
+/// may take any of it; and if each took longer than the one before, this would take hours.
+#[test]
+fn a_million_empty_members_or_frames_take_neither_stack_nor_much_time() {
+    let empty_zstd = b"\x28\xb5\x2f\xfd\x20\0\x01\0\0".to_vec();
+    // With blocks of 4 MiB.
+    let empty_lz4 = b"\x04\x22\x4d\x18\x60\x70\x73\0\0\0\0".to_vec();
+    let skippable = b"\x50\x2a\x4d\x18\0\0\0\0".to_vec();
+    for (empty, compress) in [
+        (gzip(&[]), gzip as Compress),
+        (empty_zstd, zstd),
+        (empty_lz4, lz4),
+        (skippable.clone(), zstd),
+        (skippable, lz4),
+    ] {
+        let empty = empty.repeat(1_000_000);
+        let packed = [&empty[..], &compress(&capture()), &empty].concat();
+        let directory = TempDir::new().unwrap();
+        let file = directory.path().join("packed");
+        fs::write(&file, packed).unwrap();
+        let run = program()
+            .env("RUST_MIN_STACK", (128 << 10).to_string())
+            .arg("analyze")
+            .arg(file)
+            .assert()
+            .success()
+            .stderr(is_empty());
+        assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
+    }
+}
+
+#[test]
+fn skippable_frames_alone_are_an_empty_capture() {
+    let run = analyze(skippable().repeat(20_000)).code(1);
+    assert_snapshot!(stderr(&run), @"error: standard input: it is empty, where a pcap or pcapng capture was expected");
+}
+
+#[test]
+fn what_is_no_capture_says_what_it_is_in_files_and_inside_gzip() {
+    let snoop = b"snoop\0\0\0\0\0\0\x02\0\0\0\x04";
+    let mut tar = vec![0; 10_240];
+    tar[257..262].copy_from_slice(b"ustar");
+    let inputs = [&b"\xfd7zXZ\0\0\x04"[..], &snoop[..], &tar, b"<html></html>"];
+    let words = inputs.map(|input| {
+        let run = analyze(input).code(1).stdout(is_empty());
+        let packed = analyze(gzip(input)).code(1).stdout(is_empty());
+        assert_eq!(stderr(&packed), stderr(&run));
+        let mut fed = Fed::start(&["analyze", "-"]);
+        for byte in input.chunks(200) {
+            fed = fed.feed(byte);
+        }
+        assert_eq!(fed.end().stderr, stderr(&run));
+        stderr(&run).to_owned()
+    });
+    assert_snapshot!(words.concat(), @r"
+    error: standard input: this is xz data, not a capture; unpack it: xz -dc FILE | tzsp_packetstream_exporter analyze -
+    error: standard input: this is a snoop capture, where pcap or pcapng was expected; convert it: tshark -r FILE -w - | tzsp_packetstream_exporter analyze -
+    error: standard input: this is a tar archive, not a capture; unpack it: tar -xOf FILE | tzsp_packetstream_exporter analyze -
+    error: standard input: this is an HTML page, not a capture; it may say why there was no capture to download
+    ");
+}
+
+/// The status of `name -dc` with this input, and what it writes.
+fn piped(name: &str, input: &[u8]) -> (i32, Vec<u8>) {
+    let mut command = assert_cmd::Command::new(name);
+    let output = command.arg("-dc").write_stdin(input).output().unwrap();
+    (output.status.code().unwrap(), output.stdout)
 }
 
 #[test]

@@ -1,112 +1,198 @@
-//! Captures that were compressed: gzip, zstd and lz4 frames, recognised by how they start.
+//! Captures that were compressed: gzip members, zstd frames and lz4 frames, recognised by how they
+//! start.
+//!
+//! A stream may hold any number of them, one after the other, and also skippable frames. Each is
+//! unpacked by its own format, so a stream is whole if one of the tools `gzip -dc`, `zstd -dc` and
+//! `lz4 -dc` takes it for whole. They are read in a loop, never nested: a million empty ones cost
+//! time in proportion to their size, and no stack.
 //!
 //! What is unpacked is never larger in memory than a window and a block, however much comes out.
 
-use std::io::{self, BufReader, Cursor, Read};
+mod gzip;
+mod input;
+mod lz4;
+mod zstd;
 
-use flate2::bufread::MultiGzDecoder;
-use lz4_flex::frame::FrameDecoder;
+use std::io::{self, Read};
 
 use super::ahead::Ahead;
+use gzip::Gzip;
+use input::Input;
+use lz4::Lz4;
+use zstd::Zstd;
 
-/// The largest zstd window, as a power of two: 32 MiB. It is what `zstd -20` needs; `--long` and
-/// `--ultra -22` may ask for more, up to 2 GiB.
-const MAX_WINDOW_LOG: u32 = 25;
-
-/// How much compressed data is unpacked at a time. What a decoder made of it is lost if it then
-/// finds damage, so it is little.
-const INPUT_BUFFER: usize = 8 * 1024;
-
-/// Hands through what `stream` holds, unpacked on another thread if it is compressed. Several
-/// gzip members, zstd frames or lz4 frames follow each other without a seam, and skippable frames are
-/// skipped.
+/// Returns the content of `stream`, unpacked on another thread if it is compressed.
 ///
-/// A compressed stream that is cut short ends with [`io::ErrorKind::UnexpectedEof`], a damaged one
-/// with [`io::ErrorKind::InvalidData`].
+/// A compressed stream that is cut short ends with [`io::ErrorKind::UnexpectedEof`]. One that is
+/// damaged, or has something else behind the compressed data, ends with
+/// [`io::ErrorKind::InvalidData`]. All that was unpacked before comes out first.
 ///
 /// # Errors
 /// The stream cannot be read, or the system has no room for another thread.
 pub fn unpack(stream: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
-    let mut stream: Box<dyn Read + Send> = Box::new(stream);
-    loop {
-        let mut magic = Vec::with_capacity(4);
-        stream.by_ref().take(4).read_to_end(&mut magic)?;
-        let format = Format::of(&magic);
-        stream = Box::new(Cursor::new(magic).chain(stream));
-        let input = match format {
-            None => return Ok(stream),
-            Some(Format::Skippable) => {
-                skip_frame(&mut stream)?;
-                continue;
-            }
-            Some(format) => Decoder::new(format, BufReader::with_capacity(INPUT_BUFFER, stream))?,
-        };
-        return Ok(Box::new(Ahead::of(input)?));
+    let mut input = Input::new(Box::new(stream));
+    match Format::of(input.peek(Format::MAGIC)?) {
+        None => Ok(Box::new(input)),
+        Some(format) => Ok(Box::new(Ahead::of(Unpacked::new(input, format))?)),
     }
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
     Gzip,
     Zstd,
     Lz4,
-    /// What zstd and lz4 pass over, and some writers start with.
+    /// What zstd and lz4 pass over: a size of four bytes, and so many bytes.
     Skippable,
 }
 
 impl Format {
+    /// How many bytes tell a format.
+    const MAGIC: usize = 4;
+    const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
+    const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+    const LZ4: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
+
     /// RFC 1952, section 2.3.1; RFC 8878, section 3.1; the LZ4 frame format.
     fn of(magic: &[u8]) -> Option<Self> {
-        match magic {
-            [0x1f, 0x8b, 8, _] => Some(Self::Gzip),
-            [0x28, 0xb5, 0x2f, 0xfd] => Some(Self::Zstd),
-            [0x04, 0x22, 0x4d, 0x18] => Some(Self::Lz4),
+        match *magic.first_chunk()? {
+            [a, b, c, _] if [a, b, c] == Self::GZIP => Some(Self::Gzip),
+            Self::ZSTD => Some(Self::Zstd),
+            Self::LZ4 => Some(Self::Lz4),
             [0x50..=0x5f, 0x2a, 0x4d, 0x18] => Some(Self::Skippable),
             _ => None,
         }
     }
 
+    /// Whether these bytes, which are fewer than a magic number has, are the start of one.
+    fn is_cut_magic(bytes: &[u8]) -> bool {
+        let is_start = |magic: &[u8]| magic.starts_with(bytes);
+        bytes.len() < Self::MAGIC
+            && (is_start(&Self::GZIP)
+                || is_start(&Self::ZSTD)
+                || is_start(&Self::LZ4)
+                || matches!(
+                    bytes,
+                    [0x50..=0x5f] | [0x50..=0x5f, 0x2a] | [0x50..=0x5f, 0x2a, 0x4d]
+                ))
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
-            Self::Zstd | Self::Skippable => "zstd",
+            Self::Zstd => "zstd",
             Self::Lz4 => "lz4",
+            Self::Skippable => "zstd or lz4",
         }
     }
 }
 
-fn skip_frame(stream: &mut impl Read) -> io::Result<()> {
-    let mut header = [0; 8];
-    stream.read_exact(&mut header)?;
-    let [_, _, _, _, size @ ..] = header;
-    skip(stream, u32::from_le_bytes(size))
+/// What a decoder wrote. With the last of it, the member or frame has ended.
+struct Step {
+    size: usize,
+    is_last: bool,
 }
 
-fn skip(stream: &mut impl Read, size: u32) -> io::Result<()> {
-    io::copy(&mut stream.take(u64::from(size)), &mut io::sink())?;
-    Ok(())
-}
-
-/// A decoder whose errors say what was being decoded.
-struct Decoder {
-    format: Format,
-    output: Box<dyn Read + Send>,
+enum Decoder {
+    Gzip(Gzip),
+    Zstd(Zstd),
+    Lz4(Lz4),
 }
 
 impl Decoder {
-    fn new(format: Format, input: BufReader<Box<dyn Read + Send>>) -> io::Result<Self> {
-        let output: Box<dyn Read + Send> = match format {
-            Format::Gzip => Box::new(MultiGzDecoder::new(input)),
-            Format::Zstd | Format::Skippable => {
-                let mut decoder = zstd::Decoder::with_buffer(input)?;
-                decoder.window_log_max(MAX_WINDOW_LOG)?;
-                Box::new(decoder)
-            }
-            Format::Lz4 => Box::new(Lz4Frames(FrameDecoder::new(Metered::new(input)))),
-        };
-        Ok(Self { format, output })
+    fn read(&mut self, input: &mut Input, output: &mut [u8]) -> io::Result<Step> {
+        match self {
+            Self::Gzip(gzip) => gzip.read(input, output),
+            Self::Zstd(zstd) => zstd.read(input, output),
+            Self::Lz4(lz4) => lz4.read(input, output),
+        }
+    }
+}
+
+/// The content of members and frames, without a seam between them.
+struct Unpacked {
+    input: Input,
+    /// Of the member or frame at hand, or of the last one.
+    format: Format,
+    /// That of the last member or frame, which the next one uses again if it can.
+    decoder: Option<Decoder>,
+    is_inside: bool,
+    /// How much came out so far.
+    written: u64,
+}
+
+impl Unpacked {
+    fn new(input: Input, format: Format) -> Self {
+        Self {
+            input,
+            format,
+            decoder: None,
+            is_inside: false,
+            written: 0,
+        }
     }
 
+    /// Goes on to the next member or frame that may hold something; `false` at the end of the
+    /// stream.
+    fn begin_next(&mut self) -> io::Result<bool> {
+        loop {
+            let next = self.input.peek(Format::MAGIC)?;
+            match Format::of(next) {
+                Some(Format::Skippable) => {
+                    self.format = Format::Skippable;
+                    self.skip_frame()?;
+                }
+                Some(format) => {
+                    self.format = format;
+                    self.begin(format)?;
+                    return Ok(true);
+                }
+                None if next.is_empty() => return Ok(false),
+                None if Format::is_cut_magic(next) => {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+                None => return self.end_in_zeros().map(|()| false),
+            }
+        }
+    }
+
+    fn skip_frame(&mut self) -> io::Result<()> {
+        let mut header = [0; 8];
+        self.input.read_exact(&mut header)?;
+        let [_, _, _, _, size @ ..] = header;
+        self.input.skip(u32::from_le_bytes(size))
+    }
+
+    fn begin(&mut self, format: Format) -> io::Result<()> {
+        let decoder = match (format, self.decoder.take()) {
+            (Format::Zstd, Some(decoder @ Decoder::Zstd(_))) => decoder,
+            (Format::Zstd | Format::Skippable, _) => Decoder::Zstd(Zstd::new()?),
+            (Format::Gzip, _) => Decoder::Gzip(Gzip::new()),
+            (Format::Lz4, Some(Decoder::Lz4(before))) => {
+                Decoder::Lz4(before.for_next(&mut self.input)?)
+            }
+            (Format::Lz4, _) => Decoder::Lz4(Lz4::for_frame(&mut self.input)?),
+        };
+        self.decoder = Some(decoder);
+        Ok(())
+    }
+
+    /// Tapes and block devices fill up the last block with zeros, and `gzip -d` passes over them.
+    /// `zstd -d` and `lz4 -d` do not.
+    fn end_in_zeros(&mut self) -> io::Result<()> {
+        let end = self.input.position();
+        if self.format == Format::Gzip && self.input.skip_zeros()? {
+            return Ok(());
+        }
+        let (name, written) = (self.format.name(), self.written);
+        let words = format!(
+            "its {name} data ends at byte {end}, and something else follows; the {written} bytes \
+             of capture before it were read"
+        );
+        Err(io::Error::new(io::ErrorKind::InvalidData, words))
+    }
+
+    /// Makes errors say what was being unpacked.
     fn explain(&self, error: io::Error) -> io::Error {
         let is_ours = error.raw_os_error().is_none()
             && !matches!(
@@ -116,83 +202,41 @@ impl Decoder {
         if !is_ours {
             return error;
         }
-        let name = self.format.name();
-        let words = if error.to_string().contains("requires too much memory") {
+        let (name, written) = (self.format.name(), self.written);
+        let words = if zstd::is_window_too_large(&error) {
             format!(
                 "its {name} window is larger than {} MiB; unpack it with: {name} -dc --long=31",
-                (1 << MAX_WINDOW_LOG) >> 20
+                (1 << zstd::MAX_WINDOW_LOG) >> 20
             )
         } else {
-            format!("its {name} data is damaged: {error}")
+            format!(
+                "its {name} data is damaged: {error}; the {written} bytes of capture before it \
+                 were read"
+            )
         };
         io::Error::new(io::ErrorKind::InvalidData, words)
     }
 }
 
-impl Read for Decoder {
+impl Read for Unpacked {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.output
-            .read(buffer)
-            .map_err(|error| self.explain(error))
-    }
-}
-
-/// lz4_flex stops at the end of each frame, and takes an end between two blocks for that too.
-struct Lz4Frames(FrameDecoder<Metered<BufReader<Box<dyn Read + Send>>>>);
-
-impl Read for Lz4Frames {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if buffer.is_empty() {
+            return Ok(0);
+        }
         loop {
-            match self.0.read(buffer) {
-                Ok(0) if !buffer.is_empty() => {
-                    let input = self.0.get_mut();
-                    match (input.has_ended, input.bytes) {
-                        (true, 0) => return Ok(0),
-                        (true, _) => return Err(io::ErrorKind::UnexpectedEof.into()),
-                        (false, _) => input.bytes = 0,
-                    }
-                }
-                Err(error) => {
-                    let size = skippable(&error).ok_or(error)?;
-                    let input = self.0.get_mut();
-                    skip(input, size)?;
-                    input.bytes = 0;
-                }
-                outcome => return outcome,
+            if !self.is_inside && !self.begin_next()? {
+                return Ok(0);
+            }
+            let Some(decoder) = &mut self.decoder else {
+                return Ok(0);
+            };
+            let step = decoder.read(&mut self.input, buffer);
+            let Step { size, is_last } = step.map_err(|error| self.explain(error))?;
+            self.is_inside = !is_last;
+            self.written += size as u64;
+            if size > 0 {
+                return Ok(size);
             }
         }
-    }
-}
-
-fn skippable(error: &io::Error) -> Option<u32> {
-    match error.get_ref()?.downcast_ref()? {
-        lz4_flex::frame::Error::SkippableFrame(size) => Some(*size),
-        _ => None,
-    }
-}
-
-/// Knows how much was read since the frame began.
-struct Metered<R> {
-    stream: R,
-    bytes: u64,
-    has_ended: bool,
-}
-
-impl<R> Metered<R> {
-    fn new(stream: R) -> Self {
-        Self {
-            stream,
-            bytes: 0,
-            has_ended: false,
-        }
-    }
-}
-
-impl<R: Read> Read for Metered<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let size = self.stream.read(buffer)?;
-        self.bytes += size as u64;
-        self.has_ended = size == 0 && !buffer.is_empty();
-        Ok(size)
     }
 }

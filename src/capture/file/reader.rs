@@ -2,6 +2,7 @@ use std::io::{self, Read};
 
 use thiserror::Error;
 
+use super::content::Content;
 use super::format::Format;
 use super::pcap::{Pcap, Start};
 use super::pcapng::{self, Pcapng};
@@ -182,6 +183,19 @@ impl<R: Read> CaptureReader<R> {
             Some(Format::Pcapng(pcapng)) => pcapng.has_section(),
             None => false,
         }
+    }
+
+    /// What the stream holds if it is not a capture. Reads on as far as it takes to tell.
+    pub fn content(&mut self) -> Content {
+        while self.end - self.start < Content::ENOUGH {
+            self.make_room();
+            match self.stream.read(&mut self.buffer[self.end..]) {
+                Ok(size) if size > 0 => self.end += size,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        Content::of(&self.buffer[self.start..self.end])
     }
 
     /// Frames that the capture itself says were dropped before they reached it.

@@ -48,7 +48,7 @@ impl FlowTable {
     /// Remembers what was counted until `at`, to be compared with later. To be called each
     /// [`MARKS_APART`].
     pub fn mark(&mut self, at: Duration) {
-        self.books.advance(Moment::of(at));
+        self.books.advance_to_read(Moment::of(at));
         if self.narrow.size() + self.wide.size() > MOST_SLOTS {
             self.marks = Marks::default();
             return;
@@ -64,7 +64,7 @@ impl FlowTable {
     /// What was counted since the oldest mark, which is about the last minute; since the start, if
     /// there is none. Neither does a look count as a scrape, nor are new flows held.
     pub fn recent(&mut self, at: Duration, top: usize) -> Recent {
-        self.books.advance(Moment::of(at));
+        self.books.advance_to_read(Moment::of(at));
         let mark = self.marks.oldest();
         let (total, overflow) = self.sums();
         let mut best = Best::new(top);

@@ -334,6 +334,74 @@ fn where_nobody_scrapes_flows_leave_unseen() {
     assert_eq!(seen(&mut table, seconds(70)), [(Some(2), 1)]);
 }
 
+/// Two files a day apart, whichever is read first.
+#[test]
+fn a_flow_is_idle_by_the_times_of_its_own_packets_in_whatever_order_they_come() {
+    let limits = Limits {
+        idle_timeout: MINUTE,
+        leave_unseen: true,
+        ..NO_LIMITS
+    };
+    // When packets of three flows came. Those of the last are around the other two.
+    let packets = [
+        (10, 1),
+        (86_400, 2),
+        (20, 1),
+        (5, 3),
+        (86_370, 3),
+        (86_395, 2),
+    ];
+    for rotation in 0..packets.len() {
+        let mut rotated = packets;
+        rotated.rotate_left(rotation);
+        for reverse in [false, true] {
+            if reverse {
+                rotated.reverse();
+            }
+            let mut table = table(limits);
+            for (at, host) in rotated {
+                table.see(seconds(at), &packet(host));
+            }
+            assert!(!table.depends_on_order());
+            let shown = seen(&mut table, Duration::ZERO);
+            assert_eq!(shown, [(Some(2), 2), (Some(3), 2)], "{rotated:?}");
+            assert_eq!(table.occupancy().idle, 1);
+        }
+    }
+}
+
+/// Threads hand over packets a little late.
+#[test]
+fn a_packet_that_is_counted_after_a_scrape_was_not_shown_by_it_however_old_it_is() {
+    let mut table = table(Limits {
+        idle_timeout: MINUTE,
+        ..NO_LIMITS
+    });
+    table.see(seconds(0), &packet(1));
+    assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 1)]);
+    table.see(seconds(9), &packet(1));
+    // No scrape has shown both packets yet.
+    assert_eq!(seen(&mut table, seconds(80)), [(Some(1), 2)]);
+    assert_eq!(seen(&mut table, seconds(81)), []);
+}
+
+#[test]
+fn the_outcome_depends_on_the_order_once_a_flow_finds_no_free_slot() {
+    let mut table = table(Limits {
+        flows: 2,
+        ..NO_LIMITS
+    });
+    table.see(seconds(0), &packet(1));
+    table.see(seconds(0), &packet(2));
+    table.see(seconds(0), &packet(1));
+    assert!(!table.depends_on_order());
+    table.see(seconds(0), &packet(3));
+    assert!(table.depends_on_order());
+    table.clear();
+    assert!(!table.depends_on_order());
+    assert_eq!(seen(&mut table, seconds(0)), []);
+}
+
 #[test]
 fn a_full_table_makes_room_between_scrapes() {
     let mut table = table(Limits {
