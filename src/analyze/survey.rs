@@ -104,9 +104,9 @@ impl Holdings {
 fn is_like_tzsp(payload: Captured<'_>) -> bool {
     match payload.bytes {
         [1, 4 | 5, ..] => true,
-        // Ethernet, token ring, SLIP, PPP, FDDI, raw IP, 802.11, with Prism and AVS headers.
+        // Ethernet, token ring, SLIP, PPP, FDDI, raw IP, 802.11, also behind Prism, radiotap and AVS.
         [1, 0..=3, 0, encapsulation, ..] => {
-            matches!(encapsulation, 1..=5 | 7 | 0x12 | 0x77 | 0x7f)
+            matches!(encapsulation, 1..=5 | 7 | 18 | 119 | 126 | 127)
         }
         _ => false,
     }

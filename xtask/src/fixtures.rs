@@ -3,6 +3,7 @@
 
 mod capture_formats;
 mod cut_short;
+mod encapsulations;
 mod flows;
 mod inner;
 mod inner_ipv6;
@@ -11,6 +12,8 @@ mod office;
 mod outer;
 mod outer_ipv6;
 mod plain;
+mod plain_links;
+mod radio_headers;
 mod tzsp;
 mod wlan;
 
@@ -118,9 +121,12 @@ fn all() -> Vec<Fixture> {
         outer_ipv6::fixtures(),
         tzsp::fixtures(),
         inner::fixtures(),
+        encapsulations::fixtures(),
         inner_ipv6::fixtures(),
         wlan::fixtures(),
+        radio_headers::fixtures(),
         plain::fixtures(),
+        plain_links::fixtures(),
         cut_short::fixtures(),
         flows::fixtures(),
         office::fixtures(),

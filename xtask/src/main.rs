@@ -18,6 +18,7 @@ mod fixtures;
 mod fuzz;
 mod generate;
 mod packet;
+mod radio;
 mod release;
 mod replay;
 #[cfg(target_os = "linux")]
