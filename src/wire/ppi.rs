@@ -76,7 +76,7 @@ mod tests {
     /// A header with these fields before a frame of 24 bytes of link type 105.
     #[track_caller]
     fn check(flags: u8, fields: &[u8], left: usize) {
-        let length = u8::try_from(8 + fields.len()).unwrap();
+        let length = u8::try_from(8 + fields.len()).expect("few fields");
         let header = [0, flags, length, 0, 105, 0, 0, 0];
         let frame = [&header[..], fields, &[0x55; 24]].concat();
         let found = parse(Captured::whole(&frame)).map(|(link, frame)| (link, frame.bytes.len()));
