@@ -94,11 +94,13 @@ struct LiveArguments {
     )]
     capture_buffer: u32,
 
+    // Ethernet with two tags, IPv6 and UDP take 70 bytes, TZSP with its tags 40, Prism and 802.11
+    // 180, LLC, PPPoE and four labels 32, and IPv6 with the ports behind it 44: 366.
     /// Number of bytes to capture of each frame; the default covers every header that matters
     #[arg(
         long,
         value_name = "BYTES",
-        default_value_t = 256,
+        default_value_t = 384,
         value_parser = value_parser!(u32).range(96..=262_144),
         requires = "interfaces"
     )]

@@ -16,8 +16,6 @@ use crate::wire::{self, Captured, DecodeOptions, LinkType, ListenPorts, Skipped}
 
 /// How many ports, link types and EtherTypes are named.
 const BUSIEST: usize = 5;
-/// Smaller values in the place of an EtherType are lengths: IEEE 802.3, section 3.2.6.
-const FIRST_ETHER_TYPE: u16 = 0x0600;
 
 /// What frames hold that count in no flow.
 #[derive(Debug, Default)]
@@ -31,7 +29,8 @@ pub(super) struct Holdings {
     ipv6: u64,
     /// Frames of link types that are not read.
     links: Frames<LinkType>,
-    /// Frames without IP, and those that mirror a frame without IP; 0 stands for LLC.
+    /// Frames without IP, and those that mirror a frame without IP; 0 stands for
+    /// one without an EtherType, such as LLC.
     not_ip: Frames<EtherType>,
     inner_not_ip: Frames<EtherType>,
 }
@@ -138,10 +137,8 @@ impl Holdings {
             _ => return,
         };
         let found = wire::ether_type_of(frame.link, frame.captured(), &decode.listen_ports, reason);
-        match found {
-            Some(EtherType(..FIRST_ETHER_TYPE)) => ether_types.add(EtherType(0), 1),
-            Some(ether_type) => ether_types.add(ether_type, 1),
-            None => {}
+        if let Some(ether_type) = found {
+            ether_types.add(ether_type, 1);
         }
     }
 
@@ -187,9 +184,9 @@ impl Holdings {
 fn is_like_tzsp(payload: Captured<'_>) -> bool {
     match payload.bytes {
         [1, 4 | 5, ..] => true,
-        // Ethernet, token ring, SLIP, PPP, FDDI, raw IP, 802.11, with Prism and AVS headers.
+        // Ethernet, token ring, SLIP, PPP, FDDI, raw IP, 802.11, also behind Prism, radiotap and AVS.
         [1, 0..=3, 0, encapsulation, ..] => {
-            matches!(encapsulation, 1..=5 | 7 | 0x12 | 0x77 | 0x7f)
+            matches!(encapsulation, 1..=5 | 7 | 18 | 119 | 126 | 127)
         }
         _ => false,
     }
@@ -303,7 +300,7 @@ fn link_name(link: LinkType) -> String {
 fn ether_type_name(ether_type: EtherType) -> String {
     let EtherType(number) = ether_type;
     match names::ether_type(ether_type) {
-        _ if number < FIRST_ETHER_TYPE => "IEEE 802.3 with LLC".to_owned(),
+        _ if number == 0 => "no EtherType (LLC)".to_owned(),
         Some(name) => format!("EtherType 0x{number:04x} ({name})"),
         None => format!("EtherType 0x{number:04x}"),
     }

@@ -27,7 +27,7 @@ const MIRROR_BEHIND_ACCESS_POINT: Option<&str> =
 fn explained(reason: Skipped) -> (&'static str, Option<&'static str>) {
     match reason {
         Skipped::UnsupportedLink => (
-            "a link type other than Ethernet, Linux cooked, NULL, LOOP, raw IP and TZSP",
+            "a link type that cannot carry the stream, or is not decoded",
             Some("capture on an Ethernet interface, or on `any`"),
         ),
         Skipped::OuterMalformed => (
@@ -57,9 +57,8 @@ fn explained(reason: Skipped) -> (&'static str, Option<&'static str>) {
             Some("let the sensor send packets that it received or transmitted, types 0 and 1"),
         ),
         Skipped::TzspUnsupportedEncapsulation => (
-            "an encapsulation other than Ethernet, raw IP and 802.11, such as 802.11 behind a \
-             Prism header",
-            Some("let the sensor send Ethernet frames, or plain 802.11"),
+            "an encapsulation other than Ethernet, raw IP and 802.11, such as token ring",
+            Some("let the sensor send Ethernet frames, or 802.11"),
         ),
         Skipped::TzspMalformed => (
             "no end tag, or a tag that reaches past the end",
@@ -88,7 +87,10 @@ fn explained(reason: Skipped) -> (&'static str, Option<&'static str>) {
             "several 802.11 frames in one (A-MSDU)",
             MIRROR_BEHIND_ACCESS_POINT,
         ),
-        Skipped::InnerNotIp => ("a mirrored frame without IP, such as ARP", None),
+        Skipped::InnerNotIp => (
+            "a mirrored frame without IP, such as ARP or LLC without SNAP",
+            None,
+        ),
         Skipped::InnerIpv6 => (
             "a mirrored IPv6 packet, without `--ipv6`",
             Some("count IPv6 too: start with `--ipv6`"),

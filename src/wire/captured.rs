@@ -59,4 +59,17 @@ impl<'a> Captured<'a> {
             None => Self::new(&[], self.length().saturating_sub(size)),
         }
     }
+
+    /// What is left behind a header of `length` bytes; `None` if the header is cut short.
+    pub(super) fn behind_length(self, length: u32) -> Option<Self> {
+        let length = usize::try_from(length).ok()?;
+        self.bytes
+            .get(length..)
+            .map(|rest| self.behind_header(rest))
+    }
+
+    /// The same without the check sequence at its end, which has 4 bytes.
+    pub(super) fn without_fcs(self) -> Self {
+        Self::claimed(self.bytes, self.length().saturating_sub(4))
+    }
 }

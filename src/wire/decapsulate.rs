@@ -1,7 +1,12 @@
 //! The mirrored frame itself, for programs that read Ethernet but no TZSP.
 
-use super::tzsp::{self, Encapsulation, Mirrored};
-use super::{Captured, Datagram, LinkType, ListenPorts, datagram, inner, wlan};
+use super::captured::Captured;
+use super::link::{self, LinkType};
+use super::options::ListenPorts;
+use super::outer::{self, Datagram};
+use super::payload::LinkError;
+use super::tzsp::{self, Mirrored};
+use super::{inner, wlan};
 
 /// A mirrored frame of Ethernet, or one of 802.11 as a bridge would put it on Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +36,7 @@ pub fn decapsulate<'a>(
     frame: Captured<'a>,
     listen_ports: &ListenPorts,
 ) -> Option<Result<EthernetFrame<'a>, NotEthernet>> {
-    let datagram = datagram(link, frame).ok()?;
+    let datagram = outer::datagram(link, frame).ok()?;
     if !listen_ports.contains(datagram.destination_port) {
         return None;
     }
@@ -39,49 +44,54 @@ pub fn decapsulate<'a>(
 }
 
 fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
-    let bytes = mirrored.frame.bytes;
-    if bytes.is_empty() {
+    let frame = mirrored.frame;
+    if frame.bytes.is_empty() {
         return Err(NotEthernet::Empty);
     }
-    let (header, rest) = match mirrored.encapsulation {
-        Encapsulation::Ethernet => (None, bytes),
-        Encapsulation::RawIp => return Err(NotEthernet::RawIp),
-        Encapsulation::Wlan => {
-            let data = wlan::parse(bytes).map_err(|_| NotEthernet::Wlan)?;
-            let snap = data.snap().map_err(|_| NotEthernet::Wlan)?;
-            let header = header(data.destination, data.source, snap.ether_type.0);
-            (Some(header), snap.payload)
+    let (header, rest) = match mirrored.link {
+        LinkType::ETHERNET => (None, frame),
+        link if link.is_wlan() => {
+            let (header, rest) = bridged(link, frame).map_err(|_| NotEthernet::Wlan)?;
+            (Some(header), rest)
         }
+        _ => return Err(NotEthernet::RawIp),
     };
-    let shorter = bytes.len().saturating_sub(rest.len());
-    let longer = header.map_or(0, |header| header.len());
+    let header_length = header.map_or(0, |header| header.len());
     Ok(EthernetFrame {
         header,
-        rest,
-        length: length(mirrored)
-            .saturating_sub(shorter)
-            .saturating_add(longer),
+        rest: rest.bytes,
+        length: length(mirrored, rest).saturating_add(header_length),
     })
 }
 
-/// How long the mirrored frame was: at least what the outer headers leave for it, what its tag 41
-/// says, and what the IP packet in it claims.
-fn length(mirrored: Mirrored<'_>) -> usize {
-    let Captured { bytes, .. } = mirrored.frame;
-    let stated = mirrored.original_length.map_or(0, usize::from);
-    let bare = Datagram::bare(mirrored.frame);
-    let claimed = inner::packet(mirrored, &bare, true).map_or(0, |(seen, packet)| {
-        let before = bytes.len().saturating_sub(packet.bytes.len());
-        usize::try_from(seen.bytes)
-            .unwrap_or(usize::MAX)
-            .saturating_add(before)
-    });
-    mirrored.frame.length().max(stated).max(claimed)
+/// The Ethernet header that a bridge would make of an 802.11 data frame, and what follows it.
+fn bridged(link: LinkType, frame: Captured<'_>) -> Result<([u8; 14], Captured<'_>), LinkError> {
+    let data = link::wlan_data(link, frame)?;
+    let snap = data.snap()?;
+    Ok((header(&data, snap.ether_type.0), snap.packet))
 }
 
-fn header(destination: [u8; 6], source: [u8; 6], ether_type: u16) -> [u8; 14] {
-    let [d0, d1, d2, d3, d4, d5] = destination;
-    let [s0, s1, s2, s3, s4, s5] = source;
+/// How long `rest`, the end of a mirrored frame, was: at least what the outer headers leave for it,
+/// what the frame's tag 41 says, and what the IP packet in it claims.
+fn length(mirrored: Mirrored<'_>, rest: Captured<'_>) -> usize {
+    let frame = mirrored.frame;
+    let before_rest = frame.length().saturating_sub(rest.length());
+    let stated = mirrored.original_length.map_or(0, usize::from);
+    let bare = Datagram::bare(frame);
+    let claimed = inner::packet(mirrored.link, frame, &bare, true).map_or(0, |(seen, packet)| {
+        let before_packet = rest.length().saturating_sub(packet.length());
+        usize::try_from(seen.bytes)
+            .unwrap_or(usize::MAX)
+            .saturating_add(before_packet)
+    });
+    rest.length()
+        .max(stated.saturating_sub(before_rest))
+        .max(claimed)
+}
+
+fn header(data: &wlan::Data<'_>, ether_type: u16) -> [u8; 14] {
+    let [d0, d1, d2, d3, d4, d5] = data.destination;
+    let [s0, s1, s2, s3, s4, s5] = data.source;
     let [high, low] = ether_type.to_be_bytes();
     [d0, d1, d2, d3, d4, d5, s0, s1, s2, s3, s4, s5, high, low]
 }

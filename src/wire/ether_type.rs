@@ -2,13 +2,18 @@
 
 use etherparse::EtherType;
 
-use super::ether::{self, Ethernet};
-use super::tzsp::{self, Encapsulation};
-use super::{Captured, LinkType, ListenPorts, Skipped, datagram, wlan};
+use super::captured::Captured;
+use super::link::{self, LinkType};
+use super::options::ListenPorts;
+use super::outer::datagram;
+use super::payload::LinkError;
+use super::skipped::Skipped;
+use super::tzsp;
 
-/// The EtherType behind the VLAN tags of a frame that was skipped because it carries no IP: that
-/// of the mirrored frame for [`Skipped::InnerNotIp`], unless frames are read as they are. A value
-/// below 0x600 is a length (IEEE 802.3), and LLC follows. `None` if the frame has none.
+/// Returns the EtherType, behind all VLAN tags, of a frame that was skipped because it carries no
+/// IP: that of the mirrored frame for [`Skipped::InnerNotIp`], unless frames are decoded as they
+/// are. 0 stands for a payload without an EtherType, such as LLC without SNAP. `None` if the frame
+/// has none.
 #[must_use]
 pub fn ether_type_of(
     link: LinkType,
@@ -17,38 +22,20 @@ pub fn ether_type_of(
     reason: Skipped,
 ) -> Option<EtherType> {
     let is_own = *listen_ports == ListenPorts::Plain && link != LinkType::TZSP;
-    let ethernet = match reason {
-        Skipped::InnerNotIp if !is_own => mirrored(link, frame),
-        Skipped::InnerNotIp | Skipped::NotIp => captured(link, frame.bytes),
-        _ => None,
-    };
-    ethernet.map(|ethernet| ethernet.ether_type)
-}
-
-fn mirrored(link: LinkType, frame: Captured<'_>) -> Option<Ethernet<'_>> {
-    let datagram = datagram(link, frame).ok()?;
-    let mirrored = tzsp::unwrap(datagram.payload).ok()?;
-    match mirrored.encapsulation {
-        Encapsulation::Ethernet => ether::parse(mirrored.frame.bytes),
-        Encapsulation::Wlan => wlan::ethernet(mirrored.frame.bytes).ok(),
-        Encapsulation::RawIp => None,
-    }
-}
-
-fn captured(link: LinkType, frame: &[u8]) -> Option<Ethernet<'_>> {
-    let ([high, low], rest) = match link {
-        LinkType::ETHERNET => return ether::parse(frame),
-        LinkType::LINUX_SLL => {
-            let ([.., high, low], rest) = frame.split_first_chunk::<16>()?;
-            ([high, low], rest)
+    let (link, frame) = match reason {
+        Skipped::InnerNotIp if !is_own => {
+            let datagram = datagram(link, frame).ok()?;
+            let mirrored = tzsp::unwrap(datagram.payload).ok()?;
+            (mirrored.link, mirrored.frame)
         }
-        LinkType::LINUX_SLL2 => {
-            let ([high, low, ..], rest) = frame.split_first_chunk::<20>()?;
-            ([high, low], rest)
-        }
+        Skipped::InnerNotIp | Skipped::NotIp => (link, frame),
         _ => return None,
     };
-    ether::skip_tags(EtherType(u16::from_be_bytes([*high, *low])), rest)
+    match link::payload(link, frame) {
+        Ok(payload) => Some(payload.ether_type),
+        Err(LinkError::NoEtherType) => Some(EtherType(0)),
+        Err(_) => None,
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +74,7 @@ mod tests {
         check(LinkType::LINUX_SLL, &cooked, Some(0x888e));
         let cooked = [&[0x08, 0x06][..], &[0; 18]].concat();
         check(LinkType::LINUX_SLL2, &cooked, Some(0x0806));
-        check(LinkType::NULL, &[0, 0, 0, 7], None);
+        check(LinkType::NULL, &[0, 0, 0, 7], Some(0));
     }
 
     #[test]
@@ -102,7 +89,7 @@ mod tests {
         let arp = [&ADDRESSES[..], &[0x08, 0x06]].concat();
         check(&[1, 0, 0, 1, 1], &arp, Some(0x0806));
         let llc = [&ADDRESSES[..], &[0, 38, 0x42, 0x42, 3]].concat();
-        check(&[1, 0, 0, 1, 1], &llc, Some(38));
+        check(&[1, 0, 0, 1, 1], &llc, Some(0));
         // 802.11 data between stations, then LLC and SNAP.
         let header = [&[0x08, 0][..], &[0; 22]].concat();
         let wlan = [&header[..], &[0xaa, 0xaa, 3, 0, 0, 0, 0x88, 0x8e]].concat();

@@ -2,96 +2,69 @@
 
 use etherparse::{EtherType, IpNumber};
 
-use super::ether::{self, Ethernet};
+use super::captured::Captured;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::link::{self, Packet};
-use super::tzsp::{Encapsulation, Mirrored};
-use super::{Captured, Datagram, Observation, Skipped, Truncated, wlan};
+use super::link::{self, LinkType};
+use super::observation::{Observation, Truncated};
+use super::outer::Datagram;
+use super::payload::{LinkError, Payload};
+use super::skipped::Skipped;
+use super::{mpls, pppoe};
 
-/// RFC 2516, section 4: the EtherType of a PPPoE session.
-const PPPOE_SESSION: EtherType = EtherType(0x8864);
-/// PPP protocol numbers: RFC 1332 and RFC 5072.
-const PPP_IPV4: u16 = 0x0021;
-const PPP_IPV6: u16 = 0x0057;
-
-/// The packet and the VLAN of the outermost tag before it.
-pub(super) type Tagged<'a> = (Packet<'a>, Option<u16>);
-
-/// The packet in a mirrored frame, which `datagram` carried. Also returns it from its IP header on,
-/// with the length that the outer headers leave for it.
+/// Decodes the packet in a mirrored frame, which `datagram` carried. Also returns it from its IP
+/// header on, with the length that the outer headers leave for it.
 pub(super) fn packet<'a>(
-    mirrored: Mirrored<'a>,
-    datagram: &Datagram<'_>,
-    with_ipv6: bool,
-) -> Result<(Observation, Captured<'a>), Skipped> {
-    let frame = mirrored.frame;
-    let tagged = match mirrored.encapsulation {
-        Encapsulation::Ethernet => by_ether_type(ether::parse(frame.bytes)),
-        Encapsulation::Wlan => by_ether_type(Some(wlan::ethernet(frame.bytes)?)),
-        Encapsulation::RawIp => link::by_version(frame.bytes)
-            .map(|packet| (packet, None))
-            .ok_or(Skipped::InnerMalformed),
-    };
-    in_frame(frame, tagged?, datagram, with_ipv6)
-}
-
-/// The packet in a frame, once its link layer is read.
-pub(super) fn in_frame<'a>(
+    link: LinkType,
     frame: Captured<'a>,
-    (packet, vlan): Tagged<'a>,
     datagram: &Datagram<'_>,
     with_ipv6: bool,
 ) -> Result<(Observation, Captured<'a>), Skipped> {
-    let (carried, seen) = match packet {
-        Packet::Ipv4(packet) => {
-            let carried = frame.behind_header(packet);
-            (carried, in_ipv4(carried))
-        }
-        Packet::Ipv6(packet) if with_ipv6 => {
-            let carried = frame.behind_header(packet);
-            (carried, in_ipv6(carried))
-        }
-        Packet::Ipv6(_) => return Err(Skipped::InnerIpv6),
+    let Payload {
+        ether_type,
+        vlan,
+        packet,
+    } = tunneled(link, frame).map_err(reason)?;
+    let seen = match ether_type {
+        EtherType::IPV4 => in_ipv4(packet),
+        EtherType::IPV6 if with_ipv6 => in_ipv6(packet),
+        EtherType::IPV6 => return Err(Skipped::InnerIpv6),
+        _ => return Err(Skipped::InnerNotIp),
     };
     let seen = seen.ok_or(Skipped::InnerMalformed)?;
     let seen = Observation {
         sensor: datagram.source,
         listen_port: datagram.destination_port,
         vlan,
-        truncated: truncated(seen.bytes, carried, datagram),
+        truncated: truncated(seen.bytes, packet, datagram),
         ..seen
     };
-    Ok((seen, carried))
+    Ok((seen, packet))
 }
 
-pub(super) fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Tagged<'_>, Skipped> {
-    let frame = frame.ok_or(Skipped::InnerMalformed)?;
-    let packet = match frame.ether_type {
-        EtherType::IPV4 => Packet::Ipv4(frame.payload),
-        EtherType::IPV6 => Packet::Ipv6(frame.payload),
-        PPPOE_SESSION => in_pppoe(frame.payload)?,
-        _ => return Err(Skipped::InnerNotIp),
-    };
-    Ok((packet, frame.vlan))
+/// Finds what a frame carries, behind PPPoE and MPLS if they are there, in this order.
+fn tunneled(link: LinkType, frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
+    let mut carried = link::payload(link, frame)?;
+    let vlan = carried.vlan;
+    if carried.ether_type == pppoe::SESSION {
+        carried = pppoe::parse(carried.packet)?;
+    }
+    if let mpls::UNICAST | mpls::MULTICAST = carried.ether_type {
+        carried = mpls::parse(carried.packet)?;
+    }
+    Ok(Payload { vlan, ..carried })
 }
 
-/// The packet in a PPPoE session.
-///
-/// ```text
-///  +---------------+------+------------+--------+--------------+
-///  | version, type | code | session id | length | PPP protocol |
-///  |    1 byte     |  1   |     2      |   2    |      2       |
-///  +---------------+------+------------+--------+--------------+
-/// ```
-fn in_pppoe(rest: &[u8]) -> Result<Packet<'_>, Skipped> {
-    let [_, _, _, _, _, _, high, low, packet @ ..] = rest else {
-        return Err(Skipped::InnerMalformed);
-    };
-    match u16::from_be_bytes([*high, *low]) {
-        PPP_IPV4 => Ok(Packet::Ipv4(packet)),
-        PPP_IPV6 => Ok(Packet::Ipv6(packet)),
-        _ => Err(Skipped::InnerNotIp),
+/// Why a frame without a payload counts in no flow.
+fn reason(error: LinkError) -> Skipped {
+    match error {
+        LinkError::Unsupported => Skipped::UnsupportedLink,
+        LinkError::Malformed => Skipped::InnerMalformed,
+        LinkError::NoEtherType => Skipped::InnerNotIp,
+        LinkError::WlanNoData => Skipped::InnerWlanNoData,
+        LinkError::WlanEncrypted => Skipped::InnerWlanEncrypted,
+        LinkError::WlanLaterFragment => Skipped::InnerWlanLaterFragment,
+        LinkError::WlanAggregate => Skipped::InnerWlanAggregate,
     }
 }
 
@@ -120,9 +93,12 @@ fn in_ipv4(carried: Captured<'_>) -> Option<Observation> {
 
 fn in_ipv6(carried: Captured<'_>) -> Option<Observation> {
     let header = Ipv6::parse(carried.bytes)?;
-    let bytes = match header.payload_length {
-        0 => carried.length(),
-        claimed => usize::from(claimed).saturating_add(Ipv6::LENGTH),
+    let bytes = match (header.payload_length, header.next_header) {
+        // Nothing follows, so what is there is padding.
+        (0, IpNumber::IPV6_NO_NEXT_HEADER) => Ipv6::LENGTH,
+        // A jumbogram, or what segmentation offload leaves.
+        (0, _) => carried.length(),
+        (claimed, _) => usize::from(claimed).saturating_add(Ipv6::LENGTH),
     };
     let payload = header.payload(carried.bytes);
     let chain = ipv6::walk(header.next_header, payload, Through::Authentication);

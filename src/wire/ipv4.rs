@@ -19,7 +19,7 @@
 
 use etherparse::IpNumber;
 
-use super::Ip;
+use super::ip::Ip;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ipv4 {

@@ -1,9 +1,10 @@
-//! From a capture's link layer to the IP packet.
+//! From the link layer of a frame to the packet that it carries.
 
 use etherparse::EtherType;
 
-use super::ether::{self, Ethernet};
-use super::{Skipped, inner};
+use super::captured::Captured;
+use super::payload::{LinkError, Payload};
+use super::{avs, cooked, ether, loopback, ppi, ppp, pppoe, prism, radiotap, wlan};
 
 /// A link type as captures number them: <https://www.tcpdump.org/linktypes.html>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -12,103 +13,150 @@ pub struct LinkType(pub u16);
 impl LinkType {
     pub const NULL: Self = Self(0);
     pub const ETHERNET: Self = Self(1);
+    /// PPP, with address and control fields or without.
+    pub const PPP: Self = Self(9);
     /// Raw IP, as some systems number it in files.
     pub const RAW_BSD: Self = Self(12);
     /// Raw IP, as OpenBSD numbers it.
     pub const RAW_OPENBSD: Self = Self(14);
+    /// PPP in HDLC-like framing, or Cisco's HDLC.
+    pub const PPP_HDLC: Self = Self(50);
+    /// PPPoE sessions, without Ethernet.
+    pub const PPPOE: Self = Self(51);
     pub const RAW: Self = Self(101);
+    pub const WLAN: Self = Self(105);
     pub const LOOP: Self = Self(108);
     pub const LINUX_SLL: Self = Self(113);
+    /// 802.11 behind a Prism header, or one of AVS.
+    pub const WLAN_PRISM: Self = Self(119);
+    pub const WLAN_RADIOTAP: Self = Self(127);
     /// TZSP itself, without the datagram that carried it.
     pub const TZSP: Self = Self(128);
+    pub const WLAN_AVS: Self = Self(163);
+    pub const PPI: Self = Self(192);
     pub const IPV4: Self = Self(228);
     pub const IPV6: Self = Self(229);
     pub const LINUX_SLL2: Self = Self(276);
+
+    /// Whether frames of this type may carry datagrams from a sensor. The others are decoded where
+    /// they are mirrored, or to count their own packets.
+    pub(super) fn carries_datagrams(self) -> bool {
+        matches!(
+            self,
+            Self::NULL
+                | Self::ETHERNET
+                | Self::RAW_BSD
+                | Self::RAW_OPENBSD
+                | Self::RAW
+                | Self::LOOP
+                | Self::LINUX_SLL
+                | Self::IPV4
+                | Self::IPV6
+                | Self::LINUX_SLL2
+        )
+    }
+
+    /// Whether frames of this type are 802.11, whatever stands before it.
+    pub(super) fn is_wlan(self) -> bool {
+        matches!(
+            self,
+            Self::WLAN | Self::WLAN_PRISM | Self::WLAN_RADIOTAP | Self::WLAN_AVS
+        )
+    }
 }
 
-/// A packet, by what the link layer says it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Packet<'a> {
-    Ipv4(&'a [u8]),
-    Ipv6(&'a [u8]),
-}
-
-pub(super) fn strip(link: LinkType, frame: &[u8]) -> Result<Packet<'_>, Skipped> {
+/// Finds what a frame carries, behind all VLAN tags.
+pub(super) fn payload(
+    mut link: LinkType,
+    mut frame: Captured<'_>,
+) -> Result<Payload<'_>, LinkError> {
+    // PPI may hold PPI. Each takes 8 bytes at least, so the loop ends.
+    while link == LinkType::PPI {
+        (link, frame) = behind_ppi(frame)?;
+    }
     match link {
-        LinkType::ETHERNET => by_ether_type(ether::parse(frame)),
-        LinkType::LINUX_SLL => by_ether_type(linux_sll(frame)),
-        LinkType::LINUX_SLL2 => by_ether_type(linux_sll2(frame)),
-        LinkType::NULL | LinkType::LOOP => by_address_family(frame),
-        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => {
-            by_version(frame).ok_or(Skipped::OuterMalformed)
+        LinkType::ETHERNET => ether::parse(frame),
+        LinkType::LINUX_SLL => cooked::parse_v1(frame),
+        LinkType::LINUX_SLL2 => cooked::parse_v2(frame),
+        LinkType::NULL | LinkType::LOOP => loopback::parse(frame),
+        LinkType::RAW | LinkType::RAW_BSD | LinkType::RAW_OPENBSD => raw_ip(frame),
+        LinkType::IPV4 => Ok(Payload::untagged(EtherType::IPV4, frame)),
+        LinkType::IPV6 => Ok(Payload::untagged(EtherType::IPV6, frame)),
+        LinkType::PPP | LinkType::PPP_HDLC => ppp::parse_framed(frame),
+        LinkType::PPPOE => Ok(Payload::untagged(pppoe::SESSION, frame)),
+        link if link.is_wlan() => wlan_data(link, frame)?.payload(),
+        _ => Err(LinkError::Unsupported),
+    }
+}
+
+/// The 802.11 data frame behind what stands before it; the link type must be one of 802.11.
+pub(super) fn wlan_data(link: LinkType, frame: Captured<'_>) -> Result<wlan::Data<'_>, LinkError> {
+    match link {
+        LinkType::WLAN => wlan::parse(frame, false),
+        LinkType::WLAN_PRISM => wlan::parse(prism::skip(frame)?, false),
+        LinkType::WLAN_AVS => wlan::parse(avs::skip(frame)?, false),
+        LinkType::WLAN_RADIOTAP => {
+            let radiotap = radiotap::parse(frame)?;
+            wlan::parse(radiotap.frame, radiotap.has_data_pad)
         }
-        LinkType::IPV4 => Ok(Packet::Ipv4(frame)),
-        LinkType::IPV6 => Ok(Packet::Ipv6(frame)),
-        _ => Err(Skipped::UnsupportedLink),
+        _ => Err(LinkError::Unsupported),
     }
 }
 
-fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Packet<'_>, Skipped> {
-    let frame = frame.ok_or(Skipped::OuterMalformed)?;
-    match frame.ether_type {
-        EtherType::IPV4 => Ok(Packet::Ipv4(frame.payload)),
-        EtherType::IPV6 => Ok(Packet::Ipv6(frame.payload)),
-        _ => Err(Skipped::NotIp),
+/// A packet of neither version contradicts the link type.
+fn raw_ip(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
+    Payload::by_version(frame).map_err(|_| LinkError::Malformed)
+}
+
+fn behind_ppi(frame: Captured<'_>) -> Result<(LinkType, Captured<'_>), LinkError> {
+    let (number, rest) = ppi::parse(frame)?;
+    let link = u16::try_from(number).map_err(|_| LinkError::Unsupported)?;
+    Ok((LinkType(link), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(link: LinkType, frame: &[u8], expected: Result<u16, LinkError>) {
+        let found = payload(link, Captured::whole(frame)).map(|found| found.ether_type.0);
+        assert_eq!(found, expected, "{link:?} {frame:02x?}");
     }
-}
 
-/// Linux cooked capture, version 1: 14 bytes about the device, then the protocol.
-fn linux_sll(frame: &[u8]) -> Option<Ethernet<'_>> {
-    let (header, rest) = frame.split_first_chunk::<16>()?;
-    let [.., high, low] = *header;
-    ether::skip_tags(EtherType(u16::from_be_bytes([high, low])), rest)
-}
-
-/// Linux cooked capture, version 2: the protocol, then 18 bytes about the device.
-fn linux_sll2(frame: &[u8]) -> Option<Ethernet<'_>> {
-    let (header, rest) = frame.split_first_chunk::<20>()?;
-    let [high, low, ..] = *header;
-    ether::skip_tags(EtherType(u16::from_be_bytes([high, low])), rest)
-}
-
-/// BSD loopback: four bytes of address family, in the byte order of the capturing machine for
-/// NULL and of the network for LOOP. Either is accepted: the values cannot be confused.
-fn by_address_family(frame: &[u8]) -> Result<Packet<'_>, Skipped> {
-    const AF_INET: u32 = 2;
-    /// AF_INET6 of Linux; of NetBSD and OpenBSD; of FreeBSD; of macOS.
-    const AF_INET6: [u32; 4] = [10, 24, 28, 30];
-
-    let (family, packet) = frame
-        .split_first_chunk::<4>()
-        .ok_or(Skipped::OuterMalformed)?;
-    let family = u32::from_be_bytes(*family);
-    match family.min(family.swap_bytes()) {
-        AF_INET => Ok(Packet::Ipv4(packet)),
-        family if AF_INET6.contains(&family) => Ok(Packet::Ipv6(packet)),
-        _ => Err(Skipped::NotIp),
+    #[test]
+    fn raw_ip_is_known_by_its_version_or_its_link_type() {
+        for link in [LinkType::RAW, LinkType::RAW_BSD, LinkType::RAW_OPENBSD] {
+            check(link, &[0x45], Ok(0x0800));
+            check(link, &[0x60], Ok(0x86dd));
+            check(link, &[0x55], Err(LinkError::Malformed));
+            check(link, &[], Err(LinkError::Malformed));
+        }
+        check(LinkType::IPV4, &[], Ok(0x0800));
+        check(LinkType::IPV6, &[], Ok(0x86dd));
     }
-}
 
-/// `None` if it is neither version, or nothing is there.
-pub(super) fn by_version(packet: &[u8]) -> Option<Packet<'_>> {
-    match packet.first()? >> 4 {
-        4 => Some(Packet::Ipv4(packet)),
-        6 => Some(Packet::Ipv6(packet)),
-        _ => None,
+    #[test]
+    fn ppi_is_followed_to_its_link_type_however_deep() {
+        let ppi = |link: [u8; 4]| [&[0, 0, 8, 0][..], &link].concat();
+        let of = |link, frame: &[u8]| [&ppi(link), frame].concat();
+        check(LinkType::PPI, &of([9, 0, 0, 0], &[0x21]), Ok(0x0800));
+        check(LinkType::PPI, &of([12, 0, 0, 0], &[0x60]), Ok(0x86dd));
+        check(LinkType::PPI, &of([51, 0, 0, 0], &[]), Ok(0x8864));
+        // TZSP is no link layer, and the link type has two bytes.
+        let unsupported = Err(LinkError::Unsupported);
+        check(LinkType::PPI, &of([128, 0, 0, 0], &[1]), unsupported);
+        check(LinkType::PPI, &of([1, 0, 1, 0], &[0; 60]), unsupported);
+        let deep = ppi([192, 0, 0, 0]).repeat(65_536);
+        check(LinkType::PPI, &deep, Err(LinkError::Malformed));
+        let deep = [deep, of([101, 0, 0, 0], &[0x45])].concat();
+        check(LinkType::PPI, &deep, Ok(0x0800));
     }
-}
 
-/// The packet of a frame that is not mirrored: it is read as mirrored frames are, PPPoE included.
-pub(super) fn own_packet(link: LinkType, frame: &[u8]) -> Result<inner::Tagged<'_>, Skipped> {
-    match link {
-        LinkType::ETHERNET => inner::by_ether_type(ether::parse(frame)),
-        LinkType::LINUX_SLL => inner::by_ether_type(linux_sll(frame)),
-        LinkType::LINUX_SLL2 => inner::by_ether_type(linux_sll2(frame)),
-        _ => match strip(link, frame) {
-            Ok(packet) => Ok((packet, None)),
-            Err(Skipped::NotIp) => Err(Skipped::InnerNotIp),
-            Err(Skipped::OuterMalformed) => Err(Skipped::InnerMalformed),
-            Err(reason) => Err(reason),
-        },
+    #[test]
+    fn other_link_types_are_not_supported() {
+        for number in [2, 128, 147, 220, 65_535] {
+            check(LinkType(number), &[0x45; 60], Err(LinkError::Unsupported));
+        }
     }
 }

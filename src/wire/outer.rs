@@ -1,16 +1,71 @@
-//! From the outer IP packet to the UDP datagram in it.
+//! From a captured frame to the UDP datagram in it.
 
-use etherparse::{IpNumber, UdpHeader, UdpHeaderSlice};
+use std::net::Ipv4Addr;
 
+use etherparse::{EtherType, IpNumber, UdpHeader, UdpHeaderSlice};
+
+use super::captured::Captured;
+use super::ip::Ip;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::link::Packet;
-use super::{Captured, Datagram, Ip, Skipped};
+use super::link::{self, LinkType};
+use super::payload::LinkError;
+use super::skipped::Skipped;
 
-pub(super) fn datagram(packet: Packet<'_>) -> Result<Datagram<'_>, Skipped> {
-    match packet {
-        Packet::Ipv4(packet) => in_ipv4(packet),
-        Packet::Ipv6(packet) => in_ipv6(packet),
+/// A UDP datagram that may carry TZSP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Datagram<'a> {
+    /// Who sent it: the sensor.
+    pub source: Ip,
+    pub destination_port: u16,
+    /// What stands behind the UDP header, with the length that this header claims for it.
+    pub payload: Captured<'a>,
+    /// The datagram's other fragments are not here.
+    pub first_fragment: bool,
+}
+
+impl<'a> Datagram<'a> {
+    /// TZSP that stands in a capture without the datagram that carried it.
+    pub(super) fn bare(payload: Captured<'a>) -> Self {
+        Self {
+            source: Ipv4Addr::UNSPECIFIED.into(),
+            destination_port: 0,
+            payload,
+            first_fragment: false,
+        }
+    }
+}
+
+/// The UDP datagram in a captured frame, whatever its port.
+///
+/// # Errors
+/// The reason why there is none.
+pub fn datagram(link: LinkType, frame: Captured<'_>) -> Result<Datagram<'_>, Skipped> {
+    if !link.carries_datagrams() {
+        return match link {
+            LinkType::TZSP => Ok(Datagram::bare(frame)),
+            _ => Err(Skipped::UnsupportedLink),
+        };
+    }
+    let carried = link::payload(link, frame).map_err(reason)?;
+    match carried.ether_type {
+        EtherType::IPV4 => in_ipv4(carried.packet.bytes),
+        EtherType::IPV6 => in_ipv6(carried.packet.bytes),
+        _ => Err(Skipped::NotIp),
+    }
+}
+
+/// Why a frame without a payload carries no datagram.
+fn reason(error: LinkError) -> Skipped {
+    match error {
+        LinkError::Malformed => Skipped::OuterMalformed,
+        LinkError::NoEtherType => Skipped::NotIp,
+        // No link type of 802.11 carries datagrams.
+        LinkError::Unsupported
+        | LinkError::WlanNoData
+        | LinkError::WlanEncrypted
+        | LinkError::WlanLaterFragment
+        | LinkError::WlanAggregate => Skipped::UnsupportedLink,
     }
 }
 

@@ -19,7 +19,8 @@ pub enum Skipped {
     TzspKeepalive,
     /// A TZSP type other than 0, 1, 4 and 5.
     TzspUnsupportedType,
-    /// A TZSP encapsulation other than 1 (Ethernet), 7 (raw IP) and 18 (802.11).
+    /// A TZSP encapsulation other than 1 (Ethernet), 7 (raw IP), 18 (802.11), and 119, 126 and 127
+    /// (802.11 behind Prism, radiotap and AVS).
     TzspUnsupportedEncapsulation,
     /// The TZSP header has no end tag, or a tag reaches past the end.
     TzspMalformed,

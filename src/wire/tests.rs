@@ -1,5 +1,7 @@
 use std::net::Ipv6Addr;
 
+use etherparse::IpNumber;
+
 use super::*;
 
 /// A whole mirrored TCP packet as RouterOS sends it, spelt out.

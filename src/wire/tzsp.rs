@@ -13,7 +13,9 @@
 //! Tag 16 is not looked at: senders call it "decrypted", Wireshark "undecrypted". Whether an
 //! 802.11 frame is encrypted stands in its own header.
 
-use super::{Captured, Skipped};
+use super::captured::Captured;
+use super::link::LinkType;
+use super::skipped::Skipped;
 
 const VERSION: u8 = 1;
 const TYPE_RECEIVED: u8 = 0;
@@ -27,33 +29,27 @@ const TAG_FCS_ERROR: u8 = 17;
 /// Two bytes: how long the frame was before the sensor cut it.
 const TAG_ORIGINAL_LENGTH: u8 = 41;
 
-/// What kind of frame TZSP carries. The numbers are not those of captures' link types.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Encapsulation {
-    Ethernet,
-    RawIp,
-    Wlan,
-}
-
-impl Encapsulation {
-    fn of(number: u16) -> Option<Self> {
-        match number {
-            1 => Some(Self::Ethernet),
-            7 => Some(Self::RawIp),
-            18 => Some(Self::Wlan),
-            _ => None,
-        }
-    }
-}
-
 /// A mirrored frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mirrored<'a> {
-    pub(super) encapsulation: Encapsulation,
+    pub(super) link: LinkType,
     /// With the length that the outer headers leave for it.
     pub(super) frame: Captured<'a>,
     /// What the sensor says of the frame's length, if it does.
     pub(super) original_length: Option<u16>,
+}
+
+/// What an encapsulation is among the link types of captures, whose numbers are others.
+fn link_type(encapsulation: u16) -> Option<LinkType> {
+    match encapsulation {
+        1 => Some(LinkType::ETHERNET),
+        7 => Some(LinkType::RAW),
+        18 => Some(LinkType::WLAN),
+        119 => Some(LinkType::WLAN_PRISM),
+        126 => Some(LinkType::WLAN_RADIOTAP),
+        127 => Some(LinkType::WLAN_AVS),
+        _ => None,
+    }
 }
 
 /// The frame behind the TZSP header.
@@ -70,18 +66,18 @@ pub(super) fn unwrap(payload: Captured<'_>) -> Result<Mirrored<'_>, Skipped> {
     let [high, low, tags @ ..] = rest else {
         return Err(Skipped::TzspMalformed);
     };
-    let encapsulation = Encapsulation::of(u16::from_be_bytes([*high, *low]))
+    let link = link_type(u16::from_be_bytes([*high, *low]))
         .ok_or(Skipped::TzspUnsupportedEncapsulation)?;
     // RouterOS sends no tags with Ethernet.
     let (frame, tags) = match tags {
         [TAG_END, frame @ ..] => (frame, Tags::default()),
         tags => read_tags(tags)?,
     };
-    if tags.fcs_error && encapsulation == Encapsulation::Wlan {
+    if tags.fcs_error && link.is_wlan() {
         return Err(Skipped::TzspFcsError);
     }
     Ok(Mirrored {
-        encapsulation,
+        link,
         frame: payload.behind_header(frame),
         original_length: tags.original_length,
     })

@@ -9,25 +9,18 @@
 //!
 //! The body starts with LLC and SNAP, which hold an EtherType. A check sequence at the end, which
 //! some sensors leave there, is no different from padding: lengths come from the packet's header.
+//! Some drivers pad the header to a multiple of 4 bytes, and say so in radiotap.
 
-use etherparse::EtherType;
-
-use super::Skipped;
-use super::ether::{self, Ethernet};
+use super::captured::Captured;
+use super::payload::{LinkError, Payload};
+use super::{ether, llc};
 
 /// A data frame and the two stations that it is between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Data<'a> {
     pub(super) destination: [u8; 6],
     pub(super) source: [u8; 6],
-    pub(super) body: &'a [u8],
-}
-
-/// An EtherType and what follows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Snap<'a> {
-    pub(super) ether_type: EtherType,
-    pub(super) payload: &'a [u8],
+    pub(super) body: Captured<'a>,
 }
 
 // Of the frame control field: in the first byte the lowest two bits are the version, then come
@@ -43,31 +36,39 @@ const FROM_DS: u8 = 0x02;
 const PROTECTED: u8 = 0x40;
 const HT_CONTROL: u8 = 0x80;
 
-pub(super) fn parse(frame: &[u8]) -> Result<Data<'_>, Skipped> {
-    let [control, flags, ..] = frame else {
-        return Err(Skipped::InnerMalformed);
+/// Decodes a data frame. `has_data_pad` says that its header is padded.
+pub(super) fn parse(frame: Captured<'_>, has_data_pad: bool) -> Result<Data<'_>, LinkError> {
+    let [control, flags, ..] = *frame.bytes else {
+        return Err(LinkError::Malformed);
     };
     // Version 1 belongs to networks below 1 GHz, and is laid out differently.
     if control & VERSION != 0 {
-        return Err(Skipped::InnerMalformed);
+        return Err(LinkError::Malformed);
     }
     if control & VERSION_AND_TYPE != DATA || control & SUBTYPE_NULL != 0 {
-        return Err(Skipped::InnerWlanNoData);
+        return Err(LinkError::WlanNoData);
     }
     if flags & PROTECTED != 0 {
-        return Err(Skipped::InnerWlanEncrypted);
+        return Err(LinkError::WlanEncrypted);
     }
-    body(*control, *flags, frame)
+    let mut data = body(control, flags, frame)?;
+    if has_data_pad {
+        let header = frame.length().saturating_sub(data.body.length());
+        let padding = header.next_multiple_of(4).saturating_sub(header);
+        let body = data.body.bytes.get(padding..).ok_or(LinkError::Malformed)?;
+        data.body = data.body.behind_header(body);
+    }
+    Ok(data)
 }
 
-fn body(control: u8, flags: u8, frame: &[u8]) -> Result<Data<'_>, Skipped> {
-    let (_, rest) = take::<4>(frame)?;
+fn body(control: u8, flags: u8, frame: Captured<'_>) -> Result<Data<'_>, LinkError> {
+    let (_, rest) = take::<4>(frame.bytes)?;
     let (first, rest) = take::<6>(rest)?;
     let (second, rest) = take::<6>(rest)?;
     let (third, rest) = take::<6>(rest)?;
     let ([fragment_number, _], rest) = take::<2>(rest)?;
     if fragment_number & 0x0f != 0 {
-        return Err(Skipped::InnerWlanLaterFragment);
+        return Err(LinkError::WlanLaterFragment);
     }
     let (destination, source, rest) = match (flags & TO_DS != 0, flags & FROM_DS != 0) {
         (false, false) => (first, second, rest),
@@ -82,7 +83,7 @@ fn body(control: u8, flags: u8, frame: &[u8]) -> Result<Data<'_>, Skipped> {
     if control & SUBTYPE_QOS != 0 {
         let ([quality, _], rest) = take::<2>(body)?;
         if quality & 0x80 != 0 {
-            return Err(Skipped::InnerWlanAggregate);
+            return Err(LinkError::WlanAggregate);
         }
         body = rest;
         // Elsewhere this flag asks for a strict order.
@@ -93,46 +94,32 @@ fn body(control: u8, flags: u8, frame: &[u8]) -> Result<Data<'_>, Skipped> {
     Ok(Data {
         destination,
         source,
-        body,
+        body: frame.behind_header(body),
     })
 }
 
-fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), Skipped> {
-    let (field, rest) = bytes
-        .split_first_chunk::<N>()
-        .ok_or(Skipped::InnerMalformed)?;
+fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), LinkError> {
+    let (field, rest) = bytes.split_first_chunk::<N>().ok_or(LinkError::Malformed)?;
     Ok((*field, rest))
 }
 
 impl<'a> Data<'a> {
-    /// An EtherType behind LLC and SNAP: RFC 1042, and IEEE 802.1H for the few types that bridges
-    /// must carry differently.
-    pub(super) fn snap(&self) -> Result<Snap<'a>, Skipped> {
-        match self.body {
-            [0xaa, 0xaa, 0x03, 0, 0, 0x00 | 0xf8, high, low, payload @ ..] => Ok(Snap {
-                ether_type: EtherType(u16::from_be_bytes([*high, *low])),
-                payload,
-            }),
-            [0xaa, 0xaa, 0x03, _, _, _, _, _, ..] => Err(Skipped::InnerNotIp),
-            // It may be the start of such a header.
-            [] | [0xaa] | [0xaa, 0xaa] | [0xaa, 0xaa, 0x03, ..] => Err(Skipped::InnerMalformed),
-            _ => Err(Skipped::InnerNotIp),
-        }
+    /// What the body carries, with the VLAN tags before it if there are some.
+    pub(super) fn snap(&self) -> Result<Payload<'a>, LinkError> {
+        llc::parse(self.body)
     }
-}
 
-/// The EtherType in a data frame, behind VLAN tags if there are some.
-#[inline(never)]
-pub(super) fn ethernet(frame: &[u8]) -> Result<Ethernet<'_>, Skipped> {
-    let Snap {
-        ether_type,
-        payload,
-    } = parse(frame)?.snap()?;
-    ether::skip_tags(ether_type, payload).ok_or(Skipped::InnerMalformed)
+    /// What the body carries, behind VLAN tags.
+    pub(super) fn payload(&self) -> Result<Payload<'a>, LinkError> {
+        let snap = self.snap()?;
+        ether::behind_type(snap.ether_type, snap.packet)
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use etherparse::EtherType;
+
     use super::*;
 
     const A: [u8; 6] = [0x0a; 6];
@@ -146,14 +133,18 @@ mod tests {
         [&[control, flags, 0, 0][..], &A, &B, &C, &[0, 0], more, &LLC].concat()
     }
 
+    fn parse_whole(frame: &[u8]) -> Result<Data<'_>, LinkError> {
+        parse(Captured::whole(frame), false)
+    }
+
     #[track_caller]
     fn check(frame: &[u8], destination: [u8; 6], source: [u8; 6]) {
         let expected = Data {
             destination,
             source,
-            body: &LLC,
+            body: Captured::whole(&LLC),
         };
-        assert_eq!(parse(frame), Ok(expected));
+        assert_eq!(parse_whole(frame), Ok(expected));
     }
 
     #[test]
@@ -176,14 +167,15 @@ mod tests {
         let all = [&D[..], &[0x05, 0, 1, 2, 3, 4]].concat();
         check(&frame(0x88, TO_DS | FROM_DS | HT_CONTROL, &all), C, D);
         let aggregate = frame(0x88, TO_DS, &[0x80, 0]);
-        assert_eq!(parse(&aggregate), Err(Skipped::InnerWlanAggregate));
+        assert_eq!(parse_whole(&aggregate), Err(LinkError::WlanAggregate));
     }
 
     #[test]
     fn every_type_but_data_has_no_data() {
         for control in (0..=0xff).filter(|control| control & VERSION == 0) {
             let is_data = control & 0x0c == 0x08 && control & 0x40 == 0;
-            let has_none = parse(&frame(control, TO_DS, &[0, 0])) == Err(Skipped::InnerWlanNoData);
+            let frame = frame(control, TO_DS, &[0, 0]);
+            let has_none = parse_whole(&frame) == Err(LinkError::WlanNoData);
             assert_eq!(has_none, !is_data, "{control:#x}");
         }
     }
@@ -194,11 +186,35 @@ mod tests {
         for length in 0..whole.len() {
             let expected = match length {
                 // 24 bytes of header, 2 of QoS, 4 of HT control, 8 of LLC and SNAP.
-                0..38 => Err(Skipped::InnerMalformed),
+                0..38 => Err(LinkError::Malformed),
                 _ => Ok(EtherType::IPV4),
             };
-            let found = ethernet(&whole[..length]).map(|ethernet| ethernet.ether_type);
+            let found = parse_whole(&whole[..length])
+                .and_then(|data| data.payload())
+                .map(|payload| payload.ether_type);
             assert_eq!(found, expected, "cut at {length}");
         }
+    }
+
+    #[test]
+    fn a_padded_header_ends_at_a_multiple_of_4_bytes() {
+        let body_of = |control, flags, more: &[u8]| {
+            let frame = frame(control, flags, more);
+            let found = parse(Captured::whole(&frame), true);
+            found.map(|data| data.body.bytes == LLC)
+        };
+        // 24 and 32 bytes need no padding; 26, 30 and 30 do.
+        assert_eq!(body_of(0x08, TO_DS, &[]), Ok(true));
+        let four_and_qos = [&D[..], &[0x05, 0]].concat();
+        assert_eq!(body_of(0x88, TO_DS | FROM_DS, &four_and_qos), Ok(true));
+        assert_eq!(body_of(0x88, TO_DS, &[0x05, 0, 0, 0]), Ok(true));
+        assert_eq!(body_of(0x88, TO_DS, &[0x05, 0]), Ok(false));
+        let four = [&D[..], &[0, 0]].concat();
+        assert_eq!(body_of(0x08, TO_DS | FROM_DS, &four), Ok(true));
+        let ht_control = [0x05, 0, 1, 2, 3, 4, 0, 0];
+        assert_eq!(body_of(0x88, TO_DS | HT_CONTROL, &ht_control), Ok(true));
+        let cut = frame(0x88, TO_DS, &[0x05, 0]);
+        let cut = parse(Captured::whole(&cut[..27]), true);
+        assert_eq!(cut, Err(LinkError::Malformed));
     }
 }

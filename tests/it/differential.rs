@@ -33,8 +33,6 @@ enum Difference {
     Ipv6Options,
     /// tshark takes two bytes without LLC behind an 802.11 header for an EtherType.
     WlanWithoutLlc,
-    /// tshark guesses at the family of a NULL frame from some of its bytes.
-    NullFamily,
     /// tshark looks into PPPoE that carries the datagram.
     PppoeOutside,
     /// tshark goes by the version of a packet, we by what is said to be there.
@@ -45,8 +43,11 @@ enum Difference {
     UdpLite,
     /// tshark takes the port that a datagram comes from for what it carries.
     SourcePort,
-    /// tshark looks for 802.11 behind a Prism header.
-    Prism,
+    /// tshark takes 144 bytes for a Prism header, whatever its length says.
+    PrismLength,
+    /// tshark believes IEEE 802.3's length, takes nothing above 1,500 for one, and nothing behind a
+    /// provider's tag; we believe the packet inside.
+    Ieee8023Length,
     /// tshark stops at a tag whose length is not what it expects.
     TagLength,
     /// tshark looks into frames whose check sequence was wrong, says the sensor.
@@ -64,13 +65,13 @@ impl Difference {
         Self::UdpLengthZero,
         Self::Ipv6Options,
         Self::WlanWithoutLlc,
-        Self::NullFamily,
         Self::PppoeOutside,
         Self::OtherVersion,
         Self::AuthenticationHeader,
         Self::UdpLite,
         Self::SourcePort,
-        Self::Prism,
+        Self::PrismLength,
+        Self::Ieee8023Length,
         Self::TagLength,
         Self::FcsError,
         Self::PppoeLength,
@@ -91,6 +92,7 @@ impl Difference {
         };
         let layers = layers[0];
         let shown = |addresses: &[&str]| addresses.iter().filter(|text| !text.is_empty()).count();
+        let is_802_3 = layers.contains("eth:llc") || layers.contains("vlan:llc");
         let destination_is_missing = shown(destinations) < shown(sources);
         let number = |text: &&str| text.parse::<u32>().unwrap_or(0);
         let header_is_longer = headers
@@ -101,9 +103,6 @@ impl Difference {
         let (carrier, _) = layers.split_once(":udp").unwrap_or((layers, ""));
         match (ours, theirs) {
             (Err(Skipped::TzspUnsupportedType), Some(_)) => Some(Self::UnsupportedType),
-            (Err(Skipped::TzspUnsupportedEncapsulation), Some(_)) if layers.contains(":prism:") => {
-                Some(Self::Prism)
-            }
             (Err(Skipped::TzspFcsError), Some(_)) => Some(Self::FcsError),
             (Err(Skipped::NotTzsp), Some(_)) => Some(Self::Version),
             (Err(Skipped::NotUdp), Some(_)) if layers.contains(":udplite:") => Some(Self::UdpLite),
@@ -117,15 +116,12 @@ impl Difference {
             {
                 Some(Self::PppoeOutside)
             }
-            (Err(_), Some(_)) if layers.starts_with("null:") && is_not_ip(ours) => {
-                Some(Self::NullFamily)
-            }
             (Err(Skipped::OuterMalformed | Skipped::InnerMalformed), Some(_))
-                if layers.starts_with("ip:ipv6:") =>
+                if layers.starts_with("ip:ipv6:") || layers.starts_with("null:ip:ipv6:") =>
             {
                 Some(Self::OtherVersion)
             }
-            (Err(Skipped::InnerNotIp), Some(_)) if layers.contains(":wlan:llc:ip") => {
+            (Err(Skipped::InnerNotIp), Some(_)) if layers.contains("wlan:llc:ip") => {
                 Some(Self::WlanWithoutLlc)
             }
             (Ok(_), None) if layers.ends_with(":udp") => Some(Self::UdpLengthZero),
@@ -133,7 +129,17 @@ impl Difference {
                 Some(Self::SourcePort)
             }
             (Ok(_), None) if layers.ends_with("tzsp") => Some(Self::TagLength),
-            (Ok(_), None) if layers.contains(":pppoes:ppp") => Some(Self::PppoeLength),
+            (Ok(_), None) if layers.contains("pppoes:ppp") => Some(Self::PppoeLength),
+            (Ok(_), None) | (Err(_), Some(_)) if layers.contains("prism:") => {
+                Some(Self::PrismLength)
+            }
+            (Ok(_), None)
+                if is_802_3
+                    || layers.contains("ieee8021ad:ethertype:")
+                    || layers.ends_with(":data") =>
+            {
+                Some(Self::Ieee8023Length)
+            }
             (Ok(_), None) if layers.contains(":ipv6.") && !layers.contains("udp") => {
                 Some(Self::Ipv6Options)
             }
@@ -152,20 +158,14 @@ impl Difference {
                 if ours.truncated.is_some() {
                     return Some(Self::TotalLengthZero);
                 }
-                layers.contains(":pppoes:ppp:").then_some(Self::PppoeLength)
+                if is_802_3 {
+                    return Some(Self::Ieee8023Length);
+                }
+                layers.contains("pppoes:ppp:").then_some(Self::PppoeLength)
             }
             _ => None,
         }
     }
-}
-
-/// Whether we found out what a packet is by its family, or by its first bytes.
-fn is_not_ip(ours: &Result<Observation, Skipped>) -> bool {
-    use Skipped::{InnerIpv6, InnerMalformed, InnerNotIp, NotIp, OuterMalformed};
-    matches!(
-        ours,
-        Err(InnerIpv6 | InnerMalformed | InnerNotIp | NotIp | OuterMalformed)
-    )
 }
 
 /// What there is to say of some seeds.

@@ -77,6 +77,28 @@ fn a_length_of_0_is_what_the_datagram_leaves() {
 }
 
 #[test]
+fn a_length_of_0_without_a_next_header_is_40_bytes_whatever_the_padding() {
+    check(
+        "ipv6_no_next_header_inside.pcap",
+        &[("ipv6-nonxt", 80.0)],
+        &[(SENSOR, 0.0)],
+    );
+}
+
+#[test]
+fn ipv6_counts_behind_every_encapsulation() {
+    let tcp = [("tcp", 72.0 + 5.0 * 52.0)];
+    check("mpls_inside.pcap", &tcp, &[]);
+    let tcp = [("tcp", 72.0 + 104.0)];
+    check(
+        "pppoe_protocol_of_one_byte_inside.pcap",
+        &tcp,
+        &[(MALFORMED, 1.0)],
+    );
+    check("ieee_802_3_inside.pcap", &[("tcp", 72.0 + 344.0)], &[]);
+}
+
+#[test]
 fn forty_bytes_of_version_6_are_needed() {
     check("ipv6_malformed_inside.pcap", &[], &[(MALFORMED, 3.0)]);
     check(
@@ -104,6 +126,7 @@ fn tshark_reads_the_same_ipv6() {
         "ipv6_protocols_inside.pcap",
         "ipv6_extension_headers_inside.pcap",
         "ipv6_lengths_inside.pcap",
+        "ipv6_no_next_header_inside.pcap",
         "ipv6_inside.pcap",
         "pppoe_without_ipv4_inside.pcap",
     ] {
@@ -132,7 +155,7 @@ fn tshark_reads_the_same_ipv6() {
             }
         }
     }
-    assert_eq!(compared, 6 + 9 + 4 + 2 + 1);
+    assert_eq!(compared, 6 + 9 + 4 + 2 + 2 + 1);
 }
 
 #[derive(Debug, PartialEq)]

@@ -400,7 +400,7 @@ fn link_types_and_ether_types_that_do_not_count_are_named() {
     warning: nothing was counted; the frames are: 3 unsupported_link, 5 not_ip
       link type 220 (USB_LINUX_MMAPPED): 2 frames
       link type 99: 1 frame
-      IEEE 802.3 with LLC: 2 frames
+      no EtherType (LLC): 2 frames
       EtherType 0x0806 (ARP): 2 frames
       EtherType 0x88cc (LLDP): 1 frame
     ");

@@ -90,14 +90,57 @@ fn every_link_type_is_read() {
         &[("inner_not_ip", 1.0)],
     );
     check(
-        &["link_type_radiotap.pcap"],
+        &["link_type_unknown.pcap"],
         0.0,
         0.0,
         &[("unsupported_link", 2.0)],
     );
+    check(
+        &["null_ether_type.pcap"],
+        3.0,
+        3.0 * outer,
+        &[("inner_ipv6", 2.0)],
+    );
     // There TZSP is the link layer, so to speak.
     let nothing = [("not_tzsp", 2.0), ("tzsp_keepalive", 1.0)];
     check(&["link_type_tzsp.pcap"], 2.0, 104.0, &nothing);
+}
+
+/// Every packet has 52 bytes.
+#[test]
+fn every_link_type_of_802_11_is_read() {
+    let others = [
+        ("inner_malformed", 1.0),
+        ("inner_wlan_encrypted", 1.0),
+        ("inner_wlan_no_data", 1.0),
+    ];
+    check(&["link_type_802_11.pcap"], 2.0, 104.0, &others);
+    check(&["link_type_prism.pcap"], 3.0, 156.0, &others[..1]);
+    check(&["link_type_avs.pcap"], 1.0, 52.0, &others[..1]);
+    // A beacon, and nothing.
+    let others = [("inner_malformed", 1.0), ("inner_wlan_no_data", 1.0)];
+    check(&["link_type_radiotap.pcap"], 3.0, 156.0, &others);
+    let others = [
+        ("inner_ipv6", 1.0),
+        ("inner_malformed", 1.0),
+        ("unsupported_link", 1.0),
+    ];
+    check(&["link_type_ppi.pcap"], 5.0, 260.0, &others);
+}
+
+#[test]
+fn every_link_type_of_ppp_is_read() {
+    // IPv6, a protocol that is cut, and LCP.
+    let others = [
+        ("inner_ipv6", 1.0),
+        ("inner_malformed", 1.0),
+        ("inner_not_ip", 1.0),
+    ];
+    check(&["link_type_ppp.pcap"], 5.0, 260.0, &others);
+    check(&["link_type_ppp_hdlc.pcap"], 5.0, 260.0, &others);
+    check(&["link_type_pppoe.pcap"], 2.0, 104.0, &others[1..2]);
+    // IPv6 with 32 bytes of TCP.
+    check(&["--ipv6", "link_type_ppp.pcap"], 6.0, 332.0, &others[1..]);
 }
 
 #[test]

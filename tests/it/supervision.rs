@@ -64,7 +64,7 @@ fn statistics(dropped: u64) -> Vec<u8> {
 fn tshark_gets_the_measured_options() {
     check_arguments(
         &["--interface", "eth0", "--port", "37008", "--port", "1234"],
-        "-p -Q -B 64 -s 256 -f (dst port 37008 or dst port 1234) and udp -i eth0 -w -\n",
+        "-p -Q -B 64 -s 384 -f (dst port 37008 or dst port 1234) and udp -i eth0 -w -\n",
     );
     check_arguments(
         &[

@@ -3,12 +3,21 @@
 
 pub(crate) const LINK_NULL: u32 = 0;
 pub(crate) const LINK_ETHERNET: u32 = 1;
+pub(crate) const LINK_PPP: u32 = 9;
 pub(crate) const LINK_RAW_BSD: u32 = 12;
+pub(crate) const LINK_PPP_HDLC: u32 = 50;
+pub(crate) const LINK_PPPOE: u32 = 51;
 pub(crate) const LINK_RAW: u32 = 101;
+pub(crate) const LINK_WLAN: u32 = 105;
 pub(crate) const LINK_LOOP: u32 = 108;
 pub(crate) const LINK_COOKED_V1: u32 = 113;
+pub(crate) const LINK_PRISM: u32 = 119;
 pub(crate) const LINK_RADIOTAP: u32 = 127;
 pub(crate) const LINK_TZSP: u32 = 128;
+/// For private use: nobody knows what is in it.
+pub(crate) const LINK_USER: u32 = 147;
+pub(crate) const LINK_AVS: u32 = 163;
+pub(crate) const LINK_PPI: u32 = 192;
 pub(crate) const LINK_IPV4: u32 = 228;
 pub(crate) const LINK_IPV6: u32 = 229;
 pub(crate) const LINK_COOKED_V2: u32 = 276;

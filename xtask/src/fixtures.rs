@@ -3,6 +3,7 @@
 
 mod capture_formats;
 mod cut_short;
+mod encapsulations;
 mod flows;
 mod inner;
 mod inner_ipv6;
@@ -11,6 +12,8 @@ mod office;
 mod outer;
 mod outer_ipv6;
 mod plain;
+mod plain_links;
+mod radio_headers;
 mod tzsp;
 mod wlan;
 
@@ -119,9 +122,12 @@ fn groups() -> Vec<(&'static str, Vec<Fixture>)> {
         ("Outer IPv6", outer_ipv6::fixtures()),
         ("TZSP", tzsp::fixtures()),
         ("Inner packet", inner::fixtures()),
+        ("Inner encapsulations", encapsulations::fixtures()),
         ("Inner IPv6", inner_ipv6::fixtures()),
         ("Inner 802.11", wlan::fixtures()),
+        ("Radio headers", radio_headers::fixtures()),
         ("Not mirrored", plain::fixtures()),
+        ("Link types of not mirrored", plain_links::fixtures()),
         ("Cut short", cut_short::fixtures()),
         ("Flows", flows::fixtures()),
         ("An office", office::fixtures()),

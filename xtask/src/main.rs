@@ -19,6 +19,7 @@ mod fuzz;
 mod generate;
 mod packet;
 mod project;
+mod radio;
 mod release;
 mod replay;
 #[cfg(target_os = "linux")]

@@ -3,6 +3,7 @@
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
+pub(crate) const ETHERTYPE_MPLS: u16 = 0x8847;
 pub(crate) const ETHERTYPE_PPPOE_SESSION: u16 = 0x8864;
 
 pub(crate) const ICMP: u8 = 1;
@@ -81,6 +82,42 @@ pub(crate) fn pppoe(ppp_protocol: u16, payload: &[u8]) -> Vec<u8> {
         &ppp_protocol.to_be_bytes(),
         payload,
     ])
+}
+
+/// The same with a PPP protocol of one byte: RFC 1661, section 6.5.
+pub(crate) fn pppoe_compressed(ppp_protocol: u8, payload: &[u8]) -> Vec<u8> {
+    let length = length16(1 + payload.len());
+    concat(&[
+        &[0x11, 0x00, 0x00, 0x2a],
+        &length.to_be_bytes(),
+        &[ppp_protocol],
+        payload,
+    ])
+}
+
+/// A stack of MPLS labels in front of `payload`, each with a time to live of 64: RFC 3032.
+pub(crate) fn mpls(labels: &[u32], payload: &[u8]) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for (position, label) in labels.iter().enumerate() {
+        let bottom = u32::from(position + 1 == labels.len());
+        bytes.extend((label << 12 | bottom << 8 | 64).to_be_bytes());
+    }
+    bytes.extend(payload);
+    bytes
+}
+
+/// LLC and SNAP of RFC 1042 in front of `payload`.
+pub(crate) fn snap(ether_type: u16, payload: &[u8]) -> Vec<u8> {
+    concat(&[
+        &[0xaa, 0xaa, 0x03, 0x00, 0x00, 0x00],
+        &ether_type.to_be_bytes(),
+        payload,
+    ])
+}
+
+/// What IEEE 802.3 has for an EtherType: the length of LLC and what follows it.
+pub(crate) fn length_type(llc: &[u8]) -> u16 {
+    length16(llc.len())
 }
 
 /// An IPv4 header. `total_length` and `first_byte` are right unless set to something else.

@@ -1,21 +1,24 @@
 //! Every kind of encapsulation in every other, some of it cut and some of it ill: what one decoder
 //! makes of it is to be compared with what another does.
 
+mod carriers;
+
 use std::io::{self, Write};
 
 use super::traffic::Random;
 use crate::capture_file::{
-    LINK_COOKED_V1, LINK_COOKED_V2, LINK_ETHERNET, LINK_IPV4, LINK_IPV6, LINK_LOOP, LINK_NULL,
-    LINK_RAW, LINK_TZSP, Order, Record, SNAP_LENGTH, Section, timestamps,
+    LINK_AVS, LINK_COOKED_V1, LINK_COOKED_V2, LINK_ETHERNET, LINK_IPV4, LINK_IPV6, LINK_LOOP,
+    LINK_NULL, LINK_PPI, LINK_PPP, LINK_PPP_HDLC, LINK_PPPOE, LINK_PRISM, LINK_RADIOTAP, LINK_RAW,
+    LINK_TZSP, LINK_WLAN, Order, Record, SNAP_LENGTH, Section, timestamps,
 };
 use crate::fixtures::links::{cooked_v1, cooked_v2};
 use crate::packet::{
-    COLLECTOR, ESP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_PPPOE_SESSION, GRE, ICMP, Ipv4,
-    LAPTOP, MORE_FRAGMENTS, ROUTER, SCTP, SERVER, TCP, UDP, concat, inner_ethernet, ipv6,
-    outer_ethernet, pppoe, transport, udp_claiming, vlan_tags, vlan_type,
+    COLLECTOR, ESP, ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_MPLS, ETHERTYPE_PPPOE_SESSION, GRE,
+    ICMP, Ipv4, LAPTOP, MORE_FRAGMENTS, ROUTER, SCTP, SERVER, TCP, UDP, concat, inner_ethernet,
+    ipv6, length_type, outer_ethernet, pppoe, transport, udp_claiming, vlan_tags, vlan_type,
 };
 
-const LINKS: [u32; 9] = [
+const LINKS: [u32; 17] = [
     LINK_ETHERNET,
     LINK_COOKED_V1,
     LINK_COOKED_V2,
@@ -25,6 +28,14 @@ const LINKS: [u32; 9] = [
     LINK_IPV4,
     LINK_IPV6,
     LINK_TZSP,
+    LINK_WLAN,
+    LINK_PRISM,
+    LINK_RADIOTAP,
+    LINK_AVS,
+    LINK_PPI,
+    LINK_PPP,
+    LINK_PPP_HDLC,
+    LINK_PPPOE,
 ];
 
 const PORT: u16 = 37008;
@@ -47,7 +58,11 @@ pub(super) fn write(out: &mut impl Write, seed: u64, frames: u64) -> io::Result<
     }
     out.write_all(&section.finish())?;
     for (_, at) in (0..frames).zip(timestamps()) {
-        let interface = random.one_of(&[0_u8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+        let interface = if random.rarely(5) {
+            random.one_of(&[9_u8, 10, 11, 12, 13, 14, 15, 16])
+        } else {
+            random.one_of(&[0_u8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
+        };
         let frame = random.frame(LINKS[usize::from(interface)]);
         let record = random.made_ill(frame);
         let block = Section::empty(Order::Little);
@@ -72,8 +87,11 @@ impl Random {
     }
 
     fn frame(&mut self, link: u32) -> Vec<u8> {
-        if link == LINK_TZSP {
-            return self.tzsp();
+        match link {
+            LINK_TZSP => return self.tzsp(),
+            LINK_WLAN | LINK_PRISM | LINK_RADIOTAP | LINK_AVS | LINK_PPI | LINK_PPP
+            | LINK_PPP_HDLC | LINK_PPPOE => return self.plain(link),
+            _ => {}
         }
         let is_ipv6 = match link {
             LINK_IPV4 => self.rarely(20),
@@ -90,6 +108,11 @@ impl Random {
             LINK_ETHERNET => self.tagged(ether_type, &packet, outer_ethernet),
             LINK_COOKED_V1 => self.tagged(ether_type, &packet, cooked_v1),
             LINK_COOKED_V2 => self.tagged(ether_type, &packet, cooked_v2),
+            LINK_NULL if self.rarely(3) => {
+                let [high, low] = ether_type.to_be_bytes();
+                let header = self.one_of(&[[0, 0, high, low], [low, high, 0, 0]]);
+                concat(&[&header, &packet])
+            }
             // The families of Linux and of BSD.
             LINK_NULL => {
                 let third = if self.rarely(20) { 2 } else { 0 };
@@ -107,10 +130,24 @@ impl Random {
         header: impl Fn(u16, &[u8]) -> Vec<u8>,
     ) -> Vec<u8> {
         let tags = self.tags();
+        // IEEE 802.3, but not behind a cooked header, where a number is no length.
+        let has_length = self.rarely(8) && header(0, &[]).len() == 14;
+        let (ether_type, packet) = if has_length || (self.rarely(8) && !tags.is_empty()) {
+            let llc = self.llc(ether_type, packet);
+            let right = length_type(&llc);
+            let length = if self.rarely(10) {
+                self.one_of(&[0, 3, 20, 1501])
+            } else {
+                right
+            };
+            (length, llc)
+        } else {
+            (ether_type, packet.to_vec())
+        };
         if tags.is_empty() {
-            return header(ether_type, packet);
+            return header(ether_type, &packet);
         }
-        header(vlan_type(&tags), &vlan_tags(&tags, ether_type, packet))
+        header(vlan_type(&tags), &vlan_tags(&tags, ether_type, &packet))
     }
 
     fn tags(&mut self) -> Vec<(u16, u16)> {
@@ -153,7 +190,9 @@ impl Random {
     fn tzsp(&mut self) -> Vec<u8> {
         let version = if self.rarely(40) { self.octet() } else { 1 };
         let kind = self.one_of(&[0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 2, 3, 4, 5]);
-        let encapsulation = self.one_of(&[1_u8, 1, 1, 1, 1, 1, 1, 1, 7, 7, 18, 18, 18, 18, 2, 119]);
+        let encapsulation = self.one_of(&[
+            1_u8, 1, 1, 1, 1, 1, 1, 1, 7, 7, 18, 18, 18, 18, 2, 119, 126, 127,
+        ]);
         let mut tzsp = vec![version, kind, 0, encapsulation];
         for _ in 0..self.one_of(&[0, 0, 0, 1, 2, 5]) {
             match if self.rarely(50) {
@@ -173,27 +212,33 @@ impl Random {
             tzsp.push(1);
         }
         let is_ipv6 = self.rarely(4);
-        let protocol = self.one_of(&[TCP, TCP, UDP, ICMP, GRE, ESP, SCTP, 253]);
-        let length = usize::from(self.within(0, 80));
-        let payload = transport(protocol, length);
-        let packet = self.packet(is_ipv6, [LAPTOP, SERVER], protocol, &payload);
+        let packet = self.inner(is_ipv6);
         tzsp.extend(match encapsulation {
             7 => packet,
-            18 | 119 => self.wlan(ether_type(is_ipv6), &packet),
+            18 => self.radio(LINK_WLAN, ether_type(is_ipv6), &packet),
+            119 => self.radio(LINK_PRISM, ether_type(is_ipv6), &packet),
+            126 => self.radio(LINK_RADIOTAP, ether_type(is_ipv6), &packet),
+            127 => self.radio(LINK_AVS, ether_type(is_ipv6), &packet),
             _ if self.rarely(6) => {
-                let protocol = if is_ipv6 { 0x0057 } else { 0x0021 };
-                let mut session = pppoe(protocol, &packet);
-                if self.rarely(10) {
-                    // Its length, which may be too short.
-                    session[4] = 0;
-                    session[5] = self.one_of(&[0, 1, 2, 10, 20]);
-                }
+                let session = self.session(is_ipv6, &packet);
                 self.tagged(ETHERTYPE_PPPOE_SESSION, &session, inner_ethernet)
+            }
+            _ if self.rarely(8) => {
+                let stack = self.labels(&packet);
+                self.tagged(ETHERTYPE_MPLS, &stack, inner_ethernet)
             }
             _ if self.rarely(20) => inner_ethernet(0x0806, &[0, 1, 8, 0, 6, 4, 0, 1]),
             _ => self.tagged(ether_type(is_ipv6), &packet, inner_ethernet),
         });
         tzsp
+    }
+
+    /// An inner packet.
+    fn inner(&mut self, is_ipv6: bool) -> Vec<u8> {
+        let protocol = self.one_of(&[TCP, TCP, UDP, ICMP, GRE, ESP, SCTP, 253]);
+        let length = usize::from(self.within(0, 80));
+        let payload = transport(protocol, length);
+        self.packet(is_ipv6, [LAPTOP, SERVER], protocol, &payload)
     }
 
     fn packet(
@@ -228,27 +273,6 @@ impl Random {
             header.first_byte = Some(self.octet());
         }
         header.around(payload)
-    }
-
-    /// Data to the access point, with or without quality of service.
-    fn wlan(&mut self, ether_type: u16, packet: &[u8]) -> Vec<u8> {
-        let with_qos = self.rarely(2);
-        let without_llc = self.rarely(20);
-        concat(&[
-            &[if with_qos { 0x88 } else { 0x08 }, 1, 0x2c, 0],
-            &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x05],
-            &[0x3c, 0x22, 0xfb, 0x55, 0x66, 0x32],
-            &[0x48, 0x8f, 0x5a, 0x11, 0x22, 0x01],
-            &[0x30, 0x12],
-            if with_qos { &[0, 0] } else { &[] },
-            if without_llc {
-                &[]
-            } else {
-                &[0xaa, 0xaa, 0x03, 0, 0, 0]
-            },
-            &ether_type.to_be_bytes(),
-            packet,
-        ])
     }
 
     /// Half of them are as they were.
