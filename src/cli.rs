@@ -9,15 +9,20 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::aggregator::Settings;
+use crate::capture::native::ANY;
+use crate::capture::{self, PacketCapture};
 use crate::flow::Shape;
 use crate::live::log::{self, Format, Level};
 use crate::wire::{ListenPorts, Reading};
-use crate::{analyze, capture, live};
+use crate::{analyze, live};
 
 mod flows;
 mod output;
 use flows::{FlowArguments, duration};
 use output::OutputArguments;
+
+/// Where RouterOS sends TZSP unless it is told.
+const DEFAULT_PORT: u16 = 37008;
 
 /// How many flows `analyze` lists unless it is told.
 pub const ANALYZED_FLOWS: u32 = 1_000_000;
@@ -25,8 +30,8 @@ pub const ANALYZED_FLOWS: u32 = 1_000_000;
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
 /// Routers (MikroTik above all) mirror traffic in TZSP over UDP. This program takes it in, looks
-/// inside, and tells Prometheus which flows it sees. With --interface it captures through tshark,
-/// without it it receives on plain UDP sockets and needs no privileges.
+/// inside, and tells Prometheus which flows it sees. With --interface it captures packets, without
+/// it it receives on plain UDP sockets and needs no privileges.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -43,17 +48,32 @@ pub struct Cli {
 
 #[derive(Debug, Args)]
 struct LiveArguments {
-    /// Capture through tshark on this network interface: a name or number from `tshark -D`, or
-    /// any; may be given several times
+    /// Capture packets on this network interface, or on any; may be given several times. tshark
+    /// also takes a number from `tshark -D`
     #[arg(long = "interface", value_name = "INTERFACE")]
     interfaces: Vec<String>,
 
-    /// UDP port to which the TZSP stream is sent; may be given several times
+    /// How packets are captured
+    #[arg(
+        long,
+        value_enum,
+        value_name = "METHOD",
+        default_value_t = live::Method::Auto,
+        requires = "interfaces"
+    )]
+    capture: live::Method,
+
+    /// Capture frames for other hosts too
+    #[arg(long, requires = "interfaces")]
+    promiscuous: bool,
+
+    /// UDP ports to which the TZSP stream is sent, separated by commas; may be given several times
     #[arg(
         long = "listen-port",
         visible_alias = "port",
         value_name = "PORT",
-        required = true
+        value_delimiter = ',',
+        default_values_t = [DEFAULT_PORT]
     )]
     listen_ports: Vec<u16>,
 
@@ -154,9 +174,14 @@ struct AnalyzeArguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Take TZSP sent to this UDP port alone; may be given several times [default: every datagram
-    /// that starts like TZSP]
-    #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
+    /// Take TZSP sent to these UDP ports alone, separated by commas; may be given several times
+    /// [default: every datagram that starts like TZSP]
+    #[arg(
+        long = "listen-port",
+        visible_alias = "port",
+        value_name = "PORT",
+        value_delimiter = ','
+    )]
     listen_ports: Vec<u16>,
 
     /// Count captures that are not mirrored: the packet of each frame itself, rather than TZSP in it
@@ -230,6 +255,7 @@ impl Cli {
 impl LiveArguments {
     fn task(self) -> Result<Task, clap::Error> {
         check_ports(&self.listen_ports)?;
+        self.check_interfaces()?;
         if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
                 "'--listen-port 0' lets the system choose a port, which works without \
@@ -241,12 +267,14 @@ impl LiveArguments {
                 receive_buffer: self.receive_buffer,
             }
         } else {
-            live::Source::Tshark(capture::tshark::Options {
+            let packets = PacketCapture {
                 interfaces: self.interfaces,
                 listen_ports: self.listen_ports.clone(),
                 buffer: self.capture_buffer,
                 snaplen: self.snaplen,
-            })
+                promiscuous: self.promiscuous,
+            };
+            live::Source::Packets(packets, self.capture)
         };
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
@@ -275,6 +303,34 @@ impl LiveArguments {
             },
         };
         Ok(Task::Live(options, settings))
+    }
+}
+
+impl LiveArguments {
+    /// What is captured on two ways counts twice.
+    fn check_interfaces(&self) -> Result<(), clap::Error> {
+        for (index, interface) in self.interfaces.iter().enumerate() {
+            if self.interfaces[..index].contains(interface) {
+                return Err(wrong(&format!(
+                    "'--interface {interface}' is given twice: everything would count twice"
+                )));
+            }
+        }
+        if !self.interfaces.iter().any(|interface| interface == ANY) {
+            return Ok(());
+        }
+        if self.interfaces.len() > 1 {
+            return Err(wrong(
+                "'--interface any' is all interfaces: beside it, what another '--interface' sees \
+                 would count twice",
+            ));
+        }
+        if self.promiscuous {
+            return Err(wrong(
+                "'--promiscuous' has no effect with '--interface any': name the interfaces",
+            ));
+        }
+        Ok(())
     }
 }
 

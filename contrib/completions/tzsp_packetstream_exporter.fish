@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_tzsp_packetstream_exporter_global_optspecs
-    string join \n interface= listen-port= publish-port= publish-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= log-format= log-level= verbose max-flows= flow-idle-timeout= max-idle-flows= hold-new-flows= labels= network= prefix-length= ipv6 h/help
+    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= log-format= log-level= verbose max-flows= flow-idle-timeout= max-idle-flows= hold-new-flows= labels= network= prefix-length= ipv6 h/help
 end
 
 function __fish_tzsp_packetstream_exporter_needs_command
@@ -24,8 +24,11 @@ function __fish_tzsp_packetstream_exporter_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l interface -d 'Capture through tshark on this network interface: a name or number from `tshark -D`, or any; may be given several times' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l listen-port -l port -d 'UDP port to which the TZSP stream is sent; may be given several times' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l interface -d 'Capture packets on this network interface, or on any; may be given several times. tshark also takes a number from `tshark -D`' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l capture -d 'How packets are captured' -r -f -a "auto\t'Through tshark if it is installed, otherwise natively'
+tshark\t'Through tshark'
+native\t'Through packet sockets of Linux'"
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l listen-port -l port -d 'UDP ports to which the TZSP stream is sent, separated by commas; may be given several times' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l publish-port -l publish -d 'TCP port on which metrics are published' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l publish-address -d 'Publish metrics on this address of the host alone, such as 127.0.0.1 [default: all addresses]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l web.config.file -d 'Serve with TLS and ask for passwords as this file says: the web configuration that the Prometheus exporters share' -r -F
@@ -46,12 +49,13 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_nee
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l labels -d 'Labels that tell flows apart, separated by commas: any of the default, sensor, from_port, to_port, vlan, dscp and ip_version' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l network -d 'Call addresses in this range NAME in from_type and to_type, such as office=192.0.2.0/24; may be given several times, and the longest prefix wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l prefix-length -d 'Show addresses of this class or network as their prefix, such as public=24; IPv6 may differ: public=24/48; may be given several times' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l promiscuous -d 'Capture frames for other hosts too'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l verbose -d 'Log what is started and how, and what tshark says; the same as --log-level debug'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l ipv6 -d 'Count mirrored IPv6 packets too'
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -s h -l help -d 'Print help'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "analyze" -d 'Read captures and write the metrics of what is in them to standard output'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l listen-port -l port -d 'Take TZSP sent to this UDP port alone; may be given several times [default: every datagram that starts like TZSP]' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l listen-port -l port -d 'Take TZSP sent to these UDP ports alone, separated by commas; may be given several times [default: every datagram that starts like TZSP]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l write-inner -d 'Write the mirrored frames to this pcap file too, for programs that do not read TZSP' -r -F
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l format -d 'What is written: the metrics as Prometheus or OpenMetrics text, one JSON object, or tables for people' -r -f -a "prometheus\t''
 openmetrics\t''

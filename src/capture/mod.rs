@@ -3,12 +3,15 @@
 //! [`unpack`] takes off compression. [`CaptureReader`] takes pcap and pcapng apart, from files
 //! and from streams alike.
 //! [`tshark`] runs the capture program, whose output such a reader takes.
+//! [`native`] captures packets without any capture program, where there is Linux.
 //! [`udp`] receives datagrams without any capture program.
 
 mod ahead;
+mod buffer;
 mod compressed;
 mod damage;
 pub mod leash;
+pub mod native;
 mod pcap;
 mod pcapng;
 pub mod quiet;
@@ -16,10 +19,13 @@ mod reader;
 pub mod tshark;
 pub mod udp;
 
+use std::fmt;
+use std::io;
 use std::time::Duration;
 
 use crate::wire::{LinkType, Part};
 
+use buffer::raise_receive_buffer;
 pub use compressed::unpack;
 pub use damage::Damage;
 pub use reader::{CaptureError, CaptureReader};
@@ -34,6 +40,31 @@ pub struct Frame<'a> {
     pub bytes: &'a [u8],
     /// How long it was; never less than what was kept.
     pub length: usize,
+}
+
+/// What to capture on network interfaces, and how.
+#[derive(Debug, Clone)]
+pub struct PacketCapture {
+    pub interfaces: Vec<String>,
+    pub listen_ports: Vec<u16>,
+    /// The kernel's capture buffer for each interface, in MiB.
+    pub buffer: u32,
+    /// How many bytes of each frame are kept.
+    pub snaplen: u32,
+    /// Capture frames for other hosts too.
+    pub promiscuous: bool,
+}
+
+/// Counts the frames that the kernel dropped for one source of frames.
+pub trait DropCounter: fmt::Debug + Send {
+    /// Asks the kernel how many it dropped until now.
+    ///
+    /// # Errors
+    /// The kernel does not tell: the total stays what it was.
+    fn read(&mut self) -> io::Result<()>;
+
+    /// All that were dropped until the last successful [`read`](Self::read).
+    fn total(&self) -> u64;
 }
 
 impl<'a> Frame<'a> {

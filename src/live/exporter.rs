@@ -6,7 +6,7 @@ use tracing::{info, warn};
 
 use super::history::History;
 use crate::aggregator::{Aggregator, Settings};
-use crate::capture::udp;
+use crate::capture::DropCounter;
 use crate::http::Pages;
 use crate::metrics::{self, Overview, WebState};
 use crate::wire::Skipped;
@@ -24,7 +24,9 @@ pub(super) struct Exporter {
 /// What the kernel drops at the sockets.
 #[derive(Default)]
 struct Sockets {
-    drops: Vec<udp::Drops>,
+    drops: Vec<Box<dyn DropCounter>>,
+    /// What was dropped at sockets that are no longer watched.
+    earlier: u64,
     /// The kernel did not tell when it was last asked. This is logged once.
     is_unknown: bool,
 }
@@ -67,9 +69,12 @@ impl Exporter {
         self.state.lock().expect(NO_PANIC)
     }
 
-    /// From now on, what the kernel drops at these sockets counts.
-    pub(super) fn watch_drops(&self, sockets: Vec<udp::Drops>) {
-        self.sockets.lock().expect(NO_PANIC).drops = sockets;
+    /// From now on, what the kernel drops according to these counters counts. What it dropped
+    /// according to those before them still does.
+    pub(super) fn watch_drops(&self, counters: Vec<Box<dyn DropCounter>>) {
+        let mut sockets = self.sockets.lock().expect(NO_PANIC);
+        sockets.earlier = sockets.total();
+        sockets.drops = counters;
     }
 
     /// Says once, at the end, what there was.
@@ -92,18 +97,26 @@ impl Exporter {
         );
     }
 
-    fn dropped_at_sockets(&self) -> u64 {
+    /// Asks the kernel what it dropped until now, and returns all that it ever dropped.
+    pub(super) fn dropped_at_sockets(&self) -> u64 {
         let mut sockets = self.sockets.lock().expect(NO_PANIC);
-        let readings = sockets.drops.iter_mut().map(udp::Drops::read);
+        let readings = sockets.drops.iter_mut().map(|counter| counter.read());
         let failure = readings.filter_map(Result::err).last();
         let was_unknown = std::mem::replace(&mut sockets.is_unknown, failure.is_some());
         if let Some(error) = failure.filter(|_| !was_unknown) {
             warn!(
-                "cannot read what the kernel dropped: /proc/self/net/udp6: {error}; \
+                "cannot read what the kernel dropped: {error}; \
                  tzsp_capture_dropped_total stays what it was until it can be read"
             );
         }
-        sockets.drops.iter().map(udp::Drops::total).sum()
+        sockets.total()
+    }
+}
+
+impl Sockets {
+    fn total(&self) -> u64 {
+        let now: u64 = self.drops.iter().map(|counter| counter.total()).sum();
+        self.earlier + now
     }
 }
 

@@ -3,6 +3,7 @@
 mod exporter;
 mod history;
 pub mod log;
+mod packets;
 mod service;
 mod signals;
 mod sockets;
@@ -17,6 +18,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -24,11 +26,12 @@ use tracing::{info, warn};
 
 use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
-use crate::capture::{tshark, udp};
+use crate::capture::{PacketCapture, tshark, udp};
 use crate::flow::MARKS_APART;
 use crate::{http, memory};
 use exporter::Exporter;
 use signals::Signals;
+use supervisor::Backend;
 
 /// What the daemon is to do.
 #[derive(Debug)]
@@ -47,11 +50,24 @@ pub struct Options {
 /// Where the frames come from.
 #[derive(Debug)]
 pub enum Source {
-    Tshark(tshark::Options),
+    /// Packets on network interfaces.
+    Packets(PacketCapture, Method),
+    /// Datagrams on the listen ports.
     Sockets {
         /// The kernel's buffer for each socket, in MiB.
         receive_buffer: u32,
     },
+}
+
+/// How packets are captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// Through tshark if it is installed, otherwise natively
+    Auto,
+    /// Through tshark
+    Tshark,
+    /// Through packet sockets of Linux
+    Native,
 }
 
 /// Why the daemon cannot go on.
@@ -228,16 +244,17 @@ fn prepare(
     stop: watch::Receiver<bool>,
 ) -> Result<(String, Capture), Error> {
     match options.source {
-        Source::Tshark(tshark) => {
-            let quiet = keep_quiet(&tshark.listen_ports);
+        Source::Packets(packets, method) => {
+            let backend = choose(method);
+            let quiet = keep_quiet(&packets.listen_ports);
             let what = format!(
-                "capturing TZSP to UDP {} on {} through tshark",
-                ports(&tshark.listen_ports),
-                tshark.interfaces.join(", ")
+                "capturing TZSP to UDP {} on {} through {backend}",
+                ports(&packets.listen_ports),
+                packets.interfaces.join(", ")
             );
             let capture = async move {
                 let _quiet = quiet;
-                supervisor::capture(tshark, exporter, stop).await
+                supervisor::capture(backend, packets, exporter, stop).await
             };
             Ok((what, Box::pin(capture)))
         }
@@ -249,6 +266,24 @@ fn prepare(
             Ok((what, Box::pin(capture)))
         }
     }
+}
+
+/// Where both are possible, tshark is the one that the exporter before this one had.
+fn choose(method: Method) -> Backend {
+    let (backend, why) = match (method, tshark::installed()) {
+        (Method::Tshark, _) => return Backend::Tshark,
+        (Method::Native, _) => return Backend::Native,
+        (Method::Auto, Some(path)) => (Backend::Tshark, format!("{} is installed", path.display())),
+        (Method::Auto, None) if cfg!(target_os = "linux") => {
+            (Backend::Native, "tshark is not installed".to_owned())
+        }
+        (Method::Auto, None) => (
+            Backend::Tshark,
+            "this system has no packet sockets".to_owned(),
+        ),
+    };
+    info!("capturing through {backend}, because {why}; --capture chooses");
+    backend
 }
 
 /// A port that another program uses is quiet already, unless that program wants it otherwise.

@@ -49,7 +49,8 @@ pub(super) async fn receive(
     exporter: Arc<Exporter>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    exporter.watch_drops(listeners.iter().map(Listener::drops).collect());
+    let drops = listeners.iter().map(Listener::drops);
+    exporter.watch_drops(drops.map(|drops| Box::new(drops) as _).collect());
     exporter.lock().history.started(Instant::now());
 
     let stopping = Arc::new(AtomicBool::new(false));

@@ -26,13 +26,14 @@ pub(super) fn parse(frame: &[u8]) -> Option<Ethernet<'_>> {
     skip_tags(EtherType(u16::from_be_bytes([high, low])), rest)
 }
 
-/// Passes over a stack of VLAN tags of any depth (IEEE 802.1Q, 802.1ad and the 0x9100 in use
-/// before it): each holds two bytes of tag and the EtherType of what follows.
+/// Passes over a stack of VLAN tags of any depth (IEEE 802.1Q, 802.1ad, and 0x9100 and 0x9200 in
+/// use before that): each holds two bytes of tag and the EtherType of what follows.
 pub(super) fn skip_tags(mut ether_type: EtherType, mut rest: &[u8]) -> Option<Ethernet<'_>> {
     let mut vlan = None;
     while let EtherType::VLAN_TAGGED_FRAME
     | EtherType::PROVIDER_BRIDGING
-    | EtherType::VLAN_DOUBLE_TAGGED_FRAME = ether_type
+    | EtherType::VLAN_DOUBLE_TAGGED_FRAME
+    | EtherType(0x9200) = ether_type
     {
         let [tag_high, tag_low, high, low, tail @ ..] = rest else {
             return None;

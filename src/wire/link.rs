@@ -3,7 +3,7 @@
 use etherparse::EtherType;
 
 use super::ether::{self, Ethernet};
-use super::{Skipped, inner};
+use super::{Skipped, inner, pppoe};
 
 /// A link type as captures number them: <https://www.tcpdump.org/linktypes.html>.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +53,7 @@ fn by_ether_type(frame: Option<Ethernet<'_>>) -> Result<Packet<'_>, Skipped> {
     match frame.ether_type {
         EtherType::IPV4 => Ok(Packet::Ipv4(frame.payload)),
         EtherType::IPV6 => Ok(Packet::Ipv6(frame.payload)),
+        pppoe::SESSION => pppoe::outer_packet(frame.payload),
         _ => Err(Skipped::NotIp),
     }
 }

@@ -23,6 +23,7 @@ mod ipv6;
 mod link;
 mod outer;
 mod part;
+mod pppoe;
 mod skipped;
 mod tzsp;
 mod usual;

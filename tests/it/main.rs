@@ -26,6 +26,7 @@ mod landing;
 mod live;
 mod manual;
 mod namespace;
+mod native;
 mod network;
 mod plain;
 mod prometheus;

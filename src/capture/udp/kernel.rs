@@ -4,6 +4,8 @@ use std::io;
 
 use socket2::Socket;
 
+use crate::capture::DropCounter;
+
 /// Counts the datagrams that the kernel dropped at one socket.
 ///
 /// `SO_RXQ_OVFL` tells the same number, but only along with the next datagram that gets
@@ -24,12 +26,10 @@ impl Drops {
             total: 0,
         }
     }
+}
 
-    /// Reads what the kernel dropped until now.
-    ///
-    /// # Errors
-    /// The kernel does not tell: the total stays what it was.
-    pub fn read(&mut self) -> io::Result<()> {
+impl DropCounter for Drops {
+    fn read(&mut self) -> io::Result<()> {
         if let Some(now) = table_entry(|entry| (entry.inode == self.inode).then_some(entry.drops))?
         {
             self.total += u64::from(now.wrapping_sub(self.seen));
@@ -38,9 +38,7 @@ impl Drops {
         Ok(())
     }
 
-    /// All that were dropped until it was last read.
-    #[must_use]
-    pub fn total(&self) -> u64 {
+    fn total(&self) -> u64 {
         self.total
     }
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
+use super::raise_receive_buffer;
 use batch::Batch;
 pub use kernel::{Drops, holder};
 
@@ -60,24 +61,7 @@ impl Listener {
     /// # Errors
     /// The socket is broken.
     pub fn raise_buffer(&self, bytes: usize) -> io::Result<usize> {
-        // Without the privilege to go beyond the system's limit, the plain request remains.
-        #[cfg(target_os = "linux")]
-        let forced = {
-            use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
-            setsockopt(&self.socket, RcvBufForce, &bytes).is_ok()
-        };
-        #[cfg(not(target_os = "linux"))]
-        let forced = false;
-        if !forced {
-            self.socket.set_recv_buffer_size(bytes)?;
-        }
-        let granted = self.socket.recv_buffer_size()?;
-        // Linux doubles the number, for its own bookkeeping: socket(7).
-        Ok(if cfg!(target_os = "linux") {
-            granted / 2
-        } else {
-            granted
-        })
+        raise_receive_buffer(&self.socket, bytes)
     }
 
     /// What the kernel tells of the datagrams that it dropped for want of room.
