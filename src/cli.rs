@@ -9,11 +9,15 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, value_parser};
 
 use crate::aggregator::Settings;
-use crate::analyze::Output;
+use crate::analyze::{self, Output};
+use crate::capture::native::ANY;
+use crate::capture::{self, PacketCapture};
 use crate::flow::Shape;
-use crate::live::log::{self, Format, Level};
+use crate::live::{
+    self,
+    log::{self, Format, Level},
+};
 use crate::wire::{DecodeOptions, ListenPorts};
-use crate::{analyze, capture, live};
 
 mod flows;
 mod hints;
@@ -23,6 +27,8 @@ use output::OutputArguments;
 
 /// More routers than anybody looks at on one page. Each may have two series.
 const MOST_SENSORS: i64 = 1000;
+/// Where RouterOS sends TZSP unless it is told.
+const DEFAULT_PORT: u16 = 37008;
 
 /// How many flows `analyze` lists unless it is told.
 pub const ANALYZED_FLOWS: u32 = 1_000_000;
@@ -30,8 +36,8 @@ pub const ANALYZED_FLOWS: u32 = 1_000_000;
 /// Prometheus exporter for TZSP packet streams: bytes and packets per flow.
 ///
 /// Routers (MikroTik above all) mirror traffic in TZSP over UDP. This program takes it in, looks
-/// inside, and tells Prometheus which flows it sees. With --interface it captures through tshark,
-/// without it it receives on plain UDP sockets and needs no privileges.
+/// inside, and tells Prometheus which flows it sees. With --interface it captures packets, without
+/// it it receives on plain UDP sockets and needs no privileges.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -48,17 +54,32 @@ pub struct Cli {
 
 #[derive(Debug, Args)]
 struct LiveArguments {
-    /// Capture through tshark on this network interface: a name or number from `tshark -D`, or
-    /// any; may be given several times
+    /// Capture packets on this network interface, or on any; may be given several times. tshark
+    /// also takes a number from `tshark -D`
     #[arg(long = "interface", value_name = "INTERFACE")]
     interfaces: Vec<String>,
 
-    /// UDP port to which the TZSP stream is sent; may be given several times
+    /// How packets are captured
+    #[arg(
+        long,
+        value_enum,
+        value_name = "METHOD",
+        default_value_t = live::Method::Auto,
+        requires = "interfaces"
+    )]
+    capture: live::Method,
+
+    /// Capture frames for other hosts too
+    #[arg(long, requires = "interfaces")]
+    promiscuous: bool,
+
+    /// UDP ports to which the TZSP stream is sent, separated by commas; may be given several times
     #[arg(
         long = "listen-port",
         visible_alias = "port",
         value_name = "PORT",
-        required = true
+        value_delimiter = ',',
+        default_values_t = [DEFAULT_PORT]
     )]
     listen_ports: Vec<u16>,
 
@@ -172,9 +193,14 @@ struct AnalyzeArguments {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// Count only TZSP sent to this UDP port; may be given several times [default: every datagram
-    /// that starts like TZSP]
-    #[arg(long = "listen-port", visible_alias = "port", value_name = "PORT")]
+    /// Count only TZSP sent to these UDP ports, separated by commas; may be given several times
+    /// [default: every datagram that starts like TZSP]
+    #[arg(
+        long = "listen-port",
+        visible_alias = "port",
+        value_name = "PORT",
+        value_delimiter = ','
+    )]
     listen_ports: Vec<u16>,
 
     /// Count the packets of the frames themselves, for captures without TZSP
@@ -288,6 +314,7 @@ impl Cli {
 impl LiveArguments {
     fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
+        self.check_interfaces()?;
         if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
                 "'--listen-port 0' lets the system choose a port, which works without \
@@ -299,12 +326,14 @@ impl LiveArguments {
                 receive_buffer: self.receive_buffer,
             }
         } else {
-            live::Source::Tshark(capture::tshark::Options {
+            let packets = PacketCapture {
                 interfaces: self.interfaces,
                 listen_ports: self.listen_ports.clone(),
                 buffer: self.capture_buffer,
                 snaplen: self.snaplen,
-            })
+                promiscuous: self.promiscuous,
+            };
+            live::Source::Packets(packets, self.capture)
         };
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
@@ -335,6 +364,34 @@ impl LiveArguments {
             },
         };
         Ok(Task::Live(options, settings))
+    }
+}
+
+impl LiveArguments {
+    /// What is captured on two ways counts twice.
+    fn check_interfaces(&self) -> Result<(), Contradiction> {
+        for (index, interface) in self.interfaces.iter().enumerate() {
+            if self.interfaces[..index].contains(interface) {
+                return Err(wrong(&format!(
+                    "'--interface {interface}' is given twice: everything would count twice"
+                )));
+            }
+        }
+        if !self.interfaces.iter().any(|interface| interface == ANY) {
+            return Ok(());
+        }
+        if self.interfaces.len() > 1 {
+            return Err(wrong(
+                "'--interface any' is all interfaces: beside it, what another '--interface' sees \
+                 would count twice",
+            ));
+        }
+        if self.promiscuous {
+            return Err(wrong(
+                "'--promiscuous' has no effect with '--interface any': name the interfaces",
+            ));
+        }
+        Ok(())
     }
 }
 

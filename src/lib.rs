@@ -1,7 +1,7 @@
 //! A frame's way through the program:
 //!
-//! 1. [`capture`] hands over frames: from capture files and streams, from a tshark child,
-//!    from UDP sockets.
+//! 1. [`capture`] hands over frames: from capture files and streams, from packet sockets, from a
+//!    tshark child, from UDP sockets.
 //! 2. [`wire`] says what the bytes of one frame mean, or why it counts in no flow.
 //! 3. [`flow`] keeps the flows and their counters, within limits. [`aggregator`] ties these steps
 //!    together and accounts for every frame.

@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_tzsp_packetstream_exporter_global_optspecs
-    string join \n interface= listen-port= publish-port= publish-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= log-format= log-level= verbose max-flows= flow-idle-timeout= max-idle-flows= hold-new-flows= labels= network= prefix-length= ipv6 h/help
+    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= ipv6 h/help
 end
 
 function __fish_tzsp_packetstream_exporter_needs_command
@@ -24,8 +24,11 @@ function __fish_tzsp_packetstream_exporter_using_subcommand
     contains -- $cmd[1] $argv
 end
 
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l interface -d 'Capture through tshark on this network interface: a name or number from `tshark -D`, or any; may be given several times' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l listen-port -l port -d 'UDP port to which the TZSP stream is sent; may be given several times' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l interface -d 'Capture packets on this network interface, or on any; may be given several times. tshark also takes a number from `tshark -D`' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l capture -d 'How packets are captured' -r -f -a "auto\t'Through tshark if it is installed, otherwise natively'
+tshark\t'Through tshark'
+native\t'Through packet sockets of Linux'"
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l listen-port -l port -d 'UDP ports to which the TZSP stream is sent, separated by commas; may be given several times' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l publish-port -l publish -d 'TCP port on which metrics are published' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l publish-address -d 'Local address on which metrics are published, such as 127.0.0.1 [default: all addresses]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l web.config.file -d 'Web configuration file with settings for TLS and passwords, in the format that Prometheus exporters share' -r -F
@@ -33,6 +36,7 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_nee
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l capture-buffer -d 'Size of the kernel\'s capture buffer for each interface, in MiB' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l snaplen -d 'Number of bytes to capture of each frame; the default covers every header that matters' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l receive-buffer -d 'Size of the kernel\'s receive buffer for each UDP socket, in MiB' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-sensors -d 'Maximum number of sensors (routers) to distinguish; frames of further sensors are counted as `other`' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l log-format -d 'Format of the log on standard error' -r -f -a "text\t''
 json\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l log-level -d 'Minimum severity of messages to log' -r -f -a "error\t''
@@ -41,29 +45,31 @@ info\t''
 debug\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-flows -d 'Maximum number of flows to expose; packets of further flows are counted as `other`' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l flow-idle-timeout -d 'Stop exposing a flow after this long without a packet, but keep its count; 0 means never' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l hold-new-flows -d 'Show 0 for a new flow until it is this old, such as the scrape interval: its first packets then count in rate() and increase()' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-idle-flows -d 'Maximum number of idle flows whose counts are kept; the longest-idle are forgotten first [default: ten times --max-flows]' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l hold-new-flows -d 'Expose a new flow as 0 until it is this old, such as the scrape interval, so that rate() and increase() include its first packets' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l labels -d 'Labels that distinguish flows, separated by commas: any of the default ones, sensor, from_port, to_port, vlan, dscp and ip_version' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l network -d 'Name for an address range in from_type and to_type, such as office=192.0.2.0/24; it replaces private or public there, so queries for those no longer match; may be given several times, and the longest prefix wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l prefix-length -d 'Replace addresses of this class or network by their prefix, such as public=24, or public=24/48 with another length for IPv6; may be given several times' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l promiscuous -d 'Capture frames for other hosts too'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l verbose -d 'Also log how tshark is started and what it prints; same as --log-level debug'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l ipv6 -d 'Also count mirrored IPv6 packets'
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -s h -l help -d 'Print help'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "analyze" -d 'Read captures and print their metrics to standard output'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l listen-port -l port -d 'Count only TZSP sent to this UDP port; may be given several times [default: every datagram that starts like TZSP]' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l write-inner -d 'Also write the mirrored frames to this pcap file, for programs that cannot read TZSP' -r -F
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l format -d 'Output format: metrics as Prometheus or OpenMetrics text, one JSON object, or tables for people' -r -f -a "prometheus\t''
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l listen-port -l port -d 'Count only TZSP sent to these UDP ports, separated by commas; may be given several times [default: every datagram that starts like TZSP]' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l write-inner -d 'Also write the mirrored frames to this pcap file, for programs that cannot read TZSP; - is standard output and requires --format none' -r -F
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l format -d 'Output format: metrics as Prometheus or OpenMetrics text, one JSON object, tables for people, or nothing' -r -f -a "prometheus\t''
 openmetrics\t''
 json\t''
-table\t''"
+table\t''
+none\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l every -d 'Write samples at this interval of the capture\'s time, such as 15s, for `promtool tsdb create-blocks-from openmetrics`; requires --format openmetrics' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l top -d 'Number of rows in each table; requires --format table [default: 20]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l jobs -d 'Number of files to read at a time [default: number of processors]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-flows -d 'Maximum number of flows to expose; packets of further flows are counted as `other`' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l flow-idle-timeout -d 'Stop exposing a flow after this long without a packet, by the capture\'s time; 0 means never' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l hold-new-flows -d 'Refused with the reason: flows that are held are for scrapes' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-idle-flows -d 'Maximum number of idle flows whose counts are kept; the longest-idle are forgotten first [default: ten times --max-flows]' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l hold-new-flows -d 'Expose a new flow as 0 until it is this old, such as the scrape interval, so that rate() and increase() include its first packets' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l labels -d 'Labels that distinguish flows, separated by commas: any of the default ones, sensor, from_port, to_port, vlan, dscp and ip_version' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l network -d 'Name for an address range in from_type and to_type, such as office=192.0.2.0/24; it replaces private or public there, so queries for those no longer match; may be given several times, and the longest prefix wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l prefix-length -d 'Replace addresses of this class or network by their prefix, such as public=24, or public=24/48 with another length for IPv6; may be given several times' -r

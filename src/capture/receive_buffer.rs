@@ -1,6 +1,14 @@
 //! What the kernel tells of a socket's receive buffer: `SO_MEMINFO`, linux/sock_diag.h. The option
 //! works for UDP and packet sockets alike, since Linux 4.11.
 
+use std::io;
+use std::thread;
+use std::time::Instant;
+
+use socket2::Socket;
+
+use super::Pause;
+
 /// A socket's receive buffer. Sizes are in the kernel's accounting: a datagram takes its own bytes
 /// and those of the structures around them, at least 768 for the smallest one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +36,41 @@ impl ReceiveBuffer {
     /// No other system tells.
     pub fn of<S>(_socket: &S) -> Option<Self> {
         None
+    }
+}
+
+/// Asks for a receive buffer of this many bytes and returns how many the kernel grants.
+pub(super) fn raise_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
+    // Without the privilege to go beyond the system's limit, the plain request remains.
+    #[cfg(target_os = "linux")]
+    let forced = {
+        use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
+        setsockopt(socket, RcvBufForce, &bytes).is_ok()
+    };
+    #[cfg(not(target_os = "linux"))]
+    let forced = false;
+    if !forced {
+        socket.set_recv_buffer_size(bytes)?;
+    }
+    let granted = socket.recv_buffer_size()?;
+    // Linux doubles the number, for its own bookkeeping: socket(7).
+    Ok(if cfg!(target_os = "linux") {
+        granted / 2
+    } else {
+        granted
+    })
+}
+
+/// Lets packets gather in the receive buffer of `socket` for as long as `pause` says, so that the next
+/// read finds more than one.
+pub(super) fn gather(pause: &mut Pause, batch_is_full: bool, socket: &Socket) {
+    let Some(wait) = pause.after_read(batch_is_full) else {
+        return;
+    };
+    let begin = Instant::now();
+    thread::sleep(wait);
+    if let Some(buffer) = ReceiveBuffer::of(socket) {
+        pause.filled(buffer.queued, begin.elapsed());
     }
 }
 

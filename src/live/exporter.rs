@@ -37,6 +37,8 @@ pub(super) struct Exporter {
 #[derive(Default)]
 struct Drops {
     counters: Vec<Box<dyn DropCounter>>,
+    /// What was dropped according to counters that are no longer watched.
+    earlier: u64,
     /// The kernel did not tell when it was last asked. This is logged once.
     is_unknown: bool,
 }
@@ -102,9 +104,12 @@ impl Exporter {
         self.lock().aggregator.watch_sensors(sensors);
     }
 
-    /// From now on, what the kernel drops according to these counters counts.
+    /// From now on, what the kernel drops according to these counters counts. What it dropped
+    /// according to those before them still does.
     pub(super) fn watch_drops(&self, counters: Vec<Box<dyn DropCounter>>) {
-        self.drops.lock().expect(NO_PANIC).counters = counters;
+        let mut drops = self.drops.lock().expect(NO_PANIC);
+        drops.earlier = drops.total();
+        drops.counters = counters;
     }
 
     /// Says once, at the end, what there was.
@@ -149,14 +154,15 @@ impl Drops {
         let was_unknown = std::mem::replace(&mut self.is_unknown, failure.is_some());
         if let Some(error) = failure.filter(|_| !was_unknown) {
             warn!(
-                "cannot read what the kernel dropped: /proc/self/net/udp6: {error}; \
+                "cannot read what the kernel dropped: {error}; \
                  tzsp_capture_dropped_total stays what it was until it can be read"
             );
         }
     }
 
     fn total(&self) -> u64 {
-        self.counters.iter().map(|counter| counter.total()).sum()
+        let now: u64 = self.counters.iter().map(|counter| counter.total()).sum();
+        self.earlier + now
     }
 }
 

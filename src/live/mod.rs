@@ -5,6 +5,7 @@ mod exporter;
 mod history;
 mod holder;
 pub mod log;
+mod packets;
 mod process;
 mod recent;
 mod service;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
@@ -28,13 +30,14 @@ use tracing::{info, warn};
 
 use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
-use crate::capture::{tshark, udp};
+use crate::capture::{PacketCapture, tshark, udp};
 use crate::flow::MARKS_APART;
 use crate::wire::ListenPorts;
 use crate::{http, memory};
 use exporter::Exporter;
 use holder::{Transport, holder};
 use signals::Signals;
+use supervisor::Backend;
 
 /// What the daemon is to do.
 #[derive(Debug)]
@@ -55,11 +58,24 @@ pub struct Options {
 /// Where the frames come from.
 #[derive(Debug)]
 pub enum Source {
-    Tshark(tshark::Options),
+    /// Packets on network interfaces.
+    Packets(PacketCapture, Method),
+    /// Datagrams on the listen ports.
     Sockets {
         /// The kernel's buffer for each socket, in MiB.
         receive_buffer: u32,
     },
+}
+
+/// How packets are captured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Method {
+    /// Through tshark if it is installed, otherwise natively
+    Auto,
+    /// Through tshark
+    Tshark,
+    /// Through packet sockets of Linux
+    Native,
 }
 
 /// Why the daemon cannot go on.
@@ -254,8 +270,9 @@ type Capture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// A source of frames, with all that it needs bound.
 enum Bound {
-    Tshark {
-        options: tshark::Options,
+    Packets {
+        backend: Backend,
+        options: PacketCapture,
         quiet: Vec<QuietPort>,
     },
     Sockets(Vec<udp::Listener>),
@@ -264,7 +281,8 @@ enum Bound {
 impl Bound {
     fn new(source: Source, listen_ports: &[u16]) -> Result<Self, Error> {
         Ok(match source {
-            Source::Tshark(options) => Self::Tshark {
+            Source::Packets(options, method) => Self::Packets {
+                backend: choose(method),
                 quiet: keep_quiet(&options.listen_ports),
                 options,
             },
@@ -277,7 +295,7 @@ impl Bound {
     /// The ports that streams come to. None of them is 0.
     fn ports(&self) -> Vec<u16> {
         match self {
-            Self::Tshark { options, .. } => options.listen_ports.clone(),
+            Self::Packets { options, .. } => options.listen_ports.clone(),
             Self::Sockets(listeners) => listeners.iter().map(udp::Listener::port).collect(),
         }
     }
@@ -286,8 +304,10 @@ impl Bound {
     fn describe(&self) -> String {
         let ports = ports(&self.ports());
         match self {
-            Self::Tshark { options, .. } => format!(
-                "capturing TZSP to UDP {ports} on {} through tshark",
+            Self::Packets {
+                backend, options, ..
+            } => format!(
+                "capturing TZSP to UDP {ports} on {} through {backend}",
                 options.interfaces.join(", ")
             ),
             Self::Sockets(_) => format!("receiving TZSP on UDP {ports}"),
@@ -296,13 +316,35 @@ impl Bound {
 
     fn capture(self, exporter: Arc<Exporter>, stop: watch::Receiver<bool>) -> Capture {
         match self {
-            Self::Tshark { options, quiet } => Box::pin(async move {
+            Self::Packets {
+                backend,
+                options,
+                quiet,
+            } => Box::pin(async move {
                 let _quiet = quiet;
-                supervisor::capture(options, exporter, stop).await
+                supervisor::capture(backend, options, exporter, stop).await
             }),
             Self::Sockets(listeners) => Box::pin(sockets::receive(listeners, exporter, stop)),
         }
     }
+}
+
+/// Where both are possible, tshark is the one that the exporter before this one had.
+fn choose(method: Method) -> Backend {
+    let (backend, why) = match (method, tshark::installed()) {
+        (Method::Tshark, _) => return Backend::Tshark,
+        (Method::Native, _) => return Backend::Native,
+        (Method::Auto, Some(path)) => (Backend::Tshark, format!("{} is installed", path.display())),
+        (Method::Auto, None) if cfg!(target_os = "linux") => {
+            (Backend::Native, "tshark is not installed".to_owned())
+        }
+        (Method::Auto, None) => (
+            Backend::Tshark,
+            "this system has no packet sockets".to_owned(),
+        ),
+    };
+    info!("capturing through {backend}, because {why}; --capture chooses");
+    backend
 }
 
 /// A port that another program uses is quiet already, unless that program wants it otherwise.

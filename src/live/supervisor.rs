@@ -3,10 +3,10 @@
 //! One run of a capture has one identity ([`Run`]). Its thread may outlive it, so everything that
 //! the thread does goes under the lock and asks first whether its run still counts.
 
-use std::io;
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
+use std::{fmt, io};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
@@ -15,19 +15,40 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::exporter::Exporter;
 use super::history::Run;
-use super::{Error, service};
+use super::{Error, packets, service};
 use crate::aggregator::Intake;
 use crate::capture::tshark::{self, Ending, Output, Tshark};
-use crate::capture::{CaptureError, CaptureReader};
+use crate::capture::{CaptureError, CaptureReader, PacketCapture};
+
+/// What captures packets.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Backend {
+    Tshark,
+    Native,
+}
+
+impl fmt::Display for Backend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tshark => "tshark",
+            Self::Native => "packet sockets",
+        })
+    }
+}
 
 /// Captures until `stop` says so. Once a capture has run, its end is no reason to give up: it is
 /// started again, for ever.
 pub(super) async fn capture(
-    options: tshark::Options,
+    backend: Backend,
+    options: PacketCapture,
     exporter: Arc<Exporter>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let supervisor = Supervisor { options, exporter };
+    let supervisor = Supervisor {
+        backend,
+        options,
+        exporter,
+    };
     let mut backoff = Backoff::new();
     let mut down: Option<Down> = None;
     loop {
@@ -76,12 +97,13 @@ impl Down {
 }
 
 struct Supervisor {
-    options: tshark::Options,
+    backend: Backend,
+    options: PacketCapture,
     exporter: Arc<Exporter>,
 }
 
-/// How one run of tshark went.
-enum Outcome {
+/// How one run of a capture went.
+pub(super) enum Outcome {
     /// It ended because the daemon was asked to stop.
     Stopped,
     /// It ended before its stream began.
@@ -94,8 +116,23 @@ enum Outcome {
 }
 
 impl Supervisor {
-    /// Runs tshark once, from its start to its end.
+    /// Runs a capture once, from its start to its end.
     async fn run(&self, down: &mut Option<Down>, stop: &mut watch::Receiver<bool>) -> Outcome {
+        match self.backend {
+            Backend::Tshark => self.run_tshark(down, stop).await,
+            Backend::Native => {
+                let is_first = down.is_none();
+                let log_start = || self.log_start(down.take());
+                packets::run(&self.options, &self.exporter, stop, is_first, log_start).await
+            }
+        }
+    }
+
+    async fn run_tshark(
+        &self,
+        down: &mut Option<Down>,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Outcome {
         let (mut tshark, output) = match Tshark::start(&self.options) {
             Ok(started) => started,
             Err(error) => return Outcome::NeverStarted(format!("cannot start tshark: {error}")),

@@ -10,6 +10,7 @@ use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
 use super::link::{self, LinkType};
 use super::payload::LinkError;
+use super::pppoe;
 use super::skipped::Skipped;
 
 /// A UDP datagram that may carry TZSP.
@@ -47,7 +48,10 @@ pub fn datagram(link: LinkType, frame: Captured<'_>) -> Result<Datagram<'_>, Ski
             _ => Err(Skipped::UnsupportedLink),
         };
     }
-    let carried = link::payload(link, frame).map_err(reason)?;
+    let mut carried = link::payload(link, frame).map_err(reason)?;
+    if carried.ether_type == pppoe::SESSION {
+        carried = pppoe::parse(carried.packet).map_err(reason)?;
+    }
     match carried.ether_type {
         EtherType::IPV4 => in_ipv4(carried.packet.bytes),
         EtherType::IPV6 => in_ipv6(carried.packet.bytes),

@@ -102,7 +102,7 @@ fn groups() -> Vec<(String, Vec<String>)> {
 }
 
 /// The columns packets, bytes, skipped and truncated, by capture.
-fn hand_worked() -> BTreeMap<String, [String; 4]> {
+pub(crate) fn hand_worked() -> BTreeMap<String, [String; 4]> {
     let table = std::fs::read_to_string(testdata().join("README.md")).unwrap();
     let rows = table.lines().filter_map(|line| {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();

@@ -37,14 +37,31 @@ fn help_of_analyze() {
     assert_snapshot!(run(&["analyze", "--help"]));
 }
 
+/// What is captured in two ways would count twice.
 #[test]
-fn nothing_typed() {
-    assert_snapshot!(run(&[]));
+fn interfaces_that_overlap() {
+    let all = [
+        &["--interface", "eth0", "--interface", "eth0"][..],
+        &["--interface", "any", "--interface", "eth0"],
+        &["--interface", "any", "--interface", "any"],
+        &["--interface", "any", "--promiscuous"],
+    ]
+    .map(run);
+    assert_snapshot!(all.concat());
 }
 
 #[test]
-fn interface_without_listen_port() {
-    assert_snapshot!(run(&["--interface", "eth0"]));
+fn options_of_a_capture_without_an_interface() {
+    let all = [&["--capture", "native"][..], &["--promiscuous"]].map(run);
+    assert_snapshot!(all.concat());
+}
+
+#[test]
+fn listen_ports_in_a_list_with_one_twice() {
+    let list = ["--listen-port", "1,37008", "--port", "2,1"];
+    let all = [&list[..], &["--listen-port", "1,,2"]].map(run);
+    assert_snapshot!(all.concat());
+    assert_snapshot!(run(&["analyze", "--listen-port", "9,9", "x.pcap"]));
 }
 
 #[test]

@@ -28,6 +28,7 @@ mod landing;
 mod live;
 mod manual;
 mod namespace;
+mod native;
 mod network;
 mod plain;
 mod process;

@@ -1,4 +1,4 @@
-//! The real tshark on real interfaces of the tests' own hosts: `sensor` streams to `collector`.
+//! Real captures on real interfaces of the tests' own hosts: `sensor` streams to `collector`.
 
 use std::fs::File;
 use std::io;
@@ -13,9 +13,13 @@ use crate::namespace::{COLLECTOR, COLLECTOR_LINK, Network, SENSOR_LINK};
 use crate::scrape::Scrape;
 use crate::support::{Exporter, Place, eventually, is_running, testdata, tool};
 
-const PORT: u16 = 37008;
+/// The one that is listened to without --listen-port.
+pub(crate) const PORT: u16 = 37008;
 
-/// An exporter on the collector, capturing.
+/// What a capture is: both must see the same.
+const METHODS: [&str; 2] = ["tshark", "native"];
+
+/// An exporter on the collector, capturing through tshark.
 #[track_caller]
 fn capture_on<'a>(network: &'a Network, interface: &str) -> Exporter<'a> {
     capture_through(network, &[], interface)
@@ -28,13 +32,33 @@ pub(crate) fn capture_through<'a>(
     through: &[&str],
     interface: &str,
 ) -> Exporter<'a> {
+    let arguments = ["--interface", interface, "--capture", "tshark"];
+    capture(network, through, &arguments)
+}
+
+/// An exporter on the collector, capturing by this method.
+#[track_caller]
+fn capture_by<'a>(network: &'a Network, method: &str, interface: &str) -> Exporter<'a> {
+    capture(
+        network,
+        &[],
+        &["--interface", interface, "--capture", method],
+    )
+}
+
+/// An exporter on the collector, started through a command with these arguments, once it captures.
+#[track_caller]
+pub(crate) fn capture<'a>(
+    network: &'a Network,
+    through: &[&str],
+    arguments: &[&str],
+) -> Exporter<'a> {
     let place = Place {
         host: Some(&network.collector),
         through,
         ..Place::default()
     };
-    let port = PORT.to_string();
-    let exporter = Exporter::start_at(&place, &["--interface", interface, "--listen-port", &port]);
+    let exporter = Exporter::start_at(&place, arguments);
     exporter.scrape_until("the capture runs", |scrape| {
         scrape.value("tzsp_capture_up") == 1.0
     });
@@ -63,7 +87,7 @@ pub(crate) fn wait_for(exporter: &Exporter<'_>, frames: f64) -> Scrape {
 }
 
 /// Frames of captures in testdata/, to be put on the cable as they are.
-fn frames_of(captures: &[&str]) -> Vec<Vec<u8>> {
+pub(crate) fn frames_of(captures: &[&str]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for capture in captures {
         let mut reader = CaptureReader::new(File::open(testdata().join(capture)).unwrap());
@@ -78,104 +102,107 @@ fn frames_of(captures: &[&str]) -> Vec<Vec<u8>> {
 
 #[test]
 fn what_is_streamed_is_counted_exactly() {
-    let network = Network::new();
-    let exporter = capture_on(&network, COLLECTOR_LINK);
-    stream(&network, 5000);
-    let scrape = wait_for(&exporter, 5000.0);
-    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 5000.0);
-    assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 5000.0 * 40.0);
-    assert_eq!(scrape.value("tzsp_capture_iterations_total"), 1.0);
+    for method in METHODS {
+        let network = Network::new();
+        let exporter = capture_by(&network, method, COLLECTOR_LINK);
+        stream(&network, 5000);
+        let scrape = wait_for(&exporter, 5000.0);
+        assert_eq!(scrape.sum("tzsp_observed_packets_total"), 5000.0);
+        assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 5000.0 * 40.0);
+        assert_eq!(scrape.value("tzsp_capture_iterations_total"), 1.0);
+    }
 }
 
 #[test]
 fn any_interface_works_and_so_do_several() {
-    let network = Network::new();
-    let any = capture_on(&network, "any");
-    stream(&network, 100);
-    let scrape = wait_for(&any, 100.0);
-    assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 4000.0);
-    drop(any);
+    for method in METHODS {
+        let network = Network::new();
+        let any = capture_by(&network, method, "any");
+        stream(&network, 100);
+        let scrape = wait_for(&any, 100.0);
+        assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 4000.0);
+        drop(any);
 
-    let place = Place {
-        host: Some(&network.collector),
-        ..Place::default()
-    };
-    let both = Exporter::start_at(
-        &place,
-        &[
+        let arguments = [
             "--interface",
             "lo",
             "--interface",
             COLLECTOR_LINK,
-            "--listen-port",
-            "37008",
-        ],
-    );
-    both.scrape_until("the capture runs", |scrape| {
-        scrape.value("tzsp_capture_up") == 1.0
-    });
-    stream(&network, 100);
-    network.collector.run(|| {
-        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-        socket.send_to(&DATAGRAM, ("127.0.0.1", PORT)).unwrap();
-    });
-    wait_for(&both, 101.0);
+            "--capture",
+            method,
+        ];
+        let both = capture(&network, &[], &arguments);
+        stream(&network, 100);
+        network.collector.run(|| {
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.send_to(&DATAGRAM, ("127.0.0.1", PORT)).unwrap();
+        });
+        wait_for(&both, 101.0);
+    }
 }
 
 #[test]
 fn lone_first_fragments_and_tagged_frames_are_captured() {
-    let network = Network::new();
-    let exporter = capture_on(&network, COLLECTOR_LINK);
-    // 1500 bytes in a datagram of which one fragment came; 52 bytes under a tag.
-    let frames = frames_of(&[
-        "lone_first_fragment.pcap",
-        "vlan_tags_of_each_type_outside.pcap",
-    ]);
-    let tagged = |tag: &[u8; 2]| {
-        frames
-            .iter()
-            .find(|frame| frame[12..14] == *tag)
-            .unwrap()
-            .clone()
-    };
-    let chosen = [
-        frames[0].clone(),
-        tagged(&[0x81, 0x00]),
-        tagged(&[0x88, 0xa8]),
-    ];
-    network.sensor.send_frames(SENSOR_LINK, &chosen);
-    let scrape = wait_for(&exporter, 3.0);
-    assert_eq!(scrape.sum("tzsp_observed_packets_total"), 3.0);
-    assert_eq!(
-        scrape.sum("tzsp_observed_bytes_total"),
-        1500.0 + 52.0 + 52.0
-    );
-    assert_eq!(
-        scrape.value("tzsp_frames_truncated_total{cause=\"fragment\"}"),
-        1.0
-    );
+    for method in METHODS {
+        let network = Network::new();
+        let exporter = capture_by(&network, method, COLLECTOR_LINK);
+        // 1500 bytes in a datagram of which one fragment came; 52 bytes under a tag.
+        let frames = frames_of(&[
+            "lone_first_fragment.pcap",
+            "vlan_tags_of_each_type_outside.pcap",
+        ]);
+        let tagged = |tag: &[u8; 2]| {
+            frames
+                .iter()
+                .find(|frame| frame[12..14] == *tag)
+                .unwrap()
+                .clone()
+        };
+        let chosen = [
+            frames[0].clone(),
+            tagged(&[0x81, 0x00]),
+            tagged(&[0x88, 0xa8]),
+        ];
+        network.sensor.send_frames(SENSOR_LINK, &chosen);
+        let scrape = wait_for(&exporter, 3.0);
+        assert_eq!(scrape.sum("tzsp_observed_packets_total"), 3.0);
+        assert_eq!(
+            scrape.sum("tzsp_observed_bytes_total"),
+            1500.0 + 52.0 + 52.0
+        );
+        assert_eq!(
+            scrape.value("tzsp_frames_truncated_total{cause=\"fragment\"}"),
+            1.0
+        );
+    }
 }
 
 #[test]
 fn an_interface_that_goes_and_comes_back_is_captured_again() {
-    let network = Network::new();
-    let mut exporter = capture_on(&network, COLLECTOR_LINK);
-    stream(&network, 10);
-    wait_for(&exporter, 10.0);
+    for method in METHODS {
+        let network = Network::new();
+        let mut exporter = capture_by(&network, method, COLLECTOR_LINK);
+        stream(&network, 10);
+        wait_for(&exporter, 10.0);
 
-    network.pull_out();
-    exporter.line_with("no longer attached");
-    exporter.scrape_until("the capture is down", |scrape| {
-        scrape.value("tzsp_capture_up") == 0.0
-    });
-    exporter.line_with("cannot start again");
-    network.plug_in();
-    exporter.line_with("again, after");
-    stream(&network, 10);
-    let scrape = wait_for(&exporter, 20.0);
-    assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
-    assert_eq!(scrape.value("tzsp_capture_iterations_total"), 2.0);
-    assert!(scrape.value("tzsp_data_lost_between_iterations_seconds_total") > 0.5);
+        network.pull_out();
+        let gone = match method {
+            "tshark" => "no longer attached",
+            _ => "the interface cable0 is gone",
+        };
+        exporter.line_with(gone);
+        exporter.scrape_until("the capture is down", |scrape| {
+            scrape.value("tzsp_capture_up") == 0.0
+        });
+        exporter.line_with("cannot start again");
+        network.plug_in();
+        exporter.line_with("again, after");
+        stream(&network, 10);
+        let scrape = wait_for(&exporter, 20.0);
+        assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
+        assert_eq!(scrape.value("tzsp_capture_iterations_total"), 2.0);
+        assert!(scrape.value("tzsp_data_lost_between_iterations_seconds_total") > 0.5);
+    }
 }
 
 #[test]
@@ -223,39 +250,43 @@ fn a_stopped_tshark_that_goes_on_has_lost_nothing() {
 
 #[test]
 fn the_host_does_not_answer_the_stream() {
-    let network = Network::new();
-    // A connected socket is told of ICMP port unreachable by its next call.
-    let is_refused = || {
-        network.sensor.run(|| {
-            let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-            socket.connect((COLLECTOR, PORT)).unwrap();
-            socket.send(&DATAGRAM).unwrap();
-            let timeout = std::time::Duration::from_millis(300);
-            socket.set_read_timeout(Some(timeout)).unwrap();
-            let error = socket.recv(&mut [0; 16]).unwrap_err();
-            error.kind() == io::ErrorKind::ConnectionRefused
-        })
-    };
-    assert!(is_refused(), "without an exporter the host must answer");
-    let exporter = capture_on(&network, COLLECTOR_LINK);
-    assert!(!is_refused());
-    wait_for(&exporter, 1.0);
+    for method in METHODS {
+        let network = Network::new();
+        // A connected socket is told of ICMP port unreachable by its next call.
+        let is_refused = || {
+            network.sensor.run(|| {
+                let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+                socket.connect((COLLECTOR, PORT)).unwrap();
+                socket.send(&DATAGRAM).unwrap();
+                let timeout = std::time::Duration::from_millis(300);
+                socket.set_read_timeout(Some(timeout)).unwrap();
+                let error = socket.recv(&mut [0; 16]).unwrap_err();
+                error.kind() == io::ErrorKind::ConnectionRefused
+            })
+        };
+        assert!(is_refused(), "without an exporter the host must answer");
+        let exporter = capture_by(&network, method, COLLECTOR_LINK);
+        assert!(!is_refused());
+        wait_for(&exporter, 1.0);
+    }
 }
 
 #[test]
 fn a_port_in_use_is_a_warning_and_the_capture_goes_on() {
-    let network = Network::new();
-    let _taken = network
-        .collector
-        .run(|| UdpSocket::bind(("0.0.0.0", PORT)).unwrap());
-    let mut exporter = capture_on(&network, COLLECTOR_LINK);
-    let line = exporter.line_with("cannot keep the host from answering on UDP port 37008");
-    assert!(
-        line.contains(&format!("(pid {})", std::process::id())),
-        "{line}"
-    );
-    stream(&network, 10);
-    wait_for(&exporter, 10.0);
+    for method in METHODS {
+        let network = Network::new();
+        let _taken = network
+            .collector
+            .run(|| UdpSocket::bind(("0.0.0.0", PORT)).unwrap());
+        let mut exporter = capture_by(&network, method, COLLECTOR_LINK);
+        let line = exporter.line_with("cannot keep the host from answering on UDP port 37008");
+        assert!(
+            line.contains(&format!("(pid {})", std::process::id())),
+            "{line}"
+        );
+        stream(&network, 10);
+        wait_for(&exporter, 10.0);
+    }
 }
 
 #[test]

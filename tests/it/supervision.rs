@@ -71,15 +71,16 @@ fn tshark_gets_the_measured_options() {
             "--interface",
             "eth0",
             "--interface",
-            "any",
+            "eth1",
             "--port",
             "1",
             "--snaplen",
             "512",
             "--capture-buffer",
             "8",
+            "--promiscuous",
         ],
-        "-p -Q -B 8 -s 512 -f (dst port 1) and udp -i eth0 -i any -w -\n",
+        "-Q -B 8 -s 512 -f (dst port 1) and udp -i eth0 -i eth1 -w -\n",
     );
 }
 
@@ -445,7 +446,8 @@ fn without_tshark_one_message_says_what_to_install() {
     let nothing = TempDir::new().unwrap();
     let run = program()
         .args(ARGUMENTS)
-        .args(["--publish-port", "0", "--log-level", "error"])
+        .args(["--capture", "tshark", "--publish-port", "0"])
+        .args(["--log-level", "error"])
         .env("PATH", nothing.path())
         .assert()
         .code(1);

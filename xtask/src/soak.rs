@@ -1,5 +1,5 @@
-//! Leaves the exporter alone for a long time while somebody kills its capture: it must go on by
-//! itself, account for every frame, and not grow.
+//! Leaves the exporter alone for a long time while somebody kills its capture, or deletes the
+//! interface that it captures on: it must go on by itself, account for every frame, and not grow.
 
 pub(crate) mod exporter;
 pub(crate) mod interrupt;
@@ -17,13 +17,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow, bail};
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use self::exporter::Exporter;
 use self::interrupt::Interrupt;
 use self::ledger::Ledger;
 use self::load::Load;
-use self::network::Network;
+use self::network::{CAPTURED_LINK, COLLECTOR, COLLECTOR_LINK, Network};
 use self::report::{Kills, Report};
 use crate::project::succeed;
 use crate::release;
@@ -39,9 +39,37 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     pps: u32,
 
-    /// Seconds between the kills, of tshark and dumpcap in turn; 0 is never
+    /// Seconds between the kills, of tshark and dumpcap in turn, or between the deletions of the
+    /// interface; 0 is never
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     kill_every: u64,
+
+    /// How the exporter captures: tshark is killed, and native loses its interface
+    #[arg(long, value_enum, value_name = "METHOD", default_value_t = Method::Tshark)]
+    capture: Method,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Method {
+    Tshark,
+    Native,
+}
+
+impl Method {
+    fn arguments(self) -> [&'static str; 4] {
+        match self {
+            Self::Tshark => ["--capture", "tshark", "--interface", COLLECTOR_LINK],
+            Self::Native => ["--capture", "native", "--interface", CAPTURED_LINK],
+        }
+    }
+
+    /// The address to which the sensor streams.
+    fn collector(self) -> &'static str {
+        match self {
+            Self::Tshark => COLLECTOR,
+            Self::Native => network::CAPTURED,
+        }
+    }
 }
 
 /// How often the exporter is asked, in seconds.
@@ -51,6 +79,9 @@ const PROGRESS_EVERY: u64 = 60;
 /// How long before its end the load is left alone, in seconds: time without a capture that is
 /// found out only after the end would not be time in which datagrams were lost.
 const QUIET_END: u64 = 2;
+
+/// How long the interface stays away every other time. The other times it comes back at once.
+const AWAY: Duration = Duration::from_secs(2);
 
 /// How long the last datagrams may take to show in a scrape.
 const SETTLING: Duration = Duration::from_secs(1);
@@ -64,8 +95,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 
     let interrupt = Interrupt::listen()?;
     let network = Network::new()?;
+    if options.capture == Method::Native {
+        network.add_captured_link()?;
+    }
     let log = directory.join("exporter.log");
-    let mut exporter = Exporter::start(&program, &network.collector, &log)?;
+    let mut exporter = Exporter::start(
+        &program,
+        &network.collector,
+        &log,
+        &options.capture.arguments(),
+    )?;
     let outcome = soak(options, &interrupt, &network, &mut exporter, &capture);
     let report = outcome.map_err(|error| anyhow!("{error:#}\nthe log is {}", log.display()))?;
     print!("{report}");
@@ -91,6 +130,7 @@ fn soak(
     exporter.await_capture()?;
     let load = Load::start(
         &network.sensor,
+        options.capture.collector(),
         datagrams,
         options.pps,
         u64::from(options.pps) * options.seconds,
@@ -110,8 +150,19 @@ fn soak(
             break;
         }
         if is_due(second, options.kill_every) && second + QUIET_END < options.seconds {
-            let killed = exporter.kill(kills.next_victim())?;
-            kills.count(killed);
+            match options.capture {
+                Method::Tshark => {
+                    let killed = exporter.kill(kills.next_victim())?;
+                    kills.count(killed);
+                }
+                Method::Native => {
+                    network.delete_captured_link()?;
+                    if kills.count_interface().is_multiple_of(2) {
+                        thread::sleep(AWAY);
+                    }
+                    network.add_captured_link()?;
+                }
+            }
         }
         if is_due(second, SCRAPE_EVERY) {
             ledger.enter(begin.elapsed(), &exporter.scrape()?);

@@ -4,10 +4,11 @@ mod advice;
 mod output;
 
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
-use std::{fmt, io};
+use std::{env, fmt, io};
 
 use tokio::io::AsyncReadExt;
 use tokio::process::{Child, ChildStderr, Command};
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::leash;
+use super::{PacketCapture, leash};
 pub use advice::{advice, remedy};
 pub use output::Output;
 
@@ -41,23 +42,12 @@ const NOISE: [&str; 6] = [
     "You don't have permission to read the file",
 ];
 
-/// What to capture, and how.
-#[derive(Debug, Clone)]
-pub struct Options {
-    /// Names or numbers from `tshark -D`.
-    pub interfaces: Vec<String>,
-    pub listen_ports: Vec<u16>,
-    /// The kernel's capture buffer for each interface, in MiB.
-    pub buffer: u32,
-    /// How many bytes of each frame are kept.
-    pub snaplen: u32,
-}
-
-impl Options {
-    /// What tshark is started with. The settings stand before the interfaces: behind the first
+impl PacketCapture {
+    /// What tshark is started with; interfaces may be numbers from `tshark -D`. The settings stand
+    /// before the interfaces: behind the first
     /// of them, they would hold for that one alone.
     #[must_use]
-    pub fn arguments(&self) -> Vec<String> {
+    pub fn tshark_arguments(&self) -> Vec<String> {
         let ports: Vec<_> = self
             .listen_ports
             .iter()
@@ -66,15 +56,41 @@ impl Options {
         let filter = format!("({}) and udp", ports.join(" or "));
         let buffer = self.buffer.to_string();
         let snaplen = self.snaplen.to_string();
-        let mut arguments = ["-p", "-Q", "-B", &buffer, "-s", &snaplen, "-f", &filter]
-            .map(str::to_owned)
-            .to_vec();
+        let settings = ["-Q", "-B", &buffer, "-s", &snaplen, "-f", &filter].map(str::to_owned);
+        let mut arguments = Vec::new();
+        if !self.promiscuous {
+            arguments.push("-p".to_owned());
+        }
+        arguments.extend(settings);
         for interface in &self.interfaces {
             arguments.extend(["-i".to_owned(), interface.clone()]);
         }
         arguments.extend(["-w", "-"].map(str::to_owned));
         arguments
     }
+}
+
+/// Where tshark is on the PATH, if it is.
+#[must_use]
+pub fn installed() -> Option<PathBuf> {
+    let name = format!("tshark{}", env::consts::EXE_SUFFIX);
+    let path = env::var_os("PATH")?;
+    env::split_paths(&path)
+        .map(|directory| directory.join(&name))
+        .find(|candidate| is_program(candidate))
+}
+
+#[cfg(unix)]
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+
+    let metadata = path.metadata();
+    metadata.is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(not(unix))]
+fn is_program(path: &Path) -> bool {
+    path.is_file()
 }
 
 /// A running tshark.
@@ -98,8 +114,8 @@ impl Tshark {
     /// # Errors
     /// The system cannot run another process. That tshark is not installed shows in its
     /// [`Ending`].
-    pub fn start(options: &Options) -> io::Result<(Self, Output)> {
-        let arguments = options.arguments();
+    pub fn start(options: &PacketCapture) -> io::Result<(Self, Output)> {
+        let arguments = options.tshark_arguments();
         debug!(?arguments, "starting tshark");
         let mut child = Command::from(leash::command("tshark"))
             .args(arguments)

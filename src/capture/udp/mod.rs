@@ -9,12 +9,11 @@ mod kernel;
 
 use std::io;
 use std::net::IpAddr;
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use socket2::{Protocol, Socket, Type};
 
-use super::{Pause, ReceiveBuffer};
+use super::{Pause, ReceiveBuffer, gather, raise_receive_buffer};
 use crate::dual_stack;
 use batch::Batch;
 pub use kernel::Drops;
@@ -64,24 +63,7 @@ impl Listener {
     /// # Errors
     /// The socket is broken.
     pub fn raise_buffer(&self, bytes: usize) -> io::Result<usize> {
-        // Without the privilege to go beyond the system's limit, the plain request remains.
-        #[cfg(target_os = "linux")]
-        let forced = {
-            use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
-            setsockopt(&self.socket, RcvBufForce, &bytes).is_ok()
-        };
-        #[cfg(not(target_os = "linux"))]
-        let forced = false;
-        if !forced {
-            self.socket.set_recv_buffer_size(bytes)?;
-        }
-        let granted = self.socket.recv_buffer_size()?;
-        // Linux doubles the number, for its own bookkeeping: socket(7).
-        Ok(if cfg!(target_os = "linux") {
-            granted / 2
-        } else {
-            granted
-        })
+        raise_receive_buffer(&self.socket, bytes)
     }
 
     /// What the kernel tells of the datagrams that it dropped for want of room.
@@ -126,14 +108,7 @@ impl Receiver {
     /// Waits some milliseconds if the last read emptied the socket, so that the next one finds more
     /// than one datagram. See [`Pause`].
     pub fn pause(&mut self) {
-        let Some(wait) = self.pause.after_read(self.batch.is_full()) else {
-            return;
-        };
-        let begin = Instant::now();
-        thread::sleep(wait);
-        if let Some(buffer) = ReceiveBuffer::of(&self.socket) {
-            self.pause.filled(buffer.queued, begin.elapsed());
-        }
+        gather(&mut self.pause, self.batch.is_full(), &self.socket);
     }
 }
 

@@ -18,7 +18,7 @@ use super::table::{Goal, Row};
 use crate::replay::Datagrams;
 use crate::soak::exporter::{Exporter, LISTEN_PORT};
 use crate::soak::load::Load;
-use crate::soak::network::{COLLECTOR_LINK, Network};
+use crate::soak::network::{COLLECTOR, COLLECTOR_LINK, Network};
 
 /// Ours beside a loop that only receives, at the fastest rate that one core sends at.
 pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
@@ -214,7 +214,12 @@ struct Through {
 fn through_exporter(bench: &Bench) -> anyhow::Result<Through> {
     let network = Network::new()?;
     let log = tempfile::NamedTempFile::new().context("a file for the log")?;
-    let mut exporter = Exporter::start(&bench.programs.exporter, &network.collector, log.path())?;
+    let mut exporter = Exporter::start(
+        &bench.programs.exporter,
+        &network.collector,
+        log.path(),
+        &["--capture", "tshark", "--interface", COLLECTOR_LINK],
+    )?;
     exporter.await_capture()?;
     let mut capture = Vec::new();
     for name in ["tshark", "dumpcap"] {
@@ -281,7 +286,7 @@ fn through_dumpcap(bench: &Bench) -> anyhow::Result<f64> {
 fn stream(bench: &Bench, network: &Network) -> anyhow::Result<f64> {
     let datagrams = Datagrams::read(&bench.inputs.path(input::SCRAPE)?)?;
     let wanted = bench.inputs.shrunk(u64::from(PPS) * SECONDS);
-    let (sent, _) = Load::start(&network.sensor, datagrams, PPS, wanted).finish()?;
+    let (sent, _) = Load::start(&network.sensor, COLLECTOR, datagrams, PPS, wanted).finish()?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     Ok(sent as f64)
 }

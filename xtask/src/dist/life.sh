@@ -82,7 +82,7 @@ in_it $program --version
 run $name -all 0000000000000000
 run tzsp-packetstream-capture -all,+net_raw,+net_admin 0000000000003000
 
-echo 'ARGS="--listen-port 37008 --log-level warn"' >>etc/default/$name
+echo 'ARGS="--log-level warn"' >>etc/default/$name
 in_it dpkg --install /next.deb
 [ "$(in_it dpkg-query --show --showformat '${Version}' $name)" = 999.0.0-1 ]
 tail -n 1 etc/default/$name | grep --quiet warn || fail "the upgrade lost the options"

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::interrupt;
-use super::network::{COLLECTOR_LINK, Namespace};
+use super::network::Namespace;
 use super::scrape::Scrape;
 
 pub(crate) const LISTEN_PORT: u16 = 37008;
@@ -28,11 +28,17 @@ pub(crate) struct Exporter<'a> {
 }
 
 impl<'a> Exporter<'a> {
-    pub(crate) fn start(program: &Path, host: &'a Namespace, log: &Path) -> anyhow::Result<Self> {
+    /// Starts it with these arguments and those that it always has.
+    pub(crate) fn start(
+        program: &Path,
+        host: &'a Namespace,
+        log: &Path,
+        arguments: &[&str],
+    ) -> anyhow::Result<Self> {
         let log = File::create(log).with_context(|| format!("creating {}", log.display()))?;
         let mut command = Command::new(program);
         command
-            .args(["--interface", COLLECTOR_LINK])
+            .args(arguments)
             .args(["--listen-port", &LISTEN_PORT.to_string()])
             .args(["--publish-port", &PUBLISH_PORT.to_string()])
             .stdin(Stdio::null())

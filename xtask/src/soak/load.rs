@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::replay::Datagrams;
 
 use super::exporter::LISTEN_PORT;
-use super::network::{COLLECTOR, Namespace};
+use super::network::Namespace;
 
 /// A sensor that streams to the collector.
 pub(crate) struct Load {
@@ -21,13 +21,19 @@ struct Progress {
 }
 
 impl Load {
-    /// Streams `datagrams` over and over, until `wanted` are sent.
-    pub(crate) fn start(sensor: &Namespace, datagrams: Datagrams, pps: u32, wanted: u64) -> Self {
+    /// Streams `datagrams` to this address over and over, until `wanted` are sent.
+    pub(crate) fn start(
+        sensor: &Namespace,
+        collector: &str,
+        datagrams: Datagrams,
+        pps: u32,
+        wanted: u64,
+    ) -> Self {
         let progress = Arc::new(Progress::default());
         let thread = thread::spawn({
             let progress = Arc::clone(&progress);
             let door = sensor.door();
-            let to = format!("{COLLECTOR}:{LISTEN_PORT}");
+            let to = format!("{collector}:{LISTEN_PORT}");
             move || {
                 door.enter()?;
                 datagrams.stream(&to, pps, |sent| {

@@ -15,6 +15,11 @@ const SENSOR: &str = "192.0.2.2";
 /// The collector's end of the cable, and the sensor's.
 pub(crate) const COLLECTOR_LINK: &str = "cable0";
 const SENSOR_LINK: &str = "cable1";
+/// An interface on the collector's end that comes and goes while the cable stays, so that the sensor
+/// can go on sending. What is sent meanwhile goes to nobody.
+pub(crate) const CAPTURED_LINK: &str = "captured0";
+pub(crate) const CAPTURED: &str = "192.0.2.3";
+const CAPTURED_HARDWARE_ADDRESS: &str = "02:00:00:00:00:03";
 
 /// A collector, where the exporter runs, and a sensor that streams to it.
 pub(crate) struct Network {
@@ -30,6 +35,41 @@ impl Network {
         };
         network.plug_in()?;
         Ok(network)
+    }
+
+    /// Adds the interface that comes and goes.
+    pub(crate) fn add_captured_link(&self) -> anyhow::Result<()> {
+        self.collector.ip(&[
+            "link",
+            "add",
+            "link",
+            COLLECTOR_LINK,
+            "name",
+            CAPTURED_LINK,
+            "address",
+            CAPTURED_HARDWARE_ADDRESS,
+            "type",
+            "macvlan",
+            "mode",
+            "private",
+        ])?;
+        self.collector.ip(&["link", "set", CAPTURED_LINK, "up"])?;
+        // The sensor does not ask for the address, or it would notice.
+        self.sensor.ip(&[
+            "neighbour",
+            "replace",
+            CAPTURED,
+            "lladdr",
+            CAPTURED_HARDWARE_ADDRESS,
+            "dev",
+            SENSOR_LINK,
+            "nud",
+            "permanent",
+        ])
+    }
+
+    pub(crate) fn delete_captured_link(&self) -> anyhow::Result<()> {
+        self.collector.ip(&["link", "delete", CAPTURED_LINK])
     }
 
     fn plug_in(&self) -> anyhow::Result<()> {

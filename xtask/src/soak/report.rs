@@ -9,6 +9,10 @@ use super::ledger::{Ledger, Sample};
 const BYTES_ALLOWED: f64 = 4.0 * MIB;
 const MIB: f64 = 1_048_576.0;
 
+/// By how much the stated time without a capture may be off each time that the interface goes, in
+/// seconds: how long it takes to make one and to notice that it is gone.
+const SECONDS_ALLOWED: f64 = 0.2;
+
 /// When the flows are known and all was used once.
 const WARM: Duration = Duration::from_mins(1);
 
@@ -17,6 +21,8 @@ const WARM: Duration = Duration::from_mins(1);
 pub(super) struct Kills {
     tshark: u64,
     dumpcap: u64,
+    /// Its interface was deleted.
+    interface: u64,
     /// The exporter was just waiting to start the capture again.
     in_vain: u64,
 }
@@ -41,8 +47,14 @@ impl Kills {
         *counter += 1;
     }
 
+    /// The interface was deleted. Returns how often it was.
+    pub(super) fn count_interface(&mut self) -> u64 {
+        self.interface += 1;
+        self.interface
+    }
+
     fn total(&self) -> u64 {
-        self.tshark + self.dumpcap
+        self.tshark + self.dumpcap + self.interface
     }
 }
 
@@ -86,7 +98,21 @@ impl Report {
                 growth / warm * 100.0
             ));
         }
+        let interface = self.kills.interface;
+        let allowed = self.rate() * SECONDS_ALLOWED * interface as f64;
+        if interface > 0 && self.unexplained().abs() > allowed {
+            failures.push(format!(
+                "{:.0} datagrams are unexplained, more than {allowed:.0}",
+                self.unexplained()
+            ));
+        }
         failures
+    }
+
+    /// Sent, and neither received nor dropped nor lost in stated time.
+    fn unexplained(&self) -> f64 {
+        let end = self.end();
+        self.sent as f64 - end.received - end.dropped - self.expected_loss()
     }
 
     fn end(&self) -> &Sample {
@@ -123,12 +149,13 @@ impl fmt::Display for Report {
         let Kills {
             tshark,
             dumpcap,
+            interface,
             in_vain,
         } = self.kills;
         let kills = self.kills.total();
         let end = self.end();
         let sent = self.sent as f64;
-        let unexplained = sent - end.received - end.dropped - self.expected_loss();
+        let unexplained = self.unexplained();
         let resident = self.resident_bytes();
         let median = resident[resident.len() / 2];
         let maximum = resident[resident.len() - 1];
@@ -137,7 +164,10 @@ impl fmt::Display for Report {
         row("duration", format!("{:.1} s", self.duration.as_secs_f64()))?;
         row(
             "kills",
-            format!("{kills}: tshark {tshark}, dumpcap {dumpcap}; {in_vain} times none was there"),
+            format!(
+                "{kills}: tshark {tshark}, dumpcap {dumpcap}, interface {interface}; {in_vain} times \
+                 none was there"
+            ),
         )?;
         row("captures started", end.iterations.to_string())?;
         row("sent", self.sent.to_string())?;
@@ -185,6 +215,7 @@ mod tests {
             kills: Kills {
                 tshark: 1,
                 dumpcap: 1,
+                interface: 0,
                 in_vain: 0,
             },
             sent: 120_000,
@@ -218,6 +249,19 @@ mod tests {
         assert!(
             text.contains("unexplained            0: 0.000 % of sent, 0.0 per kill\n"),
             "{text}"
+        );
+    }
+
+    #[test]
+    fn each_deleted_interface_explains_a_fifth_of_a_second() {
+        let mut report = report(&[10.0]);
+        report.kills.interface = 5;
+        report.lost_seconds = 9.1;
+        assert_eq!(report.failures(), [""; 0]);
+        report.lost_seconds = 8.9;
+        assert_eq!(
+            report.failures(),
+            ["2200 datagrams are unexplained, more than 2000"]
         );
     }
 
