@@ -139,7 +139,8 @@ fn an_output_without_an_end_hides_nothing_about_the_inputs() {
         assert_eq!(output.status.code(), Some(1), "{output:?}");
         String::from_utf8(output.stderr).unwrap()
     };
-    let inputs = "error: README.md: this is neither a pcap nor a pcapng capture\n\
+    let inputs = "error: README.md: this is text, not a capture; \
+                  write one with: tcpdump -w FILE, or tshark -w FILE\n\
         error: nowhere.pcap: No such file or directory (os error 2)\n";
     let disk = "error: cannot write to standard output: No space left on device (os error 28)\n";
     for options in [

@@ -33,8 +33,6 @@ enum Difference {
     Ipv6Options,
     /// tshark takes two bytes without LLC behind an 802.11 header for an EtherType.
     WlanWithoutLlc,
-    /// tshark looks into PPPoE that carries the datagram.
-    PppoeOutside,
     /// tshark goes by the version of a packet, we by what is said to be there.
     OtherVersion,
     /// tshark looks behind authentication headers and shim6.
@@ -57,7 +55,7 @@ enum Difference {
 }
 
 impl Difference {
-    const ALL: [Self; 17] = [
+    const ALL: [Self; 16] = [
         Self::UnsupportedType,
         Self::Version,
         Self::OptionsCut,
@@ -65,7 +63,6 @@ impl Difference {
         Self::UdpLengthZero,
         Self::Ipv6Options,
         Self::WlanWithoutLlc,
-        Self::PppoeOutside,
         Self::OtherVersion,
         Self::AuthenticationHeader,
         Self::UdpLite,
@@ -110,11 +107,6 @@ impl Difference {
                 if carrier.ends_with(":ah") || carrier.ends_with(":shim6") =>
             {
                 Some(Self::AuthenticationHeader)
-            }
-            (Err(Skipped::NotIp | Skipped::InnerNotIp), Some(_))
-                if carrier.contains(":pppoes:") =>
-            {
-                Some(Self::PppoeOutside)
             }
             (Err(Skipped::OuterMalformed | Skipped::InnerMalformed), Some(_))
                 if layers.starts_with("ip:ipv6:") || layers.starts_with("null:ip:ipv6:") =>

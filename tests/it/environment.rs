@@ -33,8 +33,8 @@ const SIGNALS: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// More than all connections of the largest test.
-const OPEN_FILES: rlim_t = 4096;
+/// More than the connections of all tests that run at a time.
+const OPEN_FILES: rlim_t = 16_384;
 
 /// Gives a command locale, time zone and the like; what the test has set for it already stays. The
 /// rest is inherited, so it is set for the tests themselves, once.

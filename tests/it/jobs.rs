@@ -398,6 +398,8 @@ fn link_types_and_ether_types_that_do_not_count_are_named() {
     ];
     assert_snapshot!(run(&[], &captures), @r"
     warning: nothing was counted; the frames are: 3 unsupported_link, 5 not_ip
+      unsupported_link: a link type that cannot carry the stream, or is not decoded. Remedy: capture on an Ethernet interface, or on `any`
+      not_ip: neither IPv4 nor IPv6
       link type 220 (USB_LINUX_MMAPPED): 2 frames
       link type 99: 1 frame
       no EtherType (LLC): 2 frames
@@ -419,6 +421,7 @@ fn link_types_and_ether_types_that_do_not_count_are_named() {
     });
     assert_snapshot!(run(&[], &[pcap(128, &mirrored.concat())]), @r"
     warning: nothing was counted; the frames are: 28 inner_not_ip
+      inner_not_ip: a mirrored frame without IP, such as ARP or LLC without SNAP
       mirrored EtherType 0x8809 (slow protocols, such as LACP): 7 frames
       mirrored EtherType 0x0806 (ARP): 6 frames
       mirrored EtherType 0x888e (802.1X): 5 frames
@@ -429,6 +432,7 @@ fn link_types_and_ether_types_that_do_not_count_are_named() {
     let own = [pcap(1, &[0x88cc, 0x88cc, 0x0806].map(frame_of))];
     assert_snapshot!(run(&["--plain"], &own), @r"
     warning: nothing was counted; the frames are: 3 inner_not_ip
+      inner_not_ip: a mirrored frame without IP, such as ARP or LLC without SNAP
       EtherType 0x88cc (LLDP): 2 frames
       EtherType 0x0806 (ARP): 1 frame
     ");

@@ -212,5 +212,8 @@ fn where_nothing_counts_the_option_that_would_count_it_is_named() {
     assert_snapshot!(told(&["ethernet_without_ip.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 not_ip
       not_ip: neither IPv4 nor IPv6
+      EtherType 0x0806 (ARP): 2 frames
+      no EtherType (LLC): 1 frame
+      EtherType 0x88cc (LLDP): 1 frame
     ");
 }

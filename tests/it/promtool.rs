@@ -73,6 +73,7 @@ fn scraped(limits: Limits, bursts: &[Burst], family: &str) -> BTreeMap<String, V
         }
         let mut text = Vec::new();
         let snapshot = table.scrape(Duration::from_secs(at));
+        table.delivered(Duration::from_secs(at));
         metrics::write_analysis(&mut text, snapshot, &FrameCounts::default()).unwrap();
         let scrape = Scrape::parse(&String::from_utf8(text).unwrap());
         for (labels, value) in scrape.family(family) {

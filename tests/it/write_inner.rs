@@ -337,7 +337,7 @@ fn a_full_standard_output_hides_nothing_about_the_inputs() {
     );
     assert_eq!(run.status.code(), Some(1));
     assert_snapshot!(String::from_utf8(run.stderr).unwrap(), @r"
-    error: README.md: this is neither a pcap nor a pcapng capture
+    error: README.md: this is text, not a capture; write one with: tcpdump -w FILE, or tshark -w FILE
     error: cannot write standard output: No space left on device (os error 28); it does not hold all frames
     ");
 }
