@@ -187,10 +187,12 @@ fn site<P: Pages>(
         scrapes: (max_requests > 0)
             .then(|| Slots::new(max_requests, SCRAPE_MIN_IDLE, RESPONSE_TIMEOUT)),
         passwords: Arc::new(Passwords::new()),
-        // Each connection shakes hands once, so their limit is the one that is met.
+        // Each connection shakes hands once, so the limit of connections is the one that is met. An
+        // evicted connection leaves the queue a moment later, when its task runs: without room for
+        // these, a flood of handshakes would have others refused.
         handshakes: FairQueue::new(Bounds {
-            total: MAX_CONNECTIONS,
-            per_network: MAX_CONNECTIONS,
+            total: 4 * MAX_CONNECTIONS,
+            per_network: 2 * MAX_CONNECTIONS,
         }),
         rate: RateLimiter::default(),
         refusals: Refusals::default(),
