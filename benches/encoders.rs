@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use etherparse::IpNumber;
 use prometheus::{Encoder, IntCounterVec, Opts, Registry, TextEncoder};
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
-use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Shape};
+use tzsp_packetstream_exporter::flow::{FlowLimits, FlowTable, Shape};
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::{Ip, Observation};
 
@@ -45,7 +45,7 @@ fn milliseconds(work: impl FnOnce()) -> f64 {
 fn table() -> FlowTable {
     let mut table = FlowTable::new(
         Shape::default(),
-        Limits {
+        FlowLimits {
             flows: FLOWS,
             idle_flows: FLOWS,
             idle_timeout: Duration::ZERO,

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use etherparse::IpNumber;
 use foldhash::quality::RandomState;
-use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Shape};
+use tzsp_packetstream_exporter::flow::{FlowLimits, FlowTable, PacketBatch, Shape};
 use tzsp_packetstream_exporter::wire::{Ip, Observation};
 
 const MILLION: u32 = 1_000_000;
@@ -41,7 +41,7 @@ trait Table {
 /// A table that packets reach in groups, as in the program.
 struct Grouped {
     table: FlowTable,
-    packets: Packets,
+    packets: PacketBatch,
 }
 
 impl Grouped {
@@ -82,8 +82,8 @@ impl Table for Plain {
     }
 }
 
-fn limits(flows: u32) -> Limits {
-    Limits {
+fn limits(flows: u32) -> FlowLimits {
+    FlowLimits {
         flows,
         idle_flows: flows * 10,
         idle_timeout: Duration::from_hours(1),
@@ -167,8 +167,8 @@ fn under_the_lock() {
     let table = &mut table.table;
     let at = Duration::from_secs(1);
     fastest("a scrape", || drop(black_box(table.scrape(at))));
-    fastest("a mark for the last minute", || table.mark(at));
-    // The marks are younger than the packets would have to be: since the start.
+    fastest("a mark for the last minute", || table.checkpoint(at));
+    // The checkpoints are younger than the packets would have to be: since the start.
     let mut unmarked = Grouped::new(100_000);
     for number in 0..100_000 {
         unmarked.record(Duration::ZERO, &ipv4(number));

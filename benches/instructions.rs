@@ -20,7 +20,9 @@ use std::time::Duration;
 use etherparse::IpNumber;
 use tzsp_packetstream_exporter::aggregator::{Aggregator, FrameCounts, Settings};
 use tzsp_packetstream_exporter::capture::Frame;
-use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Packets, Sensors, Shape, Snapshot};
+use tzsp_packetstream_exporter::flow::{
+    FlowLimits, FlowTable, PacketBatch, Sensors, Shape, Snapshot,
+};
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::{
     Captured, DecodeOptions, Ip, LinkType, ListenPorts, Observation, decode_fast, decode_full,
@@ -51,7 +53,7 @@ const SUBJECTS: [Subject; 7] = [
         function: "*counted_decode_full*",
     },
     Subject {
-        name: "Packets::push",
+        name: "PacketBatch::push",
         unit: "a packet",
         count: 10_000,
         run: run_push,
@@ -87,7 +89,7 @@ const SUBJECTS: [Subject; 7] = [
     },
 ];
 
-/// Marks a run of one subject, under valgrind.
+/// Checkpoints a run of one subject, under valgrind.
 const COUNTED: &str = "--counted";
 
 fn main() -> ExitCode {
@@ -185,7 +187,7 @@ fn run_push(count: u32) {
 }
 
 #[inline(never)]
-fn counted_push(packets: &mut Packets, seen: &Observation) {
+fn counted_push(packets: &mut PacketBatch, seen: &Observation) {
     packets.push(Duration::ZERO, seen);
 }
 
@@ -198,7 +200,7 @@ fn run_record(count: u32) {
 }
 
 #[inline(never)]
-fn counted_record(table: &mut FlowTable, packets: &mut Packets) {
+fn counted_record(table: &mut FlowTable, packets: &mut PacketBatch) {
     table.record(packets);
 }
 
@@ -209,14 +211,14 @@ fn run_analyze(count: u32) {
 
 #[inline(never)]
 fn counted_analyze(mut core: Aggregator, frame: &[u8], count: u32) -> Aggregator {
-    let mut intake = core.intake();
+    let mut batch = core.batch();
     for _ in 0..count {
-        let _ = intake.frame_without_sensor(Duration::ZERO, black_box(&captured(frame)));
-        if intake.is_full() {
-            core.take_in(&mut intake);
+        let _ = batch.frame_without_sensor(Duration::ZERO, black_box(&captured(frame)));
+        if batch.is_full() {
+            core.record_batch(&mut batch);
         }
     }
-    core.take_in(&mut intake);
+    core.record_batch(&mut batch);
     core
 }
 
@@ -229,14 +231,14 @@ fn run_live(count: u32) {
 
 #[inline(never)]
 fn counted_live(mut core: Aggregator, frame: &[u8], count: u32) -> Aggregator {
-    let mut intake = core.intake();
+    let mut batch = core.batch();
     for _ in 0..count {
-        intake.frame(Duration::ZERO, black_box(&captured(frame)));
-        if intake.is_full() {
-            core.take_in(&mut intake);
+        batch.frame(Duration::ZERO, black_box(&captured(frame)));
+        if batch.is_full() {
+            core.record_batch(&mut batch);
         }
     }
-    core.take_in(&mut intake);
+    core.record_batch(&mut batch);
     core
 }
 
@@ -279,8 +281,8 @@ fn table(flows: u32) -> FlowTable {
     FlowTable::new(Shape::default(), limits(flows))
 }
 
-fn limits(flows: u32) -> Limits {
-    Limits {
+fn limits(flows: u32) -> FlowLimits {
+    FlowLimits {
         flows,
         idle_flows: flows,
         idle_timeout: Duration::ZERO,
@@ -290,7 +292,7 @@ fn limits(flows: u32) -> Limits {
 }
 
 /// One of each flow.
-fn packets(table: &FlowTable, count: u32) -> Packets {
+fn packets(table: &FlowTable, count: u32) -> PacketBatch {
     let mut packets = table.packets(count as usize);
     for number in 0..count {
         packets.push(Duration::ZERO, &observation(number));

@@ -5,7 +5,9 @@ use std::time::Duration;
 use etherparse::IpNumber;
 
 use crate::capture::Frame;
-use crate::flow::{FlowTable, Limits, Packets, Recent, SensorRuns, Sensors, Shape, Snapshot};
+use crate::flow::{
+    FlowLimits, FlowTable, PacketBatch, Recent, SensorRuns, Sensors, Shape, Snapshot,
+};
 use crate::wire::{
     self, Captured, Datagram, DecodeOptions, ListenPorts, Observation, Skipped, Truncated,
 };
@@ -15,7 +17,7 @@ use crate::wire::{
 pub struct Settings {
     pub decode: DecodeOptions,
     pub shape: Shape,
-    pub limits: Limits,
+    pub limits: FlowLimits,
 }
 
 /// The core: keeps the flows and accounts for every frame, whatever source they come from.
@@ -33,9 +35,9 @@ pub struct Aggregator {
 /// Frames on their way into an [`Aggregator`], looked into but not yet counted. Each thread that
 /// reads frames has one, so that only the counting happens under a lock.
 #[derive(Debug)]
-pub struct Intake {
+pub struct FrameBatch {
     decode: DecodeOptions,
-    packets: Packets,
+    packets: PacketBatch,
     sensors: SensorRuns,
     frames: FrameCounts,
 }
@@ -67,16 +69,16 @@ impl Aggregator {
         }
     }
 
-    /// An empty intake, so small that the lock is not held for long even where all flows are new.
+    /// An empty batch, so small that the lock is not held for long even where all flows are new.
     #[must_use]
-    pub fn intake(&self) -> Intake {
-        self.intake_of(256)
+    pub fn batch(&self) -> FrameBatch {
+        self.batch_of(256)
     }
 
-    /// An empty intake that is full with so many packets.
+    /// An empty batch that is full with so many packets.
     #[must_use]
-    pub fn intake_of(&self, packets: usize) -> Intake {
-        Intake {
+    pub fn batch_of(&self, packets: usize) -> FrameBatch {
+        FrameBatch {
             decode: self.decode.clone(),
             packets: self.flows.packets(packets),
             sensors: SensorRuns::default(),
@@ -90,18 +92,18 @@ impl Aggregator {
         self.frames = FrameCounts::default();
     }
 
-    /// Counts what is in an intake, and empties it.
-    pub fn take_in(&mut self, intake: &mut Intake) {
-        self.flows.record(&mut intake.packets);
-        self.sensors.record(&mut intake.sensors);
-        self.frames.add(&mem::take(&mut intake.frames));
+    /// Counts what is in an batch, and empties it.
+    pub fn record_batch(&mut self, batch: &mut FrameBatch) {
+        self.flows.record(&mut batch.packets);
+        self.sensors.record(&mut batch.sensors);
+        self.frames.add(&mem::take(&mut batch.frames));
     }
 
     /// Counts a frame at once, and tells what became of it and whether its flow found a place.
-    /// The intake is as empty before as after.
+    /// The batch is as empty before as after.
     pub fn frame_noted(
         &mut self,
-        intake: &mut Intake,
+        batch: &mut FrameBatch,
         now: Duration,
         frame: &Frame<'_>,
         note: impl FnOnce(&Result<Observation, Skipped>, bool),
@@ -112,8 +114,8 @@ impl Aggregator {
         match &outcome {
             Ok(seen) => {
                 self.frames.count(seen, &self.decode);
-                intake.packets.push(now, seen);
-                self.flows.record(&mut intake.packets);
+                batch.packets.push(now, seen);
+                self.flows.record(&mut batch.packets);
             }
             Err(reason) => self.frames.skip(*reason),
         }
@@ -140,9 +142,9 @@ impl Aggregator {
         self.flows.delivered(at);
     }
 
-    /// Remembers what was counted until now, each [`flow::MARKS_APART`](crate::flow::MARKS_APART).
-    pub fn mark(&mut self, now: Duration) {
-        self.flows.mark(now);
+    /// Remembers what was counted until now, each [`flow::CHECKPOINT_INTERVAL`](crate::flow::CHECKPOINT_INTERVAL).
+    pub fn checkpoint(&mut self, now: Duration) {
+        self.flows.checkpoint(now);
     }
 
     /// What was counted lately, and the flows that counted most of it.
@@ -161,7 +163,7 @@ impl Aggregator {
     }
 }
 
-impl Intake {
+impl FrameBatch {
     /// Takes a frame as a capture holds it. `now` is the time by which flows come and go; it may
     /// count from anywhere.
     #[inline]

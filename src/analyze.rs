@@ -23,7 +23,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use thiserror::Error;
 
-use crate::aggregator::{Aggregator, Intake, Settings};
+use crate::aggregator::{Aggregator, FrameBatch, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
 use crate::wire::DecodeOptions;
@@ -165,16 +165,16 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     };
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = options.jobs.unwrap_or(processors);
-    let intake = core.intake();
+    let batch = core.batch();
     let mut whole = if inner.is_some() || timeline.is_some() {
         let mut noted = Noted {
             core: &mut core,
             inner: inner.as_mut(),
             timeline: timeline.as_mut(),
         };
-        job.run(intake, &mut noted)
+        job.run(batch, &mut noted)
     } else if jobs == 1 {
-        job.run(intake, &mut core)
+        job.run(batch, &mut core)
     } else {
         run_in_any_order(&job, jobs.min(files.len()), &mut core)
     };
@@ -262,14 +262,14 @@ fn run_side_by_side(
 ) -> Option<Part> {
     /// For each thread: one that it fills, and others that wait to be counted. There are no more,
     /// so that a thread waits for the counting, not memory.
-    const INTAKES: usize = 4;
+    const BATCHES: usize = 4;
     /// Large enough that waking each other is rare.
     const PACKETS: usize = 8192;
 
     let (filled, counting) = mpsc::channel();
     let (emptied, empty) = mpsc::channel();
-    for _ in 0..threads * INTAKES {
-        let _ = emptied.send(core.intake_of(PACKETS));
+    for _ in 0..threads * BATCHES {
+        let _ = emptied.send(core.batch_of(PACKETS));
     }
     let empty = Mutex::new(empty);
     let is_cancelled = AtomicBool::new(false);
@@ -287,11 +287,11 @@ fn run_side_by_side(
             })
             .collect();
         if threads.is_empty() {
-            return job.run(core.intake(), core);
+            return job.run(core.batch(), core);
         }
-        for mut intake in counting {
-            core.take_in(&mut intake);
-            let _ = emptied.send(intake);
+        for mut batch in counting {
+            core.record_batch(&mut batch);
+            let _ = emptied.send(batch);
             if may_start_over && core.flows().depends_on_order() {
                 is_cancelled.store(true, Ordering::Relaxed);
             }
@@ -329,16 +329,16 @@ struct Part {
 }
 
 impl Job<'_> {
-    fn run(&self, mut intake: Intake, counting: &mut impl Counting) -> Part {
+    fn run(&self, mut batch: FrameBatch, counting: &mut impl Counting) -> Part {
         let mut part = Part::default();
         while let Some((position, file)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed))
         {
-            for error in self.read(file, &mut part, &mut intake, counting) {
+            for error in self.read(file, &mut part, &mut batch, counting) {
                 let file = file.clone();
                 part.problems.push((*position, Problem { file, error }));
             }
         }
-        counting.take_in(&mut intake);
+        counting.record_batch(&mut batch);
         part
     }
 
@@ -347,7 +347,7 @@ impl Job<'_> {
         &self,
         file: &Path,
         part: &mut Part,
-        intake: &mut Intake,
+        batch: &mut FrameBatch,
         counting: &mut impl Counting,
     ) -> Vec<Trouble> {
         let opened = Input::open(file, self.stop, self.progress).and_then(capture::unpack);
@@ -359,7 +359,7 @@ impl Job<'_> {
             &mut reader,
             self.decode,
             &mut part.holdings,
-            intake,
+            batch,
             counting,
         );
         part.captures += usize::from(reader.has_header());
@@ -378,7 +378,7 @@ fn read_frames(
     reader: &mut CaptureReader<impl Read>,
     decode: &DecodeOptions,
     holdings: &mut Holdings,
-    intake: &mut Intake,
+    batch: &mut FrameBatch,
     counting: &mut impl Counting,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
@@ -388,7 +388,7 @@ fn read_frames(
             // Simple packet blocks of pcapng have no time: that of the frames before.
             let at = if frame.at.is_zero() { newest } else { frame.at };
             newest = newest.max(at);
-            let counts = counting.frame(intake, at, frame);
+            let counts = counting.frame(batch, at, frame);
             if !has_counted {
                 has_counted = counts;
                 holdings.add(frame, decode);

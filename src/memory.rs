@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use crate::flow::Limits;
+use crate::flow::FlowLimits;
 
 /// What a flow costs at most, its place in the index included.
 const FLOW: u64 = 128;
@@ -41,7 +41,7 @@ struct Ceiling {
 ///
 /// # Errors
 /// A limit is in the way: of this process, or of its control group.
-pub fn check(limits: &Limits) -> Result<Option<TooLarge>, TooLarge> {
+pub fn check(limits: &FlowLimits) -> Result<Option<TooLarge>, TooLarge> {
     match system::limits().find_map(|ceiling| TooLarge::under(limits, ceiling)) {
         Some(refusal) => Err(refusal),
         None => Ok(system::machine().and_then(|machine| TooLarge::under(limits, machine))),
@@ -51,7 +51,7 @@ pub fn check(limits: &Limits) -> Result<Option<TooLarge>, TooLarge> {
 /// How many scrapes can go on at a time, each with its copy of all flows, if that is fewer than
 /// `wanted` (0: any number), and what says so. There is always one.
 #[must_use]
-pub fn fewer_scrapes(limits: &Limits, wanted: usize) -> Option<(usize, String)> {
+pub fn fewer_scrapes(limits: &FlowLimits, wanted: usize) -> Option<(usize, String)> {
     let ceilings = system::limits().chain(system::machine());
     let tightest = ceilings.min_by_key(|ceiling| ceiling.bytes)?;
     let fitting = scrapes_under(limits, &tightest);
@@ -60,7 +60,7 @@ pub fn fewer_scrapes(limits: &Limits, wanted: usize) -> Option<(usize, String)> 
     (wanted == 0 || fitting < wanted).then_some((fitting, why))
 }
 
-fn scrapes_under(limits: &Limits, ceiling: &Ceiling) -> usize {
+fn scrapes_under(limits: &FlowLimits, ceiling: &Ceiling) -> usize {
     let room = ceiling
         .bytes
         .saturating_sub(PROGRAM + CONNECTIONS + kept(limits));
@@ -69,13 +69,13 @@ fn scrapes_under(limits: &Limits, ceiling: &Ceiling) -> usize {
 }
 
 /// What the table itself costs at most.
-fn kept(limits: &Limits) -> u64 {
+fn kept(limits: &FlowLimits) -> u64 {
     let flows = u64::from(limits.flows);
     let holds = if limits.hold.is_zero() { 0 } else { flows };
     (flows + u64::from(idle_flows(limits))) * FLOW + holds * HOLD
 }
 
-fn idle_flows(limits: &Limits) -> u32 {
+fn idle_flows(limits: &FlowLimits) -> u32 {
     if limits.idle_timeout.is_zero() {
         0
     } else {
@@ -84,7 +84,7 @@ fn idle_flows(limits: &Limits) -> u32 {
 }
 
 impl TooLarge {
-    fn under(limits: &Limits, ceiling: Ceiling) -> Option<Self> {
+    fn under(limits: &FlowLimits, ceiling: Ceiling) -> Option<Self> {
         let need = PROGRAM + kept(limits) + u64::from(limits.flows) * COPY;
         (need > ceiling.bytes).then_some(Self {
             flows: limits.flows,
@@ -232,8 +232,8 @@ mod tests {
     use super::*;
     use crate::flow::Flow;
 
-    fn limits(flows: u32, idle_flows: u32, idle_timeout: u64) -> Limits {
-        Limits {
+    fn limits(flows: u32, idle_flows: u32, idle_timeout: u64) -> FlowLimits {
+        FlowLimits {
             flows,
             idle_flows,
             idle_timeout: Duration::from_secs(idle_timeout),
@@ -280,7 +280,7 @@ mod tests {
         const NEED: u64 = 16 * 1_048_576 + 100_000 * (224 + 64);
         let refusal = |bytes, idle_timeout| {
             let origin = "somebody".to_owned();
-            let limits = Limits {
+            let limits = FlowLimits {
                 hold: Duration::from_secs(15),
                 ..limits(100_000, 1, idle_timeout)
             };
@@ -306,7 +306,7 @@ mod tests {
         const SCRAPE: u64 = 4 * 1_048_576 + 9_600_000;
         let scrapes = |bytes| {
             let origin = "somebody".to_owned();
-            let limits = Limits {
+            let limits = FlowLimits {
                 hold: Duration::from_secs(15),
                 ..limits(100_000, 0, 0)
             };

@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::analyze::{self, Options, Output, Stop};
-use tzsp_packetstream_exporter::flow::{Label, Limits, Shape};
+use tzsp_packetstream_exporter::flow::{Label, FlowLimits, Shape};
 use tzsp_packetstream_exporter::wire::{DecodeOptions, ListenPorts};
 
 static STOP: LazyLock<Stop> = LazyLock::new(|| Stop::on_signals().unwrap());
@@ -92,7 +92,7 @@ fn run(capture: &Path, choice: u8, output: Output) -> String {
             plain,
             ..Shape::default()
         },
-        limits: Limits {
+        limits: FlowLimits {
             flows: if bit(4) { 2 } else { 1000 },
             idle_flows: if bit(5) { 0 } else { 1000 },
             idle_timeout: Duration::from_secs(if bit(6) { 1 } else { 0 }),

@@ -7,24 +7,24 @@ use std::time::Duration;
 
 use super::inner_frames::InnerFrames;
 use super::timeline::Timeline;
-use crate::aggregator::{Aggregator, Intake};
+use crate::aggregator::{Aggregator, FrameBatch};
 use crate::capture::Frame;
 
 pub(super) trait Counting {
-    /// Takes a frame that was captured at `at`; the intake is for those that are to be counted
+    /// Takes a frame that was captured at `at`; the batch is for those that are to be counted
     /// later. Returns whether anything counted in a flow so far.
     #[inline]
-    fn frame(&mut self, intake: &mut Intake, at: Duration, frame: &Frame<'_>) -> bool {
-        let _ = intake.frame_without_sensor(at, frame);
-        let has_counted = !intake.is_empty();
-        if intake.is_full() {
-            self.take_in(intake);
+    fn frame(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
+        let _ = batch.frame_without_sensor(at, frame);
+        let has_counted = !batch.is_empty();
+        if batch.is_full() {
+            self.record_batch(batch);
         }
         has_counted
     }
 
-    /// Counts what is in an intake, or leaves another in its place.
-    fn take_in(&mut self, intake: &mut Intake);
+    /// Counts what is in an batch, or leaves another in its place.
+    fn record_batch(&mut self, batch: &mut FrameBatch);
 
     /// All frames that are there were taken, and waiting for more may take long.
     fn pause(&mut self) {}
@@ -37,29 +37,29 @@ pub(super) trait Counting {
 
 /// Frames are counted by the thread that reads them.
 impl Counting for Aggregator {
-    fn take_in(&mut self, intake: &mut Intake) {
-        self.take_in(intake);
+    fn record_batch(&mut self, batch: &mut FrameBatch) {
+        self.record_batch(batch);
     }
 }
 
 /// Frames are counted by another thread.
 pub(super) struct Elsewhere<'a> {
-    pub(super) filled: mpsc::Sender<Intake>,
-    pub(super) empty: &'a Mutex<mpsc::Receiver<Intake>>,
+    pub(super) filled: mpsc::Sender<FrameBatch>,
+    pub(super) empty: &'a Mutex<mpsc::Receiver<FrameBatch>>,
     /// Whether what was counted is discarded.
     pub(super) is_cancelled: &'a AtomicBool,
 }
 
 impl Elsewhere<'_> {
-    pub(super) fn empty(&self) -> Intake {
+    pub(super) fn empty(&self) -> FrameBatch {
         let empty = self.empty.lock().expect("no thread panics with the lock");
         empty.recv().expect("the counting outlives the reading")
     }
 }
 
 impl Counting for Elsewhere<'_> {
-    fn take_in(&mut self, intake: &mut Intake) {
-        let _ = self.filled.send(mem::replace(intake, self.empty()));
+    fn record_batch(&mut self, batch: &mut FrameBatch) {
+        let _ = self.filled.send(mem::replace(batch, self.empty()));
     }
 
     fn has_failed(&self) -> bool {
@@ -75,20 +75,20 @@ pub(super) struct Noted<'a> {
 }
 
 impl Counting for Noted<'_> {
-    fn frame(&mut self, intake: &mut Intake, at: Duration, frame: &Frame<'_>) -> bool {
+    fn frame(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
         if let Some(inner) = &mut self.inner {
             inner.add(frame);
         }
         let Some(timeline) = &mut self.timeline else {
-            return Counting::frame(self.core, intake, at, frame);
+            return Counting::frame(self.core, batch, at, frame);
         };
         let note = |outcome: &_, has_place| timeline.note(at, outcome, has_place);
-        self.core.frame_noted(intake, at, frame, note);
+        self.core.frame_noted(batch, at, frame, note);
         self.core.frames().counted() > 0
     }
 
-    fn take_in(&mut self, intake: &mut Intake) {
-        self.core.take_in(intake);
+    fn record_batch(&mut self, batch: &mut FrameBatch) {
+        self.core.record_batch(batch);
     }
 
     fn pause(&mut self) {

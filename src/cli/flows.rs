@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Contradiction, wrong};
-use crate::flow::{Classes, Labels, Limits, Network, PrefixLength, Shape};
+use crate::flow::{Classes, FlowLimits, Labels, Network, PrefixLength, Shape};
 
 /// More flows than any Prometheus takes from one target.
 const MOST_FLOWS: u32 = 100_000_000;
@@ -58,8 +58,8 @@ pub(super) struct FlowArguments {
 }
 
 impl FlowArguments {
-    pub(super) fn limits(&self, flows: u32) -> Limits {
-        Limits {
+    pub(super) fn limits(&self, flows: u32) -> FlowLimits {
+        FlowLimits {
             flows,
             idle_flows: self.max_idle_flows.unwrap_or(flows.saturating_mul(10)),
             idle_timeout: Duration::ZERO,

@@ -23,7 +23,7 @@ pub(super) struct Keys {
 /// Packets on their way to the table that they were made for. What they need before they are
 /// counted happens here, where no lock is held.
 #[derive(Debug)]
-pub struct Packets {
+pub struct PacketBatch {
     keys: Keys,
     places: usize,
     taken: Vec<Taken>,
@@ -59,7 +59,7 @@ struct Aside {
 #[derive(Clone, Copy)]
 pub(super) struct Packet<'a> {
     taken: &'a Taken,
-    others: &'a Packets,
+    others: &'a PacketBatch,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -78,7 +78,7 @@ impl Keys {
     }
 }
 
-impl Packets {
+impl PacketBatch {
     /// With so many places.
     pub(super) fn new(keys: &Keys, places: usize) -> Self {
         Self {

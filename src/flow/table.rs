@@ -9,16 +9,16 @@ use super::clock::Moment;
 use super::distinct::Distinct;
 use super::hold::Holds;
 use super::key::{Address, Packed};
-use super::packets::{KeyRef, Keys, Packet, Packets};
+use super::packets::{KeyRef, Keys, Packet, PacketBatch};
 use super::series::{One, Series};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
 use super::store::{Slot, State, Store};
 use crate::wire::Observation;
-pub use marks::MARKS_APART;
-use marks::Marks;
+pub use checkpoints::CHECKPOINT_INTERVAL;
+use checkpoints::Checkpoints;
 
-mod marks;
+mod checkpoints;
 
 /// While the table is full, flows that may leave are looked for in rounds: one round a second at
 /// most, and so many flows for each packet without a place. No packet waits for a whole round.
@@ -30,7 +30,7 @@ const AT_ONCE: usize = 32;
 
 /// What the table is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Limits {
+pub struct FlowLimits {
     /// Flows that are exposed.
     pub flows: u32,
     /// Flows that are not, but whose counts are kept.
@@ -54,16 +54,16 @@ pub struct Limits {
 pub struct FlowTable {
     narrow: Store<Ipv4Addr>,
     wide: Store<IpAddr>,
-    books: Books,
+    accounts: Accounts,
     round: Round,
-    marks: Marks,
+    checkpoints: Checkpoints,
 }
 
 /// All that does not depend on the kind of a flow's addresses.
 #[derive(Debug)]
-struct Books {
+struct Accounts {
     keys: Keys,
-    limits: Limits,
+    limits: FlowLimits,
     now: Moment,
     /// When the counters were last read, by a scrape or otherwise. A packet that is counted later
     /// is no older than that, however late it comes: it is new to whoever reads them next.
@@ -95,13 +95,13 @@ struct Round {
 
 impl FlowTable {
     #[must_use]
-    pub fn new(shape: Shape, limits: Limits) -> Self {
+    pub fn new(shape: Shape, limits: FlowLimits) -> Self {
         Self::with_keys(Keys::new(shape), limits)
     }
 
-    fn with_keys(keys: Keys, limits: Limits) -> Self {
+    fn with_keys(keys: Keys, limits: FlowLimits) -> Self {
         let traffic_by_flow = keys.shape.tells_traffic_apart();
-        let books = Books {
+        let accounts = Accounts {
             keys,
             limits,
             demand: Distinct::new(),
@@ -120,15 +120,15 @@ impl FlowTable {
         Self {
             narrow: Store::default(),
             wide: Store::default(),
-            books,
+            accounts,
             round: Round::default(),
-            marks: Marks::default(),
+            checkpoints: Checkpoints::default(),
         }
     }
 
     /// Discards all that was counted.
     pub fn clear(&mut self) {
-        let Books { keys, limits, .. } = &self.books;
+        let Accounts { keys, limits, .. } = &self.accounts;
         *self = Self::with_keys(keys.clone(), *limits);
     }
 
@@ -136,23 +136,23 @@ impl FlowTable {
     /// series run out, the first flows have them, and a flow is held from its first packet on.
     #[must_use]
     pub fn depends_on_order(&self) -> bool {
-        let Books {
+        let Accounts {
             was_full,
             traffic,
             limits,
             ..
-        } = &self.books;
+        } = &self.accounts;
         *was_full || traffic.is_beyond_limit() || !limits.hold.is_zero()
     }
 
     /// Places for so many packets that are to be counted here.
     #[must_use]
-    pub fn packets(&self, places: usize) -> Packets {
-        Packets::new(&self.books.keys, places)
+    pub fn packets(&self, places: usize) -> PacketBatch {
+        PacketBatch::new(&self.accounts.keys, places)
     }
 
     /// Counts packets, in their order, and takes them out.
-    pub fn record(&mut self, packets: &mut Packets) {
+    pub fn record(&mut self, packets: &mut PacketBatch) {
         let mut found = [None; AT_ONCE];
         for group in packets.groups(AT_ONCE) {
             // One step for all of them, then the next: so many wait for memory side by side.
@@ -185,19 +185,19 @@ impl FlowTable {
         let Self {
             narrow,
             wide,
-            books,
+            accounts,
             ..
         } = self;
-        books.advance(packet.at());
+        accounts.advance(packet.at());
         match packet.key() {
             KeyRef::Narrow(key) => {
                 if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, &key)) {
-                    return books.count(slot, packet);
+                    return accounts.count(slot, packet);
                 }
             }
             KeyRef::Wide(key) => {
                 if let Some(slot) = found.and_then(|slot| wide.exposed_at(slot, key)) {
-                    return books.count(slot, packet);
+                    return accounts.count(slot, packet);
                 }
             }
         }
@@ -207,15 +207,15 @@ impl FlowTable {
     /// Returns what is to be seen at `at`. It counts as shown once it was
     /// [`delivered`](Self::delivered).
     pub fn scrape(&mut self, at: Duration) -> Snapshot {
-        self.books.advance_to_read(Moment::of(at));
+        self.accounts.advance_to_read(Moment::of(at));
         self.hide_idle();
         self.release_holds();
         Snapshot {
-            shape: Arc::clone(&self.books.keys.shape),
-            narrow: self.books.flows(&self.narrow),
-            wide: self.books.flows(&self.wide),
-            overflow: self.books.overflow_sums(),
-            traffic: self.books.traffic.iter().map(whole).collect(),
+            shape: Arc::clone(&self.accounts.keys.shape),
+            narrow: self.accounts.flows(&self.narrow),
+            wide: self.accounts.flows(&self.wide),
+            overflow: self.accounts.overflow_sums(),
+            traffic: self.accounts.traffic.iter().map(whole).collect(),
             occupancy: self.occupancy(),
         }
     }
@@ -223,38 +223,38 @@ impl FlowTable {
     /// The scrape that was made at `at` has reached its client: what it showed may leave.
     pub fn delivered(&mut self, at: Duration) {
         let at = Some(Moment::of(at));
-        self.books.last_delivered = self.books.last_delivered.max(at);
+        self.accounts.last_delivered = self.accounts.last_delivered.max(at);
     }
 
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
         Occupancy {
             flows: self.exposed(),
-            limit: self.books.limits.flows,
-            overflow_packets: self.books.overflow_packets,
-            demand: self.books.demand(),
+            limit: self.accounts.limits.flows,
+            overflow_packets: self.accounts.overflow_packets,
+            demand: self.accounts.demand(),
             idle: self.idle(),
-            idle_limit: self.books.limits.idle_flows,
-            forgotten: self.books.forgotten_flows,
+            idle_limit: self.accounts.limits.idle_flows,
+            forgotten: self.accounts.forgotten_flows,
         }
     }
 
     #[must_use]
     pub fn shape(&self) -> &Arc<Shape> {
-        &self.books.keys.shape
+        &self.accounts.keys.shape
     }
 
     /// Packets whose flow found no place, so far.
     #[must_use]
     pub fn overflow_packets(&self) -> u64 {
-        self.books.overflow_packets
+        self.accounts.overflow_packets
     }
 
     /// Bytes that were asked for to keep the flows, spare room included.
     #[must_use]
     pub fn allocated(&self) -> usize {
         let stores = self.narrow.allocated() + self.wide.allocated();
-        stores + self.marks.allocated() + self.books.holds.allocated()
+        stores + self.checkpoints.allocated() + self.accounts.holds.allocated()
     }
 
     fn exposed(&self) -> usize {
@@ -271,41 +271,41 @@ impl FlowTable {
         match packet.key() {
             KeyRef::Narrow(key) => {
                 if let Some(slot) = self.narrow.find_exposed(packet.hash(), &key) {
-                    return self.books.count(slot, packet);
+                    return self.accounts.count(slot, packet);
                 }
             }
             KeyRef::Wide(key) => {
                 if let Some(slot) = self.wide.find_exposed(packet.hash(), key) {
-                    return self.books.count(slot, packet);
+                    return self.accounts.count(slot, packet);
                 }
             }
         }
         if self.is_full() {
-            self.books.was_full = true;
+            self.accounts.was_full = true;
             if !self.make_room() {
-                self.books.overflow(packet);
+                self.accounts.overflow(packet);
                 return;
             }
         }
         match packet.key() {
-            KeyRef::Narrow(key) => self.books.admit(&mut self.narrow, &key, packet),
-            KeyRef::Wide(key) => self.books.admit(&mut self.wide, key, packet),
+            KeyRef::Narrow(key) => self.accounts.admit(&mut self.narrow, &key, packet),
+            KeyRef::Wide(key) => self.accounts.admit(&mut self.wide, key, packet),
         }
     }
 
     fn is_full(&self) -> bool {
-        self.exposed() >= self.books.limits.flows as usize
+        self.exposed() >= self.accounts.limits.flows as usize
     }
 
     /// Goes on with the search for a flow that may leave, and makes it leave.
     fn make_room(&mut self) -> bool {
-        if !self.books.flows_leave() {
+        if !self.accounts.flows_leave() {
             return false;
         }
-        if self.books.limits.leave_unseen {
+        if self.accounts.limits.leave_unseen {
             self.release_holds();
         }
-        let now = self.books.now;
+        let now = self.accounts.now;
         if self.round.left == 0 {
             if now < self.round.next {
                 return false;
@@ -320,8 +320,8 @@ impl FlowTable {
             let position = self.round.position;
             let behind_narrow = position.checked_sub(self.narrow.exposed().len());
             let hidden = match behind_narrow {
-                None => self.books.hide_if_idle(&mut self.narrow, position),
-                Some(position) => self.books.hide_if_idle(&mut self.wide, position),
+                None => self.accounts.hide_if_idle(&mut self.narrow, position),
+                Some(position) => self.accounts.hide_if_idle(&mut self.wide, position),
             };
             if hidden {
                 self.forget_surplus();
@@ -335,11 +335,11 @@ impl FlowTable {
 
     /// Makes all flows leave that may, those first that have been without a packet for longest.
     fn hide_idle(&mut self) {
-        if !self.books.flows_leave() {
+        if !self.accounts.flows_leave() {
             return;
         }
-        let mut leaving = self.books.leaving(&self.narrow);
-        leaving.extend(self.books.leaving(&self.wide));
+        let mut leaving = self.accounts.leaving(&self.narrow);
+        leaving.extend(self.accounts.leaving(&self.wide));
         leaving.sort_unstable();
         for (_, is_wide, slot) in leaving {
             if is_wide {
@@ -353,7 +353,7 @@ impl FlowTable {
 
     /// Forgets those that have been idle for longest, down to the limit.
     fn forget_surplus(&mut self) {
-        while self.idle() > self.books.limits.idle_flows as usize {
+        while self.idle() > self.accounts.limits.idle_flows as usize {
             let narrow = self.narrow.longest_idle();
             let wide = self.wide.longest_idle();
             match (narrow, wide) {
@@ -361,8 +361,8 @@ impl FlowTable {
                     self.forget_wide(wide);
                 }
                 (Some(narrow), _) => {
-                    self.books.forget(&mut self.narrow, narrow);
-                    self.marks.forget_narrow(narrow);
+                    self.accounts.forget(&mut self.narrow, narrow);
+                    self.checkpoints.forget_narrow(narrow);
                 }
                 (None, Some(wide)) => self.forget_wide(wide),
                 (None, None) => return,
@@ -371,15 +371,15 @@ impl FlowTable {
     }
 
     fn forget_wide(&mut self, slot: u32) {
-        self.books.forget(&mut self.wide, slot);
-        self.marks.forget_wide(slot);
+        self.accounts.forget(&mut self.wide, slot);
+        self.checkpoints.forget_wide(slot);
     }
 
     /// Lets all held flows that are old enough show their true value.
     fn release_holds(&mut self) {
-        let Books {
+        let Accounts {
             holds, limits, now, ..
-        } = &mut self.books;
+        } = &mut self.accounts;
         while let Some(hold) = holds.pop(limits.hold, *now) {
             if hold.wide {
                 self.wide[hold.slot].set_state(State::Exposed);
@@ -390,7 +390,7 @@ impl FlowTable {
     }
 }
 
-impl Books {
+impl Accounts {
     fn advance(&mut self, at: Moment) {
         self.now = self.now.max(at);
     }
@@ -558,7 +558,7 @@ impl FlowTable {
     /// A scrape that is delivered at once.
     fn show(&mut self, at: Duration) -> Snapshot {
         let snapshot = self.scrape(at);
-        self.delivered(self.books.now.duration());
+        self.delivered(self.accounts.now.duration());
         snapshot
     }
 }

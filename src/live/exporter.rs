@@ -71,9 +71,9 @@ impl Exporter {
     }
 
     /// Remembers, for the landing page, what was counted until now.
-    pub(super) fn mark(&self) {
+    pub(super) fn checkpoint_flows(&self) {
         let now = self.now();
-        self.lock().aggregator.mark(now);
+        self.lock().aggregator.checkpoint(now);
     }
 
     /// Remembers what became of the frames until now, and returns what became of those of the last
@@ -237,7 +237,7 @@ mod tests {
     use std::thread;
 
     use super::*;
-    use crate::flow::{Limits, Shape};
+    use crate::flow::{FlowLimits, Shape};
     use crate::metrics::Refused;
     use crate::wire::{DecodeOptions, ListenPorts};
 
@@ -274,10 +274,10 @@ mod tests {
     impl Exporter {
         fn receive(&self) {
             let mut state = self.lock();
-            let mut batch = state.aggregator.intake();
+            let mut batch = state.aggregator.batch();
             let sensor = Ipv4Addr::LOCALHOST.into();
             batch.datagram(Duration::ZERO, Duration::ZERO, sensor, 1, b"");
-            state.aggregator.take_in(&mut batch);
+            state.aggregator.record_batch(&mut batch);
         }
     }
 
@@ -310,7 +310,7 @@ mod tests {
                 ipv6: false,
             },
             shape: Shape::default(),
-            limits: Limits {
+            limits: FlowLimits {
                 flows: 1,
                 idle_flows: 0,
                 idle_timeout: Duration::ZERO,

@@ -31,7 +31,7 @@ use tracing::{info, warn};
 use crate::aggregator::Settings;
 use crate::capture::quiet::QuietPort;
 use crate::capture::{PacketCapture, tshark, udp};
-use crate::flow::MARKS_APART;
+use crate::flow::CHECKPOINT_INTERVAL;
 use crate::wire::ListenPorts;
 use crate::{http, memory};
 use exporter::Exporter;
@@ -233,7 +233,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let watched = Arc::clone(&exporter);
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
-    let marks = tokio::spawn(mark(Arc::clone(&exporter)));
+    let checkpoints = tokio::spawn(mark(Arc::clone(&exporter)));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -251,18 +251,18 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let _ = server.await;
     watchdog.abort();
     warnings.abort();
-    marks.abort();
+    checkpoints.abort();
     exporter.log_totals();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
 /// Remembers now and then what was counted, for ever.
 async fn mark(exporter: Arc<Exporter>) {
-    let mut marks = interval_at(Instant::now() + MARKS_APART, MARKS_APART);
-    marks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut checkpoints = interval_at(Instant::now() + CHECKPOINT_INTERVAL, CHECKPOINT_INTERVAL);
+    checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        marks.tick().await;
-        exporter.mark();
+        checkpoints.tick().await;
+        exporter.checkpoint_flows();
     }
 }
 
@@ -375,7 +375,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::flow::{Limits, Shape};
+    use crate::flow::{FlowLimits, Shape};
     use crate::http::Pages;
     use crate::wire::{DecodeOptions, ListenPorts};
 
@@ -388,7 +388,7 @@ mod tests {
                 ipv6: false,
             },
             shape: Shape::default(),
-            limits: Limits {
+            limits: FlowLimits {
                 flows: 1,
                 idle_flows: 0,
                 idle_timeout: Duration::ZERO,
@@ -396,15 +396,15 @@ mod tests {
                 leave_unseen: false,
             },
         }));
-        let marks = tokio::spawn(mark(Arc::clone(&exporter)));
+        let checkpoints = tokio::spawn(mark(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
-        tokio::time::sleep(MARKS_APART * 5 / 2).await;
+        tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;
         assert_eq!(since(), Duration::ZERO);
-        tokio::time::sleep(MARKS_APART).await;
+        tokio::time::sleep(CHECKPOINT_INTERVAL).await;
         let first = since();
         assert!(first > Duration::ZERO);
-        tokio::time::sleep(MARKS_APART).await;
+        tokio::time::sleep(CHECKPOINT_INTERVAL).await;
         assert!(since() > first);
-        marks.abort();
+        checkpoints.abort();
     }
 }

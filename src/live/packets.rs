@@ -11,7 +11,7 @@ use tracing::warn;
 
 use super::exporter::Exporter;
 use super::supervisor::Outcome;
-use crate::aggregator::Intake;
+use crate::aggregator::FrameBatch;
 use crate::capture::PacketCapture;
 use crate::capture::native::{self, OpenError, PacketSocket, ReceiveError, Receiver};
 
@@ -131,13 +131,13 @@ fn spawn(
 
 fn count(socket: PacketSocket, exporter: &Exporter, stop: &AtomicBool) -> Result<(), ReceiveError> {
     let mut receiver = Receiver::new(socket)?;
-    let mut intake = exporter.lock().aggregator.intake();
-    let outcome = count_until(stop, &mut receiver, exporter, &mut intake);
+    let mut batch = exporter.lock().aggregator.batch();
+    let outcome = count_until(stop, &mut receiver, exporter, &mut batch);
     // What is in the socket still counts.
     receiver.close()?;
     let begin = Instant::now();
     while begin.elapsed() < DRAIN && matches!(receiver.fill_at_once(), Ok(true)) {
-        count_batch(&receiver, exporter, &mut intake);
+        count_batch(&receiver, exporter, &mut batch);
     }
     // Once the socket is closed, the kernel no longer tells what it dropped there.
     exporter.read_drops();
@@ -148,11 +148,11 @@ fn count_until(
     stop: &AtomicBool,
     receiver: &mut Receiver,
     exporter: &Exporter,
-    intake: &mut Intake,
+    batch: &mut FrameBatch,
 ) -> Result<(), ReceiveError> {
     while !stop.load(Ordering::Relaxed) {
         if receiver.fill()? {
-            count_batch(receiver, exporter, intake);
+            count_batch(receiver, exporter, batch);
             // Only after the count: a scrape does not wait for the pause.
             receiver.pause();
         }
@@ -160,13 +160,13 @@ fn count_until(
     Ok(())
 }
 
-fn count_batch(receiver: &Receiver, exporter: &Exporter, intake: &mut Intake) {
+fn count_batch(receiver: &Receiver, exporter: &Exporter, batch: &mut FrameBatch) {
     let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
     let now = exporter.now();
     for frame in receiver.frames(at) {
-        intake.frame(now, &frame);
+        batch.frame(now, &frame);
     }
     let mut state = exporter.lock();
-    state.aggregator.take_in(intake);
+    state.aggregator.record_batch(batch);
     state.history.frames_until(at);
 }

@@ -76,7 +76,7 @@ pub(super) async fn receive(
         let failed = failed.clone();
         let spawned = thread::Builder::new().spawn(move || {
             let port = listener.port();
-            if let Err(error) = take_in(listener, &exporter, &stopping) {
+            if let Err(error) = record_batch(listener, &exporter, &stopping) {
                 let _ = failed.blocking_send(Error::Receive { port, error });
             }
         });
@@ -97,18 +97,18 @@ pub(super) async fn receive(
     result
 }
 
-fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Result<()> {
+fn record_batch(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Result<()> {
     let port = listener.port();
     let mut receiver = Receiver::new(listener);
-    let mut intake = exporter.lock().aggregator.intake();
-    let outcome = take_in_until(stop, &mut receiver, |receiver| {
+    let mut batch = exporter.lock().aggregator.batch();
+    let outcome = receive_until(stop, &mut receiver, |receiver| {
         let at = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now = exporter.now();
         for (sensor, payload) in receiver.datagrams() {
-            intake.datagram(now, at, sensor, port, payload);
+            batch.datagram(now, at, sensor, port, payload);
         }
         let mut state = exporter.lock();
-        state.aggregator.take_in(&mut intake);
+        state.aggregator.record_batch(&mut batch);
         state.history.frames_until(at);
     });
     // Once the socket is closed, the kernel no longer tells what it dropped there.
@@ -117,7 +117,7 @@ fn take_in(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Re
 }
 
 /// Counts batches until `stop` says so, and then what is still in the socket.
-fn take_in_until(
+fn receive_until(
     stop: &AtomicBool,
     receiver: &mut Receiver,
     mut count: impl FnMut(&Receiver),

@@ -16,7 +16,7 @@ use super::backoff::Backoff;
 use super::exporter::Exporter;
 use super::history::Run;
 use super::{Error, packets, service};
-use crate::aggregator::Intake;
+use crate::aggregator::FrameBatch;
 use crate::capture::tshark::{self, Ending, Output, Tshark};
 use crate::capture::{CaptureError, CaptureReader, PacketCapture};
 
@@ -264,7 +264,7 @@ impl Stream {
         thread::Builder::new().spawn(move || {
             let mut reader = CaptureReader::new(output);
             let mut newest = Duration::ZERO;
-            let error = take_in(&mut reader, &exporter, run, &sender, &mut newest).err();
+            let error = record_batch(&mut reader, &exporter, run, &sender, &mut newest).err();
             let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
             let now = Instant::now();
             let since = now.checked_sub(lost_for(newest, clock)).unwrap_or(now);
@@ -312,7 +312,7 @@ fn lost_for(newest: Duration, clock: Duration) -> Duration {
 
 /// Counts all frames of a stream, to its end or until the run was given up. What a given-up run
 /// still delivers must not count: its successor may have captured the same frames.
-fn take_in(
+fn record_batch(
     reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
     run: Run,
@@ -320,14 +320,14 @@ fn take_in(
     newest: &mut Duration,
 ) -> Result<(), CaptureError> {
     let mut has_begun = false;
-    let mut intake = exporter.lock().aggregator.intake();
+    let mut batch = exporter.lock().aggregator.batch();
     while reader.fill()? {
-        let result = take_in_frames(reader, exporter, run, &mut intake, newest);
+        let result = take_in_frames(reader, exporter, run, &mut batch, newest);
         let mut state = exporter.lock();
         if !state.history.is_current(run) {
             return Ok(());
         }
-        state.aggregator.take_in(&mut intake);
+        state.aggregator.record_batch(&mut batch);
         if !newest.is_zero() {
             state.history.frames_until(*newest);
         }
@@ -347,17 +347,17 @@ fn take_in_frames(
     reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
     run: Run,
-    intake: &mut Intake,
+    batch: &mut FrameBatch,
     newest: &mut Duration,
 ) -> Result<(), CaptureError> {
     let now = exporter.now();
     reader.each_frame(|frame| {
         *newest = frame.at;
-        intake.frame(now, frame);
-        if intake.is_full() {
+        batch.frame(now, frame);
+        if batch.is_full() {
             let mut state = exporter.lock();
             if state.history.is_current(run) {
-                state.aggregator.take_in(intake);
+                state.aggregator.record_batch(batch);
             }
         }
     })

@@ -62,13 +62,13 @@ fn frames_come_out_alike_however_slowly_the_stream_delivers() {
         let bytes = std::fs::read(&capture).unwrap();
         let mut reader = CaptureReader::new(Trickle(&bytes));
         let mut core = aggregator();
-        let mut intake = core.intake();
+        let mut batch = core.batch();
         while reader.fill().unwrap() {
             while let Some(frame) = reader.next_frame().unwrap() {
-                intake.frame(frame.at, &frame);
+                batch.frame(frame.at, &frame);
             }
         }
-        core.take_in(&mut intake);
+        core.record_batch(&mut batch);
         let scrape = analyze(&capture);
         assert_eq!(
             core.frames().received as f64,

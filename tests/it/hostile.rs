@@ -275,19 +275,19 @@ fn read_otherwise(frame: &Frame<'_>) {
 #[track_caller]
 fn read(reader: &mut CaptureReader<&[u8]>) -> (Aggregator, Result<(), CaptureError>) {
     let mut core = aggregator();
-    let mut intake = core.intake();
+    let mut batch = core.batch();
     let mut frames = 0;
     let result = (|| {
         while reader.fill()? {
             reader.each_frame(|frame| {
-                intake.frame(frame.at, frame);
+                batch.frame(frame.at, frame);
                 read_otherwise(frame);
                 frames += 1;
             })?;
         }
         Ok(())
     })();
-    core.take_in(&mut intake);
+    core.record_batch(&mut batch);
     let snapshot = core.scrape(Duration::ZERO);
     let traffic = snapshot.traffic.iter().map(|sum| sum.counters.packets);
     let narrow = snapshot.narrow.iter().map(|flow| flow.counters.packets);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use etherparse::IpNumber;
 use tempfile::TempDir;
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
-use tzsp_packetstream_exporter::flow::{FlowTable, Limits, Shape};
+use tzsp_packetstream_exporter::flow::{FlowLimits, FlowTable, Shape};
 use tzsp_packetstream_exporter::metrics;
 use tzsp_packetstream_exporter::wire::Observation;
 
@@ -19,7 +19,7 @@ use crate::scrape::Scrape;
 const INTERVAL: u64 = 15;
 const END: u64 = 300;
 
-const NO_LIMITS: Limits = Limits {
+const NO_LIMITS: FlowLimits = FlowLimits {
     flows: 1000,
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
@@ -55,7 +55,7 @@ fn packet(host: u8) -> Observation {
 
 /// Values of each series of a family, as promtool wants them: `_` before the first, and a marker
 /// when a series is gone.
-fn scraped(limits: Limits, bursts: &[Burst], family: &str) -> BTreeMap<String, Vec<String>> {
+fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<String, Vec<String>> {
     let mut table = FlowTable::new(Shape::default(), limits);
     let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (index, at) in (0..=END / INTERVAL)
@@ -93,7 +93,7 @@ fn scraped(limits: Limits, bursts: &[Burst], family: &str) -> BTreeMap<String, V
 
 /// Evaluates expressions at the last scrape; all of them are to have one value without labels.
 #[track_caller]
-fn check(limits: Limits, bursts: &[Burst], expected: &[(&str, f64)]) {
+fn check(limits: FlowLimits, bursts: &[Burst], expected: &[(&str, f64)]) {
     let mut rules = String::from("evaluation_interval: 15s\ntests:\n- interval: 15s\n");
     rules.push_str("  input_series:\n");
     let family = "tzsp_observed_packets_total";
@@ -121,7 +121,7 @@ fn check(limits: Limits, bursts: &[Burst], expected: &[(&str, f64)]) {
     assert!(output.status.success(), "{said}\n{rules}");
 }
 
-const HELD: Limits = Limits {
+const HELD: FlowLimits = FlowLimits {
     hold: Duration::from_secs(INTERVAL),
     ..NO_LIMITS
 };
@@ -141,7 +141,7 @@ fn a_held_flow_is_exact_for_each_scraper_that_is_fast_enough() {
         burst(52, 1, 7),
         burst(200, 1, 4),
     ];
-    let limits = Limits {
+    let limits = FlowLimits {
         hold: Duration::from_secs(2 * INTERVAL),
         ..NO_LIMITS
     };
@@ -149,7 +149,7 @@ fn a_held_flow_is_exact_for_each_scraper_that_is_fast_enough() {
     check(limits, &bursts, &[("increase(PACKETS[5m])", 24.0)]);
 }
 
-const LEAVING: Limits = Limits {
+const LEAVING: FlowLimits = FlowLimits {
     idle_timeout: Duration::from_mins(1),
     ..HELD
 };
@@ -169,7 +169,7 @@ fn a_returning_flow_continues_where_it_was() {
 
 #[test]
 fn a_flow_that_was_forgotten_starts_anew() {
-    let forgetful = Limits {
+    let forgetful = FlowLimits {
         idle_flows: 0,
         ..LEAVING
     };
@@ -184,7 +184,7 @@ fn a_flow_that_was_forgotten_starts_anew() {
 
 #[test]
 fn sums_stay_exact_when_flows_find_no_place() {
-    let narrow = Limits { flows: 1, ..HELD };
+    let narrow = FlowLimits { flows: 1, ..HELD };
     let bursts = [
         burst(20, 1, 1),
         burst(21, 2, 20),
@@ -206,7 +206,7 @@ fn sums_stay_exact_when_flows_find_no_place() {
 
 #[test]
 fn a_flow_that_left_its_place_to_others_loses_nothing() {
-    let narrow = Limits {
+    let narrow = FlowLimits {
         flows: 1,
         ..LEAVING
     };

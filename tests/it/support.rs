@@ -16,7 +16,7 @@ use nix::unistd::Pid;
 use tempfile::TempDir;
 
 use tzsp_packetstream_exporter::aggregator::{Aggregator, Settings};
-use tzsp_packetstream_exporter::flow::{Limits, Shape};
+use tzsp_packetstream_exporter::flow::{FlowLimits, Shape};
 use tzsp_packetstream_exporter::wire::{DecodeOptions, ListenPorts};
 
 use crate::environment;
@@ -49,7 +49,7 @@ pub(crate) fn aggregator() -> Aggregator {
             ipv6: true,
         },
         shape: Shape::default(),
-        limits: Limits {
+        limits: FlowLimits {
             flows: 1_000_000,
             idle_flows: 0,
             idle_timeout: Duration::ZERO,

@@ -1,7 +1,7 @@
-//! Fuzzing: builds the targets in fuzz/ with the marks that libFuzzer needs, and runs each.
+//! Fuzzing: builds the targets in fuzz/ with the checkpoints that libFuzzer needs, and runs each.
 //!
 //! cargo-fuzz is not needed for that, nor a nightly toolchain: no memory is handled by hand here,
-//! so there is nothing for a sanitizer to see, and the marks are an option of the stable compiler.
+//! so there is nothing for a sanitizer to see, and the checkpoints are an option of the stable compiler.
 
 mod seeds;
 

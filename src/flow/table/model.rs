@@ -27,13 +27,13 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn limits() -> impl Strategy<Value = Limits> {
+fn limits() -> impl Strategy<Value = FlowLimits> {
     let flows = prop_oneof![3 => 0..12_u32, 1 => Just(1000)];
     let idle = prop_oneof![3 => 0..12_u32, 1 => Just(1000)];
     let timeout = prop_oneof![3 => 0..=60_u64, 1 => Just(0)].prop_map(seconds);
     let hold = prop_oneof![2 => 0..=30_u64, 1 => Just(0)].prop_map(seconds);
     (flows, idle, timeout, hold, any::<bool>()).prop_map(
-        |(flows, idle_flows, idle_timeout, hold, leave_unseen)| Limits {
+        |(flows, idle_flows, idle_timeout, hold, leave_unseen)| FlowLimits {
             flows,
             idle_flows,
             idle_timeout,
@@ -156,16 +156,16 @@ fn kept<A: Address>(store: &Store<A>) -> Counters {
 /// Exposed + idle + forgotten + overflow = all that was counted.
 #[track_caller]
 fn check_books(table: &FlowTable, counted: Counters) {
-    let overflow = sum(table.books.overflow.iter().map(|one| one.counters));
+    let overflow = sum(table.accounts.overflow.iter().map(|one| one.counters));
     let parts = [
         kept(&table.narrow),
         kept(&table.wide),
         overflow,
-        table.books.forgotten,
+        table.accounts.forgotten,
     ];
     assert_eq!(sum(parts), counted);
-    assert_eq!(overflow.packets, table.books.overflow_packets);
-    let limits = table.books.limits;
+    assert_eq!(overflow.packets, table.accounts.overflow_packets);
+    let limits = table.accounts.limits;
     assert!(table.exposed() <= limits.flows as usize);
     assert!(table.idle() <= limits.idle_flows as usize);
 }
@@ -188,7 +188,7 @@ proptest! {
         let classes = Classes::new(&[], lengths).expect("a known name");
         let plain = false;
         let mut table = FlowTable::new(Shape { labels, classes, plain }, limits);
-        let shape = Arc::clone(&table.books.keys.shape);
+        let shape = Arc::clone(&table.accounts.keys.shape);
 
         let mut model = Sums::new();
         let mut last_shown = Sums::new();
@@ -214,12 +214,12 @@ proptest! {
 
                     let shown = shown(&snapshot);
                     // Which flow was forgotten does not show; any may start from 0 then.
-                    if table.books.forgotten_flows > forgotten {
-                        forgotten = table.books.forgotten_flows;
+                    if table.accounts.forgotten_flows > forgotten {
+                        forgotten = table.accounts.forgotten_flows;
                         last_shown.retain(|key, _| key.is_none());
                     }
                     let nothing_in_the_way = limits.hold.is_zero()
-                        && table.books.overflow_packets == 0
+                        && table.accounts.overflow_packets == 0
                         && forgotten == 0;
                     for (key, counters) in &shown {
                         let before = last_shown.insert(*key, *counters).unwrap_or_default();

@@ -5,7 +5,7 @@ use super::*;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-const NO_LIMITS: Limits = Limits {
+const NO_LIMITS: FlowLimits = FlowLimits {
     flows: 1000,
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
@@ -50,7 +50,7 @@ impl FlowTable {
     }
 }
 
-fn table(limits: Limits) -> FlowTable {
+fn table(limits: FlowLimits) -> FlowTable {
     FlowTable::new(Shape::default(), limits)
 }
 
@@ -229,7 +229,7 @@ fn ports_that_are_not_there_are_not_port_0() {
 
 #[test]
 fn flows_without_a_place_count_as_other() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         flows: 2,
         ..NO_LIMITS
     });
@@ -248,7 +248,7 @@ fn flows_without_a_place_count_as_other() {
 fn overflow_stays_apart_by_protocol_and_listen_port_unless_flows_would_have_its_labels() {
     let overflow = |list: &str| {
         let mut table = with_labels(list);
-        table.books.limits.flows = 0;
+        table.accounts.limits.flows = 0;
         for (protocol, listen_port) in [(6, 1), (6, 2), (17, 1), (6, 1)] {
             let packet = Observation {
                 protocol: etherparse::IpNumber(protocol),
@@ -271,7 +271,7 @@ fn overflow_stays_apart_by_protocol_and_listen_port_unless_flows_would_have_its_
     assert_eq!(overflow("protocol"), (0, 4, 1));
 }
 
-const LEAVING: Limits = Limits {
+const LEAVING: FlowLimits = FlowLimits {
     idle_timeout: MINUTE,
     ..NO_LIMITS
 };
@@ -304,7 +304,7 @@ fn a_scrape_before_the_last_packet_is_not_enough() {
 
 #[test]
 fn a_flow_stays_until_a_scrape_with_its_last_value_was_delivered() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         idle_timeout: seconds(60),
         ..NO_LIMITS
     });
@@ -325,7 +325,7 @@ fn a_flow_stays_until_a_scrape_with_its_last_value_was_delivered() {
 
 #[test]
 fn where_nobody_scrapes_flows_leave_unseen() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         leave_unseen: true,
         ..LEAVING
     });
@@ -337,7 +337,7 @@ fn where_nobody_scrapes_flows_leave_unseen() {
 /// Two files a day apart, whichever is read first.
 #[test]
 fn a_flow_is_idle_by_the_times_of_its_own_packets_in_whatever_order_they_come() {
-    let limits = Limits {
+    let limits = FlowLimits {
         idle_timeout: MINUTE,
         leave_unseen: true,
         ..NO_LIMITS
@@ -373,7 +373,7 @@ fn a_flow_is_idle_by_the_times_of_its_own_packets_in_whatever_order_they_come() 
 /// Threads hand over packets a little late.
 #[test]
 fn a_packet_that_is_counted_after_a_scrape_was_not_shown_by_it_however_old_it_is() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         idle_timeout: MINUTE,
         ..NO_LIMITS
     });
@@ -387,7 +387,7 @@ fn a_packet_that_is_counted_after_a_scrape_was_not_shown_by_it_however_old_it_is
 
 #[test]
 fn the_outcome_depends_on_the_order_once_a_flow_finds_no_free_slot() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         flows: 2,
         ..NO_LIMITS
     });
@@ -404,7 +404,7 @@ fn the_outcome_depends_on_the_order_once_a_flow_finds_no_free_slot() {
 
 #[test]
 fn a_full_table_makes_room_between_scrapes() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         flows: 2,
         ..LEAVING
     });
@@ -425,7 +425,7 @@ fn a_full_table_makes_room_between_scrapes() {
 
 #[test]
 fn the_longest_idle_are_forgotten_first() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         idle_flows: 2,
         ..LEAVING
     });
@@ -448,7 +448,7 @@ fn the_longest_idle_are_forgotten_first() {
 #[test]
 fn a_held_flow_shows_its_true_value_when_it_is_old_enough_whoever_scraped() {
     for scrapes in [&[][..], &[0, 5, 14], &[14]] {
-        let mut table = table(Limits {
+        let mut table = table(FlowLimits {
             hold: seconds(15),
             ..NO_LIMITS
         });
@@ -470,7 +470,7 @@ fn a_held_flow_shows_its_true_value_when_it_is_old_enough_whoever_scraped() {
 
 #[test]
 fn a_returning_flow_shows_its_old_value_while_it_is_held() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         hold: seconds(15),
         ..LEAVING
     });
@@ -486,7 +486,7 @@ fn a_returning_flow_shows_its_old_value_while_it_is_held() {
 
 #[test]
 fn the_overflow_is_held_like_a_flow() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         flows: 0,
         hold: seconds(15),
         ..NO_LIMITS
@@ -509,7 +509,7 @@ fn traffic_keeps_everything_that_was_ever_counted() {
             plain: false,
         }
     };
-    let limits = Limits {
+    let limits = FlowLimits {
         flows: 2,
         idle_flows: 0,
         hold: MINUTE,
@@ -543,7 +543,7 @@ fn traffic_keeps_everything_that_was_ever_counted() {
 #[test]
 fn ten_million_distinct_flows_leave_memory_and_time_per_packet_flat() {
     const BATCH: u32 = 100_000;
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         flows: 1000,
         idle_flows: 2000,
         ..LEAVING
@@ -589,7 +589,7 @@ fn the_demand_is_off_by_less_than_one_per_cent() {
     const TABLES: u32 = 30;
     for flows in [20_000, 100_000, 150_000_u32] {
         let errors = (0..TABLES).map(|_| {
-            let mut table = table(Limits {
+            let mut table = table(FlowLimits {
                 flows: 1,
                 ..NO_LIMITS
             });
@@ -619,7 +619,7 @@ fn the_demand_is_off_by_less_than_one_per_cent() {
 #[test]
 fn a_flow_that_is_held_back_takes_at_most_64_bytes_more() {
     let allocated = |hold| {
-        let mut table = table(Limits {
+        let mut table = table(FlowLimits {
             flows: 1_000_000,
             hold,
             ..NO_LIMITS
@@ -644,7 +644,7 @@ fn a_flow_that_is_held_back_takes_at_most_64_bytes_more() {
 #[test]
 fn a_million_kept_flows_take_less_than_128_bytes_each() {
     for packet in [packet(0), ipv6_packet(0)] {
-        let mut table = table(Limits {
+        let mut table = table(FlowLimits {
             flows: 1_000_000,
             ..NO_LIMITS
         });

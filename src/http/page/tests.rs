@@ -2,7 +2,7 @@ use std::net::IpAddr;
 
 use super::*;
 use crate::aggregator::{Aggregator, Settings};
-use crate::flow::{Labels, Limits, Sensors, Shape};
+use crate::flow::{FlowLimits, Labels, Sensors, Shape};
 use crate::metrics::CaptureState;
 use crate::wire::{DecodeOptions, ListenPorts};
 
@@ -19,7 +19,7 @@ fn core(labels: &str, flows: u32) -> Aggregator {
             labels: labels.parse::<Labels>().expect("labels"),
             ..Shape::default()
         },
-        limits: Limits {
+        limits: FlowLimits {
             flows,
             idle_flows: 0,
             idle_timeout: Duration::ZERO,
@@ -63,13 +63,13 @@ fn overview(core: &mut Aggregator) -> Overview {
 
 fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> Overview {
     let mut core = core(labels, flows);
-    let mut intake = core.intake();
+    let mut batch = core.batch();
     let sensor: IpAddr = [192, 168, 88, 1].into();
     for (host, bytes) in packets {
         let datagram = datagram(*host, *bytes);
-        intake.datagram(Duration::from_secs(1), NOW, sensor, 37008, &datagram);
+        batch.datagram(Duration::from_secs(1), NOW, sensor, 37008, &datagram);
     }
-    core.take_in(&mut intake);
+    core.record_batch(&mut batch);
     overview(&mut core)
 }
 
@@ -251,15 +251,15 @@ fn text_cannot_become_a_part_of_the_page() {
 #[test]
 fn frames_that_do_not_count_are_explained() {
     let mut core = core(ALL, 10);
-    let mut intake = core.intake();
+    let mut batch = core.batch();
     let sensor: IpAddr = [192, 168, 88, 1].into();
     for _ in 0..1200 {
-        intake.datagram(Duration::ZERO, NOW, sensor, 37008, &[1, 4, 0, 0]);
-        if intake.is_full() {
-            core.take_in(&mut intake);
+        batch.datagram(Duration::ZERO, NOW, sensor, 37008, &[1, 4, 0, 0]);
+        if batch.is_full() {
+            core.record_batch(&mut batch);
         }
     }
-    core.take_in(&mut intake);
+    core.record_batch(&mut batch);
     let skipped = text(&overview(&mut core));
     assert!(
         skipped.contains("None of the frames counts in a flow"),
@@ -282,13 +282,13 @@ fn frames_that_do_not_count_are_explained() {
 #[test]
 fn routers_are_listed_with_when_they_were_last_seen() {
     let mut core = core(ALL, 10);
-    let mut intake = core.intake();
+    let mut batch = core.batch();
     for (number, seconds) in [(3, 100), (1, 5), (2, 4), (4, 3)] {
         let sensor: IpAddr = [192, 168, 88, number].into();
         let at = NOW.saturating_sub(Duration::from_secs(seconds));
-        intake.datagram(Duration::from_secs(1), at, sensor, 37008, &datagram(1, 500));
+        batch.datagram(Duration::from_secs(1), at, sensor, 37008, &datagram(1, 500));
     }
-    core.take_in(&mut intake);
+    core.record_batch(&mut batch);
     let mut overview = overview(&mut core);
     overview.sensors.listen_ports.push((37009, None));
     let text = text(&overview);

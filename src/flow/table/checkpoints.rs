@@ -14,21 +14,21 @@ use super::super::snapshot::{Counters, Flow, Recent};
 use super::super::store::{State, Store};
 use super::FlowTable;
 
-/// How long to wait between marks.
-pub const MARKS_APART: Duration = Duration::from_secs(20);
+/// How long to wait between checkpoints.
+pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
 /// So many are kept: the oldest of them is 40 to 60 seconds old.
 const KEPT: usize = 3;
-/// Where flows ever took more slots than this, nothing is marked: all marks together take six
+/// Where flows ever took more slots than this, nothing is marked: all checkpoints together take six
 /// megabytes at most, and no mark keeps the table busy for long.
 const MOST_SLOTS: usize = 1 << 17;
 
 /// The oldest first. There is always one.
 #[derive(Debug)]
-pub(super) struct Marks(VecDeque<Mark>);
+pub(super) struct Checkpoints(VecDeque<Checkpoint>);
 
 /// All counters as they were at a moment.
 #[derive(Debug, Default)]
-struct Mark {
+struct Checkpoint {
     at: Moment,
     total: Counters,
     overflow: Counters,
@@ -38,34 +38,34 @@ struct Mark {
 }
 
 /// When nothing had been counted.
-impl Default for Marks {
+impl Default for Checkpoints {
     fn default() -> Self {
-        Self([Mark::default()].into())
+        Self([Checkpoint::default()].into())
     }
 }
 
 impl FlowTable {
     /// Remembers what was counted until `at`, to be compared with later. To be called each
-    /// [`MARKS_APART`].
-    pub fn mark(&mut self, at: Duration) {
-        self.books.advance_to_read(Moment::of(at));
+    /// [`CHECKPOINT_INTERVAL`].
+    pub fn checkpoint(&mut self, at: Duration) {
+        self.accounts.advance_to_read(Moment::of(at));
         if self.narrow.size() + self.wide.size() > MOST_SLOTS {
-            self.marks = Marks::default();
+            self.checkpoints = Checkpoints::default();
             return;
         }
-        let mut mark = self.marks.make_room();
-        mark.at = self.books.now;
+        let mut mark = self.checkpoints.make_room();
+        mark.at = self.accounts.now;
         (mark.total, mark.overflow) = self.sums();
         copy(&self.narrow, &mut mark.narrow);
         copy(&self.wide, &mut mark.wide);
-        self.marks.0.push_back(mark);
+        self.checkpoints.0.push_back(mark);
     }
 
     /// What was counted since the oldest mark, which is about the last minute; since the start, if
     /// there is none. Neither does a look count as a scrape, nor are new flows held.
     pub fn recent(&mut self, at: Duration, top: usize) -> Recent {
-        self.books.advance_to_read(Moment::of(at));
-        let mark = self.marks.oldest();
+        self.accounts.advance_to_read(Moment::of(at));
+        let mark = self.checkpoints.oldest();
         let (total, overflow) = self.sums();
         let mut best = Best::new(top);
         offer(&mut best, &self.narrow, mark.at, &mark.narrow);
@@ -73,9 +73,9 @@ impl FlowTable {
         let (top, active) = best.finish();
         let flow = |(key, counters)| Flow { key, counters };
         Recent {
-            shape: self.books.keys.shape.clone(),
+            shape: self.accounts.keys.shape.clone(),
             since: mark.at.duration(),
-            until: self.books.now.duration(),
+            until: self.accounts.now.duration(),
             total: total.since(mark.total),
             overflow: overflow.since(mark.overflow),
             top: top.into_iter().map(flow).collect(),
@@ -87,8 +87,8 @@ impl FlowTable {
     fn sums(&self) -> (Counters, Counters) {
         let sum =
             |all: &mut dyn Iterator<Item = Counters>| all.fold(Counters::default(), Counters::plus);
-        let traffic = sum(&mut self.books.traffic.iter().map(|one| one.counters));
-        let overflow = sum(&mut self.books.overflow.iter().map(|one| one.counters));
+        let traffic = sum(&mut self.accounts.traffic.iter().map(|one| one.counters));
+        let overflow = sum(&mut self.accounts.overflow.iter().map(|one| one.counters));
         (traffic, overflow)
     }
 }
@@ -122,15 +122,15 @@ fn offer<A: Address>(
     }
 }
 
-impl Marks {
-    fn oldest(&self) -> &Mark {
+impl Checkpoints {
+    fn oldest(&self) -> &Checkpoint {
         self.0.front().expect("there is always one")
     }
 
     /// Once there is one too many, the oldest, to be written anew.
-    fn make_room(&mut self) -> Mark {
+    fn make_room(&mut self) -> Checkpoint {
         if self.0.len() < KEPT {
-            return Mark::default();
+            return Checkpoint::default();
         }
         self.0.pop_front().unwrap_or_default()
     }

@@ -4,10 +4,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::tests::{ipv6_packet, packet, seconds};
-use super::super::{Limits, Shape};
+use super::super::{FlowLimits, Shape};
 use super::*;
 
-const LIMITS: Limits = Limits {
+const LIMITS: FlowLimits = FlowLimits {
     flows: 1000,
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
@@ -15,7 +15,7 @@ const LIMITS: Limits = Limits {
     leave_unseen: false,
 };
 
-fn table(limits: Limits) -> FlowTable {
+fn table(limits: FlowLimits) -> FlowTable {
     FlowTable::new(Shape::default(), limits)
 }
 
@@ -64,7 +64,7 @@ fn the_window_begins_at_the_oldest_of_three_marks() {
     let mut table = table(LIMITS);
     let since = |table: &mut FlowTable, at| table.recent(seconds(at), 0).since;
     for (mark, oldest) in [(20, 0), (40, 0), (60, 20), (80, 40), (101, 60)] {
-        table.mark(seconds(mark));
+        table.checkpoint(seconds(mark));
         assert_eq!(since(&mut table, mark), seconds(oldest), "at {mark}");
     }
     assert_eq!(since(&mut table, 119), seconds(60));
@@ -78,7 +78,7 @@ fn packets_before_the_window_do_not_count() {
         table.see(seconds(1), &ipv6_packet(4));
     }
     for mark in [20, 40, 60] {
-        table.mark(seconds(mark));
+        table.checkpoint(seconds(mark));
     }
     table.see(seconds(60), &packet(1));
     for _ in 0..2 {
@@ -92,17 +92,17 @@ fn packets_before_the_window_do_not_count() {
 
 #[test]
 fn flows_that_became_idle_and_came_back_count_what_they_sent() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         idle_timeout: seconds(10),
         ..LIMITS
     });
     for _ in 0..5 {
         table.see(seconds(1), &packet(1));
     }
-    table.mark(seconds(20));
+    table.checkpoint(seconds(20));
     table.see(seconds(21), &packet(2));
-    table.mark(seconds(40));
-    table.mark(seconds(60));
+    table.checkpoint(seconds(40));
+    table.checkpoint(seconds(60));
     table.show(seconds(61));
     table.show(seconds(62));
     assert_eq!(table.idle(), 2);
@@ -115,7 +115,7 @@ fn flows_that_became_idle_and_came_back_count_what_they_sent() {
 
 #[test]
 fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
-    let limits = Limits {
+    let limits = FlowLimits {
         idle_timeout: seconds(10),
         idle_flows: 0,
         ..LIMITS
@@ -126,7 +126,7 @@ fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
             table.see(seconds(1), &kind(1));
         }
         for mark in [20, 40, 60] {
-            table.mark(seconds(mark));
+            table.checkpoint(seconds(mark));
         }
         table.show(seconds(61));
         table.show(seconds(62));
@@ -134,7 +134,7 @@ fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
         table.see(seconds(63), &kind(2));
         assert_eq!(top(&table.recent(seconds(64), 10)), [(2, 1)]);
         // It was marked as a free slot.
-        table.mark(seconds(80));
+        table.checkpoint(seconds(80));
         table.see(seconds(81), &kind(2));
         assert_eq!(top(&table.recent(seconds(82), 10)), [(2, 2)]);
     }
@@ -142,11 +142,11 @@ fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
 
 #[test]
 fn what_found_no_place_is_told_apart() {
-    let mut table = table(Limits { flows: 1, ..LIMITS });
+    let mut table = table(FlowLimits { flows: 1, ..LIMITS });
     table.see(seconds(1), &packet(1));
     table.see(seconds(1), &packet(2));
     for mark in [20, 40, 60] {
-        table.mark(seconds(mark));
+        table.checkpoint(seconds(mark));
     }
     table.see(seconds(61), &packet(1));
     table.see(seconds(62), &packet(2));
@@ -159,7 +159,7 @@ fn what_found_no_place_is_told_apart() {
 
 #[test]
 fn held_flows_show_what_they_have_and_a_look_is_no_scrape() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         hold: seconds(60),
         idle_timeout: seconds(10),
         ..LIMITS
@@ -175,12 +175,12 @@ fn held_flows_show_what_they_have_and_a_look_is_no_scrape() {
 
 #[test]
 fn more_slots_than_are_marked_mean_since_the_start() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         flows: 1 << 20,
         ..LIMITS
     });
-    table.mark(seconds(20));
-    table.mark(seconds(40));
+    table.checkpoint(seconds(20));
+    table.checkpoint(seconds(40));
     let slots = u32::try_from(MOST_SLOTS).expect("it fits");
     for number in 0..=slots {
         let source = number.to_be_bytes().into();
@@ -190,14 +190,14 @@ fn more_slots_than_are_marked_mean_since_the_start() {
         };
         table.see(seconds(41), &seen);
     }
-    table.mark(seconds(60));
+    table.checkpoint(seconds(60));
     let recent = table.recent(seconds(70), 1);
     assert_eq!((recent.since, recent.active), (seconds(0), MOST_SLOTS + 1));
 }
 
 #[test]
 fn marks_take_no_more_memory_than_is_said() {
-    let mut table = table(Limits {
+    let mut table = table(FlowLimits {
         flows: 1 << 20,
         ..LIMITS
     });
@@ -210,16 +210,16 @@ fn marks_take_no_more_memory_than_is_said() {
         table.see(seconds(1), &seen);
     }
     for mark in 1..10 {
-        table.mark(seconds(20 * mark));
+        table.checkpoint(seconds(20 * mark));
     }
-    assert_eq!(table.marks.allocated(), 100_000 * 3 * 16);
+    assert_eq!(table.checkpoints.allocated(), 100_000 * 3 * 16);
     assert_eq!(MOST_SLOTS * 3 * 16, 6 << 20);
 }
 
 #[derive(Debug, Clone)]
 enum Step {
     Packet(u8),
-    Mark,
+    Checkpoint,
     Scrape,
     Wait(u8),
 }
@@ -227,7 +227,7 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (0..20_u8).prop_map(Step::Packet),
-        2 => Just(Step::Mark),
+        2 => Just(Step::Checkpoint),
         2 => Just(Step::Scrape),
         2 => (0..50_u8).prop_map(Step::Wait),
     ]
@@ -241,8 +241,8 @@ proptest! {
         idle_timeout in 0..60_u64,
         flows in 0..20_u32,
     ) {
-        let mut table = table(Limits { flows, idle_timeout: seconds(idle_timeout), ..LIMITS });
-        let (mut now, mut marks, mut came) = (0, vec![(0, 0)], Vec::new());
+        let mut table = table(FlowLimits { flows, idle_timeout: seconds(idle_timeout), ..LIMITS });
+        let (mut now, mut checkpoints, mut came) = (0, vec![(0, 0)], Vec::new());
         for step in steps {
             match step {
                 Step::Packet(kind) => {
@@ -250,15 +250,15 @@ proptest! {
                     table.see(seconds(now), &make(kind));
                     came.push(kind);
                 }
-                Step::Mark => {
-                    table.mark(seconds(now));
-                    marks.push((now, came.len()));
+                Step::Checkpoint => {
+                    table.checkpoint(seconds(now));
+                    checkpoints.push((now, came.len()));
                 }
                 Step::Scrape => drop(table.show(seconds(now))),
                 Step::Wait(time) => now += u64::from(time),
             }
         }
-        let (since, before) = marks[marks.len().saturating_sub(3)];
+        let (since, before) = checkpoints[checkpoints.len().saturating_sub(3)];
         let mut expected: BTreeMap<u8, u64> = BTreeMap::new();
         for kind in &came[before..] {
             *expected.entry(*kind).or_default() += 1;
