@@ -4,6 +4,7 @@
 #![expect(clippy::float_cmp, reason = "counts are exact in an f64")]
 
 mod analyze;
+mod architecture;
 mod bounds;
 mod browser;
 mod buffer;

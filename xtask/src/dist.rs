@@ -21,6 +21,9 @@ const CARGO_DEB: &str = "3.8.0";
 /// What the tarball holds beside the program.
 const PARTS: [&str; 4] = ["LICENSE", "README.md", "SECURITY.md", "contrib"];
 
+/// Stands in for the maintainer's address until a distributor sets one.
+const PLACEHOLDER: &str = "@example.org>";
+
 #[derive(Args)]
 pub(crate) struct Options {
     /// Where to put what is made
@@ -45,11 +48,37 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.check {
         return check::run(&program);
     }
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).context("reading Cargo.toml")?;
+    check_maintainer(&tags()?, &manifest)?;
     let out = root().join(&options.out);
     for made in pack(&program, &out, None)?.all() {
         println!("{}", made.display());
     }
     Ok(())
+}
+
+/// Refuses to pack a tagged commit, which is a release, for a maintainer who cannot be reached.
+fn check_maintainer(tags: &str, manifest: &str) -> anyhow::Result<()> {
+    let release = tags.lines().find(|tag| tag.starts_with('v'));
+    if let Some(release) = release
+        && manifest.contains(PLACEHOLDER)
+    {
+        bail!(
+            "{release} is a release, but its package has no maintainer: set `maintainer` under \
+             [package.metadata.deb] in Cargo.toml"
+        );
+    }
+    Ok(())
+}
+
+/// The tags of the commit that is checked out; none in a source archive.
+fn tags() -> anyhow::Result<String> {
+    let output = Command::new("git")
+        .current_dir(root())
+        .args(["tag", "--points-at", "HEAD"])
+        .output()
+        .context("cannot run git")?;
+    String::from_utf8(output.stdout).context("git prints text")
 }
 
 /// A release build would take long, and its packages are the same but for the program in them.
@@ -212,4 +241,24 @@ fn only_file(directory: &Path, extension: &str) -> anyhow::Result<PathBuf> {
     let mut files = paths.filter(|path| path.extension().is_some_and(|own| own == extension));
     let file = files.next();
     file.with_context(|| format!("no .{extension} in {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(tags: &str, maintainer: &str, is_accepted: bool) {
+        let manifest = format!("[package.metadata.deb]\nmaintainer = \"{maintainer}\"\n");
+        let accepted = check_maintainer(tags, &manifest);
+        assert_eq!(accepted.is_ok(), is_accepted, "{accepted:?}");
+    }
+
+    #[test]
+    fn a_release_needs_a_maintainer() {
+        check("", "Nobody <nobody@example.org>", true);
+        check("nightly\n", "Nobody <nobody@example.org>", true);
+        check("nightly\nv1.0.0\n", "Nobody <nobody@example.org>", false);
+        check("v1.0.0\n", "Packages <packages@distribution.net>", true);
+    }
 }
