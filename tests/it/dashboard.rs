@@ -1,5 +1,5 @@
-//! contrib/grafana: every expression of the dashboard, and of the original's, is put to a real
-//! Prometheus the way Grafana does it.
+//! contrib/grafana: a real Prometheus answers every query of the dashboard, and of the dashboard of
+//! the .NET exporter, as Grafana would send it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -22,16 +22,16 @@ fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap()
 }
 
-/// The panels that are no rows.
+/// All panels except rows.
 fn panels(dashboard: &Value) -> impl Iterator<Item = &Value> {
     let panels = list(dashboard, "panels").iter();
     panels.filter(|panel| panel["type"] != "row")
 }
 
-/// What `${name}` and `$name` stand for.
+/// Values of `${name}` and `$name`.
 type Variables = BTreeMap<String, String>;
 
-/// Fills in the variables; `\$[a-z_]+` that is none fails.
+/// Replaces variables by their values; an unknown variable fails.
 #[track_caller]
 fn filled(expression: &str, variables: &Variables) -> String {
     let mut parts = expression.split('$');
@@ -47,7 +47,7 @@ fn filled(expression: &str, variables: &Variables) -> String {
     filled
 }
 
-/// Some values of a variable, as Grafana writes them into PromQL.
+/// A pattern for several values of a variable, as Grafana writes it into PromQL.
 fn any_of(values: &[String]) -> String {
     let escaped: Vec<_> = values
         .iter()
@@ -65,14 +65,14 @@ fn any_of(values: &[String]) -> String {
     format!("({})", escaped.join("|"))
 }
 
-/// What Grafana itself fills in.
+/// Variables that Grafana itself provides.
 fn built_in(scene: &Scene) -> Variables {
     ["__rate_interval", "__interval", "__range"]
         .map(|name| (name.to_owned(), scene.range()))
         .into()
 }
 
-/// Asks for the values of a variable like `label_values(metric{...}, label)`.
+/// Queries the values of a variable such as `label_values(metric{...}, label)`.
 #[track_caller]
 fn values(scene: &Scene, query: &str, variables: &Variables) -> Vec<String> {
     let query = filled(query, variables);
@@ -83,7 +83,7 @@ fn values(scene: &Scene, query: &str, variables: &Variables) -> Vec<String> {
     values
 }
 
-/// All variables of the dashboard: each at All, and with each of its values chosen.
+/// The variables of the dashboard, once with All selected and once with every value selected.
 #[track_caller]
 fn variables(dashboard: &Value, scene: &Scene) -> [Variables; 2] {
     let (mut all, mut chosen) = (built_in(scene), built_in(scene));
@@ -112,25 +112,25 @@ pub(crate) fn sum(samples: &[Sample]) -> f64 {
     samples.iter().map(|(_, value)| value).sum()
 }
 
-/// Equal, but for how the last digits are rounded.
+/// Whether both are equal, except for rounding.
 pub(crate) fn is_near(value: f64, expected: f64) -> bool {
     (value - expected).abs() <= expected.abs() * 1e-9
 }
 
-/// The sums over the series of each target of a panel, after one wave in so many seconds. None
-/// differs from run to run.
+/// For each target of a panel, the sum over its series after one wave in this many seconds; `None` if
+/// it differs from run to run.
 fn expected(title: &str, seconds: f64) -> Vec<Option<f64>> {
     let bits = BYTES * 8.0 / seconds;
     let per_second = |count: f64| Some(count / seconds);
     match title {
         "Throughput"
-        | "Throughput by kind of destination and protocol"
+        | "Throughput by type of destination and protocol"
         | "Throughput by direction"
         | "Throughput by exporter and listen port"
         | "Throughput of top sources"
         | "Throughput of top destinations"
         | "Throughput by sensor" => vec![Some(bits)],
-        "Packets" | "Packets by kind of destination and protocol" | "Packets by sensor" => {
+        "Packets" | "Packets by type of destination and protocol" | "Packets by sensor" => {
             vec![per_second(PACKETS)]
         }
         "Bytes in this time range" | "Top sources" | "Top destinations" | "Top conversations" => {
@@ -161,7 +161,7 @@ fn expected(title: &str, seconds: f64) -> Vec<Option<f64>> {
 }
 
 #[test]
-fn every_panel_shows_what_was_sent() {
+fn every_panel_shows_the_traffic_that_was_sent() {
     let scene = Scene::new();
     let dashboard = dashboard();
     let variables = variables(&dashboard, &scene);
@@ -189,7 +189,7 @@ fn every_panel_shows_what_was_sent() {
         }
     }
 
-    // The order matters too.
+    // Also in the right order.
     let target = |title| {
         let panel = panels(&dashboard).find(|panel| panel["title"] == title);
         let samples = scene.ask(&filled(
@@ -220,9 +220,9 @@ fn every_panel_shows_what_was_sent() {
     assert_eq!(sensors, expected);
 }
 
-/// grafana.com's 11609, which the .NET exporter came with: its expressions, word for word.
+/// The queries of dashboard 11609 on grafana.com, which belongs to the .NET exporter, verbatim.
 #[test]
-fn the_dashboard_of_the_original_shows_what_was_sent() {
+fn the_dashboard_of_the_dotnet_exporter_shows_the_traffic_that_was_sent() {
     let scene = Scene::new();
     let bytes = "tzsp_observed_bytes_total";
     let mut variables = built_in(&scene);
@@ -247,9 +247,9 @@ fn the_dashboard_of_the_original_shows_what_was_sent() {
     }
 }
 
-/// A name for the local range leaves no private address in the scene.
+/// With a name for the local range, no address of the scene is `private`.
 #[test]
-fn own_devices_are_shown_where_their_network_has_a_name() {
+fn own_devices_of_a_named_network_are_shown() {
     let scene = Scene::with(&["--network", "office=192.168.0.0/16"]);
     let dashboard = dashboard();
     let mut variables = variables(&dashboard, &scene);
@@ -273,10 +273,10 @@ fn own_devices_are_shown_where_their_network_has_a_name() {
 const KINDS: [&str; 4] = ["timeseries", "stat", "bargauge", "table"];
 
 #[test]
-fn panels_have_all_that_a_reader_wants() {
+fn panels_have_titles_descriptions_units_and_legends() {
     let dashboard = dashboard();
     assert!(dashboard["schemaVersion"].as_u64() >= Some(39));
-    // An id would make Grafana take it for one that it has already.
+    // With an id, Grafana would take it for an existing dashboard.
     assert_eq!(dashboard["id"], Value::Null);
     let mut titles = BTreeSet::new();
     for panel in panels(&dashboard) {
@@ -299,7 +299,7 @@ fn panels_have_all_that_a_reader_wants() {
 }
 
 #[test]
-fn panels_have_places_and_ids_of_their_own() {
+fn panels_do_not_overlap_and_have_unique_ids() {
     let dashboard = dashboard();
     let mut ids = BTreeSet::new();
     let mut places = BTreeMap::new();
@@ -329,7 +329,7 @@ fn variables_are_defined_and_used() {
         if variable["type"] == "query" {
             assert_eq!(variable["multi"], true, "{name}");
             assert_eq!(variable["includeAll"], true, "{name}");
-            // Matches series without the label too, which --labels may leave out.
+            // Also matches series without the label, which --labels may omit.
             assert_eq!(variable["allValue"], ".*", "{name}");
             check_metrics(text(&variable["query"], "query"));
         }

@@ -1,4 +1,4 @@
-//! contrib/README.md: what it tells to ask is asked, and what it tells to configure is valid.
+//! docs/promql.md: its queries return what they promise, and its configurations are valid.
 
 use std::fmt::Write;
 use std::fs;
@@ -7,15 +7,16 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::dashboard::{is_near, sum};
+use crate::readme::page;
 use crate::rules::{alerts, check_metrics, contrib};
 use crate::support::tool;
 use crate::traffic::{BYTES, OVERFLOW, PACKETS, SKIPPED, Scene};
 
 fn guide() -> String {
-    fs::read_to_string(contrib("README.md")).unwrap()
+    page("docs/promql.md")
 }
 
-/// Its blocks of a language.
+/// Code blocks of a language in the guide.
 fn blocks(language: &str) -> Vec<String> {
     let (guide, begin) = (guide(), format!("```{language}\n"));
     let blocks = guide.split(&begin).skip(1);
@@ -23,20 +24,20 @@ fn blocks(language: &str) -> Vec<String> {
     blocks.collect()
 }
 
-/// Those expressions that ask for what recording rules made, or not.
+/// Queries in the guide: either those of recorded series, or all others.
 pub(crate) fn expressions(recorded: bool) -> impl Iterator<Item = String> {
     let blocks = blocks("promql").into_iter();
     blocks.filter(move |block| block.contains(":tzsp_") == recorded)
 }
 
 #[test]
-fn what_the_guide_asks_is_answered() {
+fn queries_of_the_guide_return_what_was_sent() {
     check_answers(&Scene::new());
 }
 
-/// A name for the local range leaves no private address in the scene.
+/// With a name for the local range, no address of the scene is `private`.
 #[test]
-fn what_the_guide_asks_is_answered_where_a_network_has_a_name() {
+fn queries_of_the_guide_work_with_a_named_network() {
     check_answers(&Scene::with(&["--network", "office=192.168.0.0/16"]));
 }
 
@@ -45,7 +46,7 @@ fn check_answers(scene: &Scene) {
     let seconds = scene.seconds();
     let bits = |bytes: f64| bytes * 8.0 / seconds;
     // From private addresses: the first, third and fourth flow of a wave. To them: the second and
-    // the third. To the internet: the first, and one without a place. From it: the second.
+    // the third. To the internet: the first, and one beyond the limit. From it: the second.
     let (from_private, to_private, to_public, from_public) = (11_100.0, 2800.0, 10_168.0, 2000.0);
     let expected = [
         bits(BYTES),
@@ -68,7 +69,7 @@ fn check_answers(scene: &Scene) {
         2.0 / seconds,
         0.0,
         SKIPPED / seconds,
-        // All four places are taken.
+        // All four slots are in use.
         1.0,
         OVERFLOW / PACKETS,
         bits(BYTES),
@@ -91,7 +92,7 @@ fn check_answers(scene: &Scene) {
     }
 
     // Two for each of six flows, of which the last two are `other`, for each of two routers, and for
-    // each of five combinations of kinds and protocol; one for the listen port.
+    // each of five combinations of types and protocol; one for the listen port.
     let begin = "A scrape has 60 samples, 2 for each flow";
     assert!(guide().contains(begin), "{begin}");
     let samples = sum(&scene.ask("scrape_samples_scraped"));
@@ -107,7 +108,7 @@ fn recipe(heading: &str) -> String {
     block.split_once("\n```").unwrap().0.to_owned()
 }
 
-/// Puts a query to promtool at 2 hours, with a sample of each series every 5 minutes until then.
+/// Runs a query in promtool at 2 hours, with a sample of each series every 5 minutes until then.
 #[track_caller]
 fn check_query(query: &str, series: &[(&str, &str)], expected: &[(&str, f64)]) {
     let mut test = "evaluation_interval: 5m\ntests:\n- interval: 5m\n  input_series:\n".to_owned();
@@ -128,10 +129,10 @@ fn check_query(query: &str, series: &[(&str, &str)], expected: &[(&str, f64)]) {
     tool(promtool.current_dir(directory.path()));
 }
 
-/// Of .1 to .4: the first has a new flow and is old, the second came in the last hour, the third
-/// only received before, and the fourth left.
+/// Devices .1 to .4: the first is old and has a new flow, the second appeared in the last hour, the
+/// third only received packets before, and the fourth has gone.
 #[test]
-fn new_is_a_device_that_was_never_there_before() {
+fn a_new_device_is_one_without_earlier_flows() {
     let series = [
         (
             "from=\"10.0.0.1\", from_type=\"private\", to=\"8.8.8.8\", to_type=\"public\"",
@@ -167,7 +168,7 @@ fn new_is_a_device_that_was_never_there_before() {
         ),
     ];
     check_query(
-        &recipe("**Who is new?**"),
+        &recipe("**Which devices are new?**"),
         &series,
         &[("from=\"10.0.0.2\"", 2.0)],
     );
@@ -175,7 +176,7 @@ fn new_is_a_device_that_was_never_there_before() {
 
 /// 300 bytes in 5 minutes are 1 byte a second; sent, received, and between two others.
 #[test]
-fn talk_is_what_is_sent_and_what_is_received() {
+fn the_query_of_a_device_has_both_directions() {
     let series = [
         (
             "from=\"192.168.88.50\", to=\"8.8.8.8\", protocol=\"tcp\", listen_port=\"1\"",
@@ -194,7 +195,7 @@ fn talk_is_what_is_sent_and_what_is_received() {
             "0+9000x24",
         ),
     ];
-    let query = recipe("**With whom does it talk?**").replace("[5m]", "[10m]");
+    let query = recipe("**With whom does a device talk?**").replace("[5m]", "[10m]");
     let expected = [
         (
             "direction=\"sent\", peer=\"8.8.8.8\", protocol=\"tcp\"",
@@ -209,7 +210,7 @@ fn talk_is_what_is_sent_and_what_is_received() {
 }
 
 #[test]
-fn what_the_guide_configures_is_valid() {
+fn configurations_in_the_guide_are_valid() {
     let directory = TempDir::new().unwrap();
     for rules in ["recording.rules.yml", "alerts.rules.yml"] {
         let shipped = contrib("prometheus").join(rules);

@@ -104,7 +104,7 @@ fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
     assert_eq!(browser.evaluate(tab, widest), json!([width, true]));
 }
 
-/// Its pictures are in target/tmp; that of the README is the first one.
+/// Saves screenshots in target/tmp.
 #[test]
 fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);

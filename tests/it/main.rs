@@ -26,6 +26,7 @@ mod inputs;
 mod ipv6;
 mod jobs;
 mod landing;
+mod links;
 mod live;
 mod manual;
 mod namespace;

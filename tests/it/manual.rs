@@ -1,5 +1,5 @@
-//! The manual and the completions say what the command line says. With INSTA_UPDATE=always, as for
-//! snapshots, they are written anew.
+//! The manual pages and completions in contrib agree with the command line. With
+//! INSTA_UPDATE=always, as for snapshots, they are regenerated.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -20,7 +20,7 @@ fn contrib() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("contrib")
 }
 
-/// Without the subcommand that is for the program itself, which completions would offer.
+/// The command line without hidden subcommands, which completions would offer.
 fn visible() -> Command {
     let command = Cli::command();
     let subcommands = command.get_subcommands().cloned();
@@ -29,7 +29,7 @@ fn visible() -> Command {
         .subcommands(subcommands.filter(|subcommand| !subcommand.is_hide_set()))
 }
 
-/// All files of a directory, by name.
+/// The files of a directory, by name.
 fn files(directory: &Path) -> BTreeMap<String, String> {
     let Ok(entries) = directory.read_dir() else {
         return BTreeMap::new();
@@ -65,14 +65,14 @@ fn check(kind: &str, fresh: &Path) {
 }
 
 #[test]
-fn the_manual_is_fresh() {
+fn manual_pages_match_the_command_line() {
     let fresh = TempDir::new().unwrap();
     clap_mangen::generate_to(Cli::command().name(NAME), &fresh).unwrap();
     check("man", fresh.path());
 }
 
 #[test]
-fn the_completions_are_fresh() {
+fn completions_match_the_command_line() {
     let fresh = TempDir::new().unwrap();
     for shell in [Shell::Bash, Shell::Fish, Shell::Zsh] {
         clap_complete::generate_to(shell, &mut visible(), NAME, fresh.path()).unwrap();
@@ -101,7 +101,7 @@ fn bash_completes_options_and_their_values() {
 }
 
 #[test]
-fn man_shows_the_manual() {
+fn man_renders_the_manual_pages() {
     for page in files(&contrib().join("man")).keys() {
         let page = contrib().join("man").join(page);
         let shown = tool(

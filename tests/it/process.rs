@@ -98,7 +98,6 @@ fn bytes_of_the_network_are_those_of_its_namespace() {
     }
 }
 
-/// The README's table is that of the catalog.
 #[test]
 fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);

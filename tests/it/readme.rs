@@ -1,4 +1,4 @@
-//! The README says what the program says.
+//! README.md, docs and SECURITY.md agree with the program.
 
 use std::fs;
 use std::path::Path;
@@ -9,16 +9,13 @@ use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::support::{program, tool};
 
-fn readme() -> String {
-    page("README.md")
-}
-
-fn page(name: &str) -> String {
+pub(crate) fn page(name: &str) -> String {
     fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
 }
 
 #[test]
 fn help_is_quoted_as_it_is() {
+    let options = page("docs/options.md");
     for arguments in [&["--help"][..], &["analyze", "--help"]] {
         let help = program().args(arguments).output().unwrap().stdout;
         // Markdown editors strip spaces at the end of lines.
@@ -29,15 +26,35 @@ fn help_is_quoted_as_it_is() {
             .collect();
         let command = arguments.join(" ");
         let block = format!("```text\n$ tzsp_packetstream_exporter {command}\n{help}```\n");
-        assert!(readme().contains(&block), "the README lacks this:\n{block}");
+        assert!(
+            options.contains(&block),
+            "docs/options.md lacks this:\n{block}"
+        );
     }
 }
 
-/// Whoever copies a command from the README gets what stands there.
+#[test]
+fn the_readme_shows_a_scrape_as_it_is() {
+    let capture = "testdata/packets_of_one_flow_merge.pcap";
+    let mut analyze = Command::new(env!("CARGO_BIN_EXE_tzsp_packetstream_exporter"));
+    analyze.args(["analyze", capture]);
+    let printed = tool(analyze.current_dir(env!("CARGO_MANIFEST_DIR")));
+    let readme = page("README.md");
+    assert!(readme.contains(&format!("replay {capture} ")));
+    let (_, scrape) = readme.split_once("```text\n# TYPE").unwrap();
+    let (scrape, _) = scrape.split_once("```\n").unwrap();
+    let samples: Vec<_> = scrape.lines().skip(1).collect();
+    assert_eq!(samples.len(), 2);
+    for sample in samples {
+        assert!(printed.lines().any(|line| line == sample), "{sample}");
+    }
+}
+
+/// A command that is copied from a page prints what the page shows.
 #[test]
 fn commands_on_test_captures_print_what_is_quoted() {
-    let readme = readme();
-    let blocks = readme.split("```text\n$ ").skip(1);
+    let analyze = page("docs/analyze.md");
+    let blocks = analyze.split("```text\n$ ").skip(1);
     let blocks = blocks.map(|block| block.split_once("```\n").unwrap().0);
     let blocks: Vec<_> = blocks.filter(|block| block.contains("testdata/")).collect();
     assert_eq!(blocks.len(), 2);
@@ -77,12 +94,16 @@ fn the_table_of_metrics_is_complete() {
         })
         .concat();
     let table = format!("| metric | type | labels | meaning |\n|---|---|---|---|\n{table}\n");
-    assert!(readme().contains(&table), "the README lacks this:\n{table}");
+    let metrics = page("docs/metrics.md");
+    assert!(
+        metrics.contains(&table),
+        "docs/metrics.md lacks this:\n{table}"
+    );
 }
 
 #[test]
 fn every_reason_and_cause_is_explained() {
-    let readme = readme();
+    let metrics = page("docs/metrics.md");
     let security = page("SECURITY.md");
     let reasons = Skipped::ALL.map(|reason| {
         let Explanation { meaning, remedy } = Explanation::of(reason);
@@ -91,8 +112,8 @@ fn every_reason_and_cause_is_explained() {
     });
     let reasons = reasons.concat();
     assert!(
-        readme.contains(&reasons),
-        "the README lacks this:\n{reasons}"
+        metrics.contains(&reasons),
+        "docs/metrics.md lacks this:\n{reasons}"
     );
     for reason in Refused::ALL {
         let row = format!("| `{}` |", reason.label());
@@ -101,7 +122,7 @@ fn every_reason_and_cause_is_explained() {
     for cause in Truncated::ALL {
         // Wherever the line breaks.
         let explained = format!("`{}` (", cause.label());
-        assert!(words(&readme).contains(&explained), "{explained}");
+        assert!(words(&metrics).contains(&explained), "{explained}");
     }
 }
 

@@ -1,4 +1,5 @@
-//! contrib/prometheus: what it says is tested by promtool; that it says enough, here.
+//! contrib/prometheus: promtool tests the rules; these tests check that every rule is tested and
+//! explained.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -102,12 +103,12 @@ fn configuration_and_rules_are_valid() {
 }
 
 #[test]
-fn rules_do_what_their_tests_say() {
+fn rules_pass_their_promtool_tests() {
     promtool(&["test", "rules", "recording.test.yml", "alerts.test.yml"]);
 }
 
 #[test]
-fn each_alert_is_tested_where_it_fires_and_where_it_does_not() {
+fn each_alert_is_tested_firing_and_silent() {
     let tests: RuleTests = parsed("alerts.test.yml");
     let tests = tests.tests.iter().flat_map(|test| &test.alert_rule_test);
     let (firing, silent): (Vec<_>, Vec<_>) = tests.partition(|test| !test.exp_alerts.is_empty());
@@ -120,7 +121,7 @@ fn each_alert_is_tested_where_it_fires_and_where_it_does_not() {
 }
 
 #[test]
-fn each_alert_says_what_is_wrong_and_what_to_do() {
+fn each_alert_has_a_severity_a_summary_and_a_description() {
     for rule in rules("alerts.rules.yml") {
         let alert = rule.alert.unwrap();
         assert!(alert.starts_with("Tzsp"), "{alert}");
@@ -140,7 +141,7 @@ fn each_recording_rule_is_tested() {
 }
 
 #[test]
-fn the_rules_use_metrics_that_there_are() {
+fn rules_use_metrics_that_exist() {
     for rule in ["recording.rules.yml", "alerts.rules.yml"]
         .into_iter()
         .flat_map(rules)
@@ -157,31 +158,31 @@ pub(crate) fn alerts() -> Vec<(String, String)> {
         .collect()
 }
 
-/// The names that recording rules give.
+/// Names of the recorded series.
 fn recorded() -> BTreeSet<String> {
     let rules = rules("recording.rules.yml").into_iter();
     rules.map(|rule| rule.record.unwrap()).collect()
 }
 
-/// Fails if an expression uses a metric that neither the exporter nor a recording rule makes.
+/// Fails if an expression uses a metric that comes neither from the exporter nor from a recording rule.
 #[track_caller]
 pub(crate) fn check_metrics(expression: &str) {
     let metrics = metrics_in(expression);
     assert!(!metrics.is_empty(), "{expression}");
     let recorded = recorded();
     for metric in metrics {
-        let is_known = metrics::ALL.iter().any(|family| family.name == metric)
+        let exists = metrics::ALL.iter().any(|family| family.name == metric)
             || recorded.contains(&metric)
             || OTHERS.contains(&&*metric);
-        assert!(is_known, "{metric} in {expression}");
+        assert!(exists, "{metric} in {expression}");
     }
 }
 
-/// What Prometheus says of a target.
+/// Metrics that Prometheus itself adds to a target.
 const OTHERS: [&str; 1] = ["up"];
 
-/// The words of an expression that look like metrics of the exporter. Strings do not count, but
-/// those that name metrics.
+/// The words of an expression that look like metrics of the exporter. Strings are ignored, except
+/// those that select metrics by name.
 pub(crate) fn metrics_in(expression: &str) -> BTreeSet<String> {
     let is_in_a_word = |letter: char| letter.is_ascii_alphanumeric() || "_:".contains(letter);
     let parts: Vec<_> = expression.split('"').collect();
