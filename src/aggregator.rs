@@ -168,40 +168,45 @@ impl FrameBatch {
     /// count from anywhere.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
-        match self.frame_without_sensor(now, frame) {
-            Ok(seen) => self.sensors.push(seen.sensor, seen.listen_port, frame.at),
-            Err(reason) => self.sensor_of_skipped(reason, frame),
-        }
+        self.add_frame::<true>(now, frame);
     }
 
     /// The same as [`frame`](Self::frame), but for the account of sensors: a one-shot run shows none.
-    ///
-    /// # Errors
-    /// The reason why the frame counts in no flow.
     #[inline]
-    pub fn frame_without_sensor(
-        &mut self,
-        now: Duration,
-        frame: &Frame<'_>,
-    ) -> Result<Observation, Skipped> {
+    pub fn frame_without_sensor(&mut self, now: Duration, frame: &Frame<'_>) {
+        self.add_frame::<false>(now, frame);
+    }
+
+    #[inline]
+    fn add_frame<const WITH_SENSOR: bool>(&mut self, now: Duration, frame: &Frame<'_>) {
         self.frames.arrive(frame.at);
         match wire::decode_fast(frame.link, frame.captured(), &self.decode) {
             Some(seen) => {
+                if WITH_SENSOR {
+                    self.sensors.push(seen.sensor, seen.listen_port, frame.at);
+                }
                 self.count(now, &seen);
-                Ok(seen)
             }
-            None => self.frame_full(now, frame),
+            None => self.add_frame_full::<WITH_SENSOR>(now, frame),
         }
     }
 
     #[inline(never)]
-    fn frame_full(&mut self, now: Duration, frame: &Frame<'_>) -> Result<Observation, Skipped> {
-        let outcome = wire::decode_full(frame.link, frame.captured(), &self.decode);
-        match &outcome {
-            Ok(seen) => self.count(now, seen),
-            Err(reason) => self.frames.skip(*reason),
+    fn add_frame_full<const WITH_SENSOR: bool>(&mut self, now: Duration, frame: &Frame<'_>) {
+        match wire::decode_full(frame.link, frame.captured(), &self.decode) {
+            Ok(seen) => {
+                if WITH_SENSOR {
+                    self.sensors.push(seen.sensor, seen.listen_port, frame.at);
+                }
+                self.count(now, &seen);
+            }
+            Err(reason) => {
+                self.frames.skip(reason);
+                if WITH_SENSOR {
+                    self.sensor_of_skipped(reason, frame);
+                }
+            }
         }
-        outcome
     }
 
     /// A sensor that sends what counts in no flow, such as keepalives, is not silent.
@@ -268,7 +273,14 @@ impl FrameBatch {
     /// Whether it is time to empty it.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.packets.is_full() || self.sensors.is_full()
+        self.is_full_of_packets() || self.sensors.is_full()
+    }
+
+    /// The same as [`is_full`](Self::is_full), where frames are added without their sensor.
+    #[must_use]
+    #[inline]
+    pub fn is_full_of_packets(&self) -> bool {
+        self.packets.is_full()
     }
 }
 
@@ -276,14 +288,21 @@ impl FrameCounts {
     #[inline]
     fn arrive(&mut self, at: Duration) {
         self.received += 1;
-        let is_early = self.newest.is_some_and(|newest| at < newest);
-        if !is_early {
-            self.newest = Some(at);
+        match self.newest {
+            Some(newest) if at >= newest => self.newest = Some(at),
+            _ => self.arrive_early(at),
         }
-        // Simple packet blocks of pcapng have no time.
-        if (is_early || self.oldest.is_none()) && !at.is_zero() {
-            self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
+    }
+
+    /// Notes the time of the first frame, or of one that is older than the newest. Simple packet
+    /// blocks of pcapng have no time: they change nothing.
+    #[cold]
+    fn arrive_early(&mut self, at: Duration) {
+        if at.is_zero() {
+            return;
         }
+        self.newest.get_or_insert(at);
+        self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
     }
 
     /// What there is to know of a frame that counts in a flow, beside that.

@@ -382,12 +382,14 @@ fn read_frames(
     counting: &mut impl Counting,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
-    let mut newest = Duration::ZERO;
+    let mut at = Duration::ZERO;
     while reader.fill()? {
         reader.each_frame(|frame| {
-            // Simple packet blocks of pcapng have no time: that of the frames before.
-            let at = if frame.at.is_zero() { newest } else { frame.at };
-            newest = newest.max(at);
+            // Simple packet blocks of pcapng have no time: they count at that of the frame before
+            // them.
+            if !frame.at.is_zero() {
+                at = frame.at;
+            }
             let counts = counting.frame(batch, at, frame);
             if !has_counted {
                 has_counted = counts;

@@ -15,9 +15,9 @@ pub(super) trait Counting {
     /// later. Returns whether anything counted in a flow so far.
     #[inline]
     fn frame(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
-        let _ = batch.frame_without_sensor(at, frame);
+        batch.frame_without_sensor(at, frame);
         let has_counted = !batch.is_empty();
-        if batch.is_full() {
+        if batch.is_full_of_packets() {
             self.record_batch(batch);
         }
         has_counted

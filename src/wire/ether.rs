@@ -20,6 +20,7 @@ use super::payload::{LinkError, MIN_ETHER_TYPE, Payload};
 const VLAN_9200: EtherType = EtherType(0x9200);
 
 /// Decodes an Ethernet header with its tags.
+#[inline(always)]
 pub(super) fn parse(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     let (header, rest) = frame
         .bytes
@@ -44,6 +45,7 @@ pub(super) fn behind_type(
 /// Passes over VLAN tags and LLC headers in any number: each VLAN tag (IEEE 802.1Q, 802.1ad and the
 /// numbers in use before it) holds two bytes of tag and then what Ethernet has behind its
 /// addresses.
+#[inline(always)]
 fn behind_type_or_length(
     mut ether_type: EtherType,
     mut rest: Captured<'_>,

@@ -66,6 +66,7 @@ impl LinkType {
 }
 
 /// Finds what a frame carries, behind all VLAN tags.
+#[inline(always)]
 pub(super) fn payload(
     mut link: LinkType,
     mut frame: Captured<'_>,

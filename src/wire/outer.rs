@@ -9,7 +9,7 @@ use super::ip::Ip;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
 use super::link::{self, LinkType};
-use super::payload::LinkError;
+use super::payload::{LinkError, Payload};
 use super::pppoe;
 use super::skipped::Skipped;
 
@@ -48,10 +48,15 @@ pub fn datagram(link: LinkType, frame: Captured<'_>) -> Result<Datagram<'_>, Ski
             _ => Err(Skipped::UnsupportedLink),
         };
     }
-    let mut carried = link::payload(link, frame).map_err(reason)?;
-    if carried.ether_type == pppoe::SESSION {
-        carried = pppoe::parse(carried.packet).map_err(reason)?;
+    let carried = link::payload(link, frame).map_err(reason)?;
+    match carried.ether_type {
+        pppoe::SESSION => ip_packet(pppoe::parse(carried.packet).map_err(reason)?),
+        _ => ip_packet(carried),
     }
+}
+
+#[inline(always)]
+fn ip_packet(carried: Payload<'_>) -> Result<Datagram<'_>, Skipped> {
     match carried.ether_type {
         EtherType::IPV4 => in_ipv4(carried.packet.bytes),
         EtherType::IPV6 => in_ipv6(carried.packet.bytes),
