@@ -7,6 +7,7 @@ mod analyze;
 mod bounds;
 mod browser;
 mod captures;
+mod chain;
 mod cli;
 mod clients;
 mod damage;
