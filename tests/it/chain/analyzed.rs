@@ -105,7 +105,7 @@ fn captures_follow_each_other_in_any_format() {
     let captures = names.map(capture);
     let all: Vec<&[u8]> = captures.iter().map(Vec::as_slice).collect();
     check(&all, 12.0, 6.0 * (ACK + PING), "");
-    let empty: [&[u8]; 4] = [&header, &header, &all[0], &header];
+    let empty: [&[u8]; 4] = [&header, &header, all[0], &header];
     check(&empty, 2.0, ACK + PING, "");
 }
 

@@ -51,12 +51,16 @@ impl Random {
         (self.next() >> 32) as u32
     }
 
+    pub(crate) fn byte(&mut self) -> u8 {
+        self.next().to_be_bytes()[7]
+    }
+
     fn choose<T: Copy>(&mut self, values: &[T]) -> T {
         values[self.below(values.len())]
     }
 
     fn bytes(&mut self, size: usize) -> Vec<u8> {
-        (0..size).map(|_| self.next() as u8).collect()
+        (0..size).map(|_| self.byte()).collect()
     }
 }
 
@@ -268,8 +272,12 @@ fn pcapng(random: &mut Random, style: Style, records: usize, depth: u32) -> Capt
         } else {
             let time = u64::from(numbers.seconds) * 1_000_000 + u64::from(numbers.fraction);
             let mut body = order.u32(0).to_vec();
-            body.extend(order.u32((time >> 32) as u32));
-            body.extend(order.u32(time as u32));
+            let (high, low) = (time >> 32, time & u64::from(u32::MAX));
+            body.extend(
+                [high, low]
+                    .map(|half| order.u32(u32::try_from(half).unwrap()))
+                    .as_flattened(),
+            );
             body.extend([order.u32(captured), order.u32(numbers.original)].as_flattened());
             body.extend([&frame[..], &padding].concat());
             block(&mut bytes, order, 6, &body);
