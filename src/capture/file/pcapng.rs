@@ -146,7 +146,7 @@ impl Pcapng {
         let (rest, block) = match parsed {
             Ok(parsed) => parsed,
             Err(RawBlockParseError::IncompleteBuffer(needed, _)) if needed <= MAX_RECORD => {
-                return self.incomplete(window, mode);
+                return Item::Incomplete;
             }
             Err(error) => return self.bad_framing(&error, window, mode),
         };
@@ -170,21 +170,6 @@ impl Pcapng {
             Ok(Some(frame)) => Item::Frame { size, frame },
             Ok(None) => Item::Other { size },
             Err(what) => Item::damaged(what, Resume::After(size)),
-        }
-    }
-
-    /// A block that is not there whole: the capture is cut short at its end, or the length of the
-    /// block is damaged.
-    fn incomplete<'a>(&self, window: Window<'_>, mode: Mode) -> Item<'a> {
-        if mode == Mode::Strict || !window.ended {
-            return Item::Incomplete;
-        }
-        match self.resume_beside_cut(window.bytes) {
-            Some(size) => {
-                let what = "a block that reaches past the end";
-                Item::damaged(what, Resume::After(size))
-            }
-            None => Item::Incomplete,
         }
     }
 

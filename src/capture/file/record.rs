@@ -103,7 +103,7 @@ impl From<bool> for Plausible {
 pub(super) enum Link {
     /// The next header is so many bytes later; that may be past what is there.
     Next(usize),
-    /// Nothing can follow: the stream ends here, or all that is left are zeros.
+    /// To no further record: the stream ends here, or zeros or another capture begin.
     End,
     /// No header can look like this.
     Broken,

@@ -16,7 +16,7 @@ mod resync;
 
 use std::time::Duration;
 
-use super::record::{Item, Link, MAX_RECORD, Mode, Plausible, Resume, Window};
+use super::record::{Item, LOOKAHEAD, Link, MAX_RECORD, Mode, Plausible, Resume, Window};
 use super::{signature, zeros};
 use crate::capture::Frame;
 use crate::wire::LinkType;
@@ -28,9 +28,13 @@ const LARGEST_SNAP_LENGTH: usize = 262_144;
 /// The size of the header that a capture starts with.
 const FILE_HEADER: usize = 24;
 
-/// Neighbours are usually no further apart, in seconds: a day. The chain of the others is followed
-/// further before they count.
+/// Neighbours are usually no further apart, in seconds: a day. Behind the others, the chain is
+/// followed further.
 const NEAR: u32 = 24 * 60 * 60;
+
+/// How far the chain is followed behind a record, in bytes. What is read four bytes too late, say,
+/// may look like a chain for some records.
+const FOLLOWED: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Pcap {
@@ -48,6 +52,8 @@ pub(super) struct Pcap {
     before: Option<u32>,
     /// How many records with odd times or lengths the chain confirmed.
     odd: usize,
+    /// How far the chain is known to hold, in bytes from the record at hand.
+    followed: usize,
     /// How many bytes it takes to decide about the record at hand, once that is known.
     awaited: usize,
 }
@@ -89,6 +95,7 @@ impl Pcap {
             max_record: snap_length.clamp(LARGEST_SNAP_LENGTH, MAX_RECORD),
             before: None,
             odd: 0,
+            followed: 0,
             awaited: 0,
         };
         Some((FILE_HEADER, pcap))
@@ -115,26 +122,23 @@ impl Pcap {
                     .map_or(Item::Incomplete, |resume| Item::damaged(what, resume)),
             };
         }
-        let size = self.size(header);
-        let verdict = match mode {
-            Mode::Strict => Ok(None),
-            Mode::Recovering => self.validate(header, window),
-        };
-        match verdict {
-            Ok(None) => {}
-            Ok(Some(resume)) => {
-                self.awaited = 0;
-                let what = format!(
-                    "a record of {} bytes that no other follows",
-                    header.captured
-                );
-                return Item::damaged(what, resume);
+        if mode == Mode::Recovering {
+            match self.validate(header, window) {
+                Ok(None) => {}
+                Ok(Some(resume)) => {
+                    (self.followed, self.awaited) = (0, 0);
+                    let captured = header.captured;
+                    let what = format!("a record of {captured} bytes that no other follows");
+                    return Item::damaged(what, resume);
+                }
+                Err(Undecided) => return Item::Incomplete,
             }
-            Err(Undecided) => return Item::Incomplete,
         }
+        let size = self.size(header);
         let Some(bytes) = window.bytes.get(self.header_size..size) else {
             return Item::Incomplete;
         };
+        self.followed = self.followed.saturating_sub(size);
         self.remember(header, window.bytes.get(size..).unwrap_or_default());
         Item::Frame {
             size,
@@ -171,7 +175,9 @@ impl Pcap {
             self.awaited = 0;
             rest = tail;
         }
-        bytes.len() - rest.len()
+        let size = bytes.len() - rest.len();
+        self.followed = self.followed.saturating_sub(size);
+        size
     }
 
     /// The header at the front if the fast path takes it, and what stands behind it.
@@ -184,13 +190,62 @@ impl Pcap {
         is_plain.then_some((header, behind))
     }
 
+    /// Where to go on if the chain breaks behind the record at the start of a window, and the
+    /// record's own length is why. `None` if the record counts.
+    fn validate(
+        &mut self,
+        header: Header,
+        window: Window<'_>,
+    ) -> Result<Option<Resume>, Undecided> {
+        if self.chain_holds(header, window)? {
+            Ok(None)
+        } else {
+            self.resume_inside(header, window)
+        }
+    }
+
+    /// Whether the chain holds behind the record at the start of a window, as far as it is followed.
+    ///
+    /// If the next record was captured within a day of this one, that is enough: what is read from
+    /// a wrong place on seldom looks so. Otherwise the lengths of those behind it tell.
+    fn chain_holds(&mut self, header: Header, window: Window<'_>) -> Result<bool, Undecided> {
+        let size = self.size(header);
+        let next = window.from(size).and_then(|rest| self.header(rest.bytes));
+        let is_near = |next: Header| {
+            next.captured > 0
+                && !self.exceeds_limit(next)
+                && next.is_within(NEAR, Some(header.seconds))
+        };
+        if next.is_some_and(is_near) {
+            return Ok(true);
+        }
+        let mut at = self.followed.max(size);
+        while at - size < FOLLOWED {
+            let Some(rest) = window.from(at) else {
+                break;
+            };
+            match self.link(rest) {
+                Link::Next(next) if at - size + next > LOOKAHEAD => break,
+                Link::Next(next) if rest.bytes.len() < next && !rest.ended => {
+                    return Err(Undecided);
+                }
+                Link::Next(next) => at += next,
+                Link::End => break,
+                Link::Broken => return Ok(false),
+                Link::Unknown => return Err(Undecided),
+            }
+            self.followed = at;
+        }
+        Ok(true)
+    }
+
     /// Where the chain leads from the record at the start of a window.
     pub(super) fn link(&self, window: Window<'_>) -> Link {
         if signature::begins_capture(window) == Plausible::Yes {
             return Link::End;
         }
         match zeros::is_long_run(window) {
-            Plausible::Yes => return Link::End,
+            Plausible::Yes => return zeros::link(window),
             Plausible::Unknown => return Link::Unknown,
             Plausible::No => {}
         }

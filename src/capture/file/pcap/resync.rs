@@ -1,11 +1,12 @@
-//! Validates the chain of records, and finds where it goes on after damage.
+//! Finds where the chain of lengths goes on after damage.
 //!
-//! Nothing here doubts a chain that holds. Where it breaks, either the length of one of the last
-//! records is damaged, or the header that cannot be one. Times, lengths and fractions of a second
-//! that are as in nearly all captures tell which, and rank the places to go on.
+//! Nothing here is asked while the chain holds. Where it breaks, either the length of one of the
+//! records before the break is damaged, or the header that cannot be one. Times, lengths and
+//! fractions of a second that are as in nearly all captures tell which, and rank the places to go
+//! on.
 
 use super::{Header, NEAR, Pcap, Undecided};
-use crate::capture::file::record::{LOOKAHEAD, Link, MAX_RECORD, Plausible, Resume, Window};
+use crate::capture::file::record::{LOOKAHEAD, MAX_RECORD, Plausible, Resume, Window};
 
 /// So many records in a row are no accident.
 const CHAIN: usize = 4;
@@ -13,67 +14,20 @@ const CHAIN: usize = 4;
 /// Records of one capture are no further apart in time, in seconds: ten years.
 const FAR: u32 = 10 * 365 * 24 * 60 * 60;
 
-/// What is known of the chain behind a record.
-enum Chain {
-    Holds,
-    /// It breaks; or, in a capture without odd numbers so far, it ends in a record with odd numbers
-    /// that reaches past the end.
-    Doubtful,
-}
-
 impl Pcap {
-    /// Whether the chain holds behind the record at the start of a window, and where the capture
-    /// goes on if the record's own length is what breaks it.
-    pub(super) fn validate(
+    /// Where to go on if the length of the record at the start of a window is what breaks the
+    /// chain behind it; `None` if it is that of a later record.
+    pub(super) fn resume_inside(
         &mut self,
         header: Header,
         window: Window<'_>,
     ) -> Result<Option<Resume>, Undecided> {
-        let size = self.size(header);
-        let Some(rest) = window.from(size) else {
-            // It is not there whole.
-            return Ok(if window.ended {
-                self.beside_cut(header, window)
-            } else {
-                None
-            });
-        };
-        let next = self
-            .header(rest.bytes)
-            .filter(|&next| !self.exceeds_limit(next));
-        let is_near = |next: &Header| next.is_within(NEAR, Some(header.seconds));
-        if next.is_some_and(|next| next.captured > 0 && is_near(&next)) {
-            return Ok(None);
-        }
-        let is_strange = !self.is_odd()
-            && next.is_some_and(|next| !is_near(&next) && self.is_contradictory(next));
-        if !is_strange && let Chain::Holds = self.chain(header, rest)? {
-            return Ok(None);
-        }
         if header.captured > header.original
             && let Some(resume) = self.behind_original(header, window)?
         {
             return Ok(Some(resume));
         }
         self.inside(header, window)
-    }
-
-    /// Where to go on if the last record reaches past the end because of damage: its own numbers
-    /// contradict each other, which none did before, and soon after begins a record that is as
-    /// those before. Otherwise, what is in it is not looked at: that is how captures end that were
-    /// cut short.
-    fn beside_cut(&self, header: Header, window: Window<'_>) -> Option<Resume> {
-        self.before?;
-        if self.is_odd() || !self.is_contradictory(header) {
-            return None;
-        }
-        let found = (1..window.bytes.len()).find(|&at| {
-            window.from(at).is_some_and(|rest| {
-                self.header(rest.bytes).is_some_and(Header::is_dated)
-                    && self.is_plausible_within(NEAR, self.before, rest) == Plausible::Yes
-            })
-        });
-        found.map(Resume::After)
     }
 
     /// Whether odd times or lengths are what this capture is like. A few may come of damage.
@@ -105,41 +59,6 @@ impl Pcap {
         }
     }
 
-    /// Follows the chain behind a record for some records.
-    fn chain(&self, header: Header, window: Window<'_>) -> Result<Chain, Undecided> {
-        let mut at = 0;
-        let mut before = header.seconds;
-        for _ in 0..CHAIN {
-            let Some(rest) = window.from(at) else {
-                break;
-            };
-            match self.link(rest) {
-                Link::Next(size) if at + size > LOOKAHEAD => break,
-                Link::Next(size) => {
-                    let header = self.header(rest.bytes);
-                    if rest.bytes.len() < size {
-                        if !rest.ended {
-                            return Err(Undecided);
-                        }
-                        let is_sane =
-                            header.is_some_and(|header| self.is_sane(header, NEAR, Some(before)));
-                        return Ok(if self.is_odd() || is_sane {
-                            Chain::Holds
-                        } else {
-                            Chain::Doubtful
-                        });
-                    }
-                    before = header.map_or(before, |header| header.seconds);
-                    at += size;
-                }
-                Link::End => break,
-                Link::Broken => return Ok(Chain::Doubtful),
-                Link::Unknown => return Err(Undecided),
-            }
-        }
-        Ok(Chain::Holds)
-    }
-
     /// If the captured length is damaged and nothing was cut, the original length tells where the
     /// next record begins.
     fn behind_original(
@@ -155,11 +74,17 @@ impl Pcap {
         }
         let behind = self.header_size + original;
         match window.from(behind) {
-            Some(rest) => match self.is_plausible(rest) {
-                Plausible::Yes => Ok(Some(Resume::After(behind))),
-                Plausible::No => Ok(None),
-                Plausible::Unknown => Err(Undecided),
-            },
+            Some(rest) => {
+                let plausible = match self.follows(header, behind, window) {
+                    Plausible::No => self.is_plausible(rest),
+                    answer => answer,
+                };
+                match plausible {
+                    Plausible::Yes => Ok(Some(Resume::After(behind))),
+                    Plausible::No => Ok(None),
+                    Plausible::Unknown => Err(Undecided),
+                }
+            }
             None if window.ended => Ok(None),
             None => Err(Undecided),
         }
@@ -219,7 +144,7 @@ impl Pcap {
                 ended: true,
             }) => Plausible::Yes,
             Some(rest) => match self.header(rest.bytes) {
-                Some(next) => Plausible::from(self.is_sane(next, NEAR, Some(header.seconds))),
+                Some(next) => Plausible::from(self.may_follow(next, NEAR, header)),
                 None => Plausible::at_end(window, false),
             },
             None => Plausible::at_end(window, false),
@@ -242,7 +167,7 @@ impl Pcap {
                         ended: true,
                     }) => Plausible::Yes,
                     Some(rest) if let Some(next) = self.header(rest.bytes) => {
-                        Plausible::from(self.is_sane(next, distance, Some(header.seconds)))
+                        Plausible::from(self.may_follow(next, distance, header))
                     }
                     _ => Plausible::at_end(window, false),
                 }
@@ -285,10 +210,20 @@ impl Pcap {
         Plausible::Yes
     }
 
-    /// Whether a header's numbers are as in nearly all captures.
+    /// Whether a header's numbers are as in nearly all captures, behind such a one. It may be that
+    /// of an empty record, but not zeros.
+    fn may_follow(&self, next: Header, distance: u32, header: Header) -> bool {
+        (next.captured > 0 || next.is_dated())
+            && self.is_usual(next, distance, Some(header.seconds))
+    }
+
+    /// Whether a header's numbers are as in nearly all captures, and its record is not empty.
     pub(super) fn is_sane(&self, header: Header, distance: u32, before: Option<u32>) -> bool {
-        header.captured > 0
-            && !self.exceeds_limit(header)
+        header.captured > 0 && self.is_usual(header, distance, before)
+    }
+
+    fn is_usual(&self, header: Header, distance: u32, before: Option<u32>) -> bool {
+        !self.exceeds_limit(header)
             && !self.is_contradictory(header)
             && header.is_within(distance, before)
     }

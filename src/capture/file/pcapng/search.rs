@@ -59,24 +59,6 @@ impl Pcapng {
         }
     }
 
-    /// Where to go on if the last block reaches past the end because of damage: its own end, where
-    /// its captured length says that it is, differs from its beginning, or it is of no known type.
-    /// Otherwise, what is in it is not looked at: that is how captures end that were cut short.
-    pub(super) fn resume_beside_cut(&self, bytes: &[u8]) -> Option<usize> {
-        if let Some(size) = self.size_by_trailer(bytes) {
-            return Some(size);
-        }
-        let block_type = *bytes.first_chunk()?;
-        if block_type == SECTION || self.least_size(block_type).is_some() {
-            return None;
-        }
-        let ended = true;
-        (1..bytes.len()).find(|&at| {
-            let bytes = &bytes[at..];
-            self.is_plausible(Window { bytes, ended }) == Plausible::Yes
-        })
-    }
-
     /// Where to go on behind a block of bad framing; `None` if more bytes will tell.
     ///
     /// If one of its two lengths is right, that tells where the block ends. Otherwise the next
