@@ -83,7 +83,7 @@ struct Recovered {
 /// Of these captures, the reader of commit 580ca37 recovered 85,074 frames of 85,081 where they
 /// were plain, 21,688 of 36,923 where packets carried captures or captures followed each other, and
 /// 8,240 of 36,341 where times and lengths were odd; 0, 5,974 and 2,137 frames were foreign.
-/// This one recovers 83,199, 35,590 and 32,289; 16, 149 and 821 are foreign. What it recovers less
+/// This one recovers 83,199, 35,592 and 32,644; 16, 150 and 809 are foreign. What it recovers less
 /// of plain captures is where the damage makes a record reach past the end: that is a capture cut
 /// short, as it is if nothing was damaged. No such record is longer than 256 KiB, so the longer a
 /// capture, the less is lost: of 300 records, 0.97 %, of 1,200, 0.13 %.
@@ -92,7 +92,7 @@ fn damage_changes_nothing_before_it_and_little_behind_it() {
     for (style, at_least, foreign_at_most) in [
         (Style::Plain, 83_100, 20),
         (Style::Ordinary, 35_500, 160),
-        (Style::Odd, 32_200, 830),
+        (Style::Odd, 32_600, 820),
     ] {
         let mut all = Recovered::default();
         for seed in 0..3000 {

@@ -7,6 +7,7 @@
 
 use super::{Header, NEAR, Pcap, Undecided};
 use crate::capture::file::record::{LOOKAHEAD, MAX_RECORD, Plausible, Resume, Window};
+use crate::capture::file::signature;
 
 /// So many records in a row are no accident.
 const CHAIN: usize = 4;
@@ -136,18 +137,21 @@ impl Pcap {
         Ok(first.map(Resume::After))
     }
 
-    /// Whether a record soon after this one, or the end, is there.
+    /// Whether a record soon after this one, another capture or the end is there.
     fn follows(&self, header: Header, at: usize, window: Window<'_>) -> Plausible {
-        match window.from(at) {
-            Some(Window {
-                bytes: [],
-                ended: true,
-            }) => Plausible::Yes,
-            Some(rest) => match self.header(rest.bytes) {
-                Some(next) => Plausible::from(self.may_follow(next, NEAR, header)),
-                None => Plausible::at_end(window, false),
-            },
-            None => Plausible::at_end(window, false),
+        let Some(rest) = window.from(at) else {
+            return Plausible::at_end(window, false);
+        };
+        match signature::begins_capture(rest) {
+            Plausible::Yes => return Plausible::Yes,
+            Plausible::Unknown if !rest.bytes.is_empty() && !rest.ended => {
+                return Plausible::Unknown;
+            }
+            _ => {}
+        }
+        match self.header(rest.bytes) {
+            Some(next) => Plausible::from(self.may_follow(next, NEAR, header)),
+            None => Plausible::at_end(window, rest.bytes.is_empty()),
         }
     }
 
@@ -177,35 +181,30 @@ impl Pcap {
         }
     }
 
-    /// Whether several records begin here, each soon after the other, whatever the time of the one
-    /// before them, which may have been damaged. Two are enough at the end.
+    /// Whether several records begin here, whatever their times: that of the one before them may
+    /// have been damaged, and clocks are wrong. At the end, one is enough that ends there.
     ///
-    /// In a capture whose times and lengths were odd before, lengths alone must do.
+    /// In a capture whose times and lengths were odd before, captured lengths alone must do, and it
+    /// takes two at the end.
     fn is_chain(&self, window: Window<'_>) -> Plausible {
+        let at_least = if self.is_odd() { 2 } else { 1 };
         let mut at = 0;
-        let mut before = None;
         for length in 0..CHAIN {
             if at > MAX_RECORD {
-                return Plausible::from(length >= 2);
+                return Plausible::from(length >= at_least);
             }
             let rest = window.from(at);
             let Some(header) = rest.and_then(|rest| self.header(rest.bytes)) else {
-                if !window.ended {
-                    return Plausible::Unknown;
-                }
                 let is_end = rest.is_some_and(|rest| rest.bytes.is_empty());
-                return Plausible::from(length >= 2 && is_end);
+                return Plausible::at_end(window, length >= at_least && is_end);
             };
-            let is_link = if self.is_odd() {
-                header.captured > 0 && !self.exceeds_limit(header)
-            } else {
-                self.is_sane(header, NEAR, before)
-            };
+            let is_link = header.captured > 0
+                && !self.exceeds_limit(header)
+                && (self.is_odd() || !self.is_contradictory(header));
             if !is_link {
                 return Plausible::No;
             }
             at += self.size(header);
-            before = Some(header.seconds);
         }
         Plausible::Yes
     }
