@@ -151,7 +151,7 @@ impl Pcap {
     /// far as its header tells. Returns how many bytes they are.
     ///
     /// Must agree with [`next`](Self::next). An empty record may be the header of a capture or the
-    /// beginning of a run of zeros, so it is left to that.
+    /// beginning of a run of zeros, so it is left to that, and so are captures of old versions.
     #[inline]
     pub(super) fn each_plain<'a>(
         &mut self,
@@ -159,6 +159,9 @@ impl Pcap {
         mode: Mode,
         mut take: impl FnMut(&Frame<'a>),
     ) -> usize {
+        if self.may_be_swapped {
+            return 0;
+        }
         let mut rest = bytes;
         let mut next = self.plain_header(rest, self.before);
         while let Some((header, behind)) = next {
@@ -169,8 +172,19 @@ impl Pcap {
             if mode == Mode::Recovering && next.is_none() {
                 break;
             }
-            take(&self.frame(header, frame));
-            self.odd += usize::from(self.is_contradictory(header));
+            let frame = if self.is_contradictory(header) {
+                self.odd += 1;
+                self.frame(header, frame)
+            } else {
+                let nanoseconds = header.fraction * self.nanoseconds_per_unit;
+                Frame {
+                    at: Duration::new(header.seconds.into(), nanoseconds),
+                    link: self.link,
+                    bytes: frame,
+                    length: header.original as usize,
+                }
+            };
+            take(&frame);
             self.before = Some(header.seconds);
             self.awaited = 0;
             rest = tail;
@@ -183,7 +197,7 @@ impl Pcap {
     /// The header at the front if the fast path takes it, and what stands behind it.
     #[inline]
     fn plain_header<'a>(&self, bytes: &'a [u8], before: Option<u32>) -> Option<(Header, &'a [u8])> {
-        let header = self.words(bytes.first_chunk()?);
+        let header = self.header_as_written(bytes.first_chunk()?);
         let is_plain =
             header.captured > 0 && !self.exceeds_limit(header) && header.is_within(NEAR, before);
         let behind = bytes.get(self.header_size..)?;
@@ -306,25 +320,34 @@ impl Pcap {
 
     #[inline]
     fn words(&self, bytes: &[u8; 16]) -> Header {
-        let (words, _) = bytes.as_chunks::<4>();
-        let mut words = words.iter().map(|&word| order(self.is_big_endian, word));
-        let mut next = || words.next().expect("there are four");
-        let [seconds, fraction, captured, original] = [next(), next(), next(), next()];
+        let header = self.header_as_written(bytes);
         // libpcap swaps those of version 2.2 and before always, and those of version 2.3 as here.
         // Some writers say 2.2 and do as in 2.4, so only what makes sense is swapped.
         let is_swapped = self.may_be_swapped
-            && captured > original
-            && !signature::is_section_order(captured.to_be_bytes());
-        let (captured, original) = if is_swapped {
-            (original, captured)
+            && header.captured > header.original
+            && !signature::is_section_order(header.captured.to_be_bytes());
+        if is_swapped {
+            Header {
+                captured: header.original,
+                original: header.captured,
+                ..header
+            }
         } else {
-            (captured, original)
-        };
+            header
+        }
+    }
+
+    /// A header whose lengths stand in the order of version 2.4.
+    #[inline]
+    fn header_as_written(&self, bytes: &[u8; 16]) -> Header {
+        let (words, _) = bytes.as_chunks::<4>();
+        let mut words = words.iter().map(|&word| order(self.is_big_endian, word));
+        let mut next = || words.next().expect("there are four");
         Header {
-            seconds,
-            fraction,
-            captured,
-            original,
+            seconds: next(),
+            fraction: next(),
+            captured: next(),
+            original: next(),
         }
     }
 }
