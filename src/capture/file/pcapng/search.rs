@@ -14,6 +14,9 @@ use crate::capture::file::signature::{BIG_ENDIAN, LITTLE_ENDIAN, SECTION};
 /// waited for at every step.
 const MAX_SOUGHT: usize = 1024 * 1024;
 
+/// More bytes are needed to decide.
+struct Undecided;
+
 impl Pcapng {
     /// Whether a block begins at the start of a window: of a known type, and with the same length
     /// at both ends.
@@ -64,8 +67,10 @@ impl Pcapng {
     /// If one of its two lengths is right, that tells where the block ends. Otherwise the next
     /// block is the next that looks like one.
     pub(super) fn resume_behind(&self, window: Window<'_>) -> Option<Resume> {
-        if let Some(size) = self.size_by_trailer(window.bytes) {
-            return Some(Resume::After(size));
+        match self.size_by_trailer(window) {
+            Ok(Some(size)) => return Some(Resume::After(size)),
+            Ok(None) => {}
+            Err(Undecided) => return None,
         }
         let Some(size) = self.block_size(window.bytes) else {
             return Some(Resume::Search);
@@ -81,19 +86,37 @@ impl Pcapng {
         }
     }
 
-    /// The size of the enhanced packet block at the start of these bytes, if its length at the end,
+    /// The size of the enhanced packet block at the start of a window, if its length at the end,
     /// where the captured length says that the packet ends, differs from that at the start. There
-    /// are no options then.
-    pub(super) fn size_by_trailer(&self, bytes: &[u8]) -> Option<usize> {
+    /// are no options then. `Err` if more bytes will tell.
+    fn size_by_trailer(&self, window: Window<'_>) -> Result<Option<usize>, Undecided> {
         /// What stands before the packet.
         const HEADER: usize = 28;
 
-        let (words, _) = bytes.get(..HEADER)?.as_chunks::<4>();
-        let captured = usize::try_from(self.word(words[5])).ok()?;
-        let size = HEADER + captured.checked_next_multiple_of(4)?.min(MAX_RECORD) + 4;
-        let trailer = *bytes.get(size - 4..size)?.first_chunk()?;
-        let is_packet = self.word(words[0]) == ENHANCED_PACKET_BLOCK;
-        (is_packet && usize::try_from(self.word(trailer)) == Ok(size)).then_some(size)
+        let missing = if window.ended {
+            Ok(None)
+        } else {
+            Err(Undecided)
+        };
+        let is_packet = |words: &[[u8; 4]]| self.word(words[0]) == ENHANCED_PACKET_BLOCK;
+        let (words, _) = window.bytes.as_chunks::<4>();
+        if !words.is_empty() && !is_packet(words) {
+            return Ok(None);
+        }
+        let Some(captured) = words.get(5).filter(|_| window.bytes.len() >= HEADER) else {
+            return missing;
+        };
+        let captured = usize::try_from(self.word(*captured)).unwrap_or(MAX_SOUGHT);
+        if captured >= MAX_SOUGHT {
+            return Ok(None);
+        }
+        let size = HEADER + captured.next_multiple_of(4) + 4;
+        let Some(trailer) = window.bytes.get(size - 4..size) else {
+            return missing;
+        };
+        let is_size =
+            trailer.first_chunk().map(|&word| self.word(word)) == u32::try_from(size).ok();
+        Ok(is_size.then_some(size))
     }
 
     fn word(&self, word: [u8; 4]) -> u32 {
