@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use etherparse::IpNumber;
 use tzsp_packetstream_exporter::aggregator::{Aggregator, FrameCounts, Settings};
-use tzsp_packetstream_exporter::capture::Frame;
+use tzsp_packetstream_exporter::capture::{CaptureReader, Frame};
 use tzsp_packetstream_exporter::flow::{
     FlowLimits, FlowTable, PacketBatch, Sensors, Shape, Snapshot,
 };
@@ -37,7 +37,14 @@ struct Subject {
     function: &'static str,
 }
 
-const SUBJECTS: [Subject; 7] = [
+const SUBJECTS: [Subject; 8] = [
+    Subject {
+        name: "CaptureReader::each_frame",
+        unit: "a frame",
+        count: 10_000,
+        run: run_read,
+        function: "*counted_read*",
+    },
     Subject {
         name: "decode_fast",
         unit: "a frame",
@@ -144,6 +151,32 @@ fn instructions(subject: &Subject) -> Result<u64, String> {
 /// Where callgrind's account of a function goes.
 fn profile(function: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind.{function}.out"))
+}
+
+fn run_read(count: u32) {
+    let mut capture = vec![
+        0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0,
+    ];
+    capture.extend(1_u32.to_le_bytes());
+    for number in 0..count {
+        for word in [1_700_000_000 + number, 0, 100, 1514] {
+            capture.extend(word.to_le_bytes());
+        }
+        capture.extend(FRAME);
+    }
+    let bytes = counted_read(&mut CaptureReader::recovering(&capture[..]));
+    assert_eq!(bytes, u64::from(count) * 1514);
+}
+
+#[inline(never)]
+fn counted_read(reader: &mut CaptureReader<&[u8]>) -> u64 {
+    let mut bytes = 0;
+    while reader.fill().expect("the capture is whole") {
+        reader
+            .each_frame(|frame| bytes += black_box(frame).length as u64)
+            .expect("the capture is whole");
+    }
+    bytes
 }
 
 fn run_decode_fast(count: u32) {

@@ -120,7 +120,8 @@ impl Problem {
     #[must_use]
     pub fn is_warning(&self) -> bool {
         match self.error {
-            Trouble::Capture(CaptureError::CutShort { .. }) | Trouble::Again(_) => true,
+            Trouble::Capture(CaptureError::CutShort { .. } | CaptureError::ZerosAtEnd { .. })
+            | Trouble::Again(_) => true,
             // Unless there is nothing before the cut.
             Trouble::Capture(CaptureError::CompressedCutShort { offset }) => offset > 0,
             Trouble::Capture(_) | Trouble::NotACapture(_) | Trouble::Damage(_) => false,

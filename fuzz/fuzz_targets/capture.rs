@@ -1,5 +1,6 @@
 //! A capture stream through `capture`: strict and recovering, in pieces of odd sizes, and with a
-//! closer look at each frame than most get.
+//! closer look at each frame than most get. Where the stream is one valid pcap capture, its frames
+//! are those of a plain walk along the chain of lengths.
 //!
 //! The first byte says how large the pieces are.
 
@@ -30,12 +31,51 @@ fuzz_target!(|bytes: &[u8]| {
     if recovered.damage.is_none() {
         assert_eq!(strict, recovered);
     }
+    if let Some(records) = walk(bytes) {
+        assert_eq!(recovered.damage, None);
+        assert_eq!(recovered.error, None);
+        assert_eq!(recovered.records, records);
+    }
 });
+
+/// The records of a valid capture: one pcap of version 2.4, whose times are none that a header
+/// begins with, and which has no long runs of zeros at its records.
+fn walk(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
+    let (header, mut rest) = bytes.split_first_chunk::<24>()?;
+    let is_big = match header[..4] {
+        [0xa1, 0xb2, 0xc3, 0xd4] | [0xa1, 0xb2, 0x3c, 0x4d] => true,
+        [0xd4, 0xc3, 0xb2, 0xa1] | [0x4d, 0x3c, 0xb2, 0xa1] => false,
+        _ => return None,
+    };
+    let version = if is_big { [0, 2, 0, 4] } else { [2, 0, 4, 0] };
+    if header[4..8] != version {
+        return None;
+    }
+    let mut records = Vec::new();
+    while !rest.is_empty() {
+        let (header, behind) = rest.split_first_chunk::<16>()?;
+        let is_magic = matches!(header[0], 0x0a | 0xa1 | 0xd4 | 0x4d | 0x34);
+        let zeros = rest.iter().take_while(|&&byte| byte == 0).count();
+        let captured = header[8..12].try_into().expect("4 bytes");
+        let captured = match is_big {
+            true => u32::from_be_bytes(captured),
+            false => u32::from_le_bytes(captured),
+        };
+        if is_magic || zeros >= 512 || captured > 262_144 {
+            return None;
+        }
+        let (record, tail) = behind.split_at_checked(captured as usize)?;
+        records.push(record.to_vec());
+        rest = tail;
+    }
+    Some(records)
+}
 
 /// All that a reader says.
 #[derive(Debug, PartialEq)]
 struct Said {
     frames: Vec<String>,
+    records: Vec<Vec<u8>>,
     dropped: u64,
     damage: Option<String>,
     error: Option<String>,
@@ -43,6 +83,7 @@ struct Said {
 
 fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Said {
     let mut frames = Vec::new();
+    let mut records = Vec::new();
     let mut fills = 0;
     let error = loop {
         match reader.fill() {
@@ -55,6 +96,7 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
         let mut take = |frame: &Frame<'_>| {
             assert!(frame.length >= frame.bytes.len());
             frames.push(format!("{frame:?}"));
+            records.push(frame.bytes.to_vec());
         };
         let result = if closely {
             loop {
@@ -77,6 +119,7 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
     }
     Said {
         frames,
+        records,
         dropped: reader.dropped(),
         damage: damage.map(ToString::to_string),
         error,

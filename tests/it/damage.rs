@@ -85,6 +85,27 @@ fn zeros_that_a_crash_left_in_a_pcap_are_no_frames() {
     assert!(said.contains("; 4096 bytes were passed over\n"), "{said}");
 }
 
+/// The chain of lengths is whole until there, so it is a capture cut short: whatever its times and
+/// its other length say, and although two records stand in it.
+#[test]
+fn what_is_in_a_record_that_reaches_past_the_end_is_not_looked_at() {
+    let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
+    let (header, records) = capture.split_at(24);
+    let mut last = records.to_vec();
+    last[..4].fill(0xff);
+    last[8..12].copy_from_slice(&200_000_u32.to_le_bytes());
+    let said = check(&[header, records, &last, records], 0, 2.0);
+    let at = header.len() + records.len();
+    let expected = format!("its last record, at byte {at}, is incomplete\n");
+    assert!(said.ends_with(&expected), "{said}");
+    let [start, first, second] = blocks();
+    let broken = block_start(6, 100_000);
+    let said = check(&[&start, &first, &broken, &first, &second], 0, 1.0);
+    let at = start.len() + first.len();
+    let expected = format!("its last record, at byte {at}, is incomplete\n");
+    assert!(said.ends_with(&expected), "{said}");
+}
+
 #[test]
 fn interfaces_over_the_limit_cost_nothing_and_the_packets_count() {
     let [start, first, second] = blocks();

@@ -235,12 +235,10 @@ fn a_bomb_costs_time_and_no_memory() {
             fed = fed.feed(&zeros);
         }
         let output = fed.end();
-        assert_eq!(output.status.code(), Some(1), "{name}");
-        assert!(
-            output.stderr.contains("; 83886080 bytes were passed over"),
-            "{name}: {}",
-            output.stderr
-        );
+        // The zeros are a cut tail.
+        assert_eq!(output.status.code(), Some(0), "{name}");
+        let said = format!("from byte {} on there are only zeros", capture.len());
+        assert!(output.stderr.contains(&said), "{name}: {}", output.stderr);
         let frames = output.scrape().value("tzsp_frames_received_total");
         assert_eq!(frames, 10_000.0, "{name}");
         assert!(output.peak < 64 << 20, "{name}: {} bytes", output.peak);

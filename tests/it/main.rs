@@ -9,6 +9,7 @@ mod bounds;
 mod browser;
 mod buffer;
 mod captures;
+mod chain;
 mod cli;
 mod clients;
 mod damage;

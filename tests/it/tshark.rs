@@ -69,13 +69,30 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
     ),
 ];
 
+/// Captures that tshark takes for damaged, because it knows no captures behind each other.
+const UNREADABLE: &[&str] = &[
+    "pcap_appended.pcap",
+    "pcap_appended_in_other_byte_order.pcap",
+    "pcap_followed_by_pcapng.pcap",
+    "pcapng_followed_by_pcap.pcapng",
+];
+
+/// The captures that tshark can judge.
+pub(crate) fn readable_captures() -> Vec<PathBuf> {
+    let mut captures = captures();
+    let all = captures.len();
+    captures.retain(|capture| !UNREADABLE.contains(&file_name(capture)));
+    assert_eq!(captures.len() + UNREADABLE.len(), all);
+    captures
+}
+
 /// What is taken out of the frames: mirrored packets, or with `--plain` the frames' own.
 pub(crate) const MODES: [(&str, ListenPorts); 2] =
     [("", ListenPorts::Any), ("--plain ", ListenPorts::Plain)];
 
 #[test]
 fn tshark_reads_the_same_out_of_every_capture() {
-    let captures = captures();
+    let captures = readable_captures();
     let (left, right) = captures.split_at(captures.len() / 2);
     let compared = |half: &[PathBuf]| {
         let pairs = half.iter().map(|capture| compare(capture));

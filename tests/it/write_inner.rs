@@ -14,7 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, PROGRAM, captures, command, file_name, program, testdata, tool};
+use crate::support::{Fed, PROGRAM, command, file_name, program, testdata, tool};
+use crate::tshark::readable_captures;
 
 /// A frame as a capture holds it.
 #[derive(Debug, PartialEq)]
@@ -46,7 +47,7 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
 
 #[test]
 fn every_mirrored_frame_comes_out_as_tshark_decapsulates_it() {
-    let captures = captures();
+    let captures = readable_captures();
     let (left, right) = captures.split_at(captures.len() / 2);
     let compared = |half: &[PathBuf]| half.iter().map(|path| compare(path)).collect::<Vec<_>>();
     let all = std::thread::scope(|scope| {

@@ -17,19 +17,13 @@ use pcap_file::pcapng::blocks::{
 };
 use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
-use super::record::{Item, MAX_RECORD, Onward, Reading};
+use super::record::{Item, MAX_RECORD, Mode, Plausible, Resume, Window};
+use super::signature;
 use crate::capture::Frame;
 use crate::wire::LinkType;
 
-/// How a capture starts: the type of a section header, the same in both byte orders.
-pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
-
 /// More interfaces than a section of any real capture has. Each is kept until its section ends.
 const MAX_INTERFACES: usize = 65_536;
-
-/// What a section header holds behind its length, in either byte order.
-const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
-const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
 
 /// The type, the length, and the length again if there is nothing else.
 const BLOCK_START: usize = 12;
@@ -137,7 +131,14 @@ impl Pcapng {
         Some((self.packet(id, packet)?, fields.rest))
     }
 
-    pub(super) fn next<'a>(&mut self, bytes: &'a [u8], reading: Reading) -> Item<'a> {
+    /// What is at the start of a window.
+    pub(super) fn next<'a>(&mut self, window: Window<'a>, mode: Mode) -> Item<'a> {
+        let bytes = window.bytes;
+        match signature::begins_pcap(bytes) {
+            Plausible::Yes => return Item::NewCapture,
+            Plausible::Unknown => return Item::Incomplete,
+            Plausible::No => {}
+        }
         let parsed = match self.byte_order {
             Endianness::Big => RawBlock::from_slice::<BigEndian>(bytes),
             Endianness::Little => RawBlock::from_slice::<LittleEndian>(bytes),
@@ -147,7 +148,7 @@ impl Pcapng {
             Err(RawBlockParseError::IncompleteBuffer(needed, _)) if needed <= MAX_RECORD => {
                 return Item::Incomplete;
             }
-            Err(error) => return self.bad_framing(&error, bytes, reading),
+            Err(error) => return self.bad_framing(&error, window, mode),
         };
         let size = bytes.len() - rest.len();
         let Cow::Borrowed(body) = block.body else {
@@ -168,18 +169,15 @@ impl Pcapng {
         match frame {
             Ok(Some(frame)) => Item::Frame { size, frame },
             Ok(None) => Item::Other { size },
-            Err(what) => Item::Damaged {
-                what,
-                onward: Onward::Behind(size),
-            },
+            Err(what) => Item::damaged(what, Resume::After(size)),
         }
     }
 
     fn bad_framing<'a>(
         &mut self,
         error: &RawBlockParseError,
-        bytes: &[u8],
-        reading: Reading,
+        window: Window<'_>,
+        mode: Mode,
     ) -> Item<'a> {
         let what = match error {
             RawBlockParseError::IncompleteBuffer(needed, _) => {
@@ -187,14 +185,15 @@ impl Pcapng {
             }
             RawBlockParseError::InvalidFormat(error) => describe(error),
         };
-        if matches!(reading, Reading::Recovering { .. }) && bytes.starts_with(&MAGIC) {
-            self.salvage_section(bytes);
+        if mode == Mode::Strict {
+            return Item::damaged(what, Resume::Search);
         }
-        // Wherever the damage is, in either of the two lengths, the next block is the next that
-        // looks like one.
-        Item::Damaged {
-            what,
-            onward: Onward::Search,
+        if window.bytes.starts_with(&signature::SECTION) {
+            self.salvage_section(window.bytes);
+        }
+        match self.resume_behind(window) {
+            Some(resume) => Item::damaged(what, resume),
+            None => Item::Incomplete,
         }
     }
 

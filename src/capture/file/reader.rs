@@ -3,26 +3,30 @@ use std::io::{self, Read};
 use thiserror::Error;
 
 use super::content::Content;
-use super::format::Format;
-use super::pcap::{Pcap, Start};
-use super::pcapng::{self, Pcapng};
-use super::record::{Item, MAX_RECORD, Reading};
-use super::recovery::{Damage, Recovery};
+use super::damage::Damage;
+use super::format::{Begin, Format};
+use super::record::{LOOKAHEAD, MAX_RECORD, Mode, Window};
+use super::walk::{Step, Walk};
 use crate::capture::Frame;
 
 /// The buffer starts at this size: about what a pipe and a disk deliver at best.
 const INITIAL_BUFFER: usize = 256 * 1024;
 
-/// A record of the largest size, and what is looked at behind it before it is believed: a few of
-/// the usual size.
-const MAX_BUFFER: usize = MAX_RECORD + 8 * INITIAL_BUFFER;
+/// Room for a record of the largest size, and for what is looked at behind it.
+const MAX_BUFFER: usize = MAX_RECORD + 2 * LOOKAHEAD;
 
-/// Reads frames from any byte stream that holds a pcap or pcapng capture.
+/// Reads frames from any byte stream that holds pcap or pcapng captures.
+///
+/// A capture is what its chain of lengths says: the length of each record or block tells where the
+/// next one begins. A capture of either format may follow another.
 ///
 /// Reading has two steps, so that a caller can hold a lock for the second one alone:
 /// [`fill`](Self::fill) waits for bytes, and [`next_frame`](Self::next_frame) takes out the
 /// frames that are complete. A frame comes out as soon as its last byte is there; with
-/// [`recovering`](Self::recovering), as soon as what follows confirms it.
+/// [`recovering`](Self::recovering), as soon as the chain holds behind it, which takes a mebibyte
+/// at most. A header of zeros alone waits in either case, because many zeros are damage.
+///
+/// What comes out is the same however the stream is cut into reads.
 #[derive(Debug)]
 pub struct CaptureReader<R> {
     stream: R,
@@ -33,7 +37,11 @@ pub struct CaptureReader<R> {
     /// Position in the stream of `buffer[start]`.
     offset: u64,
     format: Option<Format>,
-    recovery: Option<Recovery>,
+    walk: Walk,
+    /// Nothing follows what is in the buffer.
+    ended: bool,
+    /// How the stream ended, until that was told.
+    ending: Option<io::Result<()>>,
 }
 
 /// What ended the reading of a capture. All frames before it were handed out.
@@ -47,6 +55,8 @@ pub enum CaptureError {
     NotACapture,
     #[error("the capture is cut short: its last record, at byte {offset}, is incomplete")]
     CutShort { offset: u64 },
+    #[error("the capture is cut short: from byte {offset} on there are only zeros")]
+    ZerosAtEnd { offset: u64 },
     #[error(
         "the compressed capture is cut short: after {offset} bytes of capture, the rest is missing"
     )]
@@ -59,6 +69,16 @@ impl<R: Read> CaptureReader<R> {
     /// A reader that ends where the capture is damaged.
     #[must_use]
     pub fn new(stream: R) -> Self {
+        Self::with_mode(stream, Mode::Strict)
+    }
+
+    /// A reader that passes over what is damaged; [`damage`](Self::damage) tells of it.
+    #[must_use]
+    pub fn recovering(stream: R) -> Self {
+        Self::with_mode(stream, Mode::Recovering)
+    }
+
+    fn with_mode(stream: R, mode: Mode) -> Self {
         Self {
             stream,
             buffer: vec![0; INITIAL_BUFFER],
@@ -66,16 +86,9 @@ impl<R: Read> CaptureReader<R> {
             end: 0,
             offset: 0,
             format: None,
-            recovery: None,
-        }
-    }
-
-    /// A reader that passes over what is damaged; [`damage`](Self::damage) tells of it.
-    #[must_use]
-    pub fn recovering(stream: R) -> Self {
-        Self {
-            recovery: Some(Recovery::default()),
-            ..Self::new(stream)
+            walk: Walk::new(mode),
+            ended: false,
+            ending: None,
         }
     }
 
@@ -86,8 +99,8 @@ impl<R: Read> CaptureReader<R> {
     /// # Errors
     /// The stream cannot be read, or it ended where a capture must not end.
     pub fn fill(&mut self) -> Result<bool, CaptureError> {
-        if let Some(ending) = self.recovery.as_mut().and_then(Recovery::take_ending) {
-            return self.ended(ending);
+        if let Some(ending) = self.ending.take() {
+            return self.end(ending);
         }
         self.make_room();
         let ending = loop {
@@ -101,14 +114,10 @@ impl<R: Read> CaptureReader<R> {
                 Err(error) => break Err(error),
             }
         };
-        match &mut self.recovery {
-            // There may be frames that waited for what follows.
-            Some(recovery) => {
-                recovery.end(ending);
-                Ok(true)
-            }
-            None => self.ended(ending),
-        }
+        // There may be frames that waited for what follows.
+        self.ended = true;
+        self.ending = Some(ending);
+        Ok(true)
     }
 
     /// Hands over all frames that are there whole.
@@ -118,17 +127,9 @@ impl<R: Read> CaptureReader<R> {
     #[inline]
     pub fn each_frame(&mut self, mut take: impl FnMut(&Frame<'_>)) -> Result<(), CaptureError> {
         loop {
-            let is_searching = self.recovery.as_ref().is_some_and(Recovery::is_searching);
-            if let Some(format) = &mut self.format
-                && !is_searching
-            {
+            if let (Some(format), Some(mode)) = (&mut self.format, self.walk.at_record()) {
                 let bytes = &self.buffer[self.start..self.end];
-                let size = match format {
-                    Format::Pcap(pcap) => {
-                        pcap.each_plain(bytes, self.recovery.is_some(), &mut take)
-                    }
-                    Format::Pcapng(pcapng) => pcapng.each_plain(bytes, &mut take),
-                };
+                let size = format.each_plain(bytes, mode, &mut take);
                 self.start += size;
                 self.offset += size as u64;
             }
@@ -151,21 +152,15 @@ impl<R: Read> CaptureReader<R> {
             return Ok(None);
         };
         loop {
-            let bytes = &self.buffer[self.start..self.end];
-            let (size, frame) = match &mut self.recovery {
-                None => match format.next(bytes, Reading::Strict) {
-                    Item::Frame { size, frame } => (size, Some(frame)),
-                    Item::Other { size } => (size, None),
-                    Item::Incomplete => return Ok(None),
-                    Item::Damaged { what, .. } => {
-                        let offset = self.offset;
-                        return Err(CaptureError::Damaged { offset, what });
-                    }
-                },
-                Some(recovery) => match recovery.step(format, bytes, self.offset) {
-                    Some(step) => step,
-                    None => return Ok(None),
-                },
+            let window = Window {
+                bytes: &self.buffer[self.start..self.end],
+                ended: self.ended,
+            };
+            let (size, frame) = match self.walk.step(format, window, self.offset) {
+                Step::Frame { size, frame } => (size, Some(frame)),
+                Step::Pass(size) => (size, None),
+                Step::Wait => return Ok(None),
+                Step::Fail { offset, what } => return Err(CaptureError::Damaged { offset, what }),
             };
             self.start += size;
             self.offset += size as u64;
@@ -175,14 +170,10 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// Whether the capture's header was read: from then on it is known to be a capture.
+    /// Whether a capture's header was read: from then on it is known to be a capture.
     #[must_use]
     pub fn has_header(&self) -> bool {
-        match &self.format {
-            Some(Format::Pcap(_)) => true,
-            Some(Format::Pcapng(pcapng)) => pcapng.has_section(),
-            None => false,
-        }
+        self.walk.has_header() || self.format.as_ref().is_some_and(Format::has_header)
     }
 
     /// What the stream holds if it is not a capture. Reads on as far as it takes to tell.
@@ -201,34 +192,27 @@ impl<R: Read> CaptureReader<R> {
     /// Frames that the capture itself says were dropped before they reached it.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        match &self.format {
-            Some(Format::Pcapng(pcapng)) => pcapng.dropped(),
-            Some(Format::Pcap(_)) | None => 0,
-        }
+        let here = self.format.as_ref().map_or(0, Format::dropped);
+        self.walk.dropped_before().saturating_add(here)
     }
 
     /// What was passed over so far.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
-        self.recovery.as_ref().and_then(Recovery::damage)
+        self.walk.damage()
     }
 
     /// Finds out the format; `false` if more bytes are needed for that.
     fn read_header(&mut self) -> Result<bool, CaptureError> {
-        let bytes = &self.buffer[self.start..self.end];
-        if bytes.starts_with(&pcapng::MAGIC) {
-            self.format = Some(Format::Pcapng(Pcapng::default()));
-            return Ok(true);
-        }
-        match Pcap::start(bytes) {
-            Start::Pcap { size, pcap } => {
-                self.format = Some(Format::Pcap(pcap));
+        match Format::begin(&self.buffer[self.start..self.end]) {
+            Begin::Capture { size, format } => {
+                self.format = Some(format);
                 self.start += size;
                 self.offset += size as u64;
                 Ok(true)
             }
-            Start::Incomplete => Ok(false),
-            Start::NotPcap => Err(CaptureError::NotACapture),
+            Begin::Incomplete => Ok(false),
+            Begin::NotACapture => Err(CaptureError::NotACapture),
         }
     }
 
@@ -247,8 +231,9 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    fn ended(&self, ending: io::Result<()>) -> Result<bool, CaptureError> {
+    fn end(&self, ending: io::Result<()>) -> Result<bool, CaptureError> {
         let offset = self.offset;
+        let zeros = self.walk.in_zeros_since();
         let is_cut = match ending {
             Ok(()) => false,
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => true,
@@ -256,6 +241,7 @@ impl<R: Read> CaptureReader<R> {
         };
         match (&self.format, self.start == self.end) {
             _ if is_cut => Err(CaptureError::CompressedCutShort { offset }),
+            _ if let Some(offset) = zeros => Err(CaptureError::ZerosAtEnd { offset }),
             (Some(_), true) => Ok(false),
             (Some(_), false) => Err(CaptureError::CutShort { offset }),
             (None, true) => Err(CaptureError::Empty),

@@ -3,44 +3,127 @@
 use pcap_file::Endianness;
 use pcap_file::pcapng::blocks::{
     ENHANCED_PACKET_BLOCK, INTERFACE_DESCRIPTION_BLOCK, INTERFACE_STATISTIC_BLOCK, PACKET_BLOCK,
-    SECTION_HEADER_BLOCK, SIMPLE_PACKET_BLOCK,
+    SIMPLE_PACKET_BLOCK,
 };
 
-use super::{BIG_ENDIAN, BLOCK_START, LITTLE_ENDIAN, MAGIC, Pcapng};
-use crate::capture::file::record::Belief;
+use super::{BLOCK_START, Pcapng};
+use crate::capture::file::record::{Link, MAX_RECORD, Plausible, Resume, Window};
+use crate::capture::file::signature::{BIG_ENDIAN, LITTLE_ENDIAN, SECTION};
 
 /// Where blocks are sought after damage, longer ones are not believed: they would have to be
 /// waited for at every step.
 const MAX_SOUGHT: usize = 1024 * 1024;
 
+/// More bytes are needed to decide.
+struct Undecided;
+
 impl Pcapng {
-    /// Whether a block begins here: of a known type, and with the same length at both ends.
-    pub(in crate::capture::file) fn believe(&self, bytes: &[u8], ended: bool) -> Belief {
-        let Some(size) = self.block_size(bytes) else {
-            let is_known = bytes.len() >= BLOCK_START;
-            return if is_known || ended {
-                Belief::No
+    /// Whether a block begins at the start of a window: of a known type, and with the same length
+    /// at both ends.
+    pub(in crate::capture::file) fn is_plausible(&self, window: Window<'_>) -> Plausible {
+        let Some(size) = self.block_size(window.bytes) else {
+            let is_known = window.bytes.len() >= BLOCK_START;
+            return if is_known || window.ended {
+                Plausible::No
             } else {
-                Belief::Unsure
+                Plausible::Unknown
             };
         };
-        match bytes.get(size - 4..size) {
+        match window.bytes.get(size - 4..size) {
             // The two are equal in whatever byte order.
-            Some(trailer) => Belief::from(trailer == &bytes[4..8]),
-            None if ended => Belief::No,
-            None => Belief::Unsure,
+            Some(trailer) => Plausible::from(trailer == &window.bytes[4..8]),
+            None if window.ended => Plausible::No,
+            None => Plausible::Unknown,
         }
     }
 
-    /// Where the next block begins if this one, which reaches past the end, has a damaged length.
-    pub(in crate::capture::file) fn find_inside(&mut self, bytes: &[u8]) -> Option<usize> {
-        let had_section = self.has_section;
-        if bytes.starts_with(&MAGIC) {
-            self.salvage_section(bytes);
+    /// Where the chain leads from the block at the start of a window.
+    pub(in crate::capture::file) fn link(&mut self, window: Window<'_>) -> Link {
+        let Some((words, _)) = window.bytes.get(..BLOCK_START).map(<[u8]>::as_chunks::<4>) else {
+            return if window.ended {
+                Link::End
+            } else {
+                Link::Unknown
+            };
+        };
+        match (words[0], words[2]) {
+            (SECTION, BIG_ENDIAN) => self.byte_order = Endianness::Big,
+            (SECTION, LITTLE_ENDIAN) => self.byte_order = Endianness::Little,
+            _ => {}
         }
-        let found = (1..bytes.len()).find(|&at| self.believe(&bytes[at..], true) == Belief::Yes);
-        self.has_section = had_section || found.is_some();
-        found
+        let size = usize::try_from(self.word(words[1])).unwrap_or(usize::MAX);
+        if !size.is_multiple_of(4) || !(BLOCK_START..=MAX_RECORD).contains(&size) {
+            return Link::Broken;
+        }
+        match window.bytes.get(size - 4..size) {
+            Some(trailer) if trailer != words[1] => Link::Broken,
+            None if !window.ended => Link::Unknown,
+            _ => Link::Next(size),
+        }
+    }
+
+    /// Where to go on behind a block of bad framing; `None` if more bytes will tell.
+    ///
+    /// If one of its two lengths is right, that tells where the block ends. Otherwise the next
+    /// block is the next that looks like one.
+    pub(super) fn resume_behind(&self, window: Window<'_>) -> Option<Resume> {
+        match self.size_by_trailer(window) {
+            Ok(Some(size)) => return Some(Resume::After(size)),
+            Ok(None) => {}
+            Err(Undecided) => return None,
+        }
+        let Some(size) = self.block_size(window.bytes) else {
+            return Some(Resume::Search);
+        };
+        let plausible = match window.from(size) {
+            Some(rest) => self.is_plausible(rest),
+            None => Plausible::at_end(window, false),
+        };
+        match plausible {
+            Plausible::Yes => Some(Resume::After(size)),
+            Plausible::No => Some(Resume::Search),
+            Plausible::Unknown => None,
+        }
+    }
+
+    /// The size of the enhanced packet block at the start of a window, if its length at the end,
+    /// where the captured length says that the packet ends, differs from that at the start. There
+    /// are no options then. `Err` if more bytes will tell.
+    fn size_by_trailer(&self, window: Window<'_>) -> Result<Option<usize>, Undecided> {
+        /// What stands before the packet.
+        const HEADER: usize = 28;
+
+        let missing = if window.ended {
+            Ok(None)
+        } else {
+            Err(Undecided)
+        };
+        let is_packet = |words: &[[u8; 4]]| self.word(words[0]) == ENHANCED_PACKET_BLOCK;
+        let (words, _) = window.bytes.as_chunks::<4>();
+        if !words.is_empty() && !is_packet(words) {
+            return Ok(None);
+        }
+        let Some(captured) = words.get(5).filter(|_| window.bytes.len() >= HEADER) else {
+            return missing;
+        };
+        let captured = usize::try_from(self.word(*captured)).unwrap_or(MAX_SOUGHT);
+        if captured >= MAX_SOUGHT {
+            return Ok(None);
+        }
+        let size = HEADER + captured.next_multiple_of(4) + 4;
+        let Some(trailer) = window.bytes.get(size - 4..size) else {
+            return missing;
+        };
+        let is_size =
+            trailer.first_chunk().map(|&word| self.word(word)) == u32::try_from(size).ok();
+        Ok(is_size.then_some(size))
+    }
+
+    fn word(&self, word: [u8; 4]) -> u32 {
+        match self.byte_order {
+            Endianness::Big => u32::from_be_bytes(word),
+            Endianness::Little => u32::from_le_bytes(word),
+        }
     }
 
     /// Starts the section whose header is damaged, in the byte order that the header still tells.
@@ -64,20 +147,19 @@ impl Pcapng {
     /// The size of the block at the start of these bytes, if it looks like a known one.
     fn block_size(&self, bytes: &[u8]) -> Option<usize> {
         let (words, _) = bytes.get(..BLOCK_START)?.as_chunks::<4>();
-        let [block_type, length, magic] = *words.first_chunk()?;
-        let byte_order = match (block_type, magic) {
-            (MAGIC, BIG_ENDIAN) => Endianness::Big,
-            (MAGIC, LITTLE_ENDIAN) => Endianness::Little,
-            (MAGIC, _) => return None,
-            _ if self.has_section => self.byte_order,
-            _ => return None,
-        };
-        let word = |word| match byte_order {
-            Endianness::Big => u32::from_be_bytes(word),
-            Endianness::Little => u32::from_le_bytes(word),
-        };
-        let at_least = match word(block_type) {
-            SECTION_HEADER_BLOCK => 28,
+        let [block_type, length] = *words.first_chunk()?;
+        if !self.has_section {
+            return None;
+        }
+        let at_least = self.least_size(block_type)?;
+        let size = usize::try_from(self.word(length)).ok()?;
+        (size.is_multiple_of(4) && (at_least..=MAX_SOUGHT).contains(&size)).then_some(size)
+    }
+
+    /// The smallest size of a block of a known type. A packet may carry a section header, so that
+    /// is another matter: see `Format::begins_outside_packets`.
+    fn least_size(&self, block_type: [u8; 4]) -> Option<usize> {
+        let size = match self.word(block_type) {
             ENHANCED_PACKET_BLOCK | PACKET_BLOCK => 32,
             INTERFACE_DESCRIPTION_BLOCK => 20,
             INTERFACE_STATISTIC_BLOCK => 24,
@@ -86,7 +168,6 @@ impl Pcapng {
             4 | 9 | 10 | 0x0000_0bad | 0x4000_0bad => BLOCK_START,
             _ => return None,
         };
-        let size = usize::try_from(word(length)).ok()?;
-        (size.is_multiple_of(4) && (at_least..=MAX_SOUGHT).contains(&size)).then_some(size)
+        Some(size)
     }
 }

@@ -1,0 +1,378 @@
+//! The records of a pcap capture: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcap-05.html>.
+//!
+//! ```text
+//!  magic | version | - | - | snap length | link type      once
+//!  seconds | fraction | captured | original | frame       for each record
+//! ```
+//!
+//! All numbers have the byte order of the machine that wrote them. The records of modified pcap, as
+//! some old libpcap wrote it, have 8 more bytes before the frame.
+//!
+//! The captured lengths are a chain: each says where the next record begins. While the chain holds,
+//! every record counts, whatever its times and lengths and whatever is in it. Only what breaks the
+//! chain is damage, and [`resync`] looks for where it goes on.
+
+mod resync;
+
+use std::time::Duration;
+
+use super::record::{Item, LOOKAHEAD, Link, MAX_RECORD, Mode, Plausible, Resume, Window};
+use super::{signature, zeros};
+use crate::capture::Frame;
+use crate::wire::LinkType;
+
+/// libpcap's largest snap length. Wireshark, too, takes a longer record for damage, unless
+/// the header announces longer ones.
+const LARGEST_SNAP_LENGTH: usize = 262_144;
+
+/// The size of the header that a capture starts with.
+const FILE_HEADER: usize = 24;
+
+/// Neighbours are usually no further apart, in seconds: a day. Behind the others, the chain is
+/// followed further.
+const NEAR: u32 = 24 * 60 * 60;
+
+/// How far the chain is followed behind a record, in bytes. What is read four bytes too late, say,
+/// may look like a chain for some records.
+const FOLLOWED: usize = 64 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Pcap {
+    is_big_endian: bool,
+    /// Versions before 2.4 may hold the original length first.
+    may_be_swapped: bool,
+    units_per_second: u32,
+    nanoseconds_per_unit: u32,
+    /// Size of a record's header.
+    header_size: usize,
+    link: LinkType,
+    /// The largest captured length.
+    max_record: usize,
+    /// When the record before was captured, in seconds.
+    before: Option<u32>,
+    /// How many records with odd times or lengths the chain confirmed.
+    odd: usize,
+    /// How far the chain is known to hold, in bytes from the record at hand.
+    followed: usize,
+    /// How many bytes it takes to decide about the record at hand, once that is known.
+    awaited: usize,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Header {
+    seconds: u32,
+    fraction: u32,
+    captured: u32,
+    original: u32,
+}
+
+impl Pcap {
+    /// Reads the header of a capture, and returns its size; `None` if this is none.
+    pub(super) fn begin(header: &[u8; FILE_HEADER]) -> Option<(usize, Self)> {
+        let (words, _) = header.as_chunks::<4>();
+        let [magic, version, _, _, snap_length, link] = *words.first_chunk()?;
+        let is_big_endian = signature::byte_order(magic)?;
+        let word = |word| order(is_big_endian, word);
+        let (units_per_second, header_size) = match word(magic) {
+            signature::NANOSECONDS => (1_000_000_000, 16),
+            signature::MODIFIED => (1_000_000, 24),
+            _ => (1_000_000, 16),
+        };
+        let version = match (is_big_endian, version) {
+            (true, [_, major, _, minor]) | (false, [major, _, minor, _]) => (major, minor),
+        };
+        let snap_length = usize::try_from(word(snap_length)).unwrap_or(MAX_RECORD);
+        // The upper half of the field says whether frames end with a check sequence, which
+        // makes no difference: no length is taken from the size of a frame.
+        let [_, _, high, low] = word(link).to_be_bytes();
+        let pcap = Self {
+            is_big_endian,
+            may_be_swapped: version.0 == 2 && version.1 < 4,
+            units_per_second,
+            nanoseconds_per_unit: 1_000_000_000 / units_per_second,
+            header_size,
+            link: LinkType(u16::from_be_bytes([high, low])),
+            max_record: snap_length.clamp(LARGEST_SNAP_LENGTH, MAX_RECORD),
+            before: None,
+            odd: 0,
+            followed: 0,
+            awaited: 0,
+        };
+        Some((FILE_HEADER, pcap))
+    }
+
+    /// What is at the start of a window.
+    ///
+    /// A reader that recovers waits until the chain holds behind a record; a strict one does not.
+    pub(super) fn next<'a>(&mut self, window: Window<'a>, mode: Mode) -> Item<'a> {
+        match signature::begins_capture(window) {
+            Plausible::Yes => return Item::NewCapture,
+            Plausible::Unknown => return Item::Incomplete,
+            Plausible::No => {}
+        }
+        let Some(header) = self.header(window.bytes) else {
+            return Item::Incomplete;
+        };
+        if self.exceeds_limit(header) {
+            let what = format!("a record of {} bytes", header.captured);
+            return match mode {
+                Mode::Strict => Item::damaged(what, Resume::Search),
+                Mode::Recovering => self
+                    .resume_behind(header, window)
+                    .map_or(Item::Incomplete, |resume| Item::damaged(what, resume)),
+            };
+        }
+        if mode == Mode::Recovering {
+            match self.validate(header, window) {
+                Ok(None) => {}
+                Ok(Some(resume)) => {
+                    (self.followed, self.awaited) = (0, 0);
+                    let captured = header.captured;
+                    let what = format!("a record of {captured} bytes that no other follows");
+                    return Item::damaged(what, resume);
+                }
+                Err(Undecided) => return Item::Incomplete,
+            }
+        }
+        let size = self.size(header);
+        let Some(bytes) = window.bytes.get(self.header_size..size) else {
+            return Item::Incomplete;
+        };
+        self.followed = self.followed.saturating_sub(size);
+        self.remember(header, window.bytes.get(size..).unwrap_or_default());
+        Item::Frame {
+            size,
+            frame: self.frame(header, bytes),
+        }
+    }
+
+    /// Fast path: hands over the records at the front that are whole, not empty, and captured
+    /// within a day of the record before; when recovering, if the record that follows is so too, as
+    /// far as its header tells. Returns how many bytes they are.
+    ///
+    /// Must agree with [`next`](Self::next). An empty record may be the header of a capture or the
+    /// beginning of a run of zeros, so it is left to that, and so are captures of old versions.
+    #[inline]
+    pub(super) fn each_plain<'a>(
+        &mut self,
+        bytes: &'a [u8],
+        mode: Mode,
+        mut take: impl FnMut(&Frame<'a>),
+    ) -> usize {
+        if self.may_be_swapped {
+            return 0;
+        }
+        let mut rest = bytes;
+        let mut next = self.plain_header(rest, self.before);
+        while let Some((header, behind)) = next {
+            let Some((frame, tail)) = behind.split_at_checked(header.captured as usize) else {
+                break;
+            };
+            next = self.plain_header(tail, Some(header.seconds));
+            if mode == Mode::Recovering && next.is_none() {
+                break;
+            }
+            let frame = if self.is_contradictory(header) {
+                self.odd += 1;
+                self.frame(header, frame)
+            } else {
+                let nanoseconds = header.fraction * self.nanoseconds_per_unit;
+                Frame {
+                    at: Duration::new(header.seconds.into(), nanoseconds),
+                    link: self.link,
+                    bytes: frame,
+                    length: header.original as usize,
+                }
+            };
+            take(&frame);
+            self.before = Some(header.seconds);
+            self.awaited = 0;
+            rest = tail;
+        }
+        let size = bytes.len() - rest.len();
+        self.followed = self.followed.saturating_sub(size);
+        size
+    }
+
+    /// The header at the front if the fast path takes it, and what stands behind it.
+    #[inline]
+    fn plain_header<'a>(&self, bytes: &'a [u8], before: Option<u32>) -> Option<(Header, &'a [u8])> {
+        let header = self.header_as_written(bytes.first_chunk()?);
+        let is_plain =
+            header.captured > 0 && !self.exceeds_limit(header) && header.is_within(NEAR, before);
+        let behind = bytes.get(self.header_size..)?;
+        is_plain.then_some((header, behind))
+    }
+
+    /// Where to go on if the chain breaks behind the record at the start of a window, and the
+    /// record's own length is why. `None` if the record counts.
+    fn validate(
+        &mut self,
+        header: Header,
+        window: Window<'_>,
+    ) -> Result<Option<Resume>, Undecided> {
+        if self.chain_holds(header, window)? {
+            Ok(None)
+        } else {
+            self.resume_inside(header, window)
+        }
+    }
+
+    /// Whether the chain holds behind the record at the start of a window, as far as it is followed.
+    ///
+    /// If the next record was captured within a day of this one, that is enough: what is read from
+    /// a wrong place on seldom looks so. Otherwise the lengths of those behind it tell.
+    fn chain_holds(&mut self, header: Header, window: Window<'_>) -> Result<bool, Undecided> {
+        let size = self.size(header);
+        let next = window.from(size).and_then(|rest| self.header(rest.bytes));
+        let is_near = |next: Header| {
+            next.captured > 0
+                && !self.exceeds_limit(next)
+                && next.is_within(NEAR, Some(header.seconds))
+        };
+        if next.is_some_and(is_near) {
+            return Ok(true);
+        }
+        let mut at = self.followed.max(size);
+        while at - size < FOLLOWED {
+            let Some(rest) = window.from(at) else {
+                break;
+            };
+            match self.link(rest) {
+                Link::Next(next) if at - size + next > LOOKAHEAD => break,
+                Link::Next(next) if rest.bytes.len() < next && !rest.ended => {
+                    return Err(Undecided);
+                }
+                Link::Next(next) => at += next,
+                Link::End => break,
+                Link::Broken => return Ok(false),
+                Link::Unknown => return Err(Undecided),
+            }
+            self.followed = at;
+        }
+        Ok(true)
+    }
+
+    /// Where the chain leads from the record at the start of a window.
+    pub(super) fn link(&self, window: Window<'_>) -> Link {
+        if signature::begins_capture(window) == Plausible::Yes {
+            return Link::End;
+        }
+        match zeros::is_long_run(window) {
+            Plausible::Yes => return zeros::link(window),
+            Plausible::Unknown => return Link::Unknown,
+            Plausible::No => {}
+        }
+        match self.header(window.bytes) {
+            Some(header) if self.exceeds_limit(header) => Link::Broken,
+            Some(header) => Link::Next(self.size(header)),
+            None if window.ended => Link::End,
+            None => Link::Unknown,
+        }
+    }
+
+    #[inline]
+    fn frame<'a>(&self, header: Header, bytes: &'a [u8]) -> Frame<'a> {
+        let at = if header.fraction < self.units_per_second {
+            let nanoseconds = header.fraction * self.nanoseconds_per_unit;
+            Duration::new(header.seconds.into(), nanoseconds)
+        } else {
+            let fraction = u64::from(header.fraction) * u64::from(self.nanoseconds_per_unit);
+            Duration::from_secs(header.seconds.into()) + Duration::from_nanos(fraction)
+        };
+        Frame {
+            at,
+            link: self.link,
+            bytes,
+            length: header.captured.max(header.original) as usize,
+        }
+    }
+
+    /// Keeps the time, unless that of the next record shows that it is damaged.
+    fn remember(&mut self, header: Header, rest: &[u8]) {
+        self.awaited = 0;
+        if header.captured == 0 && !header.is_dated() {
+            // Zeros say nothing.
+            return;
+        }
+        let is_near = |header: Header| header.is_within(NEAR, self.before);
+        if !self.is_sane(header, NEAR, self.before) {
+            self.odd += 1;
+        }
+        if is_near(header) || !self.header(rest).is_some_and(is_near) {
+            self.before = Some(header.seconds);
+        }
+    }
+
+    #[inline]
+    fn exceeds_limit(&self, header: Header) -> bool {
+        header.captured as usize > self.max_record
+    }
+
+    fn size(&self, header: Header) -> usize {
+        self.header_size + header.captured as usize
+    }
+
+    fn header(&self, bytes: &[u8]) -> Option<Header> {
+        bytes.get(self.header_size..)?;
+        Some(self.words(bytes.first_chunk()?))
+    }
+
+    #[inline]
+    fn words(&self, bytes: &[u8; 16]) -> Header {
+        let header = self.header_as_written(bytes);
+        // libpcap swaps those of version 2.2 and before always, and those of version 2.3 as here.
+        // Some writers say 2.2 and do as in 2.4, so only what makes sense is swapped.
+        let is_swapped = self.may_be_swapped
+            && header.captured > header.original
+            && !signature::is_section_order(header.captured.to_be_bytes());
+        if is_swapped {
+            Header {
+                captured: header.original,
+                original: header.captured,
+                ..header
+            }
+        } else {
+            header
+        }
+    }
+
+    /// A header whose lengths stand in the order of version 2.4.
+    #[inline]
+    fn header_as_written(&self, bytes: &[u8; 16]) -> Header {
+        let (words, _) = bytes.as_chunks::<4>();
+        let mut words = words.iter().map(|&word| order(self.is_big_endian, word));
+        let mut next = || words.next().expect("there are four");
+        Header {
+            seconds: next(),
+            fraction: next(),
+            captured: next(),
+            original: next(),
+        }
+    }
+}
+
+/// More bytes are needed to decide.
+struct Undecided;
+
+impl Header {
+    /// Whether the time says anything: that of zeros is 1970, which clocks that were never set say
+    /// as well.
+    fn is_dated(self) -> bool {
+        self.seconds > NEAR
+    }
+
+    #[inline]
+    fn is_within(self, distance: u32, seconds: Option<u32>) -> bool {
+        seconds.is_none_or(|seconds| self.seconds.abs_diff(seconds) <= distance)
+    }
+}
+
+#[inline]
+fn order(is_big_endian: bool, word: [u8; 4]) -> u32 {
+    if is_big_endian {
+        u32::from_be_bytes(word)
+    } else {
+        u32::from_le_bytes(word)
+    }
+}
