@@ -30,7 +30,7 @@ fn rooms() -> Vec<String> {
 }
 
 #[test]
-fn the_map_lists_every_room() {
+fn architecture_md_lists_every_room() {
     let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let modules = library.lines().filter_map(|line| {
         let module = line.strip_prefix("pub mod ")?;

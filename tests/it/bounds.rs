@@ -6,24 +6,24 @@ use std::net::UdpSocket;
 
 use crate::faults::many_flows;
 use crate::live::DATAGRAM;
-use crate::support::{Exporter, Fed, FedOutput, peak, testdata};
+use crate::support::{Exporter, PipedOutput, PipedRun, peak, testdata};
 
 const MIB: u64 = 1 << 20;
 
 #[track_caller]
-fn assert_peak_below(limit: u64, output: &FedOutput) {
+fn assert_peak_below(limit: u64, output: &PipedOutput) {
     assert_eq!(output.stderr, "");
     assert_eq!(output.status.code(), Some(0));
     assert!(output.peak < limit, "{} bytes", output.peak);
 }
 
 #[test]
-fn sections_without_end_cost_no_memory() {
+fn endless_sections_need_bounded_memory() {
     let capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
     // A section header of 28 bytes and an interface of 20, then two packets.
     let start = &capture[..48];
     let input = [start.repeat(1_000_000), capture.clone()].concat();
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     let scrape = output.scrape();
     assert_eq!(scrape.value("tzsp_frames_received_total"), 2.0);
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 2.0);
@@ -67,7 +67,7 @@ fn tag_lists_of_64_kib_are_read_to_their_end() {
         let datagram = &datagram[..datagram.len() - 55];
         input.extend([&[0; 8], &endless[..], &endless, datagram].concat());
     }
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     let scrape = output.scrape();
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 900.0);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 36_000.0);
@@ -77,7 +77,7 @@ fn tag_lists_of_64_kib_are_read_to_their_end() {
 }
 
 #[test]
-fn tag_lists_of_64_kib_arrive_whole_at_a_socket() {
+fn tag_lists_of_64_kib_are_received_completely() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
@@ -96,9 +96,9 @@ fn tag_lists_of_64_kib_arrive_whole_at_a_socket() {
 }
 
 #[test]
-fn flows_beyond_the_limit_cost_no_memory() {
+fn flows_beyond_the_limit_need_no_more_memory() {
     let input = many_flows(400_000);
-    let output = Fed::start(&["analyze", "--max-flows", "10000", "-"])
+    let output = PipedRun::start(&["analyze", "--max-flows", "10000", "-"])
         .feed(&input)
         .end();
     let scrape = output.scrape();
@@ -110,7 +110,7 @@ fn flows_beyond_the_limit_cost_no_memory() {
     assert!(output.peak < 16 * MIB, "{} bytes", output.peak);
 
     // 128 bytes each, and what a program needs.
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     let scrape = output.scrape();
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);
     assert_peak_below(16 * MIB + 400_000 * 128, &output);

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 use crate::support::eventually;
 
 /// It starts slowly where other tests run as well.
-const PATIENCE: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Browser {
     child: Child,
@@ -147,7 +147,7 @@ impl Browser {
     }
 
     /// What stands on the console: errors, refused requests, violations of the policy.
-    pub(crate) fn complaints(&self) -> Vec<&Value> {
+    pub(crate) fn console_messages(&self) -> Vec<&Value> {
         let kinds = [
             "Runtime.consoleAPICalled",
             "Runtime.exceptionThrown",
@@ -173,7 +173,7 @@ impl Browser {
             .write_all(format!("{command}\0").as_bytes())
             .unwrap();
         loop {
-            let Ok(mut message) = self.messages.recv_timeout(PATIENCE) else {
+            let Ok(mut message) = self.messages.recv_timeout(TIMEOUT) else {
                 panic!("chromium does not answer {method}; `cargo xtask ci` installs it");
             };
             if message["id"] == self.last {

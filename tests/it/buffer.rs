@@ -13,31 +13,31 @@ use crate::support::Exporter;
 
 /// Nobody scrapes: only the end tells what was dropped.
 #[test]
-fn the_totals_at_the_end_say_what_was_dropped_though_nobody_scraped() {
+fn the_final_totals_include_drops_even_without_a_scrape() {
     const SENT: u64 = 20_000;
 
     let mut exporter = Exporter::start(&["--listen-port", "0", "--receive-buffer", "1"]);
     burst(&mut exporter, SENT);
-    let said = terminated(exporter);
-    let (frames, dropped) = (total(&said, "frames"), total(&said, "dropped"));
-    assert!(frames > 0 && dropped > 0, "{said}");
-    assert_eq!(frames + dropped, SENT, "{said}");
+    let log = terminated(exporter);
+    let (frames, dropped) = (total(&log, "frames"), total(&log, "dropped"));
+    assert!(frames > 0 && dropped > 0, "{log}");
+    assert_eq!(frames + dropped, SENT, "{log}");
 }
 
 /// They fit into the default buffer, where none is dropped.
 #[test]
-fn what_is_in_the_socket_at_the_end_is_counted() {
+fn packets_in_the_socket_at_shutdown_are_counted() {
     const SENT: u64 = 10_000;
 
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     burst(&mut exporter, SENT);
-    let said = terminated(exporter);
-    assert_eq!(total(&said, "frames"), SENT, "{said}");
-    assert_eq!(total(&said, "dropped"), 0, "{said}");
+    let log = terminated(exporter);
+    assert_eq!(total(&log, "frames"), SENT, "{log}");
+    assert_eq!(total(&log, "dropped"), 0, "{log}");
 }
 
 #[test]
-fn a_stream_that_goes_on_does_not_delay_the_end() {
+fn a_continuing_stream_does_not_delay_shutdown() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     thread::scope(|scope| {
@@ -79,7 +79,7 @@ fn at_an_ordinary_rate_a_wake_up_serves_several_datagrams() {
 /// The first datagram is counted at once, and the second one comes while the exporter waits for
 /// more.
 #[test]
-fn a_scrape_shows_what_came_50_milliseconds_before_it() {
+fn a_scrape_shows_datagrams_received_50_milliseconds_before() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     let mut delays = Vec::new();
@@ -115,27 +115,27 @@ fn burst(exporter: &mut Exporter<'_>, count: u64) {
     }
 }
 
-/// Asks it to end, stopped or not, and returns what it said.
+/// Asks it to end, stopped or not, and returns what it log.
 #[track_caller]
 fn terminated(exporter: Exporter<'_>) -> String {
     exporter.signal(Signal::SIGTERM);
     exporter.signal(Signal::SIGCONT);
     let begin = Instant::now();
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}: {said}");
-    said
+    assert!(took < Duration::from_secs(2), "{took:?}: {log}");
+    log
 }
 
 /// A number of the totals that are logged at the end.
 #[track_caller]
-fn total(said: &str, name: &str) -> u64 {
-    let words = said.lines().last().unwrap().split_whitespace();
+fn total(log: &str, name: &str) -> u64 {
+    let words = log.lines().last().unwrap().split_whitespace();
     let number = words
         .filter_map(|word| word.split_once('='))
         .find_map(|(key, number)| (key == name).then_some(number));
-    number.expect(said).parse().unwrap()
+    number.expect(log).parse().unwrap()
 }
 
 /// How often its threads began to wait for something.

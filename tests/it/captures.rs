@@ -8,11 +8,11 @@ use tzsp_packetstream_exporter::capture::CaptureReader;
 use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::scrape::Scrape;
-use crate::support::{Trickle, aggregator, analyze, captures, file_name, testdata};
+use crate::support::{OneByteReader, aggregator, analyze, captures, file_name, testdata};
 
 #[test]
 fn every_capture_gives_the_numbers_worked_out_by_hand() {
-    let mut expected = hand_worked();
+    let mut expected = expected_by_hand();
     for capture in captures() {
         let name = file_name(&capture);
         let scrape = analyze(&capture);
@@ -47,7 +47,7 @@ fn every_group_of_captures_gives_its_snapshot() {
 
 /// The whole text, for captures that show most of what there is.
 #[test]
-fn some_captures_give_their_whole_text() {
+fn some_captures_give_their_complete_text() {
     for capture in ["cut_inside_each_layer", "five_minutes_of_an_office"] {
         let scrape = analyze(&testdata().join(capture).with_extension("pcap"));
         insta::with_settings!({omit_expression => true}, {
@@ -57,10 +57,10 @@ fn some_captures_give_their_whole_text() {
 }
 
 #[test]
-fn frames_come_out_alike_however_slowly_the_stream_delivers() {
+fn frames_are_the_same_when_the_stream_delivers_byte_by_byte() {
     for capture in captures() {
         let bytes = std::fs::read(&capture).unwrap();
-        let mut reader = CaptureReader::new(Trickle(&bytes));
+        let mut reader = CaptureReader::new(OneByteReader(&bytes));
         let mut core = aggregator();
         let mut batch = core.batch();
         while reader.fill().unwrap() {
@@ -102,7 +102,7 @@ fn groups() -> Vec<(String, Vec<String>)> {
 }
 
 /// The columns packets, bytes, skipped and truncated, by capture.
-pub(crate) fn hand_worked() -> BTreeMap<String, [String; 4]> {
+pub(crate) fn expected_by_hand() -> BTreeMap<String, [String; 4]> {
     let table = std::fs::read_to_string(testdata().join("README.md")).unwrap();
     let rows = table.lines().filter_map(|line| {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();

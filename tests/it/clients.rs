@@ -15,11 +15,11 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR, Network};
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, eventually, fake_tshark, tool};
+use crate::support::{Exporter, LaunchOptions, eventually, fake_tshark, tool};
 use crate::website::{HASH, Website};
 
 /// The longest time that a well-behaved scrape may take, whatever others do.
-const PROMPT: Duration = Duration::from_secs(1);
+const MAX_SCRAPE_TIME: Duration = Duration::from_secs(1);
 
 fn connect(exporter: &Exporter<'_>) -> TcpStream {
     TcpStream::connect(("127.0.0.1", exporter.port)).unwrap()
@@ -31,7 +31,7 @@ fn prompt_scrape(exporter: &Exporter<'_>) -> Scrape {
     let begin = Instant::now();
     let scrape = exporter.scrape();
     let took = begin.elapsed();
-    assert!(took < PROMPT, "a scrape took {took:?}");
+    assert!(took < MAX_SCRAPE_TIME, "a scrape took {took:?}");
     scrape
 }
 
@@ -52,12 +52,15 @@ const FRAMES: u32 = 5000;
 
 /// Sends frames while something goes on, and checks that each was counted.
 #[track_caller]
-fn counting_frames(arguments: &[&str], trouble: impl FnOnce(&Exporter<'_>)) -> Scrape {
+fn check_all_frames_counted_during(
+    arguments: &[&str],
+    disturbance: impl FnOnce(&Exporter<'_>),
+) -> Scrape {
     let mut exporter = Exporter::start(&[&["--listen-port", "0"], arguments].concat());
     let port = exporter.udp_port();
     thread::scope(|scope| {
         scope.spawn(|| (0..FRAMES).for_each(|_| send(port, &DATAGRAM)));
-        trouble(&exporter);
+        disturbance(&exporter);
     });
     let scrape = exporter.scrape_until("all frames", |scrape| {
         scrape.value("tzsp_frames_received_total") == f64::from(FRAMES)
@@ -69,7 +72,7 @@ fn counting_frames(arguments: &[&str], trouble: impl FnOnce(&Exporter<'_>)) -> S
 
 #[test]
 fn thousands_of_silent_connections_delay_no_scrape() {
-    let scrape = counting_frames(&[], |exporter| {
+    let scrape = check_all_frames_counted_during(&[], |exporter| {
         let mut held = Vec::new();
         for round in 0..4 {
             held.extend((0..500).map(|number| {
@@ -145,7 +148,7 @@ fn thousands_of_handshakes_delay_no_scrape() {
     // What shakes hands, and curl itself, need the processors too.
     times.sort_unstable();
     let took = times[times.len() / 2];
-    assert!(took < PROMPT, "scrapes took {took:?}");
+    assert!(took < MAX_SCRAPE_TIME, "scrapes took {took:?}");
     let scrape = eventually("all frames", || {
         let (_, scrape) = scrape();
         (scrape.sum("tzsp_observed_packets_total") == f64::from(FRAMES)).then_some(scrape)
@@ -159,11 +162,11 @@ fn thousands_of_handshakes_delay_no_scrape() {
 #[test]
 fn half_open_connections_delay_no_scrape() {
     let network = Network::new();
-    let place = Place {
+    let launch = LaunchOptions {
         host: Some(&network.collector),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let exporter = Exporter::start_at(&place, &["--listen-port", "37008"]);
+    let exporter = Exporter::start_with(&launch, &["--listen-port", "37008"]);
     let address = SocketAddr::from((COLLECTOR, exporter.port));
     let gone: Vec<_> = network.sensor.run(|| {
         let connections = (0..600).map(|_| {
@@ -218,7 +221,7 @@ fn clients_without_a_request_are_disconnected_after_ten_seconds() {
 
 #[test]
 fn garbage_is_refused_and_counted() {
-    let scrape = counting_frames(&[], |exporter| {
+    let scrape = check_all_frames_counted_during(&[], |exporter| {
         let garbage: [&[u8]; 6] = [
             b"\0\0\0\0\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -277,8 +280,8 @@ fn headers_beyond_their_limits_are_refused_and_counted() {
 }
 
 #[test]
-fn requests_sent_at_once_are_answered_in_order() {
-    let scrape = counting_frames(&[], |exporter| {
+fn pipelined_requests_are_answered_in_order() {
+    let scrape = check_all_frames_counted_during(&[], |exporter| {
         let mut stream = connect(exporter);
         let one = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\nGET /no HTTP/1.1\r\nHost: x\r\n\r\n";
         let last = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -318,19 +321,27 @@ fn requests_sent_at_once_are_answered_in_order() {
 }
 
 /// Has some 12 MB of text for each scrape: more than any socket holds for its client.
-pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
-    loaded_through(&[], arguments)
+pub(crate) fn exporter_with_many_flows(
+    arguments: &[&str],
+) -> (tempfile::TempDir, Exporter<'static>) {
+    wrapped_exporter_with_many_flows(&[], arguments)
 }
 
 /// The same, started through a command.
-fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
-    let (tools, exporter) = start_loading(through, arguments);
+fn wrapped_exporter_with_many_flows(
+    wrapper: &[&str],
+    arguments: &[&str],
+) -> (tempfile::TempDir, Exporter<'static>) {
+    let (tools, exporter) = start_with_many_flows(wrapper, arguments);
     exporter.scrape_until("all flows", |scrape| scrape.value("tzsp_flows") == 40_000.0);
     (tools, exporter)
 }
 
 /// The same, before all of it is there: 40,000 packets that count, one in each flow.
-fn start_loading(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
+fn start_with_many_flows(
+    wrapper: &[&str],
+    arguments: &[&str],
+) -> (tempfile::TempDir, Exporter<'static>) {
     let tools = fake_tshark("cat load; exec sleep 60");
     let load = tools.path().join("load");
     let generate = [
@@ -342,10 +353,10 @@ fn start_loading(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Ex
     ];
     let size = ["--packets", "40000", "--flows", "40000", "--snaplen", "128"];
     tool(Command::new(env!("CARGO")).args(generate).args(size));
-    let place = Place {
+    let launch = LaunchOptions {
         tools: Some(tools.path()),
-        through,
-        ..Place::default()
+        wrapper,
+        ..LaunchOptions::default()
     };
     let own = [
         "--interface",
@@ -355,7 +366,7 @@ fn start_loading(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Ex
         "--max-flows",
         "50000",
     ];
-    let exporter = Exporter::start_at(&place, &[&own, arguments].concat());
+    let exporter = Exporter::start_with(&launch, &[&own, arguments].concat());
     (tools, exporter)
 }
 
@@ -369,7 +380,7 @@ fn ask_for_metrics(exporter: &Exporter<'_>) -> TcpStream {
 
 #[test]
 fn stalled_scrapes_are_evicted_for_new_ones() {
-    let (_tools, exporter) = loaded(&["--web.max-requests", "3"]);
+    let (_tools, exporter) = exporter_with_many_flows(&["--web.max-requests", "3"]);
     let stalled: Vec<_> = (0..3).map(|_| ask_for_metrics(&exporter)).collect();
     eventually("a scrape of one's own", || {
         (exporter.get("/metrics").0 == 200).then_some(())
@@ -384,10 +395,10 @@ fn stalled_scrapes_are_evicted_for_new_ones() {
 }
 
 #[test]
-fn flows_stay_when_the_scrape_that_shows_them_breaks_off() {
+fn flows_stay_when_the_scrape_that_shows_them_is_aborted() {
     const IDLE: Duration = Duration::from_secs(1);
 
-    let (_tools, exporter) = start_loading(&[], &["--flow-idle-timeout", "1s"]);
+    let (_tools, exporter) = start_with_many_flows(&[], &["--flow-idle-timeout", "1s"]);
     eventually("all packets", || {
         // Not a scrape: it shows no flow to Prometheus.
         let (_, overview) = exporter.get("/api/flows");
@@ -408,9 +419,10 @@ fn flows_stay_when_the_scrape_that_shows_them_breaks_off() {
 #[test]
 fn memory_limits_the_number_of_concurrent_scrapes() {
     let never_idle = ["--flow-idle-timeout", "0"];
-    let (_tools, mut exporter) = loaded_through(&["prlimit", "--data=67108864"], &never_idle);
+    let (_tools, mut exporter) =
+        wrapped_exporter_with_many_flows(&["prlimit", "--data=67108864"], &never_idle);
     // 32 MiB and 50,000 * 128 bytes leave room for three times 4 MiB and 50,000 * 96 bytes.
-    exporter.line_with("answering 3 scrapes at a time, not 40: ulimit -d allows 64 MiB");
+    exporter.wait_for_line("answering 3 scrapes at a time, not 40: ulimit -d allows 64 MiB");
     let stalled: Vec<_> = (0..40).map(|_| ask_for_metrics(&exporter)).collect();
     let scrape = eventually("a scrape", || {
         let (status, body) = exporter.get("/metrics");
@@ -422,7 +434,7 @@ fn memory_limits_the_number_of_concurrent_scrapes() {
 
 #[test]
 fn scrapes_beyond_the_limit_are_refused_and_counted() {
-    let (_tools, exporter) = loaded(&["--web.max-requests", "1"]);
+    let (_tools, exporter) = exporter_with_many_flows(&["--web.max-requests", "1"]);
     let mut busy = ask_for_metrics(&exporter);
     // Reads what comes, slowly: it must not be evicted.
     let refusal = loop {
@@ -475,19 +487,19 @@ fn guessing_passwords_locks_no_user_out() {
         });
         let begin = Instant::now();
         assert_eq!(ask("prometheus:secret").status, 200);
-        assert!(begin.elapsed() < PROMPT, "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < MAX_SCRAPE_TIME, "{:?}", begin.elapsed());
         for guesser in guessers {
             guesser.join().unwrap();
         }
     });
     let answer = ask("prometheus:secret");
     let scrape = Scrape::parse(&answer.body);
-    let (wrong, turned_away) = (
+    let (wrong, rejected) = (
         refused(&scrape, "unauthorized"),
         refused(&scrape, "password_queue"),
     );
-    assert_eq!(wrong + turned_away, 240.0, "{wrong} and {turned_away}");
-    assert!(turned_away > 0.0);
+    assert_eq!(wrong + rejected, 240.0, "{wrong} and {rejected}");
+    assert!(rejected > 0.0);
 }
 
 #[test]
@@ -502,7 +514,7 @@ fn without_file_descriptors_the_exporter_waits_and_warns_once() {
     tool(Command::new("prlimit").args([&format!("--pid={}", exporter.pid()), &limit]));
     let begin = Instant::now();
     let held: Vec<_> = (0..100).map(|_| connect(&exporter)).collect();
-    let line = exporter.line_with("cannot accept a connection");
+    let line = exporter.wait_for_line("cannot accept a connection");
     assert!(line.contains("Too many open files (os error 24)"), "{line}");
     send(port, &DATAGRAM);
     drop(held);
@@ -514,17 +526,17 @@ fn without_file_descriptors_the_exporter_waits_and_warns_once() {
     let most = begin.elapsed().as_secs_f64() * 10.0 + 1.0;
     assert!((1.0..=most).contains(&tries), "{tries} of {most}");
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
-    let (status, said) = exporter.ended();
+    let (status, log) = exporter.wait_for_exit();
     assert!(status.success());
-    assert_eq!(said.matches("cannot accept").count(), 1, "{said}");
+    assert_eq!(log.matches("cannot accept").count(), 1, "{log}");
 }
 
 #[test]
 fn connections_use_at_most_half_of_the_file_descriptors() {
-    let exporter = Exporter::start_at(
-        &Place {
-            through: &["prlimit", "--nofile=64"],
-            ..Place::default()
+    let exporter = Exporter::start_with(
+        &LaunchOptions {
+            wrapper: &["prlimit", "--nofile=64"],
+            ..LaunchOptions::default()
         },
         &["--listen-port", "0"],
     );

@@ -7,7 +7,7 @@ use tempfile::TempDir;
 use tzsp_packetstream_exporter::wire::{ListenPorts, Observation, Skipped};
 
 use crate::support::tool;
-use crate::tshark::{MODES, Verdict, agree, fields, observations, verdict};
+use crate::tshark::{MODES, TsharkPacket, agree, fields, observations, parse_packet_line};
 
 /// How many seeds are tried; more if this variable says so.
 const SEEDS: u32 = 8;
@@ -77,7 +77,7 @@ impl Difference {
     /// Which one explains what the two say of a frame, if any.
     fn of(
         ours: &Result<Observation, Skipped>,
-        theirs: Option<&Verdict>,
+        theirs: Option<&TsharkPacket>,
         line: &str,
     ) -> Option<Self> {
         let columns: Vec<Vec<_>> = line
@@ -170,7 +170,7 @@ struct Tally {
 }
 
 #[test]
-fn tshark_reads_the_same_out_of_generated_captures() {
+fn tshark_decodes_generated_captures_alike() {
     let seeds = std::env::var(MORE_SEEDS).map_or(SEEDS, |seeds| seeds.parse().unwrap());
     let directory = TempDir::new().unwrap();
     let tally = |first: u32| {
@@ -212,7 +212,7 @@ fn compare(seed: u32, directory: &Path, tally: &mut Tally) {
         let all_ours = observations(&capture, listen_ports);
         assert_eq!(all_ours.len(), lines.len(), "{mode}seed {seed}");
         for (index, (ours, line)) in all_ours.iter().zip(&lines).enumerate() {
-            let theirs = verdict(line, is_plain);
+            let theirs = parse_packet_line(line, is_plain);
             match (ours, &theirs) {
                 (Err(_), None) => continue,
                 (Ok(ours), Some(theirs)) if agree(ours, theirs) => {

@@ -2,36 +2,36 @@
 //!
 //! | fault | test |
 //! |---|---|
-//! | tshark missing | `supervision::without_tshark_one_message_says_what_to_install` |
-//! | tshark or dumpcap killed | `network::killed_processes_are_replaced` |
-//! | tshark stopped | `network::a_stopped_tshark_that_goes_on_has_lost_nothing` |
-//! | dumpcap stopped | `faults::a_stopped_dumpcap_shows_in_the_time_of_the_last_frame` |
-//! | tshark replaced by another version | `faults::a_tshark_that_was_replaced_is_what_runs_next` |
-//! | tshark prints garbage at once | `supervision::a_failure_to_start_quotes_tshark_and_says_what_to_do` |
-//! | tshark prints garbage later | `supervision::garbage_in_the_stream_ends_the_run_and_what_came_before_counts` |
+//! | tshark missing | `supervision::without_tshark_the_error_states_what_to_install` |
+//! | tshark or dumpcap killed | `network::killed_capture_processes_are_restarted` |
+//! | tshark stopped | `network::a_tshark_that_was_stopped_and_continued_loses_nothing` |
+//! | dumpcap stopped | `faults::a_stopped_dumpcap_is_visible_in_the_last_frame_timestamp` |
+//! | tshark replaced by another version | `faults::a_replaced_tshark_is_used_at_the_next_start` |
+//! | tshark prints garbage at once | `supervision::a_failure_to_start_quotes_tshark_and_states_the_remedy` |
+//! | tshark prints garbage later | `supervision::garbage_in_the_stream_ends_the_run_and_earlier_packets_count` |
 //! | tshark closes its output and lives on | `faults::a_tshark_that_closes_its_output_is_replaced` |
 //! | tshark does not end | `supervision::a_tshark_that_ignores_sigterm_is_killed` |
-//! | interface gone | `network::an_interface_that_goes_and_comes_back_is_captured_again` |
-//! | temporary directory full, root read-only: live | `faults::a_capture_needs_no_place_on_any_disk` |
+//! | interface gone | `network::an_interface_that_disappears_and_returns_is_captured_again` |
+//! | temporary directory full, root read-only: live | `faults::a_capture_needs_no_disk_space` |
 //! | temporary directory full: `--every` | `faults::a_full_temporary_directory_is_an_error` |
-//! | temporary directory missing: `--every` | `timeline::without_room_for_a_temporary_file_nothing_is_written` |
-//! | disk full: `--write-inner` | `faults::a_full_disk_keeps_what_fits_and_everything_counts` |
+//! | temporary directory missing: `--every` | `timeline::without_a_temporary_directory_nothing_is_written` |
+//! | disk full: `--write-inner` | `faults::on_a_full_disk_the_frames_that_fit_are_kept_and_all_count` |
 //! | file descriptors exhausted: clients | `clients::without_file_descriptors_the_exporter_waits_and_warns_once` |
 //! | file descriptors exhausted: tshark | `faults::without_file_descriptors_a_capture_starts_later` |
-//! | file descriptors exhausted: what the kernel dropped | `faults::what_the_kernel_dropped_never_goes_back` |
-//! | no threads: at the start | `faults::without_threads_it_does_not_start` |
+//! | file descriptors exhausted: what the kernel dropped | `faults::the_count_of_kernel_drops_never_decreases` |
+//! | no threads: at the start | `faults::without_threads_the_exporter_does_not_start` |
 //! | no threads: captures | `faults::without_threads_files_are_read_one_after_the_other` |
-//! | no threads: later | `faults::without_more_threads_it_goes_on` |
+//! | no threads: later | `faults::a_running_exporter_continues_without_new_threads` |
 //! | memory limit | `faults::more_flows_than_fit_into_memory_are_refused` |
-//! | clock set back and forward | `faults::a_clock_that_is_set_disturbs_nothing` |
-//! | output closed | `analyze::a_reader_that_has_seen_enough_is_no_error` |
-//! | standard error closed, gone, full | `surroundings::nobody_has_to_take_what_is_logged` |
-//! | SIGHUP without a terminal | `surroundings::a_hangup_without_a_terminal_ends_nothing` |
-//! | SIGHUP from the terminal | `surroundings::a_terminal_that_is_gone_ends_the_program` |
-//! | SIGHUP under nohup | `surroundings::nohup_holds` |
+//! | clock set back and forward | `faults::setting_the_clock_affects_no_flows_and_no_losses` |
+//! | output closed | `analyze::a_closed_output_pipe_is_not_an_error` |
+//! | standard error closed, gone, full | `surroundings::an_exporter_whose_log_cannot_be_written_works` |
+//! | SIGHUP without a terminal | `surroundings::sighup_without_a_terminal_is_ignored` |
+//! | SIGHUP from the terminal | `surroundings::sighup_from_a_closed_terminal_ends_the_program` |
+//! | SIGHUP under nohup | `surroundings::sighup_under_nohup_is_ignored` |
 //! | no capabilities | `surroundings::sockets_need_no_capabilities` |
-//! | no more capabilities than its unit names | `surroundings::a_capture_needs_the_capabilities_that_its_unit_names` |
-//! | exporter killed | `network::nothing_outlives_an_exporter_that_is_killed` |
+//! | no more capabilities than its unit names | `surroundings::a_capture_needs_only_the_capabilities_of_its_unit` |
+//! | exporter killed | `network::child_processes_end_with_a_killed_exporter` |
 //!
 //! What else the clock may do is tested in `src/live/supervisor.rs` and `src/live/history.rs`, which
 //! have it as an argument; a panic, in `src/panics.rs`.
@@ -53,14 +53,14 @@ use crate::namespace::{COLLECTOR_LINK, Network};
 use crate::network::{capture_through, received, stream, wait_for};
 use crate::scrape::Scrape;
 use crate::support::{
-    self, Exporter, PROGRAM, Place, command, eventually, fake_tshark, is_running, program,
+    self, Exporter, LaunchOptions, PROGRAM, command, eventually, fake_tshark, is_running, program,
     testdata, tool,
 };
 
 const FAKE: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
 #[test]
-fn every_test_of_the_table_is_there() {
+fn every_test_in_the_table_exists() {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it");
     let rows = include_str!("faults.rs").lines();
     let rows = rows.filter_map(|line| line.strip_prefix("//! | ")?.strip_suffix("` |"));
@@ -80,11 +80,11 @@ fn capture() -> Vec<u8> {
 }
 
 fn start_fake(tools: &TempDir) -> Exporter<'static> {
-    let place = Place {
+    let launch = LaunchOptions {
         tools: Some(tools.path()),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    Exporter::start_at(&place, &FAKE)
+    Exporter::start_with(&launch, &FAKE)
 }
 
 #[test]
@@ -95,14 +95,14 @@ fn a_tshark_that_closes_its_output_is_replaced() {
     let first = eventually("the first", || {
         exporter.descendants("sleep").first().copied()
     });
-    exporter.line_with("the capture ended and is started again");
+    exporter.wait_for_line("the capture ended and is started again");
     let scrape = exporter.scrape_until("a second run", |scrape| received(scrape) == 4.0);
     assert_eq!(scrape.value("tzsp_capture_iterations_total"), 2.0);
     assert!(!is_running(first));
 }
 
 #[test]
-fn a_tshark_that_was_replaced_is_what_runs_next() {
+fn a_replaced_tshark_is_used_at_the_next_start() {
     let tools = fake_tshark("cat capture; exec sleep 60");
     let replace = |script: &str| {
         // As packages do it: the old file stays with who runs it.
@@ -127,17 +127,18 @@ fn a_tshark_that_was_replaced_is_what_runs_next() {
     // One that does not know the options.
     replace("echo \"tshark: invalid option -- 'Q'\" >&2; exit 1");
     end(&exporter);
-    exporter.line_with("cannot start again: tshark ended (exit status: 1): invalid option -- 'Q'");
+    exporter
+        .wait_for_line("cannot start again: tshark ended (exit status: 1): invalid option -- 'Q'");
     // One that writes another format: two packets too.
     replace("cat other; exec sleep 60");
-    exporter.line_with("capturing on eth0 again");
+    exporter.wait_for_line("capturing on eth0 again");
     let scrape = exporter.scrape_until("the other version", |scrape| received(scrape) == 4.0);
     assert_eq!(scrape.value("tzsp_capture_iterations_total"), 2.0);
     assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
 }
 
 #[test]
-fn a_stopped_dumpcap_shows_in_the_time_of_the_last_frame() {
+fn a_stopped_dumpcap_is_visible_in_the_last_frame_timestamp() {
     let network = Network::new();
     let exporter = capture_through(&network, &[], COLLECTOR_LINK);
     stream(&network, 10);
@@ -158,15 +159,15 @@ fn a_stopped_dumpcap_shows_in_the_time_of_the_last_frame() {
     kill(dumpcap, Signal::SIGSTOP).unwrap();
     let begin = Instant::now();
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, stderr) = exporter.wait_for_exit();
+    assert!(status.success(), "{stderr}");
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(5), "{took:?}");
     eventually("dumpcap's end", || (!is_running(dumpcap)).then_some(()));
 }
 
 #[test]
-fn a_capture_needs_no_place_on_any_disk() {
+fn a_capture_needs_no_disk_space() {
     let full = TempDir::new().unwrap();
     let full = full.path().to_str().unwrap();
     let script = format!(
@@ -187,7 +188,7 @@ fn a_capture_needs_no_place_on_any_disk() {
 
 /// What `analyze` does in a directory that holds so much: status, standard output, standard error.
 #[track_caller]
-fn analyze_with_disk_of(size: &str, script: &str, stdin: &[u8]) -> (Option<i32>, String, String) {
+fn analyze_on_disk_of(size: &str, script: &str, stdin: &[u8]) -> (Option<i32>, String, String) {
     let disk = TempDir::new().unwrap();
     let script = format!(
         "mount -t tmpfs -o size={size} none {0} && cd {0} && {script}",
@@ -222,19 +223,19 @@ pub(crate) fn many_flows(flows: u32) -> Vec<u8> {
 
 #[test]
 fn a_full_temporary_directory_is_an_error() {
-    let (status, out, said) = analyze_with_disk_of(
+    let (status, out, stderr) = analyze_on_disk_of(
         "64k",
         "TMPDIR=. exec \"$0\" analyze --format openmetrics --every 1s --labels from -",
         &many_flows(120_000),
     );
     assert_eq!((status, out.as_str()), (Some(1), ""));
-    assert_snapshot!(said, @"error: cannot keep what is counted in a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)");
+    assert_snapshot!(stderr, @"error: cannot keep what is counted in a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)");
 }
 
 #[test]
-fn a_full_disk_keeps_what_fits_and_everything_counts() {
+fn on_a_full_disk_the_frames_that_fit_are_kept_and_all_count() {
     // What fits: 16 pages of 4 KiB.
-    let (status, out, said) = analyze_with_disk_of(
+    let (status, out, stderr) = analyze_on_disk_of(
         "64k",
         "\"$0\" analyze - --write-inner inner.pcap; status=$?; \
          [ $(stat -c %s inner.pcap) = 65536 ] || echo unexpected; exit $status",
@@ -243,7 +244,7 @@ fn a_full_disk_keeps_what_fits_and_everything_counts() {
     assert_eq!(status, Some(1));
     let scrape = Scrape::parse(&out);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 520_000.0);
-    assert_snapshot!(said, @"error: cannot write inner.pcap: No space left on device (os error 28); it does not hold all frames");
+    assert_snapshot!(stderr, @"error: cannot write inner.pcap: No space left on device (os error 28); it does not hold all frames");
 }
 
 /// How many files it has open.
@@ -268,15 +269,16 @@ fn without_file_descriptors_a_capture_starts_later() {
     let running = exporter.descendant("sleep");
     limit_open_files(&exporter, 4);
     kill(running, Signal::SIGKILL).unwrap();
-    exporter
-        .line_with("cannot start again: cannot start tshark: Too many open files (os error 24)");
+    exporter.wait_for_line(
+        "cannot start again: cannot start tshark: Too many open files (os error 24)",
+    );
     limit_open_files(&exporter, 1024);
-    exporter.line_with("capturing on eth0 again");
+    exporter.wait_for_line("capturing on eth0 again");
     exporter.scrape_until("a second run", |scrape| received(scrape) == 4.0);
 }
 
 #[test]
-fn what_the_kernel_dropped_never_goes_back() {
+fn the_count_of_kernel_drops_never_decreases() {
     let dropped = |scrape: &Scrape| scrape.value("tzsp_capture_dropped_total");
     let mut exporter = Exporter::start(&["--listen-port", "0", "--receive-buffer", "1"]);
     let port = exporter.udp_port();
@@ -315,17 +317,17 @@ fn what_the_kernel_dropped_never_goes_back() {
     limit_open_files(&exporter, 4);
     assert_eq!(ask(), dropped(&before));
     assert_eq!(ask(), dropped(&before));
-    exporter.line_with("cannot read what the kernel dropped");
+    exporter.wait_for_line("cannot read what the kernel dropped");
     limit_open_files(&exporter, open_files(&exporter) + 20);
     assert_eq!(ask(), dropped(&before));
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
-    assert_eq!(said.matches("cannot read what").count(), 1, "{said}");
+    let (status, stderr) = exporter.wait_for_exit();
+    assert!(status.success(), "{stderr}");
+    assert_eq!(stderr.matches("cannot read what").count(), 1, "{stderr}");
 }
 
 #[test]
-fn without_threads_it_does_not_start() {
+fn without_threads_the_exporter_does_not_start() {
     // A user of its own, whose only thread is the exporter's first.
     let run = assert_cmd::Command::from_std(command("setpriv"))
         .args(["--reuid=61234", "--regid=61234", "--clear-groups"])
@@ -333,8 +335,8 @@ fn without_threads_it_does_not_start() {
         .args(["--publish-port", "0", "--log-level", "error"])
         .assert()
         .code(1);
-    let said = std::str::from_utf8(&run.get_output().stderr).unwrap();
-    assert_snapshot!(said, @"error: cannot start a thread: Resource temporarily unavailable (os error 11); allow more with TasksMax= in systemd, or with ulimit -u");
+    let stderr = std::str::from_utf8(&run.get_output().stderr).unwrap();
+    assert_snapshot!(stderr, @"error: cannot start a thread: Resource temporarily unavailable (os error 11); allow more with TasksMax= in systemd, or with ulimit -u");
 }
 
 #[test]
@@ -363,7 +365,7 @@ fn without_threads_files_are_read_one_after_the_other() {
 }
 
 #[test]
-fn without_more_threads_it_goes_on() {
+fn a_running_exporter_continues_without_new_threads() {
     // A user of its own, who may lower his own limits.
     let user = [
         "setpriv",
@@ -371,11 +373,11 @@ fn without_more_threads_it_goes_on() {
         "--regid=61235",
         "--clear-groups",
     ];
-    let place = Place {
-        through: &user,
-        ..Place::default()
+    let launch = LaunchOptions {
+        wrapper: &user,
+        ..LaunchOptions::default()
     };
-    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
     let port = exporter.udp_port();
     let pid = format!("--pid={}", exporter.pid());
     let [setpriv, user @ ..] = user;
@@ -392,7 +394,7 @@ fn without_more_threads_it_goes_on() {
 }
 
 #[test]
-fn a_clock_that_is_set_disturbs_nothing() {
+fn setting_the_clock_affects_no_flows_and_no_losses() {
     const DAY: f64 = 86_400.0;
 
     let directory = TempDir::new().unwrap();
@@ -406,16 +408,16 @@ fn a_clock_that_is_set_disturbs_nothing() {
     // Under faketime itself, the exporter would be a child that outlives it.
     let library = tool(Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]));
     let clock = path("clock");
-    let place = Place {
+    let launch = LaunchOptions {
         environment: &[
             ("LD_PRELOAD", library.trim()),
             ("FAKETIME_TIMESTAMP_FILE", clock.to_str().unwrap()),
             ("FAKETIME_NO_CACHE", "1"),
             ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
         ],
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
     let port = exporter.udp_port();
     let offsets = [("+0", 0.0), ("-10d", -10.0), ("+10d", 10.0)];
     for ((offset, days), frames) in offsets.into_iter().zip([1.0, 2.0, 3.0]) {
@@ -435,37 +437,39 @@ fn a_clock_that_is_set_disturbs_nothing() {
 
 /// What is said under a limit of 100 MiB, and with which status.
 #[track_caller]
-fn under_100_mib(arguments: &[&str]) -> (Option<i32>, String) {
+fn run_with_100_mib(arguments: &[&str]) -> (Option<i32>, String) {
     let output = command("prlimit")
         .args(["--as=104857600", PROGRAM])
         .args(arguments)
         .current_dir(testdata())
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (output.status.code(), said)
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    (output.status.code(), stderr)
 }
 
 #[test]
 fn more_flows_than_fit_into_memory_are_refused() {
     let live = ["--listen-port", "0", "--publish-port", "0"];
     // 16 MiB, 500,000 * 224 bytes, 5,000,000 * 128 bytes.
-    let (status, said) = under_100_mib(&[&live[..], &["--max-flows", "500000"]].concat());
+    let (status, stderr) = run_with_100_mib(&[&live[..], &["--max-flows", "500000"]].concat());
     assert_eq!(status, Some(1));
-    assert_snapshot!(said, @"error: --max-flows 500000 with --max-idle-flows 5000000 may take 734 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
+    assert_snapshot!(stderr, @"error: --max-flows 500000 with --max-idle-flows 5000000 may take 734 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
     // 16 MiB, 100 * 224 bytes, 1,000,000 * 128 bytes.
     let idle = ["--max-flows", "100", "--max-idle-flows", "1000000"];
-    let (status, said) = under_100_mib(&[&live[..], &idle].concat());
+    let (status, stderr) = run_with_100_mib(&[&live[..], &idle].concat());
     assert_eq!(status, Some(1));
-    assert_snapshot!(said, @"error: --max-flows 100 with --max-idle-flows 1000000 may take 139 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
+    assert_snapshot!(stderr, @"error: --max-flows 100 with --max-idle-flows 1000000 may take 139 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
 
     // In a capture there may be few, so what nobody asked for is a warning.
-    let (status, said) = under_100_mib(&["analyze", "--max-flows", "500000", "protocols.pcap"]);
+    let (status, stderr) =
+        run_with_100_mib(&["analyze", "--max-flows", "500000", "protocols.pcap"]);
     assert_eq!(status, Some(1));
-    assert_snapshot!(said, @"error: --max-flows 500000 may take 123 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
-    let (status, said) = under_100_mib(&["analyze", "protocols.pcap"]);
+    assert_snapshot!(stderr, @"error: --max-flows 500000 may take 123 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
+    let (status, stderr) = run_with_100_mib(&["analyze", "protocols.pcap"]);
     assert_eq!(status, Some(0));
-    assert_snapshot!(said, @"warning: --max-flows 1000000 may take 230 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
-    let (status, said) = under_100_mib(&["analyze", "--max-flows", "300000", "protocols.pcap"]);
-    assert_eq!((status, said.as_str()), (Some(0), ""));
+    assert_snapshot!(stderr, @"warning: --max-flows 1000000 may take 230 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
+    let (status, stderr) =
+        run_with_100_mib(&["analyze", "--max-flows", "300000", "protocols.pcap"]);
+    assert_eq!((status, stderr.as_str()), (Some(0), ""));
 }

@@ -9,14 +9,14 @@ use crate::support::{Exporter, program, testdata};
 /// What `analyze` prints of one family, without having anything to say.
 #[track_caller]
 fn packets(capture: &str, options: &[&str]) -> String {
-    let (samples, said) = packets_and_words(capture, options);
-    assert_eq!(said, "");
+    let (samples, warnings) = packets_and_warnings(capture, options);
+    assert_eq!(warnings, "");
     samples
 }
 
 /// What `analyze` prints of one family, and what it says.
 #[track_caller]
-fn packets_and_words(capture: &str, options: &[&str]) -> (String, String) {
+fn packets_and_warnings(capture: &str, options: &[&str]) -> (String, String) {
     let mut command = program();
     command.current_dir(testdata()).args(["analyze", capture]);
     let output = command.args(options).output().unwrap();
@@ -28,8 +28,8 @@ fn packets_and_words(capture: &str, options: &[&str]) -> (String, String) {
         .lines()
         .filter_map(|line| line.strip_prefix(family))
         .collect();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (samples.join("\n") + "\n", said)
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    (samples.join("\n") + "\n", warnings)
 }
 
 #[test]
@@ -84,26 +84,26 @@ fn networks_and_prefix_lengths() {
 }
 
 #[test]
-fn a_limit_that_was_reached_is_a_warning() {
-    let (samples, said) = packets_and_words("protocols.pcap", &["--max-flows", "12"]);
+fn reaching_the_flow_limit_is_a_warning() {
+    let (samples, warnings) = packets_and_warnings("protocols.pcap", &["--max-flows", "12"]);
     assert_snapshot!(samples);
     // 14 flows; the demand is an estimate, so nothing is said of it here.
     let begin =
         "warning: the limit of 12 flows was reached: 2 packets were counted as `other`; about 1";
-    assert!(said.starts_with(begin), "{said}");
+    assert!(warnings.starts_with(begin), "{warnings}");
     let end = " flows asked for a place, so raise --max-flows, or choose fewer --labels\n";
-    assert!(said.ends_with(end), "{said}");
+    assert!(warnings.ends_with(end), "{warnings}");
 
     let labels = ["--max-flows", "1", "--labels", "from,protocol"];
-    let (samples, said) = packets_and_words("protocols.pcap", &labels);
+    let (samples, warnings) = packets_and_warnings("protocols.pcap", &labels);
     assert_snapshot!(samples);
     let begin =
         "warning: the limit of 1 flows was reached: 13 packets were counted as `other`; about 1";
-    assert!(said.starts_with(begin), "{said}");
+    assert!(warnings.starts_with(begin), "{warnings}");
 }
 
 #[test]
-fn live_the_limit_is_said_once_and_shown() {
+fn reaching_the_live_flow_limit_is_logged_once_and_exported() {
     let mut exporter = Exporter::start(&["--listen-port", "0", "--max-flows", "1"]);
     let port = exporter.udp_port();
     let mut other = DATAGRAM;
@@ -128,14 +128,14 @@ fn live_the_limit_is_said_once_and_shown() {
     // Of two flows, the estimate errs once in 16,384 times.
     assert_eq!(values, [1.0, 1.0, 3.0, 2.0, 0.0, 0.0]);
     assert_eq!(scrape.value("tzsp_flows_idle_limit"), 10.0);
-    exporter.line_with("the limit of 1 flows was reached");
+    exporter.wait_for_line("the limit of 1 flows was reached");
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    assert_eq!(said.matches("the limit of").count(), 1, "{said}");
+    let (_, log) = exporter.wait_for_exit();
+    assert_eq!(log.matches("the limit of").count(), 1, "{log}");
 }
 
 #[test]
-fn live_the_sensor_is_who_sent_the_datagram() {
+fn the_live_sensor_is_the_sender_of_the_datagram() {
     let mut exporter = Exporter::start(&["--listen-port", "0", "--labels", "sensor"]);
     let port = exporter.udp_port();
     send(port, &DATAGRAM);

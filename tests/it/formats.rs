@@ -47,7 +47,7 @@ fn each_format_of_all_labels() {
 }
 
 #[test]
-fn each_format_of_labels_without_ends() {
+fn each_format_without_address_labels() {
     for format in FORMATS {
         let options = ["--ipv6", "--labels", "to_type,vlan", "--format", format];
         let text = printed("labels_inside.pcap", &options);
@@ -56,7 +56,7 @@ fn each_format_of_labels_without_ends() {
 }
 
 #[test]
-fn each_format_of_a_limit_that_was_reached() {
+fn each_format_with_the_flow_limit_reached() {
     for format in FORMATS {
         let options = ["--max-flows", "2", "--format", format];
         let text = printed("protocols.pcap", &options);

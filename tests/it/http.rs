@@ -54,8 +54,8 @@ fn promtool_reports_no_problem_in_a_scrape() {
         stdin.write_all(text.as_bytes()).unwrap();
         drop(stdin);
         let output = promtool.wait_with_output().unwrap();
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert_eq!(said, "");
+        let output_text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output_text, "");
         assert!(output.status.success());
     }
 }
@@ -156,7 +156,7 @@ fn only_the_publish_address_is_served() {
     ] {
         let arguments = ["--listen-port", "0", "--publish-address", address];
         let mut exporter = Exporter::start(&arguments);
-        let line = exporter.line_with("metrics are at");
+        let line = exporter.wait_for_line("metrics are at");
         let url = |host| format!("http://{host}:{}/metrics", exporter.port);
         assert!(
             line.ends_with(&format!("metrics are at {}", url(host))),

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tzsp_packetstream_exporter::capture::{CaptureReader, unpack};
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, Trickle, program, testdata};
+use crate::support::{OneByteReader, PipedRun, program, testdata};
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
@@ -84,7 +84,7 @@ fn compression_is_recognised_by_content_in_files_and_in_pipes() {
 }
 
 #[test]
-fn members_and_frames_follow_each_other_without_a_seam() {
+fn concatenated_members_and_frames_are_one_stream() {
     let capture = capture();
     let (begin, rest) = capture.split_at(70);
     for (_, compress) in FORMATS {
@@ -95,7 +95,7 @@ fn members_and_frames_follow_each_other_without_a_seam() {
 }
 
 #[test]
-fn skippable_frames_are_skipped_wherever_they_stand() {
+fn skippable_frames_are_skipped_at_any_position() {
     let capture = capture();
     let (begin, rest) = capture.split_at(70);
     for (_, compress) in &FORMATS[1..] {
@@ -116,7 +116,7 @@ fn skippable_frames_are_skipped_wherever_they_stand() {
 fn a_compressed_stream_may_come_byte_by_byte() {
     for (_, compress) in FORMATS {
         let packed = compress(&capture());
-        let trickle = Trickle(Box::leak(packed.into_boxed_slice()));
+        let trickle = OneByteReader(Box::leak(packed.into_boxed_slice()));
         let mut reader = CaptureReader::recovering(unpack(trickle).unwrap());
         let mut frames = 0;
         while reader.fill().unwrap() {
@@ -146,7 +146,7 @@ fn long_capture() -> Vec<u8> {
 }
 
 #[test]
-fn a_compressed_capture_cut_anywhere_is_a_warning_and_what_is_there_counts() {
+fn a_truncated_compressed_capture_is_a_warning_and_its_beginning_counts() {
     let capture = long_capture();
     for (name, compress) in FORMATS {
         let packed = compress(&capture);
@@ -170,7 +170,7 @@ fn a_compressed_capture_cut_anywhere_is_a_warning_and_what_is_there_counts() {
 }
 
 #[test]
-fn a_compressed_capture_cut_before_it_begins_is_an_error() {
+fn a_compressed_capture_truncated_in_its_header_is_an_error() {
     for (_, compress) in FORMATS {
         let run = analyze(&compress(&capture())[..10]).code(1);
         let run = run.stdout(is_empty());
@@ -180,7 +180,7 @@ fn a_compressed_capture_cut_before_it_begins_is_an_error() {
 }
 
 #[test]
-fn every_cut_of_a_small_compressed_capture_is_told() {
+fn every_truncation_of_a_small_compressed_capture_is_reported() {
     for (name, compress) in FORMATS {
         let packed = compress(&capture());
         for keep in 5..packed.len() {
@@ -198,7 +198,7 @@ fn every_cut_of_a_small_compressed_capture_is_told() {
 }
 
 #[test]
-fn damaged_compressed_data_is_an_error_and_what_was_before_it_counts() {
+fn damaged_compressed_data_is_an_error_and_the_data_before_it_counts() {
     let capture = long_capture();
     for (name, compress) in FORMATS {
         let mut packed = compress(&capture);
@@ -225,12 +225,12 @@ fn a_zstd_window_of_2_gib_is_refused() {
 
 /// Frames, and 80 MiB of zeros from a few KiB.
 #[test]
-fn a_bomb_costs_time_and_no_memory() {
+fn a_decompression_bomb_needs_bounded_memory() {
     let capture = long_capture();
     for (name, compress) in FORMATS {
         let begin = compress(&capture);
         let zeros = compress(&vec![0; 16 << 20]);
-        let mut fed = Fed::start(&["analyze", "-"]).feed(&begin);
+        let mut fed = PipedRun::start(&["analyze", "-"]).feed(&begin);
         for _ in 0..5 {
             fed = fed.feed(&zeros);
         }
@@ -261,7 +261,7 @@ fn a_zstd_window_of_32_mib_is_read_in_bounded_memory() {
     let packed = encoder.finish().unwrap();
     // The first, again: a pipe's worth of what is passed over, so that all else was taken.
     let padding = skippable_of(200_000);
-    let output = Fed::start(&["analyze", "-"])
+    let output = PipedRun::start(&["analyze", "-"])
         .feed(&packed)
         .feed(&padding)
         .end();
@@ -280,19 +280,19 @@ fn skippable_of(size: u32) -> Vec<u8> {
 }
 
 #[test]
-fn what_is_compressed_twice_is_no_capture() {
+fn doubly_compressed_data_is_not_a_capture() {
     let run = analyze(gzip(&gzip(&capture()))).code(1);
     assert_snapshot!(stderr(&run), @"error: standard input: this is gzip data, not a capture; unpack it: gzip -dc FILE | tzsp_packetstream_exporter analyze -");
 }
 
 /// What a tape or a block device leaves behind a file.
 #[test]
-fn gzip_may_be_followed_by_zeros_as_for_gzip_itself() {
+fn trailing_zeros_are_accepted_as_gzip_does() {
     let packed = gzip(&capture());
     for zeros in [1, 3, 4, 512, 100_000] {
         for members in [vec![packed.clone()], vec![packed.clone(), gzip(&[])]] {
             let padded = [members.concat(), vec![0; zeros]].concat();
-            assert_eq!(piped("gzip", &padded).0, 0);
+            assert_eq!(decompress_with("gzip", &padded).0, 0);
             let run = analyze(padded).success().stderr(is_empty());
             assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
         }
@@ -300,7 +300,7 @@ fn gzip_may_be_followed_by_zeros_as_for_gzip_itself() {
 }
 
 #[test]
-fn anything_else_behind_compressed_data_is_an_error_that_says_how_much_was_read() {
+fn other_trailing_data_is_an_error_that_states_how_much_was_read() {
     let capture = capture();
     let zeros = vec![0; 512];
     for (name, compress) in FORMATS {
@@ -317,7 +317,7 @@ fn anything_else_behind_compressed_data_is_an_error_that_says_how_much_was_read(
         }
         for other in others {
             let bytes = [packed.clone(), other].concat();
-            assert_ne!(piped(name, &bytes).0, 0, "{name}");
+            assert_ne!(decompress_with(name, &bytes).0, 0, "{name}");
             let run = analyze(bytes).code(1);
             let error = format!(
                 "error: standard input: its {name} data ends at byte {end}, and something else \
@@ -331,7 +331,7 @@ fn anything_else_behind_compressed_data_is_an_error_that_says_how_much_was_read(
 
 /// The first bytes of another member or frame: there may have been more frames.
 #[test]
-fn a_member_or_frame_cut_at_its_start_is_a_warning() {
+fn a_member_or_frame_truncated_at_its_start_is_a_warning() {
     for (name, compress) in FORMATS {
         let packed = compress(&capture());
         for cut in 1..12 {
@@ -347,7 +347,7 @@ fn a_member_or_frame_cut_at_its_start_is_a_warning() {
 
 /// `zstd -dc` reads all three, one behind the other.
 #[test]
-fn compressed_formats_may_follow_each_other() {
+fn different_compressed_formats_may_be_concatenated() {
     let capture = capture();
     let (begin, rest) = capture.split_at(70);
     let (middle, end) = rest.split_at(70);
@@ -356,7 +356,7 @@ fn compressed_formats_may_follow_each_other() {
         formats.rotate_left(rotation);
         let [first, second, third] = formats.map(|(_, compress)| compress);
         let packed = [first(begin), second(middle), third(end)].concat();
-        assert_eq!(piped("zstd", &packed), (0, capture.clone()));
+        assert_eq!(decompress_with("zstd", &packed), (0, capture.clone()));
         let run = analyze(packed).success().stderr(is_empty());
         assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 2.0);
     }
@@ -364,7 +364,7 @@ fn compressed_formats_may_follow_each_other() {
 
 /// Frames of each block size, with linked and with independent blocks, and blocks that are empty.
 #[test]
-fn lz4_frames_of_any_shape_follow_each_other() {
+fn lz4_frames_of_all_block_sizes_may_be_concatenated() {
     let capture = long_capture();
     let sizes = [
         BlockSize::Max4MB,
@@ -385,7 +385,7 @@ fn lz4_frames_of_any_shape_follow_each_other() {
     // A frame with the two blocks that hold nothing, one not compressed and one compressed.
     packed.extend(b"\x04\x22\x4d\x18\x60\x40\x82\0\0\0\x80\x01\0\0\0\0\0\0\0\0");
     packed.extend(lz4(&capture[24..]));
-    let (status, unpacked) = piped("lz4", &packed);
+    let (status, unpacked) = decompress_with("lz4", &packed);
     assert_eq!(status, 0);
     assert!(unpacked == [&capture[..], &capture[24..]].concat());
     let run = analyze(packed).success().stderr(is_empty());
@@ -395,7 +395,7 @@ fn lz4_frames_of_any_shape_follow_each_other() {
 /// A million members or frames that hold nothing, around a capture. With a stack this small, none
 /// may take any of it; and if each took longer than the one before, this would take hours.
 #[test]
-fn a_million_empty_members_or_frames_take_neither_stack_nor_much_time() {
+fn a_million_empty_members_or_frames_need_little_stack_and_time() {
     let empty_zstd = b"\x28\xb5\x2f\xfd\x20\0\x01\0\0".to_vec();
     // With blocks of 4 MiB.
     let empty_lz4 = b"\x04\x22\x4d\x18\x60\x70\x73\0\0\0\0".to_vec();
@@ -430,7 +430,7 @@ fn skippable_frames_alone_are_an_empty_capture() {
 }
 
 #[test]
-fn what_is_no_capture_says_what_it_is_in_files_and_inside_gzip() {
+fn other_file_formats_are_named_also_inside_gzip() {
     let snoop = b"snoop\0\0\0\0\0\0\x02\0\0\0\x04";
     let mut tar = vec![0; 10_240];
     tar[257..262].copy_from_slice(b"ustar");
@@ -439,7 +439,7 @@ fn what_is_no_capture_says_what_it_is_in_files_and_inside_gzip() {
         let run = analyze(input).code(1).stdout(is_empty());
         let packed = analyze(gzip(input)).code(1).stdout(is_empty());
         assert_eq!(stderr(&packed), stderr(&run));
-        let mut fed = Fed::start(&["analyze", "-"]);
+        let mut fed = PipedRun::start(&["analyze", "-"]);
         for byte in input.chunks(200) {
             fed = fed.feed(byte);
         }
@@ -455,14 +455,14 @@ fn what_is_no_capture_says_what_it_is_in_files_and_inside_gzip() {
 }
 
 /// The status of `name -dc` with this input, and what it writes.
-fn piped(name: &str, input: &[u8]) -> (i32, Vec<u8>) {
+fn decompress_with(name: &str, input: &[u8]) -> (i32, Vec<u8>) {
     let mut command = assert_cmd::Command::new(name);
     let output = command.arg("-dc").write_stdin(input).output().unwrap();
     (output.status.code().unwrap(), output.stdout)
 }
 
 #[test]
-fn what_is_not_compressed_comes_through_as_it_is() {
+fn uncompressed_data_passes_unchanged() {
     for length in 0..6 {
         let mut out = Vec::new();
         let bytes = &b"\x1f\x8b\x00abc"[..length];

@@ -71,13 +71,13 @@ fn extension_headers_lead_to_the_protocol() {
 }
 
 #[test]
-fn a_length_of_0_is_what_the_datagram_leaves() {
+fn a_payload_length_of_0_means_the_rest_of_the_datagram() {
     let protocols = [("ipv6-icmp", 48.0), ("tcp", 1500.0 + 72.0 + 65_575.0)];
     check("ipv6_lengths_inside.pcap", &protocols, &[(SENSOR, 2.0)]);
 }
 
 #[test]
-fn a_length_of_0_without_a_next_header_is_40_bytes_whatever_the_padding() {
+fn a_payload_length_of_0_without_a_next_header_is_40_bytes_despite_padding() {
     check(
         "ipv6_no_next_header_inside.pcap",
         &[("ipv6-nonxt", 80.0)],
@@ -99,7 +99,7 @@ fn ipv6_counts_behind_every_encapsulation() {
 }
 
 #[test]
-fn forty_bytes_of_version_6_are_needed() {
+fn an_ipv6_header_needs_40_bytes_and_version_6() {
     check("ipv6_malformed_inside.pcap", &[], &[(MALFORMED, 3.0)]);
     check(
         "ipv6_inside.pcap",
@@ -120,7 +120,7 @@ fn ppp_carries_ipv6_too() {
 }
 
 #[test]
-fn tshark_reads_the_same_ipv6() {
+fn tshark_decodes_ipv6_alike() {
     let mut compared = 0;
     for capture in [
         "ipv6_protocols_inside.pcap",

@@ -18,7 +18,7 @@ use predicates::str::is_empty;
 use tempfile::TempDir;
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, PROGRAM, captures, command, eventually, program, testdata};
+use crate::support::{PROGRAM, PipedRun, captures, command, eventually, program, testdata};
 
 fn analyze(directory: &Path, arguments: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = program();
@@ -36,7 +36,7 @@ fn stderr(run: &assert_cmd::assert::Assert) -> &str {
 
 /// More packets than threads hand over at once.
 #[test]
-fn large_files_lose_nothing_between_threads() {
+fn large_files_are_counted_completely_across_threads() {
     let directory = TempDir::new().unwrap();
     let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();
     // Three packets of 680 bytes together.
@@ -107,7 +107,7 @@ fn capture_of(kinds: Range<u16>, at: u32, change: impl Fn(&mut [u8], u16)) -> Ve
 /// Runs with these files with one job, and then again and again with more, which must not make a
 /// difference. Returns the output.
 #[track_caller]
-fn the_same_with_any_jobs(directory: &Path, options: &[&str], files: &[&str]) -> String {
+fn output_with_any_number_of_jobs(directory: &Path, options: &[&str], files: &[&str]) -> String {
     let run = |jobs: &str| {
         let arguments = [options, &["--jobs", jobs], files].concat();
         stdout(&analyze(directory, &arguments).success()).to_owned()
@@ -158,7 +158,7 @@ const OPTIONS: [&[&str]; 20] = [
 ];
 
 #[test]
-fn no_option_lets_the_order_or_the_number_of_jobs_make_a_difference() {
+fn with_any_option_the_result_is_independent_of_order_and_jobs() {
     let directory = TempDir::new().unwrap();
     for (name, hosts, at) in [
         ("a.pcap", 0..200, 0),
@@ -168,13 +168,16 @@ fn no_option_lets_the_order_or_the_number_of_jobs_make_a_difference() {
         fs::write(directory.path().join(name), packets_from(hosts, at)).unwrap();
     }
     for options in OPTIONS {
-        let one =
-            the_same_with_any_jobs(directory.path(), options, &["a.pcap", "b.pcap", "c.pcap"]);
+        let one = output_with_any_number_of_jobs(
+            directory.path(),
+            options,
+            &["a.pcap", "b.pcap", "c.pcap"],
+        );
         for files in [
             ["c.pcap", "b.pcap", "a.pcap"],
             ["b.pcap", "a.pcap", "c.pcap"],
         ] {
-            let other = the_same_with_any_jobs(directory.path(), options, &files);
+            let other = output_with_any_number_of_jobs(directory.path(), options, &files);
             assert!(other == one, "{options:?} with {files:?}");
         }
     }
@@ -191,7 +194,7 @@ fn no_option_lets_the_order_or_the_number_of_jobs_make_a_difference() {
 }
 
 #[test]
-fn where_slots_run_out_the_order_of_the_files_decides_and_the_number_of_jobs_does_not() {
+fn when_slots_run_out_the_file_order_matters_and_the_number_of_jobs_does_not() {
     let directory = TempDir::new().unwrap();
     for (name, hosts, at) in [
         ("a.pcap", 0..200, 0),
@@ -224,10 +227,10 @@ fn where_slots_run_out_the_order_of_the_files_decides_and_the_number_of_jobs_doe
             "1h",
         ],
     ] {
-        the_same_with_any_jobs(directory.path(), more, &files);
+        output_with_any_number_of_jobs(directory.path(), more, &files);
     }
     let hosts = |files: &[&str]| {
-        let one = the_same_with_any_jobs(directory.path(), &["--max-flows", "150"], files);
+        let one = output_with_any_number_of_jobs(directory.path(), &["--max-flows", "150"], files);
         let scrape = Scrape::parse(&one);
         assert_eq!(scrape.sum("tzsp_observed_packets_total"), 1100.0);
         let flows = scrape.family("tzsp_observed_packets_total");
@@ -247,11 +250,11 @@ fn where_slots_run_out_the_order_of_the_files_decides_and_the_number_of_jobs_doe
 
 /// The traffic families tell 10,000 series apart.
 #[test]
-fn where_the_series_of_the_traffic_run_out_only_the_order_of_the_files_decides() {
+fn when_traffic_series_run_out_only_the_file_order_matters() {
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join("a.pcap"), packets_to(1..8001)).unwrap();
     fs::write(directory.path().join("b.pcap"), packets_to(4001..16_001)).unwrap();
-    let one = the_same_with_any_jobs(directory.path(), &[], &["a.pcap", "b.pcap"]);
+    let one = output_with_any_number_of_jobs(directory.path(), &[], &["a.pcap", "b.pcap"]);
     let scrape = Scrape::parse(&one);
     let mut ports: Vec<u16> = scrape
         .family("tzsp_traffic_packets_total")
@@ -265,7 +268,7 @@ fn where_the_series_of_the_traffic_run_out_only_the_order_of_the_files_decides()
 }
 
 #[test]
-fn what_is_wrong_with_a_file_is_reported_once_also_if_it_is_read_again() {
+fn errors_of_a_file_that_is_read_twice_are_reported_once() {
     let directory = TempDir::new().unwrap();
     for (name, hosts) in [("a.pcap", 0..200), ("b.pcap", 100..300)] {
         let mut capture = packets_from(hosts, 0);
@@ -287,7 +290,7 @@ fn what_is_wrong_with_a_file_is_reported_once_also_if_it_is_read_again() {
 
 /// Standard input cannot be read a second time.
 #[test]
-fn a_pipe_counts_once_although_slots_run_out() {
+fn a_pipe_counts_once_even_when_slots_run_out() {
     let directory = TempDir::new().unwrap();
     fs::write(directory.path().join("b.pcap"), packets_from(100..300, 0)).unwrap();
     let run = program()
@@ -302,7 +305,7 @@ fn a_pipe_counts_once_although_slots_run_out() {
 }
 
 #[test]
-fn a_file_counts_once_by_whatever_name() {
+fn a_file_given_under_several_names_counts_once() {
     let directory = TempDir::new().unwrap();
     let file = directory.path().join("a.pcap");
     fs::copy(testdata().join("lone_first_fragment.pcap"), &file).unwrap();
@@ -333,7 +336,7 @@ fn standard_input_counts_once() {
 }
 
 #[test]
-fn where_nothing_counts_it_is_told_what_is_there() {
+fn when_nothing_counts_a_warning_describes_the_frames() {
     let run = |arguments: &[&str]| {
         let run = analyze(&testdata(), arguments).success();
         stderr(&run).to_owned()
@@ -377,7 +380,7 @@ fn frame_of(ether_type: u16) -> Vec<u8> {
 }
 
 #[test]
-fn link_types_and_ether_types_that_do_not_count_are_named() {
+fn uncounted_link_types_and_ether_types_are_named() {
     let run = |options: &[&str], captures: &[Vec<u8>]| {
         let directory = TempDir::new().unwrap();
         let names: Vec<_> = (0..captures.len())
@@ -448,8 +451,8 @@ fn long_capture() -> Vec<u8> {
 #[test]
 fn a_signal_prints_what_was_counted_so_far() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let fed = Fed::start(&["analyze", "-"]).feed(&long_capture());
-        let output = fed.signal(signal).ended();
+        let fed = PipedRun::start(&["analyze", "-"]).feed(&long_capture());
+        let output = fed.signal(signal).wait_for_exit();
         assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
         assert_eq!(
             output.stderr,
@@ -464,7 +467,7 @@ fn a_signal_prints_what_was_counted_so_far() {
 }
 
 #[test]
-fn a_signal_ends_the_wait_for_a_writer() {
+fn a_signal_ends_the_wait_for_the_writer_of_a_fifo() {
     let directory = TempDir::new().unwrap();
     let fifo = directory.path().join("fifo");
     mkfifo(&fifo, Mode::S_IRWXU).unwrap();

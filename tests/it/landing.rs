@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::browser::{Browser, Tab};
 use crate::live::{DATAGRAM, send};
-use crate::support::{Exporter, Place, eventually, fake_tshark, testdata, tool};
+use crate::support::{Exporter, LaunchOptions, eventually, fake_tshark, testdata, tool};
 use crate::website::{HASH, Website};
 
 /// A flow: from, to, protocol, bytes of each packet, packets.
@@ -106,7 +106,7 @@ fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
 
 /// Its pictures are in target/tmp; that of the README is the first one.
 #[test]
-fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
+fn a_browser_shows_the_numbers_and_refreshes_them() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     load(&mut exporter);
     let mut browser = Browser::start();
@@ -145,10 +145,10 @@ fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
         .collect();
     assert!(foreign.is_empty(), "{foreign:?}");
     assert!(requests.len() > 8, "{requests:?}");
-    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+    assert_eq!(browser.console_messages(), Vec::<&Value>::new());
 
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
-    exporter.ended();
+    exporter.wait_for_exit();
     eventually("the word that all this is old", || {
         let stale = browser.evaluate(&wide, "!document.getElementById('stale').hidden");
         (stale == true).then_some(())
@@ -190,7 +190,7 @@ const AMBER: &str = "rgb(180, 83, 9)";
 const GREEN: &str = "rgb(21, 128, 61)";
 
 #[test]
-fn the_page_says_in_words_what_is_skipped_and_turns_amber() {
+fn the_page_explains_skipped_frames_and_turns_amber() {
     let ipv6 = "of the frames of the last minute are skipped as inner_ipv6: a mirrored IPv6 packet, \
                 without --ipv6. Remedy: count IPv6 too: start with --ipv6.";
     let not_tzsp = "4.0 % of the frames of the last minute are skipped as not_tzsp: an empty \
@@ -228,7 +228,7 @@ fn the_page_says_in_words_what_is_skipped_and_turns_amber() {
 
 /// Long addresses, all labels, and names that are as long as they may be.
 #[test]
-fn a_phone_needs_no_scrolling_sideways_for_any_label() {
+fn no_label_makes_the_page_scroll_sideways() {
     let long = "n".repeat(64);
     let mut exporter = Exporter::start(&[
         "--listen-port",
@@ -264,11 +264,11 @@ fn a_phone_needs_no_scrolling_sideways_for_any_label() {
         }
         check_width(&mut browser, &tab, width);
     }
-    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+    assert_eq!(browser.console_messages(), Vec::<&Value>::new());
 }
 
 #[test]
-fn a_password_in_the_address_keeps_no_page_from_being_fresh() {
+fn the_page_refreshes_with_a_password_in_its_url() {
     let site = Website::new(&format!("basic_auth_users: {{alice: {HASH}}}"));
     let mut exporter = site.start(&[]);
     let mut browser = Browser::start();
@@ -284,7 +284,7 @@ fn a_password_in_the_address_keeps_no_page_from_being_fresh() {
     eventually("the packet", || {
         (text_of(&mut browser, &tab, "#received") == "1").then_some(())
     });
-    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+    assert_eq!(browser.console_messages(), Vec::<&Value>::new());
 }
 
 /// Asks jq, which would not take what is no JSON.
@@ -296,7 +296,7 @@ fn jq(exporter: &Exporter<'_>, path: &str, filter: &str) -> Value {
 }
 
 #[test]
-fn the_flows_are_there_as_json() {
+fn the_api_returns_the_flows_as_json() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     load(&mut exporter);
     let port = exporter.udp_port();
@@ -352,7 +352,7 @@ fn the_flows_are_there_as_json() {
 }
 
 #[test]
-fn before_the_first_frame_there_is_json_as_well() {
+fn the_api_answers_before_the_first_frame() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     assert_eq!(jq(&exporter, "/api/flows", ".flows"), json!([]));
     assert_eq!(
@@ -363,7 +363,7 @@ fn before_the_first_frame_there_is_json_as_well() {
 }
 
 #[test]
-fn parameters_that_cannot_be_meant_are_refused() {
+fn invalid_api_parameters_are_refused() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     let number = "Write a number from 1 to 1000 behind top=.\n";
     let other = "There is one parameter, such as /api/flows?top=5.\n";
@@ -386,7 +386,7 @@ fn parameters_that_cannot_be_meant_are_refused() {
 }
 
 #[test]
-fn all_parts_of_the_page_say_what_they_are_and_allow_nothing_else() {
+fn page_responses_have_a_content_type_and_a_strict_policy() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     for (path, content_type, cache) in [
         ("/", "text/html; charset=utf-8", "no-store"),
@@ -421,7 +421,7 @@ fn all_parts_of_the_page_say_what_they_are_and_allow_nothing_else() {
 }
 
 #[test]
-fn none_of_it_is_seen_without_a_password() {
+fn page_and_api_require_the_password() {
     let site = Website::new(&format!("basic_auth_users: {{alice: {HASH}}}"));
     let exporter = site.start(&[]);
     for path in [
@@ -443,17 +443,17 @@ fn none_of_it_is_seen_without_a_password() {
 
 /// The name of an interface is the only text of the page that somebody can choose.
 #[test]
-fn names_with_tags_in_them_are_text() {
+fn html_in_an_interface_name_is_escaped() {
     let tools = fake_tshark("cat capture; exec sleep 60");
     let capture = testdata().join("pcapng_little_endian.pcapng");
     fs::copy(capture, tools.path().join("capture")).unwrap();
     let name = "<img src=x onerror=alert(1)>";
-    let place = Place {
+    let launch = LaunchOptions {
         tools: Some(tools.path()),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
     let arguments = ["--interface", name, "--listen-port", "37008"];
-    let exporter = Exporter::start_at(&place, &arguments);
+    let exporter = Exporter::start_with(&launch, &arguments);
     let page = exporter.get("/").1;
     assert!(!page.contains("<img"), "{page}");
     let escaped = "on &lt;img src=x onerror=alert(1)&gt; through tshark";

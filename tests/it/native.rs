@@ -7,11 +7,11 @@ use std::process::Command;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::captures::hand_worked;
+use crate::captures::expected_by_hand;
 use crate::live::DATAGRAM;
 use crate::namespace::{COLLECTOR_LINK, Network, SENSOR_LINK};
 use crate::network::{PORT, capture, frames_of, received, stream, wait_for};
-use crate::support::{Exporter, Place, program, tool};
+use crate::support::{Exporter, LaunchOptions, program, tool};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
 
@@ -60,7 +60,7 @@ fn every_shape_of_outer_packet_is_counted() {
     let network = Network::new();
     // The filter reaches whatever arrives on the cable.
     let exporter = native_on_cable(&network);
-    let table = hand_worked();
+    let table = expected_by_hand();
     let (mut packets, mut bytes) = (0.0, 0.0);
     for capture in OUTER {
         let [of_packets, of_bytes, ..] = &table[capture];
@@ -120,7 +120,7 @@ fn streams_under_pppoe_and_any_tags_are_counted() {
 }
 
 #[test]
-fn what_this_host_sends_to_itself_counts_once() {
+fn loopback_traffic_counts_once() {
     for interface in ["lo", "any"] {
         let network = Network::new();
         let exporter = native(&network, &["--interface", interface]);
@@ -135,10 +135,10 @@ fn what_this_host_sends_to_itself_counts_once() {
         stream(&network, 5);
         let others = if interface == "any" { 5.0 } else { 0.0 };
         exporter.signal(Signal::SIGTERM);
-        let (_, said) = exporter.ended();
+        let (_, log) = exporter.wait_for_exit();
         assert!(
-            said.contains(&format!("stopped frames={} ", 10.0 + others)),
-            "{said}"
+            log.contains(&format!("stopped frames={} ", 10.0 + others)),
+            "{log}"
         );
     }
 }
@@ -190,26 +190,26 @@ fn a_burst_beyond_the_capture_buffer_is_counted_as_received_or_dropped() {
     let scrape = all_of(2 * SENT);
 
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
+    let (_, log) = exporter.wait_for_exit();
     let dropped = scrape.value("tzsp_capture_dropped_total");
-    assert!(said.contains(&format!("dropped={dropped} ")), "{said}");
+    assert!(log.contains(&format!("dropped={dropped} ")), "{log}");
 }
 
 #[test]
-fn what_is_in_the_socket_at_the_end_is_counted() {
+fn packets_in_the_socket_at_shutdown_are_counted() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
     exporter.signal(Signal::SIGSTOP);
     stream(&network, 3000);
     exporter.signal(Signal::SIGTERM);
     exporter.signal(Signal::SIGCONT);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("stopped frames=3000 counted=3000 "), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("stopped frames=3000 counted=3000 "), "{log}");
 }
 
 #[test]
-fn an_interface_that_goes_down_and_up_loses_nothing_that_it_received() {
+fn packets_before_and_after_a_link_down_are_counted() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
     stream(&network, 10);
@@ -224,7 +224,7 @@ fn an_interface_that_goes_down_and_up_loses_nothing_that_it_received() {
 }
 
 #[test]
-fn an_interface_of_the_same_name_is_another_one() {
+fn a_recreated_interface_is_captured_again() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
     // It is down when it goes, so the kernel does not tell.
@@ -297,7 +297,7 @@ const WITH_NET_RAW: [&str; 8] = [
 ];
 
 #[test]
-fn one_capability_is_enough() {
+fn cap_net_raw_is_enough() {
     let network = Network::new();
     let arguments = [
         "--capture",
@@ -309,7 +309,7 @@ fn one_capability_is_enough() {
         "2047",
     ];
     let mut exporter = capture(&network, &WITH_NET_RAW, &arguments);
-    let line = exporter.line_with("the capture buffer of cable0 has");
+    let line = exporter.wait_for_line("the capture buffer of cable0 has");
     assert!(
         line.contains("sysctl -w net.core.rmem_max=2146435072"),
         "{line}"
@@ -320,7 +320,7 @@ fn one_capability_is_enough() {
 }
 
 #[test]
-fn without_the_capability_one_message_begins_with_the_remedy() {
+fn without_the_capability_the_error_begins_with_the_remedy() {
     let output = Command::new(PROGRAM)
         .args([
             "--interface",
@@ -342,7 +342,7 @@ fn without_the_capability_one_message_begins_with_the_remedy() {
 #[test]
 fn an_unknown_interface_is_an_error_that_lists_the_known_ones() {
     let network = Network::new();
-    let said = network.collector.run(|| {
+    let stderr = network.collector.run(|| {
         let run = program()
             .args(["--interface", "nope0", "--capture", "native"])
             .args(["--log-level", "error"])
@@ -350,7 +350,7 @@ fn an_unknown_interface_is_an_error_that_lists_the_known_ones() {
             .code(1);
         String::from_utf8(run.get_output().stderr.clone()).unwrap()
     });
-    insta::assert_snapshot!(said, @r#"error: cannot capture: there is no interface "nope0"; --interface takes one of these: lo, cable0, any"#);
+    insta::assert_snapshot!(stderr, @r#"error: cannot capture: there is no interface "nope0"; --interface takes one of these: lo, cable0, any"#);
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn two_names_of_one_interface_are_refused() {
         "lan",
     ];
     network.collector.ip(&alternative);
-    let said = network.collector.run(|| {
+    let stderr = network.collector.run(|| {
         let run = program()
             .args(["--interface", COLLECTOR_LINK, "--interface", "lan"])
             .args(["--capture", "native", "--log-level", "error"])
@@ -374,35 +374,35 @@ fn two_names_of_one_interface_are_refused() {
             .code(1);
         String::from_utf8(run.get_output().stderr.clone()).unwrap()
     });
-    insta::assert_snapshot!(said, @"error: cannot capture: cable0 and lan are the same interface, so everything would count twice");
+    insta::assert_snapshot!(stderr, @"error: cannot capture: cable0 and lan are the same interface, so everything would count twice");
 }
 
 #[test]
-fn without_tshark_the_capture_is_native_and_says_why() {
+fn without_tshark_the_capture_is_native_and_the_log_states_why() {
     let network = Network::new();
     let nothing = TempDir::new().unwrap();
-    let place = Place {
+    let launch = LaunchOptions {
         host: Some(&network.collector),
         environment: &[("PATH", nothing.path().to_str().unwrap())],
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let mut exporter = Exporter::start_at(&place, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.line_with("--capture chooses");
+    let mut exporter = Exporter::start_with(&launch, &["--interface", COLLECTOR_LINK]);
+    let line = exporter.wait_for_line("--capture chooses");
     assert!(
         line.contains("capturing through packet sockets, because tshark is not installed;"),
         "{line}"
     );
-    exporter.line_with("capturing on cable0");
+    exporter.wait_for_line("capturing on cable0");
     stream(&network, 10);
     wait_for(&exporter, 10.0);
     drop(exporter);
 
-    let place = Place {
+    let launch = LaunchOptions {
         host: Some(&network.collector),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let mut exporter = Exporter::start_at(&place, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.line_with("--capture chooses");
+    let mut exporter = Exporter::start_with(&launch, &["--interface", COLLECTOR_LINK]);
+    let line = exporter.wait_for_line("--capture chooses");
     assert!(
         line.contains("capturing through tshark, because /"),
         "{line}"
@@ -413,11 +413,11 @@ fn without_tshark_the_capture_is_native_and_says_why() {
 #[test]
 fn without_any_option_datagrams_to_37008_are_received() {
     let network = Network::new();
-    let place = Place {
+    let launch = LaunchOptions {
         host: Some(&network.collector),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let mut exporter = Exporter::start_at(&place, &[]);
+    let mut exporter = Exporter::start_with(&launch, &[]);
     assert_eq!(exporter.udp_port(), PORT);
     stream(&network, 10);
     wait_for(&exporter, 10.0);
@@ -441,7 +441,7 @@ fn ports_may_be_given_as_a_list() {
 }
 
 #[test]
-fn the_snap_length_cuts_and_the_cause_is_told() {
+fn frames_cut_by_the_snap_length_and_by_the_sensor_are_counted_apart() {
     let network = Network::new();
     let exporter = native(
         &network,
@@ -484,12 +484,12 @@ fn a_sensor_that_mirrors_its_own_stream_is_named() {
             .send_to(&own, (crate::namespace::COLLECTOR, PORT))
             .unwrap();
     });
-    exporter.line_with(" WARN the sensor 192.0.2.2 mirrors its own stream");
+    exporter.wait_for_line(" WARN the sensor 192.0.2.2 mirrors its own stream");
     assert_eq!(exporter.scrape().value("tzsp_self_captured_total"), 1.0);
 }
 
 #[test]
-fn an_interface_is_promiscuous_only_if_asked_and_while_it_is_captured() {
+fn an_interface_is_promiscuous_only_with_the_option_and_during_capture() {
     let network = Network::new();
     let is_promiscuous = || {
         let shown = network
@@ -508,6 +508,6 @@ fn an_interface_is_promiscuous_only_if_asked_and_while_it_is_captured() {
     network.sensor.send_frames(SENSOR_LINK, &[frame]);
     wait_for(&exporter, 1.0);
     exporter.signal(Signal::SIGTERM);
-    exporter.ended();
+    exporter.wait_for_exit();
     assert!(!is_promiscuous());
 }

@@ -41,7 +41,7 @@ fn check(arguments: &[&str], packets: f64, bytes: f64, others: &[(&str, f64)]) {
 }
 
 #[test]
-fn the_own_packets_of_frames_count() {
+fn the_packets_of_unmirrored_frames_count() {
     let skipped = [
         ("inner_ipv6", 1.0),
         ("inner_malformed", 2.0),
@@ -54,7 +54,7 @@ fn the_own_packets_of_frames_count() {
 }
 
 #[test]
-fn a_cut_is_the_captures_own() {
+fn truncation_is_attributed_to_the_capture() {
     // 1500, 1400 by the frame's length, 50, and 9000 in a frame of 100 bytes.
     let truncated = [("sensor", 1.0), ("snaplen", 2.0)];
     check(
@@ -144,7 +144,7 @@ fn every_link_type_of_ppp_is_read() {
 }
 
 #[test]
-fn no_port_and_no_sensor_are_shown() {
+fn listen_port_and_sensor_are_empty() {
     let labels = "from_type,listen_port,sensor,vlan";
     let run = run(&["--plain", "--labels", labels, "not_mirrored.pcap"]);
     let output = String::from_utf8(run.get_output().stdout.clone()).unwrap();
@@ -186,30 +186,30 @@ fn every_frame_is_accounted_for() {
 }
 
 #[test]
-fn where_nothing_counts_the_option_that_would_count_it_is_named() {
-    let told = |arguments: &[&str]| stderr(&run(arguments)).to_owned();
-    assert_snapshot!(told(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
+fn when_nothing_counts_the_warning_names_the_option_to_use() {
+    let warning = |arguments: &[&str]| stderr(&run(arguments)).to_owned();
+    assert_snapshot!(warning(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 3 not_udp, 4 not_tzsp
       not_udp: IP without UDP
       not_tzsp: an empty datagram, or one that is not TZSP version 1. Remedy: find out who sends it, and let only the routers send to this port
       UDP port 37008: 4 datagrams, 0 like TZSP
       no TZSP; to count the frames' own packets: --plain
     ");
-    assert_snapshot!(told(&["ipv6_without_udp.pcap"]), @r"
+    assert_snapshot!(warning(&["ipv6_without_udp.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 not_udp
       not_udp: IP without UDP
       no TZSP; to count the frames' own packets: --plain --ipv6
     ");
-    assert_snapshot!(told(&["--plain", "ipv6_without_udp.pcap"]), @r"
+    assert_snapshot!(warning(&["--plain", "ipv6_without_udp.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 inner_ipv6
       inner_ipv6: a mirrored IPv6 packet, without `--ipv6`. Remedy: count IPv6 too: start with `--ipv6`
     ");
-    assert_snapshot!(told(&["--listen-port", "37008", "link_type_tzsp.pcap"]), @r"
+    assert_snapshot!(warning(&["--listen-port", "37008", "link_type_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 5 other_port
       other_port: UDP to a port that is not listened to; with `--listen-port`, also TZSP without UDP
       no UDP port: 5 frames of TZSP alone; to count them: no --listen-port
     ");
-    assert_snapshot!(told(&["ethernet_without_ip.pcap"]), @r"
+    assert_snapshot!(warning(&["ethernet_without_ip.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 not_ip
       not_ip: neither IPv4 nor IPv6
       EtherType 0x0806 (ARP): 2 frames

@@ -212,7 +212,7 @@ fn check_target_is_up(prometheus: &Prometheus) {
 }
 
 #[test]
-fn prometheus_scrapes_over_tls_with_a_password_that_others_lack() {
+fn prometheus_scrapes_over_tls_and_only_with_the_password() {
     let site = Website::new(&format!(
         "tls_server_config: {{cert_file: server.crt, key_file: server.key}}\n\
          basic_auth_users: {{prometheus: {HASH}}}\n"
@@ -229,9 +229,9 @@ fn prometheus_scrapes_over_tls_with_a_password_that_others_lack() {
     );
     check_target_is_up(&Prometheus::start(exporter.port, &(tls.clone() + &user)));
 
-    let stranger = Prometheus::start(exporter.port, &tls);
+    let without_password = Prometheus::start(exporter.port, &tls);
     eventually("a refusal", || {
-        let targets = stranger.get("targets")?;
+        let targets = without_password.get("targets")?;
         let error = &targets["data"]["activeTargets"][0]["lastError"];
         (error == "server returned HTTP status 401 Unauthorized").then_some(())
     });
@@ -257,8 +257,8 @@ fn prometheus_scrapes_with_a_client_certificate_and_follows_renewals() {
     check_target_is_up(&prometheus);
 
     let renewed = site.authority.issue(&["localhost"]);
-    site.keep("server", &renewed);
-    exporter.line_with("the web configuration has changed and is in force");
+    site.write_identity("server", &renewed);
+    exporter.wait_for_line("the web configuration has changed and is in force");
     let samples = || prometheus.query("count_over_time(up[1h])");
     let before = samples().unwrap();
     eventually("more scrapes", || {

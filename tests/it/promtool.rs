@@ -117,8 +117,8 @@ fn check(limits: FlowLimits, bursts: &[Burst], expected: &[(&str, f64)]) {
     promtool.args(["test", "rules", "flows.yml"]);
     let output = promtool.current_dir(directory.path()).output();
     let output = output.expect("promtool is missing; `cargo xtask ci` installs it");
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(output.status.success(), "{said}\n{rules}");
+    let output_text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{output_text}\n{rules}");
 }
 
 const HELD: FlowLimits = FlowLimits {
@@ -155,7 +155,7 @@ const LEAVING: FlowLimits = FlowLimits {
 };
 
 #[test]
-fn a_returning_flow_continues_where_it_was() {
+fn a_returning_flow_continues_its_counter() {
     let bursts = [burst(5, 1, 10), burst(250, 1, 15)];
     let expected = [
         ("PACKETS", 25.0),
@@ -168,7 +168,7 @@ fn a_returning_flow_continues_where_it_was() {
 }
 
 #[test]
-fn a_flow_that_was_forgotten_starts_anew() {
+fn a_forgotten_flow_starts_again() {
     let forgetful = FlowLimits {
         idle_flows: 0,
         ..LEAVING
@@ -183,7 +183,7 @@ fn a_flow_that_was_forgotten_starts_anew() {
 }
 
 #[test]
-fn sums_stay_exact_when_flows_find_no_place() {
+fn sums_stay_exact_when_flows_find_no_slot() {
     let narrow = FlowLimits { flows: 1, ..HELD };
     let bursts = [
         burst(20, 1, 1),
@@ -205,7 +205,7 @@ fn sums_stay_exact_when_flows_find_no_place() {
 }
 
 #[test]
-fn a_flow_that_left_its_place_to_others_loses_nothing() {
+fn a_flow_that_lost_its_slot_to_others_loses_no_packets() {
     let narrow = FlowLimits {
         flows: 1,
         ..LEAVING

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::live::DATAGRAM;
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, fake_tshark, testdata, tool};
+use crate::support::{Exporter, LaunchOptions, fake_tshark, testdata, tool};
 
 fn send_from(sensor: &str, port: u16, datagram: &[u8]) {
     let socket = UdpSocket::bind((sensor, 0)).unwrap();
@@ -33,7 +33,7 @@ fn now() -> f64 {
 }
 
 #[test]
-fn each_router_has_its_frames_and_those_beyond_the_limit_are_one() {
+fn each_router_has_a_series_and_routers_beyond_the_limit_share_one() {
     let mut exporter = Exporter::start(&["--listen-port", "0", "--max-sensors", "2"]);
     let port = exporter.udp_port();
     let heard = format!("tzsp_listen_port_last_frame_timestamp_seconds{{listen_port=\"{port}\"}}");
@@ -95,7 +95,7 @@ fn each_router_has_its_frames_and_those_beyond_the_limit_are_one() {
 }
 
 #[test]
-fn a_port_to_which_nobody_sends_is_told_from_one_that_is_used() {
+fn an_unused_listen_port_differs_from_a_used_one() {
     let free = [(); 2].map(|()| UdpSocket::bind("0.0.0.0:0").unwrap());
     let [used, unused] = free.map(|socket| socket.local_addr().unwrap().port());
     let ports = [used, unused].map(|port| port.to_string());
@@ -119,7 +119,7 @@ fn a_port_to_which_nobody_sends_is_told_from_one_that_is_used() {
 
 /// Captured frames, by tshark's account of who sent UDP to the port; and when each came last.
 #[test]
-fn captured_frames_count_for_whoever_sent_them() {
+fn captured_frames_count_for_their_sender() {
     for capture in [
         "five_minutes_of_an_office.pcap",
         "cut_inside_each_layer.pcap",
@@ -151,12 +151,12 @@ fn captured_frames_count_for_whoever_sent_them() {
 
         let tools = fake_tshark("[ \"$1\" = -D ] || { cat capture; exec sleep 60; }");
         fs::copy(&path, tools.path().join("capture")).unwrap();
-        let place = Place {
+        let launch = LaunchOptions {
             tools: Some(tools.path()),
-            ..Place::default()
+            ..LaunchOptions::default()
         };
         let exporter =
-            Exporter::start_at(&place, &["--interface", "eth0", "--listen-port", "37008"]);
+            Exporter::start_with(&launch, &["--interface", "eth0", "--listen-port", "37008"]);
         let all: f64 = expected.values().map(|(frames, _)| frames).sum();
         let scrape = exporter.scrape_until("all frames", |scrape| {
             scrape.sum("tzsp_sensor_frames_total") >= all

@@ -10,7 +10,7 @@ use crate::guide::expressions;
 use crate::live::send;
 use crate::prometheus::Prometheus;
 use crate::rules::{check_metrics, contrib};
-use crate::support::{Exporter, Place, eventually};
+use crate::support::{Exporter, LaunchOptions, eventually};
 use crate::traffic::packet;
 
 const ADDED: &str = "instance_from_type_to_type_protocol:tzsp_traffic_bytes:added";
@@ -59,11 +59,11 @@ impl Site {
     /// Starts its exporter, which publishes on this port; 0: a free one.
     #[track_caller]
     fn start(publish_port: u16) -> Self {
-        let place = Place {
+        let launch = LaunchOptions {
             publish_port,
-            ..Place::default()
+            ..LaunchOptions::default()
         };
-        let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+        let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
         let udp_port = exporter.udp_port();
         Self { exporter, udp_port }
     }
@@ -85,7 +85,7 @@ impl Site {
 }
 
 #[test]
-fn totals_of_all_sites_are_exact_although_an_exporter_was_restarted() {
+fn totals_of_all_sites_are_exact_despite_a_restarted_exporter() {
     let [paris, mut oslo, rome, standby] = [0; 4].map(Site::start);
     let [a, b, c] =
         [(&paris, "paris"), (&oslo, "oslo"), (&rome, "rome")].map(|(site, name)| site.target(name));
@@ -118,8 +118,8 @@ fn totals_of_all_sites_are_exact_although_an_exporter_was_restarted() {
     // Oslo's second exporter sees what the first one misses.
     let port = oslo.exporter.port;
     oslo.exporter.signal(Signal::SIGTERM);
-    let (status, said) = oslo.exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = oslo.exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     wait(&local, "sum(up{job='tzsp'})", 2.0);
     paris.mirrors(3, 1500);
     standby.mirrors(2, 999);

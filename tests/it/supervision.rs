@@ -11,17 +11,19 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use crate::clients::loaded;
-use crate::support::{Exporter, Place, eventually, fake_tshark, is_running, program, testdata};
+use crate::clients::exporter_with_many_flows;
+use crate::support::{
+    Exporter, LaunchOptions, eventually, fake_tshark, is_running, program, testdata,
+};
 
 const ARGUMENTS: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
 fn start(tools: &TempDir) -> Exporter<'static> {
-    let place = Place {
+    let launch = LaunchOptions {
         tools: Some(tools.path()),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    Exporter::start_at(&place, &ARGUMENTS)
+    Exporter::start_with(&launch, &ARGUMENTS)
 }
 
 /// A capture of two packets, 52 and 84 bytes.
@@ -87,11 +89,11 @@ fn tshark_gets_the_measured_options() {
 #[track_caller]
 fn check_arguments(typed: &[&str], expected: &str) {
     let tools = fake_tshark("echo \"$@\" > arguments; exec sleep 60");
-    let place = Place {
+    let launch = LaunchOptions {
         tools: Some(tools.path()),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let _exporter = Exporter::start_at(&place, typed);
+    let _exporter = Exporter::start_with(&launch, typed);
     let arguments = eventually("the arguments", || {
         let text = fs::read_to_string(tools.path().join("arguments")).ok();
         text.filter(|text| text.ends_with('\n'))
@@ -100,7 +102,7 @@ fn check_arguments(typed: &[&str], expected: &str) {
 }
 
 #[test]
-fn a_packet_counts_as_soon_as_its_last_byte_is_there() {
+fn a_packet_counts_as_soon_as_its_last_byte_arrives() {
     let tools = fake_tshark("exec cat stream");
     let stream = tools.path().join("stream");
     nix::unistd::mkfifo(&stream, Mode::S_IRWXU).unwrap();
@@ -150,12 +152,12 @@ fn a_tshark_that_ends_is_started_again_and_no_counter_goes_back() {
     // At least half a second, then a second, between the runs.
     let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
     assert!(lost > 1.5, "{lost}");
-    exporter.line_with("the capture ended and is started again: tshark ended (exit status: 0)");
-    exporter.line_with("capturing on eth0 again, after ");
+    exporter.wait_for_line("the capture ended and is started again: tshark ended (exit status: 0)");
+    exporter.wait_for_line("capturing on eth0 again, after ");
 }
 
 #[test]
-fn attempts_that_fail_alike_are_logged_once() {
+fn repeated_equal_failures_are_logged_once() {
     let tools = fake_tshark(
         "echo run >> runs\n\
          [ -e works ] && { rm works; exec cat capture; }\n\
@@ -186,31 +188,31 @@ fn attempts_that_fail_alike_are_logged_once() {
     assert_eq!(later.value("tzsp_frames_received_total"), 2.0);
 
     write(&tools, "works", b"");
-    exporter.line_with("capturing on eth0 again, after ");
+    exporter.wait_for_line("capturing on eth0 again, after ");
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    assert_eq!(said.matches("cannot start again").count(), 1, "{said}");
+    let (_, log) = exporter.wait_for_exit();
+    assert_eq!(log.matches("cannot start again").count(), 1, "{log}");
 }
 
 #[test]
-fn garbage_in_the_stream_ends_the_run_and_what_came_before_counts() {
+fn garbage_in_the_stream_ends_the_run_and_earlier_packets_count() {
     let tools = fake_tshark("cat capture garbage; exec sleep 60");
     write(&tools, "capture", &capture());
     write(&tools, "garbage", b"\x06\0\0\0\x07\0\0\0garbage garbage");
     let mut exporter = start(&tools);
-    exporter.line_with("the capture is damaged at byte");
+    exporter.wait_for_line("the capture is damaged at byte");
     exporter.scrape_until("a second run", |scrape| {
         scrape.value("tzsp_frames_received_total") == 4.0
     });
 }
 
 #[test]
-fn a_block_of_2_gib_ends_the_run_and_costs_no_memory() {
+fn a_block_of_2_gib_ends_the_run_and_needs_no_memory() {
     let tools = fake_tshark("cat capture block /dev/zero");
     write(&tools, "capture", &capture());
     write(&tools, "block", b"\x06\0\0\0\0\0\0\x80");
     let mut exporter = start(&tools);
-    exporter.line_with("a block of 2147483648 bytes");
+    exporter.wait_for_line("a block of 2147483648 bytes");
     let scrape = exporter.scrape_until("a second run", |scrape| {
         scrape.value("tzsp_frames_received_total") == 4.0
     });
@@ -219,7 +221,7 @@ fn a_block_of_2_gib_ends_the_run_and_costs_no_memory() {
 }
 
 #[test]
-fn floods_of_standard_error_neither_block_nor_grow() {
+fn a_flood_on_standard_error_neither_blocks_nor_fills_memory() {
     let tools = fake_tshark(
         "head -c 100000000 /dev/zero >&2\n\
          cat capture\n\
@@ -236,7 +238,7 @@ fn floods_of_standard_error_neither_block_nor_grow() {
 
 #[test]
 fn stalled_clients_delay_neither_scrapes_nor_captures() {
-    let (_tools, exporter) = loaded(&[]);
+    let (_tools, exporter) = exporter_with_many_flows(&[]);
 
     let stalled: Vec<_> = (0..20)
         .map(|_| {
@@ -257,8 +259,8 @@ fn stalled_clients_delay_neither_scrapes_nor_captures() {
         scrape.value("tzsp_frames_received_total") == 2.0 * before
     });
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     drop(stalled);
 }
 
@@ -279,12 +281,12 @@ fn losses_that_are_reported_twice_count_once() {
     });
     assert_eq!(scrape.value("tzsp_capture_dropped_total"), 7.0);
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    assert!(said.contains("dropped=12 "), "{said}");
+    let (_, log) = exporter.wait_for_exit();
+    assert!(log.contains("dropped=12 "), "{log}");
 }
 
 #[test]
-fn a_stop_counts_what_tshark_still_hands_over() {
+fn a_stop_counts_the_packets_that_tshark_still_outputs() {
     let tools = fake_tshark(
         "trap 'cat rest; exit 0' TERM\n\
          cat begin\n\
@@ -299,9 +301,9 @@ fn a_stop_counts_what_tshark_still_hands_over() {
         scrape.value("tzsp_frames_received_total") == 1.0
     });
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("stopped frames=2 counted=2 "), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("stopped frames=2 counted=2 "), "{log}");
 }
 
 #[test]
@@ -314,8 +316,8 @@ fn a_tshark_that_ignores_sigterm_is_killed() {
     });
     let begin = Instant::now();
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     assert!(
         begin.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -324,7 +326,7 @@ fn a_tshark_that_ignores_sigterm_is_killed() {
 }
 
 #[test]
-fn what_is_left_of_a_capture_neither_counts_nor_ends_its_successor() {
+fn late_output_of_an_old_tshark_neither_counts_nor_ends_the_new_one() {
     // A child of the first tshark leaves its process group and keeps the pipe open. Once the
     // second one captures, it writes until nobody reads.
     let tools = fake_tshark(
@@ -357,7 +359,7 @@ fn what_is_left_of_a_capture_neither_counts_nor_ends_its_successor() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_advice() {
+fn a_stop_does_not_wait_for_the_list_of_interfaces() {
     let tools = fake_tshark(
         "trap '' TERM\n\
          [ \"$1\" = -D ] && { touch asked; sleep 60; exit 0; }\n\
@@ -371,11 +373,11 @@ fn a_stop_does_not_wait_for_advice() {
     let sleep = exporter.descendant("sleep");
     let begin = Instant::now();
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
-    assert!(said.contains("There is no device named"), "{said}");
+    assert!(log.contains("There is no device named"), "{log}");
     eventually("nothing of it is left", || {
         (!is_running(sleep)).then_some(())
     });
@@ -395,7 +397,7 @@ fn failure_to_start(path: &Path) -> String {
 }
 
 #[test]
-fn a_failure_to_start_quotes_tshark_and_says_what_to_do() {
+fn a_failure_to_start_quotes_tshark_and_states_the_remedy() {
     let denied = fake_tshark(
         "echo \"tshark: Couldn't run /usr/bin/dumpcap in child process: Permission denied\" >&2\n\
          exit 1",
@@ -409,12 +411,12 @@ fn a_failure_to_start_quotes_tshark_and_says_what_to_do() {
          for line in $(seq 100); do echo 'Please check your permissions.'; done >&2\n\
          exit 1",
     );
-    let said = failure_to_start(talkative.path());
-    let remedy = said.find("to capture without being root").unwrap();
-    let words = said
+    let stderr = failure_to_start(talkative.path());
+    let remedy = stderr.find("to capture without being root").unwrap();
+    let words = stderr
         .find("You do not have permission to capture on device \"eth0\".")
         .unwrap();
-    assert!(remedy < words && said.len() < 700, "{said}");
+    assert!(remedy < words && stderr.len() < 700, "{stderr}");
 
     let no_device = fake_tshark(
         "[ \"$1\" = -D ] && { echo '1. eth1'; echo '2. any'; exit 0; }\n\
@@ -442,7 +444,7 @@ fn a_failure_to_start_quotes_tshark_and_says_what_to_do() {
 }
 
 #[test]
-fn without_tshark_one_message_says_what_to_install() {
+fn without_tshark_the_error_states_what_to_install() {
     let nothing = TempDir::new().unwrap();
     let run = program()
         .args(ARGUMENTS)

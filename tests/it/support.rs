@@ -23,6 +23,9 @@ use crate::environment;
 use crate::namespace::Namespace;
 use crate::scrape::Scrape;
 
+// `damage` and `hostile` still use these names.
+pub(crate) use self::{OneByteReader as Trickle, PipedRun as Fed};
+
 /// Long enough for the slowest machine; nothing waits for it unless something is broken.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -80,10 +83,10 @@ pub(crate) fn analyze(capture: &Path) -> Scrape {
 }
 
 /// A run that reads what it is fed.
-pub(crate) struct Fed(Child);
+pub(crate) struct PipedRun(Child);
 
-/// How such a run ended.
-pub(crate) struct FedOutput {
+/// The result of a [`PipedRun`].
+pub(crate) struct PipedOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
@@ -91,7 +94,7 @@ pub(crate) struct FedOutput {
     pub(crate) peak: u64,
 }
 
-impl Fed {
+impl PipedRun {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = command(PROGRAM);
         command.args(arguments).stdin(Stdio::piped());
@@ -115,12 +118,12 @@ impl Fed {
     }
 
     /// Ends what it is fed, and waits for its end.
-    pub(crate) fn end(mut self) -> FedOutput {
+    pub(crate) fn end(mut self) -> PipedOutput {
         // While its input is open it runs, so this is there to be read.
         let peak = peak(self.pid());
         drop(self.0.stdin.take());
         let output = self.0.wait_with_output().unwrap();
-        FedOutput {
+        PipedOutput {
             status: output.status,
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
@@ -129,11 +132,11 @@ impl Fed {
     }
 
     /// Waits for its end although there may be more to come.
-    pub(crate) fn ended(mut self) -> FedOutput {
+    pub(crate) fn wait_for_exit(mut self) -> PipedOutput {
         let stdin = self.0.stdin.take();
         let output = self.0.wait_with_output().unwrap();
         drop(stdin);
-        FedOutput {
+        PipedOutput {
             status: output.status,
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
@@ -142,7 +145,7 @@ impl Fed {
     }
 }
 
-impl FedOutput {
+impl PipedOutput {
     #[track_caller]
     pub(crate) fn scrape(&self) -> Scrape {
         Scrape::parse(&self.stdout)
@@ -197,7 +200,7 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(begin.elapsed() < DEADLINE, "waited in vain: {what}");
+        assert!(begin.elapsed() < DEADLINE, "timed out waiting for: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
@@ -207,14 +210,14 @@ pub(crate) struct Exporter<'a> {
     child: Child,
     pub(crate) port: u16,
     log: Receiver<String>,
-    said: Vec<String>,
+    lines: Vec<String>,
     /// The host it runs on; without one, the one that runs the tests.
     host: Option<&'a Namespace>,
 }
 
 /// Where and how an exporter is started.
 #[derive(Default)]
-pub(crate) struct Place<'host, 'a> {
+pub(crate) struct LaunchOptions<'host, 'a> {
     pub(crate) host: Option<&'host Namespace>,
     /// A directory that comes first on the PATH.
     pub(crate) tools: Option<&'a Path>,
@@ -224,37 +227,37 @@ pub(crate) struct Place<'host, 'a> {
     /// Runs as nobody.
     pub(crate) unprivileged: bool,
     /// A command that becomes the exporter: what makes its surroundings.
-    pub(crate) through: &'a [&'a str],
+    pub(crate) wrapper: &'a [&'a str],
 }
 
 impl<'a> Exporter<'a> {
     /// Starts it and waits until it serves.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_at(&Place::default(), arguments)
+        Self::start_with(&LaunchOptions::default(), arguments)
     }
 
     #[track_caller]
-    pub(crate) fn start_at(place: &Place<'a, '_>, arguments: &[&str]) -> Self {
-        let words = [place.through, &[PROGRAM]].concat();
+    pub(crate) fn start_with(launch: &LaunchOptions<'a, '_>, arguments: &[&str]) -> Self {
+        let words = [launch.wrapper, &[PROGRAM]].concat();
         let mut command = command(words[0]);
         command.args(&words[1..]);
-        if place.unprivileged {
+        if launch.unprivileged {
             // Needs root, as the namespaces do.
             command.uid(65_534).gid(65_534);
         }
         command
-            .args(["--publish-port", &place.publish_port.to_string()])
+            .args(["--publish-port", &launch.publish_port.to_string()])
             .args(arguments)
-            .envs(place.environment.iter().copied())
+            .envs(launch.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        if let Some(tools) = place.tools {
+        if let Some(tools) = launch.tools {
             let path = std::env::var("PATH").unwrap();
             command.env("PATH", format!("{}:{path}", tools.display()));
         }
-        let mut child = match place.host {
+        let mut child = match launch.host {
             Some(host) => host.run(|| command.spawn()),
             None => command.spawn(),
         }
@@ -272,10 +275,10 @@ impl<'a> Exporter<'a> {
             child,
             port: 0,
             log,
-            said: Vec::new(),
-            host: place.host,
+            lines: Vec::new(),
+            host: launch.host,
         };
-        let line = exporter.line_with("metrics are at http");
+        let line = exporter.wait_for_line("metrics are at http");
         let (address, _) = line.split_once("/metrics").unwrap();
         exporter.port = address.rsplit_once(':').unwrap().1.parse().unwrap();
         exporter
@@ -284,24 +287,24 @@ impl<'a> Exporter<'a> {
     /// The UDP port of a listener that was asked for with port 0.
     #[track_caller]
     pub(crate) fn udp_port(&mut self) -> u16 {
-        let line = self.line_with("receiving TZSP on UDP port ");
+        let line = self.wait_for_line("receiving TZSP on UDP port ");
         let (_, rest) = line.split_once("UDP port ").unwrap();
         rest.split_once(';').unwrap().0.parse().unwrap()
     }
 
-    /// The first log line that contains this; waits for it if it was not said yet.
+    /// The first log line that contains this; waits for it if it was not lines yet.
     #[track_caller]
-    pub(crate) fn line_with(&mut self, words: &str) -> String {
-        if let Some(line) = self.said.iter().find(|line| line.contains(words)) {
+    pub(crate) fn wait_for_line(&mut self, words: &str) -> String {
+        if let Some(line) = self.lines.iter().find(|line| line.contains(words)) {
             return line.clone();
         }
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.log.recv_timeout(left) else {
-                panic!("never said {words:?}, but:\n{}", self.said.join("\n"));
+                panic!("never logged {words:?}, but:\n{}", self.lines.join("\n"));
             };
-            self.said.push(line.clone());
+            self.lines.push(line.clone());
             if line.contains(words) {
                 return line;
             }
@@ -309,9 +312,9 @@ impl<'a> Exporter<'a> {
     }
 
     /// Whether a log line contains this by now.
-    pub(crate) fn has_said(&mut self, words: &str) -> bool {
-        self.said.extend(self.log.try_iter());
-        self.said.iter().any(|line| line.contains(words))
+    pub(crate) fn has_logged(&mut self, words: &str) -> bool {
+        self.lines.extend(self.log.try_iter());
+        self.lines.iter().any(|line| line.contains(words))
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -380,12 +383,12 @@ impl<'a> Exporter<'a> {
         eventually(name, || self.descendants(name).first().copied())
     }
 
-    /// Waits for its end: the status, and what it said.
+    /// Waits for its end: the status, and what it lines.
     #[track_caller]
-    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait_for_exit(mut self) -> (ExitStatus, String) {
         let status = eventually("the exporter's end", || self.child.try_wait().unwrap());
-        self.said.extend(self.log.iter());
-        (status, self.said.join("\n"))
+        self.lines.extend(self.log.iter());
+        (status, self.lines.join("\n"))
     }
 }
 
@@ -397,9 +400,9 @@ impl Drop for Exporter<'_> {
 }
 
 /// A stream that delivers one byte at a time.
-pub(crate) struct Trickle<'a>(pub(crate) &'a [u8]);
+pub(crate) struct OneByteReader<'a>(pub(crate) &'a [u8]);
 
-impl Read for Trickle<'_> {
+impl Read for OneByteReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let size = buffer.len().min(1);
         self.0.read(&mut buffer[..size])

@@ -19,7 +19,7 @@ fn top_shortens_each_table() {
 }
 
 #[test]
-fn addresses_that_are_folded_are_one_source() {
+fn addresses_folded_into_a_network_are_one_source() {
     let fold = [
         "--prefix-length",
         "public=0",
@@ -31,7 +31,7 @@ fn addresses_that_are_folded_are_one_source() {
 }
 
 #[test]
-fn idle_flows_that_left_are_told() {
+fn evicted_idle_flows_are_mentioned() {
     let leave = ["--max-flows", "1", "--flow-idle-timeout", "1ms"];
     let options = [&TABLE[..], &leave].concat();
     assert_snapshot!(printed("packets_of_one_flow_merge.pcap", &options));
@@ -39,7 +39,7 @@ fn idle_flows_that_left_are_told() {
 
 /// The sum of a table's column equals that of the text format: 53 packets of 40 bytes.
 #[test]
-fn all_rows_are_there_if_there_is_room() {
+fn all_rows_are_shown_if_they_fit() {
     let options = [&TABLE[..], &["--top", "53"]].concat();
     let text = printed("address_class_edges_to.pcap", &options);
     let flows = text
@@ -81,7 +81,7 @@ fn no_line_of_a_table_is_wider_than_the_terminal() {
 }
 
 #[test]
-fn a_narrow_terminal_leaves_out_what_says_least() {
+fn a_narrow_terminal_omits_the_least_useful_columns() {
     for columns in ["100", "72", "50"] {
         let mut command = program();
         command.current_dir(testdata()).env("COLUMNS", columns);
@@ -112,7 +112,7 @@ fn no_color_means_no_colour() {
 }
 
 #[test]
-fn columns_says_more_than_the_terminal() {
+fn the_columns_variable_overrides_the_terminal() {
     let columns = [("COLUMNS", "200"), ("NO_COLOR", "1")];
     let wide = on_a_terminal(50, &columns);
     assert_eq!(

@@ -55,12 +55,12 @@ fn check(prometheus: &Prometheus, at: u64, query: &str, expected: Option<f64>) {
 
 /// The rates of testdata/README.md's office, worked out by hand: see xtask/src/fixtures/office.rs.
 #[test]
-fn prometheus_answers_over_the_time_of_the_capture() {
+fn prometheus_answers_queries_over_the_time_of_the_capture() {
     let prometheus = prometheus_of(&printed(OFFICE, &EVERY_15S));
     let bytes = "tzsp_observed_bytes_total";
     let stream = format!("{bytes}{{from=\"142.250.74.110\"}}");
     let backup = format!("{bytes}{{from=\"192.168.88.51\"}}");
-    let stranger = "tzsp_observed_packets_total{from=\"203.0.113.9\"}";
+    let scanner = "tzsp_observed_packets_total{from=\"203.0.113.9\"}";
 
     // 1400 bytes each five seconds, for all of the five minutes.
     check(
@@ -111,13 +111,13 @@ fn prometheus_answers_over_the_time_of_the_capture() {
     check(
         &prometheus,
         210,
-        &format!("increase({stranger}[15s])"),
+        &format!("increase({scanner}[15s])"),
         Some(1.0),
     );
     check(
         &prometheus,
         300,
-        &format!("increase({stranger}[5m])"),
+        &format!("increase({scanner}[5m])"),
         Some(1.0),
     );
 
@@ -186,7 +186,7 @@ fn last_samples(timeline: &str) -> String {
 
 /// Whatever the labels and the limits, what the samples end with is what there is without.
 #[test]
-fn a_timeline_ends_with_what_the_metrics_are() {
+fn the_last_samples_of_a_timeline_equal_the_metrics() {
     let options: [&[&str]; 5] = [
         &[],
         &[
@@ -292,7 +292,7 @@ fn files_may_come_in_any_order_and_several_at_a_time() {
 }
 
 #[test]
-fn a_long_silence_has_no_samples_and_is_told() {
+fn a_long_silence_has_no_samples_and_a_warning() {
     let run = program()
         .current_dir(testdata())
         .arg("analyze")
@@ -347,7 +347,7 @@ fn too_many_samples_are_refused() {
 }
 
 #[test]
-fn without_room_for_a_temporary_file_nothing_is_written() {
+fn without_a_temporary_directory_nothing_is_written() {
     // More flows than what fits into memory: one packet of 52 bytes each.
     const FLOWS: u32 = 120_000;
     let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();

@@ -11,7 +11,7 @@ use crate::live::DATAGRAM;
 use crate::prometheus::Prometheus;
 use crate::support::{Exporter, eventually};
 
-/// What one wave makes, added up by hand from `Scene::wave`.
+/// What one wave makes, added up by hand from `TrafficScenario::wave`.
 pub(crate) const FRAMES: f64 = 28.0;
 pub(crate) const SKIPPED: f64 = 3.0;
 pub(crate) const PACKETS: f64 = 25.0;
@@ -28,7 +28,7 @@ const OPTIONS: [&str; 4] = [
     "4",
 ];
 
-pub(crate) struct Scene {
+pub(crate) struct TrafficScenario {
     port: u16,
     _exporter: Exporter<'static>,
     prometheus: Prometheus,
@@ -40,7 +40,7 @@ pub(crate) struct Scene {
 /// A series of an answer: its labels, and its value.
 pub(crate) type Sample = (Value, f64);
 
-impl Scene {
+impl TrafficScenario {
     #[track_caller]
     pub(crate) fn new() -> Self {
         Self::with(&[])

@@ -10,7 +10,7 @@ use crate::support::{captures, file_name, tool};
 
 /// What tshark says of one frame: the innermost IPv4 header behind a TZSP header.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Verdict {
+pub(crate) struct TsharkPacket {
     pub(crate) source: String,
     pub(crate) destination: String,
     pub(crate) protocol: u8,
@@ -74,7 +74,7 @@ pub(crate) const MODES: [(&str, ListenPorts); 2] =
     [("", ListenPorts::Any), ("--plain ", ListenPorts::Plain)];
 
 #[test]
-fn tshark_reads_the_same_out_of_every_capture() {
+fn tshark_decodes_every_capture_alike() {
     let captures = captures();
     let (left, right) = captures.split_at(captures.len() / 2);
     let compared = |half: &[PathBuf]| {
@@ -120,7 +120,10 @@ fn compare(capture: &Path) -> (usize, Vec<String>) {
         let is_plain = listen_ports == ListenPorts::Plain;
         let name = format!("{mode}{}", file_name(capture));
         let ours = observations(capture, listen_ports);
-        let theirs: Vec<_> = output.lines().map(|line| verdict(line, is_plain)).collect();
+        let theirs: Vec<_> = output
+            .lines()
+            .map(|line| parse_packet_line(line, is_plain))
+            .collect();
         if ours.len() != theirs.len() {
             differences.push(format!(
                 "{name}, {} frames, of which tshark sees {}",
@@ -147,7 +150,7 @@ fn compare(capture: &Path) -> (usize, Vec<String>) {
     (compared, differences)
 }
 
-pub(crate) fn agree(ours: &Observation, theirs: &Verdict) -> bool {
+pub(crate) fn agree(ours: &Observation, theirs: &TsharkPacket) -> bool {
     // A total length of 0 is what tshark shows; we take the length from the UDP header then.
     let same_length = theirs.bytes == 0 || theirs.bytes == ours.bytes;
     same_length
@@ -195,7 +198,7 @@ pub(crate) fn fields(capture: &Path) -> String {
     tool(&mut command)
 }
 
-pub(crate) fn verdict(line: &str, is_plain: bool) -> Option<Verdict> {
+pub(crate) fn parse_packet_line(line: &str, is_plain: bool) -> Option<TsharkPacket> {
     let fields: Vec<Vec<&str>> = line
         .split('\t')
         .map(|field| field.split(',').collect())
@@ -229,7 +232,7 @@ pub(crate) fn verdict(line: &str, is_plain: bool) -> Option<Verdict> {
         [] => 0,
         _ => ports[0].parse().ok()?,
     };
-    Some(Verdict {
+    Some(TsharkPacket {
         source: sources.get(position)?.to_string(),
         // Empty where the header is cut before it.
         destination: destinations

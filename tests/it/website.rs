@@ -99,22 +99,22 @@ impl Website {
     pub(crate) fn new(configuration: &str) -> Self {
         let site = Self {
             directory: TempDir::new().unwrap(),
-            authority: Authority::new("friends"),
+            authority: Authority::new("own authority"),
         };
-        let strangers = Authority::new("strangers");
+        let other = Authority::new("other authority");
         site.write("ca.pem", &site.authority.pem);
-        site.keep("server", &site.authority.issue(&["localhost", "127.0.0.1"]));
-        site.keep("client", &site.authority.issue(&["prometheus.example"]));
-        site.keep("stranger", &strangers.issue(&["prometheus.example"]));
-        site.keep(
-            "late",
+        site.write_identity("server", &site.authority.issue(&["localhost", "127.0.0.1"]));
+        site.write_identity("client", &site.authority.issue(&["prometheus.example"]));
+        site.write_identity("other", &other.issue(&["prometheus.example"]));
+        site.write_identity(
+            "expired",
             &site.authority.issue_expired(&["prometheus.example"]),
         );
         site.write("web.yml", configuration);
         site
     }
 
-    pub(crate) fn keep(&self, name: &str, identity: &Identity) {
+    pub(crate) fn write_identity(&self, name: &str, identity: &Identity) {
         self.write(&format!("{name}.key"), &identity.key);
         self.write(&format!("{name}.crt"), &identity.certificate);
     }

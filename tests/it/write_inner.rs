@@ -14,7 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, PROGRAM, captures, command, file_name, program, testdata, tool};
+use crate::support::{PROGRAM, PipedRun, captures, command, file_name, program, testdata, tool};
 
 /// A frame as a capture holds it.
 #[derive(Debug, PartialEq)]
@@ -45,7 +45,7 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn every_mirrored_frame_comes_out_as_tshark_decapsulates_it() {
+fn every_mirrored_frame_is_written_as_tshark_decapsulates_it() {
     let captures = captures();
     let (left, right) = captures.split_at(captures.len() / 2);
     let compared = |half: &[PathBuf]| half.iter().map(|path| compare(path)).collect::<Vec<_>>();
@@ -122,13 +122,13 @@ fn mirrored(layers: &Value) -> Option<Record> {
     if !is("tzsp.version", &["1"]) || !is("tzsp.type", &["0", "1"]) || damaged {
         return None;
     }
-    let (_, start) = place(layers, "tzsp")?;
+    let (_, start) = layer_range(layers, "tzsp")?;
     let frame = layers["frame_raw"][0].as_str().unwrap();
     let mut end = frame.len() / 2;
-    if let Some((udp, _)) = place(layers, "udp").filter(|(udp, _)| *udp < start) {
+    if let Some((udp, _)) = layer_range(layers, "udp").filter(|(udp, _)| *udp < start) {
         let claimed = number(&first(layers, "udp")?["udp.length"]);
         end = end.min(udp + claimed);
-        if let Some((ip, _)) = place(layers, "ip").filter(|(ip, _)| *ip < udp) {
+        if let Some((ip, _)) = layer_range(layers, "ip").filter(|(ip, _)| *ip < udp) {
             let claimed = number(&first(layers, "ip")?["ip.len"]);
             end = end.min(ip + claimed);
         }
@@ -147,7 +147,7 @@ fn mirrored(layers: &Value) -> Option<Record> {
             first(layers, "wlan_aggregate").is_none().then_some(())?;
             let field = |value: &Value| Some(value.as_str()?.replace(':', "").replace("0x", ""));
             let addresses = field(&wlan["wlan.da"])? + &field(&wlan["wlan.sa"])?;
-            let (_, payload) = place(layers, "llc")?;
+            let (_, payload) = layer_range(layers, "llc")?;
             addresses + &field(&llc["llc.type"])? + hex(payload)
         }
         _ => return None,
@@ -165,7 +165,7 @@ fn first<'a>(layers: &'a Value, name: &str) -> Option<&'a Value> {
 }
 
 /// Where the outermost layer of this name begins and ends.
-fn place(layers: &Value, name: &str) -> Option<(usize, usize)> {
+fn layer_range(layers: &Value, name: &str) -> Option<(usize, usize)> {
     let mut raw = layers.get(format!("{name}_raw"))?;
     if raw[0].is_array() {
         raw = &raw[0];
@@ -203,7 +203,7 @@ fn lengths(arguments: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn what_was_cut_says_how_long_it_was() {
+fn truncated_frames_keep_their_original_length() {
     let of = |capture: &str| lengths(&[capture]).1;
     // By the datagram's UDP header, by the IP header inside, and by the capture's own length.
     assert_eq!(of("lone_first_fragment.pcap"), "1514\t1467\t0x0800\n");
@@ -253,16 +253,16 @@ fn tzsp_alone(frame: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn all_mirrored_ethernet_is_written_and_what_is_not_is_told() {
-    let (told, written) = lengths(&["not_ip_inside.pcap", "raw_ip_inside.pcap"]);
-    assert_snapshot!(told, @"warning: out.pcap: mirrored frames that were not written: 5 raw IP, 1 empty");
+fn all_mirrored_ethernet_is_written_and_other_frames_are_reported() {
+    let (warnings, written) = lengths(&["not_ip_inside.pcap", "raw_ip_inside.pcap"]);
+    assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 5 raw IP, 1 empty");
     assert_eq!(written.lines().count(), 5);
-    let (told, written) = lengths(&["wlan_llc_inside.pcap", "wlan_encrypted_inside.pcap"]);
-    assert_snapshot!(told, @"warning: out.pcap: mirrored frames that were not written: 9 802.11 that has no place on Ethernet");
+    let (warnings, written) = lengths(&["wlan_llc_inside.pcap", "wlan_encrypted_inside.pcap"]);
+    assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 9 802.11 that has no place on Ethernet");
     assert_eq!(written.lines().count(), 6);
     // Only of the ports that are named.
-    let (told, written) = lengths(&["--port", "1234", "listen_ports_keep_flows_apart.pcap"]);
-    assert_eq!(told, "");
+    let (warnings, written) = lengths(&["--port", "1234", "listen_ports_keep_flows_apart.pcap"]);
+    assert_eq!(warnings, "");
     assert_eq!(written.lines().count(), 1);
     // A capture of nothing is one too.
     let (_, written) = lengths(&["not_udp.pcap"]);
@@ -278,7 +278,7 @@ fn shell(script: &str) -> Output {
 }
 
 #[test]
-fn standard_output_takes_what_a_file_would() {
+fn standard_output_receives_the_same_capture_as_a_file() {
     let to_a_file = lengths(&["type_transmit.pcap", "inner_frame_cut_at_100_bytes.pcap"]).1;
     let run = shell(
         "\"$0\" analyze --write-inner - --format none type_transmit.pcap \
@@ -316,7 +316,7 @@ fn standard_output_does_not_wait_for_the_end_of_the_input() {
 }
 
 #[test]
-fn whoever_reads_standard_output_may_have_seen_enough() {
+fn a_closed_standard_output_is_not_an_error() {
     // Far more than a pipe holds, and no end of it.
     let run = shell(
         "record() { tail -c +25 type_transmit.pcap; }
@@ -331,7 +331,7 @@ fn whoever_reads_standard_output_may_have_seen_enough() {
 }
 
 #[test]
-fn a_full_standard_output_hides_nothing_about_the_inputs() {
+fn a_full_standard_output_does_not_hide_errors_of_the_inputs() {
     let run = shell(
         "\"$0\" analyze --write-inner - --format none README.md type_transmit.pcap > /dev/full",
     );
@@ -344,7 +344,7 @@ fn a_full_standard_output_hides_nothing_about_the_inputs() {
 
 /// It would be read without end.
 #[test]
-fn standard_output_is_none_of_the_captures() {
+fn standard_output_must_not_be_one_of_the_captures() {
     let directory = TempDir::new().unwrap();
     let capture = directory.path().join("a.pcap");
     fs::copy(testdata().join("type_transmit.pcap"), &capture).unwrap();
@@ -359,7 +359,7 @@ fn standard_output_is_none_of_the_captures() {
 }
 
 #[test]
-fn what_is_written_counts_the_same_when_read_plainly() {
+fn written_frames_count_the_same_with_plain() {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("out.pcap");
     for capture in [
@@ -396,7 +396,7 @@ fn what_is_written_counts_the_same_when_read_plainly() {
 }
 
 #[test]
-fn several_and_compressed_captures_come_out_in_the_order_given() {
+fn several_captures_are_written_in_the_order_given() {
     let directory = TempDir::new().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let capture = fs::read(testdata().join("lone_first_fragment.pcap")).unwrap();
@@ -404,8 +404,8 @@ fn several_and_compressed_captures_come_out_in_the_order_given() {
     encoder.write_all(&capture).unwrap();
     fs::write(path("a.pcap.gz"), encoder.finish().unwrap()).unwrap();
     let gz = path("a.pcap.gz");
-    let (told, written) = lengths(&["type_transmit.pcap", &gz, "raw_ip_link_type_101.pcap"]);
-    assert_eq!(told, "");
+    let (warnings, written) = lengths(&["type_transmit.pcap", &gz, "raw_ip_link_type_101.pcap"]);
+    assert_eq!(warnings, "");
     assert_eq!(
         written,
         "66\t66\t0x0800\n1514\t1467\t0x0800\n66\t66\t0x0800\n66\t66\t0x0800\n"
@@ -448,14 +448,15 @@ fn a_full_disk_is_an_error_and_everything_counts() {
 }
 
 #[test]
-fn a_signal_leaves_a_whole_capture() {
+fn a_signal_leaves_a_complete_capture() {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("out.pcap");
     let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
     let long = [header, &records.repeat(5000)].concat();
-    let fed = Fed::start(&["analyze", "-", "--write-inner", out.to_str().unwrap()]).feed(&long);
-    let output = fed.signal(Signal::SIGTERM).ended();
+    let fed =
+        PipedRun::start(&["analyze", "-", "--write-inner", out.to_str().unwrap()]).feed(&long);
+    let output = fed.signal(Signal::SIGTERM).wait_for_exit();
     assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
     let frames = output.scrape().value("tzsp_frames_received_total");
     let counted = tool(
