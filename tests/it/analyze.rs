@@ -1,4 +1,4 @@
-//! `analyze` beyond what the captures in testdata/ show: inputs, ports, problems.
+//! `analyze`: several inputs, listen ports, damaged inputs and failing outputs.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use predicates::str::{contains, is_empty};
 use crate::scrape::Scrape;
 use crate::support::{PROGRAM, command, program, testdata};
 
-/// Runs in testdata/, so that messages name files as they were typed.
+/// Runs in testdata/, so that messages contain file names without a directory.
 fn analyze(arguments: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = program();
     command.current_dir(testdata()).arg("analyze");
@@ -28,7 +28,7 @@ fn stderr(run: &assert_cmd::assert::Assert) -> &str {
 fn several_files_add_up() {
     let run = analyze(&["snap_length_96.pcap", "pcapng_little_endian.pcapng"]);
     let run = run.success().stderr(is_empty());
-    // 3 packets of 1537 bytes and 2 of 136.
+    // 3 packets with 1537 bytes in total, and 2 with 136.
     assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 5.0);
     assert_eq!(scrape(&run).sum("tzsp_observed_bytes_total"), 1673.0);
 }
@@ -128,7 +128,7 @@ fn a_damaged_block_is_an_error_and_all_others_count() {
     assert_eq!(scrape(&run).value("tzsp_frames_received_total"), 1.0);
 }
 
-/// Whatever keeps the output from being written to its end, what is wrong with the inputs is stderr.
+/// A failing output must not prevent the errors of the inputs from being reported.
 #[test]
 fn a_failed_output_does_not_hide_errors_of_the_inputs() {
     let run = |options: &[&str], stdout: Stdio| {
@@ -153,7 +153,7 @@ fn a_failed_output_does_not_hide_errors_of_the_inputs() {
         let full = fs::OpenOptions::new().write(true).open("/dev/full");
         let stderr = run(options, full.unwrap().into());
         assert_eq!(stderr, format!("{inputs}{disk}"));
-        // Whoever would read it has gone.
+        // The reader of the pipe has closed it.
         let gone = std::io::pipe().unwrap().1;
         assert_eq!(run(options, gone.into()), inputs);
     }

@@ -1,5 +1,5 @@
-//! What the longest of everything costs: sections, tag lists, flows. What is broken besides is in
-//! `damage`.
+//! Memory and time stay bounded for the longest valid inputs: sections, tag lists, flows. Damaged
+//! inputs are tested in `damage`.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -30,7 +30,7 @@ fn endless_sections_need_bounded_memory() {
     assert_peak_below(16 * MIB, &output);
 }
 
-/// As large as a datagram can be over IPv4, of which this is the list of tags.
+/// The largest TZSP datagram that IPv4 allows, filled with copies of this tag.
 fn datagram_of_tags(tag: &[u8]) -> Vec<u8> {
     const LARGEST: usize = 65_507;
 
@@ -44,7 +44,7 @@ fn datagram_of_tags(tag: &[u8]) -> Vec<u8> {
     [head, &tags, &[*end], inner].concat()
 }
 
-/// Padding, tags without content, the longest tags.
+/// Datagrams full of padding, of tags without content, and of tags of the greatest length.
 fn datagrams_of_tags() -> [Vec<u8>; 3] {
     let longest = [&[41, 255][..], &[1; 255]].concat();
     [&[0][..], &[10, 0], &longest].map(datagram_of_tags)
@@ -62,7 +62,7 @@ fn tag_lists_of_64_kib_are_read_to_their_end() {
         let length = u32::try_from(datagram.len()).unwrap().to_le_bytes();
         let record = [&[0; 8], &length[..], &length, &datagram].concat();
         input.extend(record.repeat(EACH));
-        // One whose list has no end.
+        // A datagram whose tag list has no end tag.
         let endless = u32::try_from(datagram.len() - 55).unwrap().to_le_bytes();
         let datagram = &datagram[..datagram.len() - 55];
         input.extend([&[0; 8], &endless[..], &endless, datagram].concat());
@@ -83,7 +83,7 @@ fn tag_lists_of_64_kib_are_received_completely() {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagrams = datagrams_of_tags();
     for round in 1..=10 {
-        // No more than the receive buffer takes.
+        // No more than fits into the receive buffer.
         for datagram in datagrams.iter().cycle().take(90) {
             socket.send_to(datagram, ("127.0.0.1", port)).unwrap();
         }
@@ -105,11 +105,11 @@ fn flows_beyond_the_limit_need_no_more_memory() {
     assert_eq!(scrape.value("tzsp_frames_received_total"), 400_000.0);
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);
     let samples = scrape.text.matches("\ntzsp_observed_packets_total{");
-    // All others are one.
+    // All other flows are counted together.
     assert_eq!(samples.count(), 10_001);
     assert!(output.peak < 16 * MIB, "{} bytes", output.peak);
 
-    // 128 bytes each, and what a program needs.
+    // 128 bytes for each flow, and the program's own memory.
     let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     let scrape = output.scrape();
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);

@@ -1,4 +1,5 @@
-//! Every capture in testdata/ gives what its line in testdata/README.md says, worked out by hand.
+//! Every capture in testdata/ gives the numbers in testdata/README.md, which are worked out by
+//! hand.
 
 use std::collections::BTreeMap;
 use std::iter::once;
@@ -25,8 +26,8 @@ fn every_capture_gives_the_numbers_worked_out_by_hand() {
     assert!(expected.is_empty(), "lines without a capture: {expected:?}");
 }
 
-/// One snapshot for each group of captures: without comments and zeros, so that a change of meaning
-/// is all that a reviewer sees.
+/// One snapshot for each group of captures, without comments and zero samples, so that its diff
+/// shows only changes of meaning.
 #[test]
 fn every_group_of_captures_gives_its_snapshot() {
     for (title, captures) in groups() {
@@ -45,7 +46,7 @@ fn every_group_of_captures_gives_its_snapshot() {
     }
 }
 
-/// The whole text, for captures that show most of what there is.
+/// The complete text of captures that have values in most metrics.
 #[test]
 fn some_captures_give_their_complete_text() {
     for capture in ["cut_inside_each_layer", "five_minutes_of_an_office"] {
@@ -89,7 +90,7 @@ fn frames_are_the_same_when_the_stream_delivers_byte_by_byte() {
     }
 }
 
-/// The captures under each heading of testdata/README.md.
+/// The headings of testdata/README.md, each with the captures below it.
 fn groups() -> Vec<(String, Vec<String>)> {
     let readme = std::fs::read_to_string(testdata().join("README.md")).unwrap();
     let sections = readme.split("\n## ").skip(1).map(|section| {

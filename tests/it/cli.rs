@@ -1,4 +1,4 @@
-//! What can be typed, and what comes back for it.
+//! Command lines: help, version, and errors of usage.
 
 use std::process::Output;
 
@@ -37,7 +37,7 @@ fn help_of_analyze() {
     assert_snapshot!(run(&["analyze", "--help"]));
 }
 
-/// What is captured in two ways would count twice.
+/// A packet that is captured on two interfaces would count twice.
 #[test]
 fn overlapping_interfaces() {
     let all = [
@@ -69,7 +69,7 @@ fn unknown_option() {
     assert_snapshot!(run(&["--listen-prot", "37008"]));
 }
 
-/// What the live capture starts tshark with is nobody else's business.
+/// The hidden subcommand that starts tshark must not appear in suggestions.
 #[test]
 fn unknown_subcommand() {
     let all = ["run", "run-leashed", "analyse"].map(|typed| run(&[typed]));
@@ -87,7 +87,7 @@ fn capture_without_the_analyze_subcommand() {
     assert!(stderr.contains(&advice), "{stderr}");
 }
 
-/// An option of `analyze` shows the usage of `analyze`, and says where the option belongs.
+/// The error about an option of `analyze` names `analyze` and shows its usage.
 #[test]
 fn options_of_the_other_mode() {
     let all = [
@@ -154,7 +154,7 @@ fn analyze_with_a_listen_port_twice() {
     ]));
 }
 
-/// Every option of the flows refuses what it cannot take, in both modes.
+/// Every flow option rejects invalid values, live and in `analyze`.
 #[test]
 fn invalid_values_of_the_flow_options() {
     let wrong = [
@@ -181,7 +181,7 @@ fn invalid_values_of_the_flow_options() {
             let analyze = run(&["analyze", &value, "x.pcap"]);
             assert!(analyze.starts_with("status: 2\n"), "{analyze}");
             let live = run(&["--listen-port", "1", &value]);
-            // What it would say again for each.
+            // The part that is the same for each option.
             live.split("\nFor more").next().unwrap().to_owned() + "\n"
         })
         .collect();
@@ -193,7 +193,7 @@ fn plain_with_a_listen_port() {
     assert_snapshot!(run(&["analyze", "--plain", "--port", "1", "x.pcap"]));
 }
 
-/// Whatever its value: nobody scrapes a one-shot run.
+/// The option is refused with any value, because a one-shot run is never scraped.
 #[test]
 fn flow_hold_with_analyze() {
     let all = ["0", "15s", "x"].map(|time| run(&["analyze", "--hold-new-flows", time, "x.pcap"]));

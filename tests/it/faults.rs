@@ -1,4 +1,4 @@
-//! Parts that fail, and where it is shown what comes of it:
+//! Faults of the system and of tshark. The table lists each fault with the test that covers it:
 //!
 //! | fault | test |
 //! |---|---|
@@ -33,8 +33,8 @@
 //! | no more capabilities than its unit names | `surroundings::a_capture_needs_only_the_capabilities_of_its_unit` |
 //! | exporter killed | `network::child_processes_end_with_a_killed_exporter` |
 //!
-//! What else the clock may do is tested in `src/live/supervisor.rs` and `src/live/history.rs`, which
-//! have it as an argument; a panic, in `src/panics.rs`.
+//! Other changes of the clock are tested in `src/live/supervisor.rs` and `src/live/history.rs`,
+//! which take the time as an argument. Panics are tested in `src/panics.rs`.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -105,7 +105,7 @@ fn a_tshark_that_closes_its_output_is_replaced() {
 fn a_replaced_tshark_is_used_at_the_next_start() {
     let tools = fake_tshark("cat capture; exec sleep 60");
     let replace = |script: &str| {
-        // As packages do it: the old file stays with who runs it.
+        // Package managers replace files by renaming, so running processes keep the old file.
         let other = fake_tshark(script);
         let there = tools.path().join("tshark");
         tool(
@@ -124,12 +124,12 @@ fn a_replaced_tshark_is_used_at_the_next_start() {
         kill(running, Signal::SIGKILL).unwrap();
     };
 
-    // One that does not know the options.
+    // A version that does not know the options.
     replace("echo \"tshark: invalid option -- 'Q'\" >&2; exit 1");
     end(&exporter);
     exporter
         .wait_for_line("cannot start again: tshark ended (exit status: 1): invalid option -- 'Q'");
-    // One that writes another format: two packets too.
+    // A version that writes another capture format, also with two packets.
     replace("cat other; exec sleep 60");
     exporter.wait_for_line("capturing on eth0 again");
     let scrape = exporter.scrape_until("the other version", |scrape| received(scrape) == 4.0);
@@ -146,7 +146,7 @@ fn a_stopped_dumpcap_is_visible_in_the_last_frame_timestamp() {
     let dumpcap = exporter.descendants("dumpcap")[0];
     kill(dumpcap, Signal::SIGSTOP).unwrap();
     stream(&network, 10);
-    // Nothing tells that it is stopped but that no frame comes.
+    // The only sign of the stopped process is that no more frames arrive.
     let scrape = exporter.scrape();
     assert_eq!(received(&scrape), 10.0);
     assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
@@ -186,7 +186,8 @@ fn a_capture_needs_no_disk_space() {
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 40_000.0);
 }
 
-/// What `analyze` does in a directory that holds so much: status, standard output, standard error.
+/// Runs a script in a file system of this size. Returns its status, standard output and standard
+/// error.
 #[track_caller]
 fn analyze_on_disk_of(size: &str, script: &str, stdin: &[u8]) -> (Option<i32>, String, String) {
     let disk = TempDir::new().unwrap();
@@ -204,7 +205,7 @@ fn analyze_on_disk_of(size: &str, script: &str, stdin: &[u8]) -> (Option<i32>, S
     )
 }
 
-/// A capture of so many flows: one packet of 52 bytes each.
+/// A capture of this many flows, with one packet of 52 bytes each.
 pub(crate) fn many_flows(flows: u32) -> Vec<u8> {
     let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
@@ -214,7 +215,8 @@ pub(crate) fn many_flows(flows: u32) -> Vec<u8> {
     for flow in 0..flows {
         let start = stream.len();
         stream.extend(record);
-        // Behind the record's header, Ethernet, IPv4, UDP, TZSP, Ethernet: the inner source.
+        // The inner source address follows the record header, Ethernet, IPv4, UDP, TZSP, Ethernet
+        // and 12 bytes of IPv4.
         let source = start + 16 + 14 + 20 + 8 + 5 + 14 + 12;
         stream[source..][..4].copy_from_slice(&(0x0a00_0000 + flow).to_be_bytes());
     }
@@ -234,7 +236,7 @@ fn a_full_temporary_directory_is_an_error() {
 
 #[test]
 fn on_a_full_disk_the_frames_that_fit_are_kept_and_all_count() {
-    // What fits: 16 pages of 4 KiB.
+    // 16 pages of 4 KiB fit.
     let (status, out, stderr) = analyze_on_disk_of(
         "64k",
         "\"$0\" analyze - --write-inner inner.pcap; status=$?; \
@@ -247,13 +249,13 @@ fn on_a_full_disk_the_frames_that_fit_are_kept_and_all_count() {
     assert_snapshot!(stderr, @"error: cannot write inner.pcap: No space left on device (os error 28); it does not hold all frames");
 }
 
-/// How many files it has open.
+/// The number of file descriptors that the exporter has open.
 fn open_files(exporter: &Exporter<'_>) -> usize {
     let open = fs::read_dir(format!("/proc/{}/fd", exporter.pid()));
     open.unwrap().count()
 }
 
-/// From now on it may have so many open; what is open stays open.
+/// Limits the number of file descriptors. Open ones beyond the limit stay open.
 fn limit_open_files(exporter: &Exporter<'_>, limit: usize) {
     let pid = format!("--pid={}", exporter.pid());
     let limit = format!("--nofile={limit}:");
@@ -295,7 +297,8 @@ fn the_count_of_kernel_drops_never_decreases() {
     });
     assert!(dropped(&before) > 0.0);
 
-    // A connection that is open already needs no file descriptor, what the kernel tells does.
+    // Requests on an open connection need no new file descriptor. Reading the drops from /proc
+    // does.
     let mut client = TcpStream::connect(("localhost", exporter.port)).unwrap();
     let mut ask = || {
         client
@@ -328,7 +331,7 @@ fn the_count_of_kernel_drops_never_decreases() {
 
 #[test]
 fn without_threads_the_exporter_does_not_start() {
-    // A user of its own, whose only thread is the exporter's first.
+    // A user id that no other process has, so the limit allows the exporter's main thread alone.
     let run = assert_cmd::Command::from_std(command("setpriv"))
         .args(["--reuid=61234", "--regid=61234", "--clear-groups"])
         .args(["prlimit", "--nproc=1", PROGRAM, "--listen-port", "0"])
@@ -366,7 +369,7 @@ fn without_threads_files_are_read_one_after_the_other() {
 
 #[test]
 fn a_running_exporter_continues_without_new_threads() {
-    // A user of its own, who may lower his own limits.
+    // A user id that no other process has, so the limit counts the exporter's threads alone.
     let user = [
         "setpriv",
         "--reuid=61235",
@@ -400,12 +403,12 @@ fn setting_the_clock_affects_no_flows_and_no_losses() {
     let directory = TempDir::new().unwrap();
     let path = |name| directory.path().join(name);
     let set = |offset: &str| {
-        // Never half written.
+        // Renaming makes the change atomic: no reader sees a file that is half written.
         fs::write(path("new"), offset).unwrap();
         fs::rename(path("new"), path("clock")).unwrap();
     };
     set("+0");
-    // Under faketime itself, the exporter would be a child that outlives it.
+    // `faketime` would start the exporter as a child process, which killing faketime does not end.
     let library = tool(Command::new("faketime").args(["-f", "+0", "printenv", "LD_PRELOAD"]));
     let clock = path("clock");
     let launch = LaunchOptions {
@@ -428,14 +431,14 @@ fn setting_the_clock_affects_no_flows_and_no_losses() {
         let newest = scrape.value("tzsp_capture_last_frame_timestamp_seconds");
         let off = newest - now - days * DAY;
         assert!((-60.0..60.0).contains(&off), "{offset}: off by {off} s");
-        // No time has passed: flows stay, and nothing was lost.
+        // By the monotonic clock no time has passed: flows stay, and no lost time is counted.
         assert_eq!(scrape.value("tzsp_flows"), 1.0);
         let lost = "tzsp_data_lost_between_iterations_seconds_total";
         assert_eq!(scrape.value(lost), 0.0);
     }
 }
 
-/// What is said under a limit of 100 MiB, and with which status.
+/// Runs the program with at most 100 MiB of address space. Returns its status and standard error.
 #[track_caller]
 fn run_with_100_mib(arguments: &[&str]) -> (Option<i32>, String) {
     let output = command("prlimit")
@@ -461,7 +464,7 @@ fn more_flows_than_fit_into_memory_are_refused() {
     assert_eq!(status, Some(1));
     assert_snapshot!(stderr, @"error: --max-flows 100 with --max-idle-flows 1000000 may take 139 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
 
-    // In a capture there may be few, so what nobody asked for is a warning.
+    // A capture may have few flows, so the default limit causes only a warning.
     let (status, stderr) =
         run_with_100_mib(&["analyze", "--max-flows", "500000", "protocols.pcap"]);
     assert_eq!(status, Some(1));

@@ -1,4 +1,4 @@
-//! The options that shape and bound the flows, on captures.
+//! The options for labels and limits of flows.
 
 use insta::assert_snapshot;
 
@@ -6,7 +6,7 @@ use crate::live::{DATAGRAM, send};
 use crate::scrape::Scrape;
 use crate::support::{Exporter, program, testdata};
 
-/// What `analyze` prints of one family, without having anything to say.
+/// The samples of one metric family that `analyze` prints. It must not print a warning.
 #[track_caller]
 fn packets(capture: &str, options: &[&str]) -> String {
     let (samples, warnings) = packets_and_warnings(capture, options);
@@ -14,7 +14,7 @@ fn packets(capture: &str, options: &[&str]) -> String {
     samples
 }
 
-/// What `analyze` prints of one family, and what it says.
+/// The samples of one metric family that `analyze` prints, and its warnings.
 #[track_caller]
 fn packets_and_warnings(capture: &str, options: &[&str]) -> (String, String) {
     let mut command = program();
@@ -87,7 +87,7 @@ fn networks_and_prefix_lengths() {
 fn reaching_the_flow_limit_is_a_warning() {
     let (samples, warnings) = packets_and_warnings("protocols.pcap", &["--max-flows", "12"]);
     assert_snapshot!(samples);
-    // 14 flows; the demand is an estimate, so nothing is said of it here.
+    // 14 flows. The demand is an estimate, so its value is not checked here.
     let begin =
         "warning: the limit of 12 flows was reached: 2 packets were counted as `other`; about 1";
     assert!(warnings.starts_with(begin), "{warnings}");
@@ -107,7 +107,7 @@ fn reaching_the_live_flow_limit_is_logged_once_and_exported() {
     let mut exporter = Exporter::start(&["--listen-port", "0", "--max-flows", "1"]);
     let port = exporter.udp_port();
     let mut other = DATAGRAM;
-    // The last octet of the inner source.
+    // The last octet of the inner source address.
     other[5 + 14 + 15] = 4;
     for _ in 0..3 {
         send(port, &DATAGRAM);
@@ -125,7 +125,7 @@ fn reaching_the_live_flow_limit_is_logged_once_and_exported() {
         "_forgotten_total",
     ]
     .map(|name| scrape.value(&format!("tzsp_flows{name}")));
-    // Of two flows, the estimate errs once in 16,384 times.
+    // For two flows, the estimate is wrong once in 16,384 runs.
     assert_eq!(values, [1.0, 1.0, 3.0, 2.0, 0.0, 0.0]);
     assert_eq!(scrape.value("tzsp_flows_idle_limit"), 10.0);
     exporter.wait_for_line("the limit of 1 flows was reached");

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use crate::dashboard::{is_near, sum};
 use crate::rules::{alerts, check_metrics, contrib};
 use crate::support::tool;
-use crate::traffic::{BYTES, OVERFLOW, PACKETS, SKIPPED, TrafficScenario};
+use crate::traffic::{BYTES, OVERFLOW, PACKETS, SKIPPED, Scenario};
 
 fn guide() -> String {
     fs::read_to_string(contrib("README.md")).unwrap()
@@ -31,20 +31,17 @@ pub(crate) fn expressions(recorded: bool) -> impl Iterator<Item = String> {
 
 #[test]
 fn what_the_guide_asks_is_answered() {
-    check_answers(&TrafficScenario::new());
+    check_answers(&Scenario::new());
 }
 
 /// A name for the local range leaves no private address in the scene.
 #[test]
 fn what_the_guide_asks_is_answered_where_a_network_has_a_name() {
-    check_answers(&TrafficScenario::with(&[
-        "--network",
-        "office=192.168.0.0/16",
-    ]));
+    check_answers(&Scenario::with(&["--network", "office=192.168.0.0/16"]));
 }
 
 #[track_caller]
-fn check_answers(scene: &TrafficScenario) {
+fn check_answers(scene: &Scenario) {
     let seconds = scene.seconds();
     let bits = |bytes: f64| bytes * 8.0 / seconds;
     // From private addresses: the first, third and fourth flow of a wave. To them: the second and

@@ -1,4 +1,4 @@
-//! Compressed captures, from files and from pipes.
+//! Compressed captures from files and from pipes. Damaged ones are in `input_errors`.
 
 use std::fs;
 use std::io::{Cursor, Read, Write};
@@ -27,7 +27,7 @@ fn zstd(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// With everything that the format checks.
+/// A frame with all the checksums and sizes that the format allows.
 fn lz4(bytes: &[u8]) -> Vec<u8> {
     let info = FrameInfo::new()
         .block_mode(BlockMode::Linked)
@@ -44,7 +44,7 @@ type Compress = fn(&[u8]) -> Vec<u8>;
 
 const FORMATS: [(&str, Compress); 3] = [("gzip", gzip), ("zstd", zstd), ("lz4", lz4)];
 
-/// Two packets of 136 bytes together.
+/// A capture of two packets with 136 bytes in total.
 fn capture() -> Vec<u8> {
     fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap()
 }
@@ -62,7 +62,7 @@ fn stderr(run: &assert_cmd::assert::Assert) -> &str {
     std::str::from_utf8(&run.get_output().stderr).unwrap()
 }
 
-/// A frame of 5 bytes that zstd and lz4 pass over.
+/// A skippable frame of 5 bytes, which zstd and lz4 ignore.
 fn skippable() -> Vec<u8> {
     b"\x5a\x2a\x4d\x18\x05\0\0\0index".to_vec()
 }
@@ -75,7 +75,7 @@ fn compression_is_recognised_by_content_in_files_and_in_pipes() {
         let run = analyze(packed.clone()).success().stderr(is_empty());
         assert_eq!(scrape(&run).sum("tzsp_observed_bytes_total"), 136.0);
 
-        // The name tells nothing.
+        // The file name has no extension.
         let file = directory.path().join(name);
         fs::write(&file, packed).unwrap();
         let run = program().arg("analyze").arg(file).assert().success();
@@ -128,8 +128,8 @@ fn a_compressed_stream_may_come_byte_by_byte() {
     }
 }
 
-/// Enough records that a cut or damage in the middle leaves some of them: ten thousand of the
-/// capture's first, which is 163 bytes with its header.
+/// Ten thousand copies of a capture's first record, which has 163 bytes with its header: enough
+/// that truncation or damage in the middle leaves some of them.
 fn long_capture() -> Vec<u8> {
     let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
@@ -137,7 +137,8 @@ fn long_capture() -> Vec<u8> {
     let mut record = records[..16 + captured as usize].to_vec();
     let mut long = header.to_vec();
     for number in 0..10_000_u16 {
-        // So that it does not shrink to nothing: the identification of the outer packet.
+        // Vary the identification of the outer packet, so that the capture does not compress to
+        // almost nothing.
         let identification = number.wrapping_mul(40_503).to_be_bytes();
         record[16 + 14 + 4..][..2].copy_from_slice(&identification);
         long.extend(&record);
@@ -216,14 +217,14 @@ fn damaged_compressed_data_is_an_error_and_the_data_before_it_counts() {
 
 #[test]
 fn a_zstd_window_of_2_gib_is_refused() {
-    // A frame header with neither size nor checksum, and a window of 2^31 bytes: RFC 8878,
-    // section 3.1.1.1.2; then a block.
+    // A frame header without size and checksum, with a window of 2^31 bytes (RFC 8878, section
+    // 3.1.1.1.2), and a block.
     let frame = b"\x28\xb5\x2f\xfd\x00\xa8\x01\0\0".to_vec();
     let run = analyze(frame).code(1);
     assert_snapshot!(stderr(&run), @"error: standard input: its zstd window is larger than 32 MiB; unpack it with: zstd -dc --long=31");
 }
 
-/// Frames, and 80 MiB of zeros from a few KiB.
+/// Frames, followed by a few KiB that decompress to 80 MiB of zeros.
 #[test]
 fn a_decompression_bomb_needs_bounded_memory() {
     let capture = long_capture();
@@ -247,7 +248,7 @@ fn a_decompression_bomb_needs_bounded_memory() {
     }
 }
 
-/// The largest window that is read, filled.
+/// The largest window that is accepted, with enough data to fill it.
 #[test]
 fn a_zstd_window_of_32_mib_is_read_in_bounded_memory() {
     let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
@@ -259,7 +260,8 @@ fn a_zstd_window_of_32_mib_is_read_in_bounded_memory() {
         encoder.write_all(records).unwrap();
     }
     let packed = encoder.finish().unwrap();
-    // The first, again: a pipe's worth of what is passed over, so that all else was taken.
+    // A skippable frame that fills the pipe. Once it is written, the program has read all the rest,
+    // and its memory is at its peak.
     let padding = skippable_of(200_000);
     let output = PipedRun::start(&["analyze", "-"])
         .feed(&packed)
@@ -285,7 +287,7 @@ fn doubly_compressed_data_is_not_a_capture() {
     assert_snapshot!(stderr(&run), @"error: standard input: this is gzip data, not a capture; unpack it: gzip -dc FILE | tzsp_packetstream_exporter analyze -");
 }
 
-/// What a tape or a block device leaves behind a file.
+/// Tapes and block devices pad files with zeros.
 #[test]
 fn trailing_zeros_are_accepted_as_gzip_does() {
     let packed = gzip(&capture());
@@ -309,7 +311,8 @@ fn other_trailing_data_is_an_error_that_states_how_much_was_read() {
         let read = capture.len();
         let mut others = vec![b"something else".to_vec(), b"!".to_vec()];
         if name == "gzip" {
-            // Zeros end it, so a member behind them is something else, for gzip as well.
+            // Zeros end the stream, for gzip itself as well, so a member after them is trailing
+            // data.
             others.push([zeros.clone(), packed.clone()].concat());
             others.push([zeros.clone(), b"!".to_vec()].concat());
         } else {
@@ -329,7 +332,7 @@ fn other_trailing_data_is_an_error_that_states_how_much_was_read() {
     }
 }
 
-/// The first bytes of another member or frame: there may have been more frames.
+/// The first bytes of another member or frame mean that the rest of the capture is missing.
 #[test]
 fn a_member_or_frame_truncated_at_its_start_is_a_warning() {
     for (name, compress) in FORMATS {
@@ -345,7 +348,7 @@ fn a_member_or_frame_truncated_at_its_start_is_a_warning() {
     assert!(stderr(&run).contains("is cut short"), "{}", stderr(&run));
 }
 
-/// `zstd -dc` reads all three, one behind the other.
+/// `zstd -dc` reads a concatenation of all three formats.
 #[test]
 fn different_compressed_formats_may_be_concatenated() {
     let capture = capture();
@@ -362,7 +365,7 @@ fn different_compressed_formats_may_be_concatenated() {
     }
 }
 
-/// Frames of each block size, with linked and with independent blocks, and blocks that are empty.
+/// Frames of each block size, with linked and with independent blocks, and with empty blocks.
 #[test]
 fn lz4_frames_of_all_block_sizes_may_be_concatenated() {
     let capture = long_capture();
@@ -382,7 +385,7 @@ fn lz4_frames_of_all_block_sizes_may_be_concatenated() {
             packed = encoder.finish().unwrap();
         }
     }
-    // A frame with the two blocks that hold nothing, one not compressed and one compressed.
+    // A frame with two empty blocks, the first uncompressed and the second compressed.
     packed.extend(b"\x04\x22\x4d\x18\x60\x40\x82\0\0\0\x80\x01\0\0\0\0\0\0\0\0");
     packed.extend(lz4(&capture[24..]));
     let (status, unpacked) = decompress_with("lz4", &packed);
@@ -392,12 +395,12 @@ fn lz4_frames_of_all_block_sizes_may_be_concatenated() {
     assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 20_000.0);
 }
 
-/// A million members or frames that hold nothing, around a capture. With a stack this small, none
-/// may take any of it; and if each took longer than the one before, this would take hours.
+/// A million empty members or frames around a capture. The small stack overflows if reading them
+/// recurses, and the test takes hours if the time grows quadratically.
 #[test]
 fn a_million_empty_members_or_frames_need_little_stack_and_time() {
     let empty_zstd = b"\x28\xb5\x2f\xfd\x20\0\x01\0\0".to_vec();
-    // With blocks of 4 MiB.
+    // With a block size of 4 MiB.
     let empty_lz4 = b"\x04\x22\x4d\x18\x60\x70\x73\0\0\0\0".to_vec();
     let skippable = b"\x50\x2a\x4d\x18\0\0\0\0".to_vec();
     for (empty, compress) in [
@@ -454,7 +457,7 @@ fn other_file_formats_are_named_also_inside_gzip() {
     ");
 }
 
-/// The status of `name -dc` with this input, and what it writes.
+/// Runs `name -dc` with this input, and returns its status and output.
 fn decompress_with(name: &str, input: &[u8]) -> (i32, Vec<u8>) {
     let mut command = assert_cmd::Command::new(name);
     let output = command.arg("-dc").write_stdin(input).output().unwrap();

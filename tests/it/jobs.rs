@@ -1,5 +1,4 @@
-//! Several files at a time, files that are the same, captures in which nothing counts, signals
-//! and progress.
+//! `analyze` with several files: jobs, the order of files, and files that are given twice.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -34,12 +33,12 @@ fn stderr(run: &assert_cmd::assert::Assert) -> &str {
     std::str::from_utf8(&run.get_output().stderr).unwrap()
 }
 
-/// More packets than threads hand over at once.
+/// More packets than one batch between threads holds.
 #[test]
 fn large_files_are_counted_completely_across_threads() {
     let directory = TempDir::new().unwrap();
     let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();
-    // Three packets of 680 bytes together.
+    // Three packets with 680 bytes in total.
     let (header, records) = capture.split_at(24);
     for (name, rounds) in [("a.pcap", 10_000), ("b.pcap", 12_000)] {
         let repeated = [header, &records.repeat(rounds)].concat();
@@ -73,11 +72,11 @@ fn the_result_depends_neither_on_the_order_nor_on_the_number_of_jobs() {
 
 const DAY: u32 = 24 * 60 * 60;
 
-/// A capture with two packets of 85 bytes from each of these hosts: 10.0.0.0 and so many on.
+/// A capture with two packets of 85 bytes from each of these hosts, numbered from 10.0.0.0 on.
 fn packets_from(hosts: Range<u16>, at: u32) -> Vec<u8> {
     capture_of(hosts, at, |record, host| {
-        // The mirrored packet's source, behind the record's header, Ethernet, IPv4, UDP, TZSP,
-        // Ethernet and 12 bytes of IPv4.
+        // The source address of the mirrored packet follows the record header, Ethernet, IPv4, UDP,
+        // TZSP, Ethernet and 12 bytes of IPv4.
         let [high, low] = host.to_be_bytes();
         record[16 + 14 + 20 + 8 + 5 + 14 + 12..][..4].copy_from_slice(&[10, 0, high, low]);
     })
@@ -104,8 +103,8 @@ fn capture_of(kinds: Range<u16>, at: u32, change: impl Fn(&mut [u8], u16)) -> Ve
     capture
 }
 
-/// Runs with these files with one job, and then again and again with more, which must not make a
-/// difference. Returns the output.
+/// Runs with one job, then repeatedly with more, and checks that the output stays the same. Returns
+/// the output.
 #[track_caller]
 fn output_with_any_number_of_jobs(directory: &Path, options: &[&str], files: &[&str]) -> String {
     let run = |jobs: &str| {
@@ -119,7 +118,7 @@ fn output_with_any_number_of_jobs(directory: &Path, options: &[&str], files: &[&
     one
 }
 
-/// Options that change what is written, also those with which files are read one after the other.
+/// Options that change the output, including those with which files are read one after the other.
 const OPTIONS: [&[&str]; 20] = [
     &[],
     &["--flow-idle-timeout", "1h"],
@@ -181,7 +180,7 @@ fn with_any_option_the_result_is_independent_of_order_and_jobs() {
             assert!(other == one, "{options:?} with {files:?}");
         }
     }
-    // Those of the last hour before the newest frame: all in b.pcap.
+    // Flows of the last hour before the newest frame: all are in b.pcap.
     let options = ["--flow-idle-timeout", "1h", "c.pcap", "b.pcap", "a.pcap"];
     let run = analyze(directory.path(), &options).success();
     let scrape = Scrape::parse(stdout(&run));
@@ -248,7 +247,7 @@ fn when_slots_run_out_the_file_order_matters_and_the_number_of_jobs_does_not() {
     assert_eq!(hosts(&files), (250..400).collect::<Vec<_>>());
 }
 
-/// The traffic families tell 10,000 series apart.
+/// The traffic families have at most 10,000 series.
 #[test]
 fn when_traffic_series_run_out_only_the_file_order_matters() {
     let directory = TempDir::new().unwrap();
@@ -363,7 +362,7 @@ fn when_nothing_counts_a_warning_describes_the_frames() {
     assert_snapshot!(run(&["pcap_without_frames.pcap"]), @"warning: nothing was counted: there are no frames");
 }
 
-/// A pcap of Ethernet, or another link type, with these frames.
+/// A pcap capture of this link type with these frames.
 fn pcap(link: u8, frames: &[Vec<u8>]) -> Vec<u8> {
     let mut capture = b"\xd4\xc3\xb2\xa1\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\x04\0".to_vec();
     capture.extend([link, 0, 0, 0]);
@@ -374,7 +373,7 @@ fn pcap(link: u8, frames: &[Vec<u8>]) -> Vec<u8> {
     capture
 }
 
-/// A frame of Ethernet with this EtherType and nothing in it.
+/// An Ethernet frame with this EtherType and an empty payload.
 fn frame_of(ether_type: u16) -> Vec<u8> {
     [&[0xff; 12][..], &ether_type.to_be_bytes(), &[0; 4]].concat()
 }
@@ -393,7 +392,7 @@ fn uncounted_link_types_and_ether_types_are_named() {
         let run = analyze(directory.path(), &[options, &names].concat()).success();
         stderr(&run).to_owned()
     };
-    // USB, one link type without a name, and frames that mirror nothing.
+    // USB, a link type without a name, and Ethernet frames without a mirrored packet.
     let captures = [
         pcap(220, &[vec![0], vec![0]]),
         pcap(99, &[vec![0]]),
@@ -409,7 +408,7 @@ fn uncounted_link_types_and_ether_types_are_named() {
       EtherType 0x0806 (ARP): 2 frames
       EtherType 0x88cc (LLDP): 1 frame
     ");
-    // More EtherTypes than are named, behind TZSP without a datagram.
+    // More EtherTypes than the warning lists, inside TZSP without a datagram.
     let types = [
         (0x8809, 7),
         (0x0806, 6),
@@ -441,7 +440,7 @@ fn uncounted_link_types_and_ether_types_are_named() {
     ");
 }
 
-/// More than a pipe and a buffer hold: 5,000 copies of two packets.
+/// 5,000 copies of two packets: more than a pipe and a buffer hold.
 fn long_capture() -> Vec<u8> {
     let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
@@ -460,7 +459,7 @@ fn a_signal_prints_what_was_counted_so_far() {
         );
         let scrape = output.scrape();
         scrape.assert_every_frame_is_accounted_for();
-        // All but what was still in the pipe: 64 KiB.
+        // All frames except those in the 64 KiB of the pipe.
         let frames = scrape.value("tzsp_frames_received_total");
         assert!(frames > 9000.0, "{frames}");
     }
@@ -510,7 +509,7 @@ fn a_terminal_shows_progress_and_the_output_is_the_same() {
     );
 }
 
-/// Whether it succeeded, what the terminal showed, and its output.
+/// Returns whether the run succeeded, what the terminal showed, and the standard output.
 fn on_a_terminal(options: &[&str]) -> (bool, String, String) {
     let terminal = openpty(None, None).unwrap();
     let mut child = command(PROGRAM)
@@ -528,7 +527,7 @@ fn on_a_terminal(options: &[&str]) -> (bool, String, String) {
     drop(stdin);
     let output = child.wait_with_output().unwrap();
     let mut shown = Vec::new();
-    // Linux ends it with an error.
+    // On Linux, reading ends with an error once the other side is closed.
     let _ = File::from(terminal.master).read_to_end(&mut shown);
     (
         output.status.success(),

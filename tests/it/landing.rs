@@ -1,4 +1,4 @@
-//! The landing page in a real browser, and the JSON behind it.
+//! The landing page in a real browser.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -15,7 +15,8 @@ use crate::website::{HASH, Website};
 /// A flow: from, to, protocol, bytes of each packet, packets.
 type Load = (&'static str, &'static str, u8, u16, u32);
 
-/// 8,890,000 bytes in 8,300 packets; the shares are of the sum.
+/// 8,890,000 bytes in 8,300 packets. The comments give the bytes of each flow and its share of the
+/// sum.
 const OFFICE: [Load; 9] = [
     ("142.250.74.110", "192.168.88.50", 6, 1400, 3000), // 4,200,000: 47.2 %
     ("151.101.1.140", "192.168.88.23", 17, 1250, 2000), // 2,500,000: 28.1 %
@@ -28,7 +29,7 @@ const OFFICE: [Load; 9] = [
     ("192.168.88.50", "8.8.8.8", 1, 100, 100),          //    10,000:  0.1 %
 ];
 
-/// As RouterOS sends it, cut behind the IPv4 header, which claims so many bytes.
+/// A datagram as RouterOS sends it, cut after the inner IPv4 header, which states the full length.
 fn datagram((from, to, protocol, bytes, _): Load) -> Vec<u8> {
     let mut datagram = DATAGRAM[..5 + 14].to_vec();
     let [high, low] = bytes.to_be_bytes();
@@ -49,7 +50,7 @@ fn load(exporter: &mut Exporter<'_>) {
             socket.send_to(&datagram, ("127.0.0.1", port)).unwrap();
         }
     }
-    // An ARP request, and a keepalive.
+    // A mirrored ARP request, and a keepalive.
     send(port, &[&DATAGRAM[..5 + 12], &[8, 6, 0, 1]].concat());
     send(port, &[1, 4, 0, 0]);
     exporter.scrape_until("all packets", |scrape| {
@@ -65,9 +66,9 @@ fn text_of(browser: &mut Browser, tab: &Tab, selector: &str) -> String {
     text.as_str().unwrap().to_owned()
 }
 
-/// What stands in the page, once it is there: without scripts it comes again and again.
+/// The content of the page. Waits for it, because without scripts the page reloads repeatedly.
 fn shown(browser: &mut Browser, tab: &Tab) -> Value {
-    // Without the rates: they depend on the time.
+    // The rates are left out, because they depend on the time.
     let shown = "document.querySelector('footer') && [
         ...['state', 'received', 'skipped', 'dropped', 'flows'].map(
             name => document.getElementById(name).textContent),
@@ -90,13 +91,13 @@ const OFFICE_ROWS: [&str; 9] = [
     "192.168.88.50private 8.8.8.8public icmp 10.00 kB 100 0.1 %",
 ];
 
-/// All that depends on no time; the first row and the frames received as they are told.
+/// The expected content of the page, with this number of frames received and this first row.
 fn office(received: &str, first: &str) -> Value {
     let rows = [&[first], &OFFICE_ROWS[1..]].concat();
     json!(["Receiving", received, "2", "0", "9 of 10,000", rows])
 }
 
-/// There is no scrolling sideways: nothing reaches into the margin.
+/// Checks that the page does not scroll sideways: no element reaches into the margin.
 #[track_caller]
 fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
     let widest = "[innerWidth, Math.max(...[...document.querySelectorAll('body *')].map(part =>
@@ -104,7 +105,7 @@ fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
     assert_eq!(browser.evaluate(tab, widest), json!([width, true]));
 }
 
-/// Its pictures are in target/tmp; that of the README is the first one.
+/// Saves screenshots in target/tmp. The README shows the first one.
 #[test]
 fn a_browser_shows_the_numbers_and_refreshes_them() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
@@ -126,11 +127,11 @@ fn a_browser_shows_the_numbers_and_refreshes_them() {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("landing-{name}.png"));
         fs::write(path, picture).unwrap();
     }
-    // Another 1,400 bytes: the pages find out by themselves.
+    // After another packet of 1,400 bytes, the pages refresh on their own.
     let port = exporter.udp_port();
     send(port, &datagram(OFFICE[0]));
     for tab in [&plain, &phone, &wide] {
-        // A page that nobody can see stays as it is.
+        // A page in the background does not refresh.
         browser.ask(tab, "Page.bringToFront", &json!({}));
         let first = "142.250.74.110public 192.168.88.50private tcp 4.20 MB 3,001 47.3 %";
         let expected = office("8,303", first);
@@ -156,7 +157,7 @@ fn a_browser_shows_the_numbers_and_refreshes_them() {
     assert_eq!(text_of(&mut browser, &wide, "#received"), "8,303");
 }
 
-/// Of 200 frames, so many are something else than TZSP, and so many others IPv6.
+/// Sends 200 frames, among them this many that are not TZSP and this many with IPv6.
 #[track_caller]
 fn load_with_skipped(exporter: &mut Exporter<'_>, not_tzsp: usize, ipv6: usize) {
     let port = exporter.udp_port();
@@ -166,7 +167,7 @@ fn load_with_skipped(exporter: &mut Exporter<'_>, not_tzsp: usize, ipv6: usize) 
     sixth.extend([0; 32]);
     let arp = [&DATAGRAM[..5 + 12], &[8, 6, 0, 1]].concat();
     let skipped = [vec![&b"hello"[..]; not_tzsp], vec![&sixth[..]; ipv6]].concat();
-    // Ordinary frames are no reason to worry, however many there are.
+    // Frames that are skipped in normal operation cause no warning, however many there are.
     let ordinary = [vec![&arp[..]; 50], vec![&[1, 4, 0, 0][..]; 50]].concat();
     let counted = vec![&DATAGRAM[..]; 100 - skipped.len()];
     for datagram in [skipped, ordinary, counted].concat() {
@@ -199,9 +200,9 @@ fn the_page_explains_skipped_frames_and_turns_amber() {
     let mut browser = Browser::start();
     let tab = browser.tab(800, 600);
     for (counts, expected) in [
-        // 1.0 % of IPv6 and 4 % of something else are no reason for a word.
+        // 1.0 % of IPv6 and 4 % of other frames cause no warning.
         ((8, 2), json!(["Receiving", GREEN, []])),
-        // 1.5 % are.
+        // 1.5 % of IPv6 cause one.
         (
             (0, 3),
             json!(["Receiving", GREEN, [format!("1.5 % {ipv6}")]]),
@@ -226,7 +227,7 @@ fn the_page_explains_skipped_frames_and_turns_amber() {
     }
 }
 
-/// Long addresses, all labels, and names that are as long as they may be.
+/// Long addresses, all labels, and a network name of the greatest length.
 #[test]
 fn no_label_makes_the_page_scroll_sideways() {
     let long = "n".repeat(64);
@@ -287,7 +288,7 @@ fn the_page_refreshes_with_a_password_in_its_url() {
     assert_eq!(browser.console_messages(), Vec::<&Value>::new());
 }
 
-/// Asks jq, which would not take what is no JSON.
+/// Applies a jq filter to an answer of the API. jq fails if it is not valid JSON.
 #[track_caller]
 fn jq(exporter: &Exporter<'_>, path: &str, filter: &str) -> Value {
     let command = "curl --silent --fail \"$1\" | jq --compact-output \"$2\"";
@@ -335,7 +336,7 @@ fn the_api_returns_the_flows_as_json() {
         ".capture.source",
         json!(format!("receiving TZSP on UDP port {port}")),
     );
-    // Times are in order, and the window is as long as it says.
+    // Times are in order, and `seconds` is the length of the window.
     check(
         "[.capture.since, .frames.first, .frames.last, .window.until] | . == sort",
         json!(true),
@@ -441,7 +442,7 @@ fn page_and_api_require_the_password() {
     }
 }
 
-/// The name of an interface is the only text of the page that somebody can choose.
+/// The name of an interface is the only text of the page that does not come from the program.
 #[test]
 fn html_in_an_interface_name_is_escaped() {
     let tools = fake_tshark("cat capture; exec sleep 60");

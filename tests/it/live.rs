@@ -1,4 +1,4 @@
-//! The daemon with real sockets, a real tshark, and real signals.
+//! The daemon with real sockets, a real tshark and real signals.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -73,7 +73,7 @@ fn datagrams_of_the_largest_size_are_received_completely() {
     let port = exporter.udp_port();
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(65_507, 0);
-    // The inner packet claims all that is left of the datagram: 65,507 - 19 bytes.
+    // The inner packet takes up the rest of the datagram: 65,507 - 19 bytes.
     datagram[21..23].copy_from_slice(&65_488_u16.to_be_bytes());
     send(port, &datagram);
     let scrape = exporter.scrape_until("the datagram", |scrape| scrape.value("tzsp_flows") == 1.0);
@@ -133,7 +133,7 @@ fn replay_feeds_an_exporter() {
         "--loop",
         "10",
     ]));
-    // Two packets of 628 bytes together, ten times.
+    // Two packets with 628 bytes in total, ten times.
     let scrape = exporter.scrape_until("20 packets", |scrape| {
         scrape.sum("tzsp_observed_packets_total") == 20.0
     });
@@ -190,7 +190,7 @@ fn a_listen_port_in_use_is_an_error_that_names_its_user() {
     assert_eq!(stderr, expected);
 }
 
-/// 3 of 200 frames are IPv6, and again 3 of 6; a healthy stream says nothing.
+/// 3 of 200 frames are IPv6, then 3 of 6. A stream without skipped frames causes no warning.
 #[test]
 fn skipped_ipv6_is_logged_once_with_the_option_that_counts_it() {
     let words = "frames of the last minute are skipped as inner_ipv6";
@@ -239,7 +239,7 @@ fn a_burst_beyond_the_receive_buffer_is_counted_as_received_or_dropped() {
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(1000, 0);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    // While it is stopped, nothing leaves the buffer.
+    // While the exporter is stopped, nothing leaves the buffer.
     exporter.signal(Signal::SIGSTOP);
     for _ in 0..SENT {
         socket.send_to(&datagram, ("127.0.0.1", port)).unwrap();
@@ -260,7 +260,7 @@ fn a_burst_beyond_the_receive_buffer_is_counted_as_received_or_dropped() {
 
 #[test]
 fn a_receive_buffer_beyond_the_limit_is_a_warning_that_names_the_sysctl() {
-    // Without the privilege to go beyond it, net.core.rmem_max holds.
+    // An unprivileged process cannot exceed net.core.rmem_max.
     let launch = LaunchOptions {
         unprivileged: true,
         ..LaunchOptions::default()
@@ -357,7 +357,7 @@ fn a_mirrored_own_stream_is_recognised_on_a_port_chosen_by_the_system() {
 #[track_caller]
 fn check_own_stream_is_named(mut exporter: Exporter<'_>) {
     let port = exporter.udp_port();
-    // The mirrored packet becomes UDP to the listen port: protocol 17, and the ports.
+    // Turn the mirrored packet into UDP to the listen port: set the protocol to 17, and the ports.
     let mut own = DATAGRAM;
     own[5 + 14 + 9] = 17;
     own[5 + 14 + 20 + 2..][..2].copy_from_slice(&port.to_be_bytes());

@@ -1,4 +1,4 @@
-//! Runs the built program the way its users do, and looks at all that they see.
+//! Integration tests: they run the built program as its users do and check its output.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::float_cmp, reason = "counts are exact in an f64")]

@@ -1,4 +1,4 @@
-//! Packet sockets on real interfaces of the tests' own hosts, for what they alone do.
+//! `--capture native` on the interfaces of virtual hosts: behaviour specific to packet sockets.
 
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::unix::process::CommandExt;
@@ -29,7 +29,8 @@ fn native_on_cable(network: &Network) -> Exporter<'_> {
     native(network, &["--interface", COLLECTOR_LINK])
 }
 
-/// Every shape of outer packet, as testdata/README.md has it. Frames that are no stream stay out.
+/// The captures of testdata/README.md that cover every form of outer packet, without those whose
+/// frames are not TZSP.
 const OUTER: [&str; 22] = [
     "routeros_ephemeral_source_port.pcap",
     "routeros_source_port_equals_destination_port.pcap",
@@ -58,7 +59,7 @@ const OUTER: [&str; 22] = [
 #[test]
 fn every_shape_of_outer_packet_is_counted() {
     let network = Network::new();
-    // The filter reaches whatever arrives on the cable.
+    // On the cable itself, every form of outer packet passes the filter.
     let exporter = native_on_cable(&network);
     let table = expected_by_hand();
     let (mut packets, mut bytes) = (0.0, 0.0);
@@ -73,11 +74,11 @@ fn every_shape_of_outer_packet_is_counted() {
     });
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), packets);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), bytes);
-    // A keepalive is for the port as well; nothing else gets past the filter.
+    // A keepalive goes to the port as well. Nothing else passes the filter.
     assert_eq!(received(&scrape), packets + 1.0);
 }
 
-/// Puts something between the Ethernet addresses and the IP packet of a frame.
+/// Inserts headers between the Ethernet addresses and the IP packet of a frame.
 fn under(frame: &[u8], headers: &[u8]) -> Vec<u8> {
     [&frame[..12], headers, &frame[14..]].concat()
 }
@@ -87,7 +88,7 @@ fn streams_under_pppoe_and_any_tags_are_counted() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
     let frame = &frames_of(&["vlan_tags_of_each_type_outside.pcap"])[0];
-    // Without its tag.
+    // The frame without its VLAN tag.
     let frame = [&frame[..12], &frame[16..]].concat();
     let length = u8::try_from(frame.len() - 14 + 2).unwrap();
     let session = [0x88, 0x64, 0x11, 0, 0, 7, 0, length, 0, 0x21];
@@ -103,13 +104,13 @@ fn streams_under_pppoe_and_any_tags_are_counted() {
             &frame,
             &[&[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6], &session[..]].concat(),
         ),
-        // Inner tags that look like the beginning of IPv4 and of PPPoE.
+        // Inner tags whose bytes look like the beginning of IPv4 and of PPPoE.
         under(&frame, &[0x88, 0xa8, 0, 5, 0x81, 0, 0x45, 5, 8, 0]),
         under(
             &frame,
             &[&[0x88, 0xa8, 0, 5, 0x81, 0, 0x11, 0], &session[..]].concat(),
         ),
-        // Tags that Linux does not know.
+        // Tags that Linux does not recognise as VLAN tags.
         under(&frame, &[0x91, 0, 0, 5, 0x92, 0, 0, 6, 8, 0]),
         under(&frame, &[0x81, 0, 0, 5, 0x91, 0, 0, 6, 8, 0]),
     ];
@@ -155,7 +156,7 @@ fn a_burst_beyond_the_capture_buffer_is_counted_as_received_or_dropped() {
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(1000, 0);
     let burst = || {
-        // While it is stopped, nothing leaves the buffer.
+        // While the exporter is stopped, nothing leaves the buffer.
         exporter.signal(Signal::SIGSTOP);
         network.sensor.run(|| {
             let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -177,7 +178,7 @@ fn a_burst_beyond_the_capture_buffer_is_counted_as_received_or_dropped() {
     assert!(scrape.value("tzsp_capture_dropped_total") > 0.0);
     assert!(received(&scrape) > 0.0);
 
-    // Another run of the capture adds to it.
+    // The drops of the next capture are added to the same counter.
     network.pull_out();
     exporter.scrape_until("the capture is down", |scrape| {
         scrape.value("tzsp_capture_up") == 0.0
@@ -227,7 +228,7 @@ fn packets_before_and_after_a_link_down_are_counted() {
 fn a_recreated_interface_is_captured_again() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
-    // It is down when it goes, so the kernel does not tell.
+    // The interface is down when it is removed, so the kernel reports no error on the socket.
     network
         .collector
         .ip(&["link", "set", COLLECTOR_LINK, "down"]);
@@ -241,7 +242,7 @@ fn a_recreated_interface_is_captured_again() {
     wait_for(&exporter, 10.0);
 }
 
-/// Packets of IP are put into a tun by perl, which every Debian has.
+/// IP packets are written into a tun device with perl, which every Debian has.
 #[test]
 fn interfaces_without_a_hardware_address_work() {
     let network = Network::new();
@@ -252,7 +253,7 @@ fn interfaces_without_a_hardware_address_work() {
     let exporter = native(&network, &["--interface", "tun0"]);
     let frame = &frames_of(&["routeros_ephemeral_source_port.pcap"])[0];
     let packet: Vec<_> = frame[14..].iter().map(u8::to_string).collect();
-    // TUNSETIFF, with IFF_TUN and IFF_NO_PI.
+    // The ioctl TUNSETIFF with IFF_TUN and IFF_NO_PI.
     let script = "open(my $tun, '+<', '/dev/net/tun') or die $!;\
                   my $request = pack('a16 s x22', 'tun0', 0x1001);\
                   ioctl($tun, 0x400454ca, $request) or die $!;\
@@ -263,12 +264,12 @@ fn interfaces_without_a_hardware_address_work() {
             .run(|| tool(Command::new("perl").args(["-e", script]).args(&packet)))
     };
     inject();
-    // Also seen by a socket for all interfaces, but by this one only through its filter.
+    // These arrive on another interface, so a socket bound to tun0 must not see them.
     stream(&network, 10);
     let scrape = wait_for(&exporter, 3.0);
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 3.0);
 
-    // Nothing but a look from time to time tells that it is gone.
+    // The exporter notices only by polling that the interface has been removed.
     network.collector.ip(&["link", "delete", "tun0"]);
     exporter.scrape_until("the capture is down", |scrape| {
         scrape.value("tzsp_capture_up") == 0.0
@@ -284,7 +285,7 @@ fn interfaces_without_a_hardware_address_work() {
     wait_for(&exporter, 6.0);
 }
 
-/// An ordinary user with one right.
+/// Runs a command as an unprivileged user with the capability CAP_NET_RAW alone.
 const WITH_NET_RAW: [&str; 8] = [
     "setpriv",
     "--reuid=65534",
@@ -447,7 +448,7 @@ fn frames_cut_by_the_snap_length_and_by_the_sensor_are_counted_apart() {
         &network,
         &["--interface", COLLECTOR_LINK, "--snaplen", "96"],
     );
-    // The inner packet has 981 bytes, all of which were sent.
+    // The inner packet has 981 bytes, and the sensor sends all of them: the snap length cuts it.
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(1000, 0);
     datagram[21..23].copy_from_slice(&981_u16.to_be_bytes());
@@ -460,7 +461,7 @@ fn frames_cut_by_the_snap_length_and_by_the_sensor_are_counted_apart() {
         });
     };
     send(&datagram);
-    // And one that claims a byte more than there is.
+    // This packet claims one byte more than the sensor sends: the sensor has cut it.
     datagram[21..23].copy_from_slice(&982_u16.to_be_bytes());
     send(&datagram);
     let scrape = wait_for(&exporter, 2.0);
@@ -502,7 +503,7 @@ fn an_interface_is_promiscuous_only_with_the_option_and_during_capture() {
     drop(exporter);
     let exporter = native(&network, &["--interface", COLLECTOR_LINK, "--promiscuous"]);
     assert!(is_promiscuous());
-    // A stream to another host.
+    // A stream to the hardware address of another host.
     let mut frame = frames_of(&["routeros_ephemeral_source_port.pcap"])[0].clone();
     frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 0x77]);
     network.sensor.send_frames(SENSOR_LINK, &[frame]);

@@ -1,4 +1,4 @@
-//! Real captures on real interfaces of the tests' own hosts: `sensor` streams to `collector`.
+//! Live captures on the interfaces of virtual hosts: `sensor` streams to `collector`.
 
 use std::fs::File;
 use std::io;
@@ -13,19 +13,19 @@ use crate::namespace::{COLLECTOR, COLLECTOR_LINK, Network, SENSOR_LINK};
 use crate::scrape::Scrape;
 use crate::support::{Exporter, LaunchOptions, eventually, is_running, testdata, tool};
 
-/// The one that is listened to without --listen-port.
+/// The default listen port.
 pub(crate) const PORT: u16 = 37008;
 
-/// What a capture is: both must see the same.
+/// The capture methods. Both must give the same results.
 const METHODS: [&str; 2] = ["tshark", "native"];
 
-/// An exporter on the collector, capturing through tshark.
+/// Starts an exporter on the collector that captures with tshark.
 #[track_caller]
 fn capture_on<'a>(network: &'a Network, interface: &str) -> Exporter<'a> {
     capture_through(network, &[], interface)
 }
 
-/// The same, started through a command.
+/// The same, started through a wrapper command.
 #[track_caller]
 pub(crate) fn capture_through<'a>(
     network: &'a Network,
@@ -36,7 +36,7 @@ pub(crate) fn capture_through<'a>(
     capture(network, wrapper, &arguments)
 }
 
-/// An exporter on the collector, capturing by this method.
+/// Starts an exporter on the collector that captures with this method.
 #[track_caller]
 fn capture_by<'a>(network: &'a Network, method: &str, interface: &str) -> Exporter<'a> {
     capture(
@@ -46,7 +46,7 @@ fn capture_by<'a>(network: &'a Network, method: &str, interface: &str) -> Export
     )
 }
 
-/// An exporter on the collector, started through a command with these arguments, once it captures.
+/// Starts an exporter on the collector through a wrapper command, and waits until it captures.
 #[track_caller]
 pub(crate) fn capture<'a>(
     network: &'a Network,
@@ -65,7 +65,7 @@ pub(crate) fn capture<'a>(
     exporter
 }
 
-/// Streams so many mirrored packets of 40 bytes from the sensor.
+/// Streams this many mirrored packets of 40 bytes from the sensor.
 pub(crate) fn stream(network: &Network, datagrams: u32) {
     network.sensor.run(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -86,7 +86,7 @@ pub(crate) fn wait_for(exporter: &Exporter<'_>, frames: f64) -> Scrape {
     scrape
 }
 
-/// Frames of captures in testdata/, to be put on the cable as they are.
+/// The frames of captures in testdata/, to be sent on the cable unchanged.
 pub(crate) fn frames_of(captures: &[&str]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for capture in captures {
@@ -146,7 +146,8 @@ fn lone_first_fragments_and_tagged_frames_are_captured() {
     for method in METHODS {
         let network = Network::new();
         let exporter = capture_by(&network, method, COLLECTOR_LINK);
-        // 1500 bytes in a datagram of which one fragment came; 52 bytes under a tag.
+        // 1500 bytes in a datagram of which only the first fragment arrives; 52 bytes with a VLAN
+        // tag.
         let frames = frames_of(&[
             "lone_first_fragment.pcap",
             "vlan_tags_of_each_type_outside.pcap",
@@ -252,7 +253,7 @@ fn a_tshark_that_was_stopped_and_continued_loses_nothing() {
 fn the_host_does_not_answer_the_stream() {
     for method in METHODS {
         let network = Network::new();
-        // A connected socket is told of ICMP port unreachable by its next call.
+        // The next call on a connected socket fails after an ICMP port unreachable.
         let is_refused = || {
             network.sensor.run(|| {
                 let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -335,7 +336,7 @@ fn a_tshark_capture_receives_replayed_frames() {
         let xtask = ["xtask", "replay", capture, "--to", &to, "--loop", "5"];
         tool(Command::new(env!("CARGO")).args(xtask));
     });
-    // 3 packets of 680 bytes together, five times.
+    // 3 packets with 680 bytes in total, five times.
     let scrape = wait_for(&exporter, 15.0);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 3400.0);
 }

@@ -1,4 +1,4 @@
-//! What the exporter says of its own process, against /proc.
+//! The `process_` metrics, compared with /proc.
 
 use std::fs;
 
@@ -22,7 +22,7 @@ fn ticks(exporter: &Exporter<'_>) -> u64 {
 #[test]
 fn time_on_the_processor_is_counted_in_hundredths_of_a_second() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
-    // Each scrape takes some.
+    // Each scrape takes some processor time.
     let seconds = eventually("part of a second", || {
         let before = ticks(&exporter);
         let seconds = exporter.scrape().value("process_cpu_seconds_total");
@@ -57,7 +57,7 @@ fn limits_and_memory_are_those_of_the_process() {
     assert_eq!(scrape.value("process_max_fds"), 777.0);
     let most = scrape.value("process_virtual_memory_max_bytes");
     assert_eq!(most, 8_589_934_592.0);
-    // Each new thread changes it.
+    // The value changes with each new thread.
     let virtual_memory = eventually("the same memory", || {
         let exported = exporter.scrape().value("process_virtual_memory_bytes");
         (exported == stat(&exporter, 23) as f64).then_some(exported)
@@ -65,13 +65,13 @@ fn limits_and_memory_are_those_of_the_process() {
     let resident = scrape.value("process_resident_memory_bytes");
     assert!(resident > 0.0 && resident < virtual_memory);
     let open = fs::read_dir(format!("/proc/{}/fd", exporter.pid())).unwrap();
-    // The connection of the scrape may still be there, or be gone.
+    // The connection of the last scrape may still be open.
     let difference = scrape.value("process_open_fds") - open.count() as f64;
     assert!(difference.abs() <= 4.0, "{difference}");
 
     let unlimited = Exporter::start(&["--listen-port", "0"]).scrape();
     let most = unlimited.value("process_virtual_memory_max_bytes");
-    // 2^64 - 1, as client_golang has it.
+    // 2^64 - 1 for "unlimited", as in client_golang.
     assert_eq!(most, 18_446_744_073_709_551_615.0);
 }
 
@@ -98,7 +98,7 @@ fn network_bytes_are_those_of_the_network_namespace() {
     }
 }
 
-/// The README's table is that of the catalog.
+/// Another test compares the documented table with the catalog.
 #[test]
 fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);

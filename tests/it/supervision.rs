@@ -1,5 +1,5 @@
-//! The supervisor of tshark, tested with shell scripts that do what the real one cannot be made to
-//! do.
+//! The supervisor of tshark, tested with shell scripts in place of tshark, because the real one
+//! cannot be made to fail on demand.
 
 use std::fs;
 use std::io::Write;
@@ -26,7 +26,7 @@ fn start(tools: &TempDir) -> Exporter<'static> {
     Exporter::start_with(&launch, &ARGUMENTS)
 }
 
-/// A capture of two packets, 52 and 84 bytes.
+/// A capture of two packets with 52 and 84 bytes.
 fn capture() -> Vec<u8> {
     fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap()
 }
@@ -35,7 +35,7 @@ fn write(tools: &TempDir, name: &str, bytes: &[u8]) {
     fs::write(tools.path().join(name), bytes).unwrap();
 }
 
-/// Where the blocks of a little-endian capture end, and their types.
+/// The type and the end offset of each block of a little-endian pcapng capture.
 fn blocks(capture: &[u8]) -> Vec<(u32, usize)> {
     let word = |at: usize| u32::from_le_bytes(capture[at..at + 4].try_into().unwrap());
     let mut blocks = Vec::new();
@@ -48,13 +48,13 @@ fn blocks(capture: &[u8]) -> Vec<(u32, usize)> {
     blocks
 }
 
-/// An interface statistics block of interface 0: so many frames were dropped.
+/// An interface statistics block of interface 0 with this number of dropped frames.
 fn statistics(dropped: u64) -> Vec<u8> {
     let mut block = Vec::new();
     for word in [5_u32, 40, 0, 0, 0] {
         block.extend(word.to_le_bytes());
     }
-    // Option 5, isb_ifdrop, of 8 bytes; then the end of the options.
+    // Option 5 (isb_ifdrop) with 8 bytes, then the end of the options.
     block.extend([5, 0, 8, 0]);
     block.extend(dropped.to_le_bytes());
     block.extend([0, 0, 0, 0]);
@@ -115,7 +115,7 @@ fn a_packet_counts_as_soon_as_its_last_byte_arrives() {
     let mut packets = 0.0;
     let mut sent = 0;
     for (block_type, end) in blocks {
-        // All but the last byte, in small pieces; each can be read alone.
+        // All but the last byte, in small pieces that are read one by one.
         while sent < end - 1 {
             let piece = &capture[sent..(sent + 20).min(end - 1)];
             stream.write_all(piece).unwrap();
@@ -149,7 +149,7 @@ fn a_tshark_that_ends_is_started_again_and_no_counter_goes_back() {
             && scrape.value("tzsp_frames_received_total") == 6.0
     });
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 3.0 * 136.0);
-    // At least half a second, then a second, between the runs.
+    // Between the runs, the exporter waits at least half a second, then a second.
     let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
     assert!(lost > 1.5, "{lost}");
     exporter.wait_for_line("the capture ended and is started again: tshark ended (exit status: 0)");
@@ -252,7 +252,7 @@ fn stalled_clients_delay_neither_scrapes_nor_captures() {
     let scrape = exporter.scrape();
     assert_eq!(scrape.value("tzsp_flows"), 40_000.0);
 
-    // Captures go on too: the killed one is started again and read to its end.
+    // The capture continues too: the killed tshark is started again and read to its end.
     let before = scrape.value("tzsp_frames_received_total");
     kill(exporter.descendant("sleep"), Signal::SIGKILL).unwrap();
     exporter.scrape_until("a second run", |scrape| {
@@ -266,7 +266,8 @@ fn stalled_clients_delay_neither_scrapes_nor_captures() {
 
 #[test]
 fn losses_that_are_reported_twice_count_once() {
-    // The first run tells in its stream and in words, the second in words alone.
+    // The first run reports drops in its stream and on standard error, the second one only on
+    // standard error.
     let tools = fake_tshark(
         "[ -e second ] && { cat capture; echo '5 packets dropped from eth0' >&2; exec sleep 60; }\n\
          touch second\n\
@@ -327,8 +328,8 @@ fn a_tshark_that_ignores_sigterm_is_killed() {
 
 #[test]
 fn late_output_of_an_old_tshark_neither_counts_nor_ends_the_new_one() {
-    // A child of the first tshark leaves its process group and keeps the pipe open. Once the
-    // second one captures, it writes until nobody reads.
+    // A child of the first tshark leaves its process group and keeps the pipe open. Once the second
+    // tshark captures, the child writes to the old pipe until the exporter has closed it.
     let tools = fake_tshark(
         "[ -e second ] && { cat capture; exec sleep 60; }\n\
          touch second\n\
@@ -344,7 +345,7 @@ fn late_output_of_an_old_tshark_neither_counts_nor_ends_the_new_one() {
         scrape.value("tzsp_capture_iterations_total") == 2.0
             && scrape.value("tzsp_frames_received_total") == 4.0
     });
-    // At least half a second between the runs, although the first pipe was open all the time.
+    // The capture counts as lost for at least half a second, although the first pipe stayed open.
     let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
     assert!(lost > 0.5, "{lost}");
     write(&tools, "release", b"");
@@ -383,7 +384,7 @@ fn a_stop_does_not_wait_for_the_list_of_interfaces() {
     });
 }
 
-/// What the program says when tshark ends before it has captured anything.
+/// The error message when tshark exits before it has captured anything.
 #[track_caller]
 fn failure_to_start(path: &Path) -> String {
     let system = std::env::var("PATH").unwrap();
@@ -404,7 +405,8 @@ fn a_failure_to_start_quotes_tshark_and_states_the_remedy() {
     );
     insta::assert_snapshot!(failure_to_start(denied.path()), @r#"error: cannot capture: not permitted: to capture without being root, add the user to the group wireshark (Debian, Ubuntu: dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap cap_net_raw,cap_net_admin+eip "$(command -v dumpcap)"; or leave out --interface to receive on plain UDP sockets; tshark ended (exit status: 1): Couldn't run /usr/bin/dumpcap in child process: Permission denied"#);
 
-    // A kilobyte of advice of its own, behind another one about its settings.
+    // A kilobyte of tshark's own advice after a kilobyte about its settings: only the relevant line
+    // is quoted.
     let talkative = fake_tshark(
         "for table in $(seq 100); do echo \"Error loading table '$table': Permission denied\"; done >&2\n\
          echo 'tshark: You do not have permission to capture on device \"eth0\".' >&2\n\

@@ -1,5 +1,5 @@
-//! Where the daemon may have to live: with nobody who reads its log, without its terminal, without
-//! rights.
+//! The daemon in restricted environments: without a reader of its log, without a terminal, without
+//! privileges.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, pipe};
@@ -36,7 +36,7 @@ fn an_exporter_whose_log_cannot_be_written_works() {
     let closed = ["sh", "-c", "exec \"$0\" \"$@\" 2>&-", PROGRAM];
     check_works_without_log(&closed, Stdio::null());
 
-    // A capture that is cut gives a warning.
+    // A truncated capture causes a warning.
     let capture = fs::read(testdata().join("protocols.pcap")).unwrap();
     let directory = TempDir::new().unwrap();
     let cut = directory.path().join("cut.pcap");
@@ -51,10 +51,10 @@ fn an_exporter_whose_log_cannot_be_written_works() {
     }
 }
 
-/// An exporter whose log goes nowhere counts and ends like any other.
+/// Checks that an exporter whose log cannot be written counts and exits as usual.
 #[track_caller]
 fn check_works_without_log(words: &[&str], stderr: Stdio) {
-    // Nobody hears which ports the system would choose.
+    // The log cannot be read, so the test must choose the ports.
     let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
     let tcp = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = udp.local_addr().unwrap().port();
@@ -101,9 +101,9 @@ fn sighup_without_a_terminal_is_ignored() {
     assert!(status.success(), "{log}");
 }
 
-/// What an exporter on a terminal says until its end, if the terminal goes away once it serves.
+/// The log of an exporter on a terminal that is closed once the exporter serves.
 fn log_when_the_terminal_closes(wrapper: &[&str], then: impl FnOnce(Pid)) -> String {
-    // No process that other tests start may keep it open.
+    // Close-on-exec: a process that another test starts must not keep the terminal open.
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let terminal = posix_openpt(flags).unwrap();
     grantpt(&terminal).unwrap();
@@ -153,7 +153,7 @@ fn sighup_under_nohup_is_ignored() {
     assert!(log.contains("stopping on SIGTERM"), "{log}");
 }
 
-/// An ordinary user without any rights.
+/// Runs a command as an unprivileged user without capabilities.
 const NOBODY: [&str; 4] = [
     "setpriv",
     "--reuid=65534",
@@ -199,7 +199,7 @@ fn a_capture_needs_only_the_capabilities_of_its_unit() {
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 4000.0);
 }
 
-/// Its effective capabilities.
+/// The effective capabilities of an exporter, in hexadecimal.
 fn capabilities(exporter: &Exporter<'_>) -> String {
     let status = fs::read_to_string(format!("/proc/{}/status", exporter.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

@@ -1,4 +1,4 @@
-//! TLS and passwords, as curl sees them.
+//! TLS and passwords, tested with curl.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use crate::website::{Authority, HASH, Website};
 
 const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key";
 
-/// A web configuration with this at the end of `tls_server_config`.
+/// A web configuration with more settings at the end of `tls_server_config`.
 fn tls(more: &str) -> String {
     format!("{TLS}{more}}}\n")
 }
@@ -103,14 +103,14 @@ fn a_changed_password_applies_to_open_connections() {
         let authorization = format!("Basic {credentials}");
         let call = agent.get(&url).header("Authorization", authorization);
         let mut response = call.call().unwrap();
-        // Read whole, so that the connection is used again.
+        // Read the whole body, so that the connection is reused.
         response.body_mut().read_to_string().unwrap();
         response.status().as_u16()
     };
     // prometheus:secret and prometheus:pässword.
     let (old, new) = ("cHJvbWV0aGV1czpzZWNyZXQ=", "cHJvbWV0aGV1czpww6Rzc3dvcmQ=");
     assert_eq!((status(old), status(new)), (200, 401));
-    // By `htpasswd -nbBC 5 "" pässword`.
+    // Hashed with `htpasswd -nbBC 5 "" pässword`.
     let hash = "$2y$05$rFfFZpThAukdYqcBXYgeUOiB9GTZ18Wt6RY.mMvjmpPsdVW4VRStW";
     site.write("web.yml", &users().replace(HASH, hash));
     eventually("the old password is refused", || {
@@ -119,8 +119,8 @@ fn a_changed_password_applies_to_open_connections() {
     assert_eq!(status(new), 200);
 }
 
-/// Checks the status for clients with a certificate of a known authority, with an expired one, with
-/// one of an unknown authority, and with none: 200, or 0 if the handshake fails.
+/// Checks the HTTP status for four clients: with a valid certificate, with an expired one, with one
+/// of an unknown authority, and without one. 0 means that the handshake failed.
 #[track_caller]
 fn check_clients(configuration: &str, expected: [u16; 4]) {
     let site = Website::new(&tls(configuration));
@@ -220,7 +220,7 @@ fn versions_suites_and_curves_can_be_restricted() {
     ];
     assert_eq!(status(suite, &aes), 0);
     assert_eq!(status(suite, &chacha), 200);
-    // Those of TLS 1.3 cannot be chosen.
+    // The cipher suites of TLS 1.3 cannot be restricted.
     assert_eq!(status(suite, &new), 200);
 
     let curve = ", curve_preferences: [CurveP384]";
@@ -255,7 +255,8 @@ fn a_renewed_certificate_is_used_without_a_restart() {
     let mut exporter = site.start(&[]);
     assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 200);
 
-    // First the one, then the other: a key and a certificate that do not match are never used.
+    // The key is replaced first, then the certificate. A key and a certificate that do not match
+    // are never used.
     let new = Authority::new("successors");
     let identity = new.issue(&["localhost"]);
     site.write("new.pem", &new.pem);
@@ -311,7 +312,7 @@ fn an_invalid_configuration_leaves_the_previous_one_in_force() {
     assert_eq!(log.matches("WARN").count(), 2, "{log}");
 }
 
-/// Writes into the file itself, as `>` does in a shell.
+/// Writes into the existing file, as `>` does in a shell, instead of replacing it.
 fn write_in_place(site: &Website, text: &str) {
     std::fs::write(site.path("web.yml"), text).unwrap();
 }
@@ -331,7 +332,7 @@ fn removing_tls_or_passwords_requires_a_restart() {
         write_in_place(&site, written);
         let refusal = format!("{problem}; restart the program to use it like this");
         eventually(problem, || {
-            // At no moment does anybody get in without a password, or without TLS.
+            // At no time is a request without TLS and password accepted.
             assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 401);
             exporter.has_logged(&refusal).then_some(())
         });
@@ -355,7 +356,7 @@ fn enabling_tls_or_passwords_closes_earlier_connections() {
         site.write("web.yml", &protection);
         exporter.wait_for_line("the web configuration has changed and is in force");
         let mut answer = String::new();
-        // Comes to an end, well before an idle connection would.
+        // The connection is closed well before the idle timeout.
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }

@@ -1,4 +1,4 @@
-//! tshark as an independent judge of what is in a capture.
+//! Compares the decoder with tshark, frame by frame, over all captures.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use tzsp_packetstream_exporter::wire::{self, DecodeOptions, ListenPorts, Observa
 
 use crate::support::{captures, file_name, tool};
 
-/// What tshark says of one frame: the innermost IPv4 header behind a TZSP header.
+/// The innermost IPv4 header after a TZSP header, as tshark decodes it.
 #[derive(Debug, PartialEq)]
 pub(crate) struct TsharkPacket {
     pub(crate) source: String,
@@ -18,8 +18,8 @@ pub(crate) struct TsharkPacket {
     pub(crate) port: u16,
 }
 
-/// Where tshark and we differ on purpose, and why. Any other difference fails the test, and so
-/// does an entry here without a difference.
+/// Captures for which the program differs from tshark on purpose, with the reason. The test fails
+/// on any other difference, and on an entry without a difference.
 const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
     (
         "--plain ipv4_options_cut_outside.pcap",
@@ -69,7 +69,8 @@ const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
     ),
 ];
 
-/// What is taken out of the frames: mirrored packets, or with `--plain` the frames' own.
+/// The two modes: counting mirrored packets, or with `--plain` the packets of the frames
+/// themselves.
 pub(crate) const MODES: [(&str, ListenPorts); 2] =
     [("", ListenPorts::Any), ("--plain ", ListenPorts::Plain)];
 
@@ -111,7 +112,7 @@ fn tshark_decodes_every_capture_alike() {
     assert!(compared > 650, "only {compared} frames were compared");
 }
 
-/// Compares frame by frame: how many frames both have decoded, and where they differ.
+/// Returns the number of frames that both decode, and a description of each difference.
 fn compare(capture: &Path) -> (usize, Vec<String>) {
     let output = fields(capture);
     let mut compared = 0;
@@ -151,7 +152,7 @@ fn compare(capture: &Path) -> (usize, Vec<String>) {
 }
 
 pub(crate) fn agree(ours: &Observation, theirs: &TsharkPacket) -> bool {
-    // A total length of 0 is what tshark shows; we take the length from the UDP header then.
+    // tshark shows a total length of 0 unchanged. We take the length from the UDP header then.
     let same_length = theirs.bytes == 0 || theirs.bytes == ours.bytes;
     same_length
         && theirs.source == ours.source.to_string()
@@ -179,7 +180,7 @@ pub(crate) fn observations(
     observations
 }
 
-/// tshark's own decoding. It does not put fragments together, as we do not.
+/// tshark's decoding, one line for each frame. Like the program, it does not reassemble fragments.
 pub(crate) fn fields(capture: &Path) -> String {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture);
@@ -225,16 +226,16 @@ pub(crate) fn parse_packet_line(line: &str, is_plain: bool) -> Option<TsharkPack
     if *inner.iter().find(|name| ["ip", "ipv6"].contains(name))? != "ip" {
         return None;
     }
-    // Fields list the outer header first, if that is IPv4 too.
+    // Each field lists the outer header first, if that is IPv4 too.
     let position = usize::from(outer.contains(&"ip"));
-    // Where there is no outer header, none carries the packet.
+    // Without an outer header there is no carrying datagram.
     let port = match outer {
         [] => 0,
         _ => ports[0].parse().ok()?,
     };
     Some(TsharkPacket {
         source: sources.get(position)?.to_string(),
-        // Empty where the header is cut before it.
+        // The field is empty if the header is cut before it.
         destination: destinations
             .get(position)
             .filter(|text| !text.is_empty())?

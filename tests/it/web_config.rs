@@ -1,4 +1,4 @@
-//! Web configurations that cannot be used.
+//! Web configurations: invalid, empty, and those of other exporters.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use crate::support::{program, tool};
 use crate::website::{HASH, Website};
 
-/// How a start with this configuration ends.
+/// Starts the program with this configuration, and returns its error message.
 fn start(site: &Website, configuration: &str) -> String {
     site.write("web.yml", configuration);
     let output = program()
@@ -91,7 +91,7 @@ fn a_publish_address_of_another_host_is_an_error_with_a_remedy() {
     assert_snapshot!(String::from_utf8(output.stderr).unwrap());
 }
 
-/// Nothing asked for, in the ways in which it can be written.
+/// All the ways to write a configuration without settings.
 #[test]
 fn empty_configurations_mean_plain_http_without_passwords() {
     for configuration in [
@@ -105,7 +105,7 @@ fn empty_configurations_mean_plain_http_without_passwords() {
     }
 }
 
-/// promtool has the other exporters' own reader.
+/// promtool contains the parser that other exporters use.
 #[test]
 fn configurations_of_other_exporters_are_accepted() {
     let site = Website::new(&format!(

@@ -1,4 +1,4 @@
-//! `--write-inner`: the mirrored frames as a capture, against tshark's own decapsulation.
+//! `--write-inner`, compared with tshark's own decapsulation.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -16,14 +16,14 @@ use tempfile::TempDir;
 use crate::scrape::Scrape;
 use crate::support::{PROGRAM, PipedRun, captures, command, file_name, program, testdata, tool};
 
-/// A frame as a capture holds it.
+/// A frame of a capture: its time, and its bytes in hexadecimal.
 #[derive(Debug, PartialEq)]
 struct Record {
     time: String,
     bytes: String,
 }
 
-/// Where tshark and we differ on purpose, and why.
+/// Captures for which the program differs from tshark on purpose, with the reason.
 const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
     (
         "ipv4_total_length_zero_outside.pcap",
@@ -59,7 +59,7 @@ fn every_mirrored_frame_is_written_as_tshark_decapsulates_it() {
     assert!(compared > 320, "only {compared} frames were compared");
 }
 
-/// How many frames were compared, and what is wrong.
+/// Returns the number of compared frames, and a description of a difference.
 fn compare(capture: &Path) -> (usize, Option<String>) {
     let name = file_name(capture);
     let directory = TempDir::new().unwrap();
@@ -71,7 +71,7 @@ fn compare(capture: &Path) -> (usize, Option<String>) {
         .arg(&out)
         .assert()
         .success();
-    // It changes nothing of what is counted.
+    // The option must not change the metrics.
     let alone = program().arg("analyze").arg(capture).assert();
     assert_eq!(run.get_output().stdout, alone.get_output().stdout, "{name}");
 
@@ -83,7 +83,7 @@ fn compare(capture: &Path) -> (usize, Option<String>) {
     (ours.len(), wrong)
 }
 
-/// The layers of each frame, and their bytes.
+/// The layers of each frame with their bytes, as tshark prints them in JSON.
 fn dissect(capture: &Path) -> Vec<Value> {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture);
@@ -109,7 +109,7 @@ fn whole(layers: &Value) -> Record {
     }
 }
 
-/// A frame that TZSP carries, by where tshark says that the layers lie.
+/// The frame that TZSP carries, cut out at the offsets of tshark's layers.
 fn mirrored(layers: &Value) -> Option<Record> {
     let tzsp = first(layers, "tzsp")?;
     let is = |field: &str, values: &[&str]| {
@@ -133,7 +133,7 @@ fn mirrored(layers: &Value) -> Option<Record> {
             end = end.min(ip + claimed);
         }
     }
-    // A check sequence that radiotap tells of is not written.
+    // A frame check sequence announced by radiotap is not written.
     let radiotap = first(layers, "radiotap").map(Value::to_string);
     if radiotap.is_some_and(|text| text.contains("\"radiotap.flags.fcs\":\"1\"")) {
         end -= 4;
@@ -143,7 +143,7 @@ fn mirrored(layers: &Value) -> Option<Record> {
         "1" => hex(start).to_owned(),
         "18" | "119" | "126" | "127" => {
             let (wlan, llc) = (first(layers, "wlan")?, first(layers, "llc")?);
-            // Of an aggregate, these are of the first frame in it.
+            // In an aggregate, these fields belong to its first frame.
             first(layers, "wlan_aggregate").is_none().then_some(())?;
             let field = |value: &Value| Some(value.as_str()?.replace(':', "").replace("0x", ""));
             let addresses = field(&wlan["wlan.da"])? + &field(&wlan["wlan.sa"])?;
@@ -164,7 +164,7 @@ fn first<'a>(layers: &'a Value, name: &str) -> Option<&'a Value> {
     }
 }
 
-/// Where the outermost layer of this name begins and ends.
+/// The offsets in bytes at which the outermost layer of this name begins and ends.
 fn layer_range(layers: &Value, name: &str) -> Option<(usize, usize)> {
     let mut raw = layers.get(format!("{name}_raw"))?;
     if raw[0].is_array() {
@@ -178,13 +178,14 @@ fn number(field: &Value) -> usize {
     field.as_str().unwrap().parse().unwrap()
 }
 
-/// A simple packet block has none.
+/// The time of a frame. Simple packet blocks have none, so theirs is 0.
 fn time(layers: &Value) -> String {
     let time = layers["frame"]["frame.time_epoch"].as_str();
     time.unwrap_or("0.000000000").to_owned()
 }
 
-/// Runs in testdata/ and returns what is said, and the length and the size of each frame written.
+/// Runs `analyze --write-inner` in testdata/. Returns standard error, and one line for each frame
+/// written: original length, captured length, EtherType.
 fn lengths(arguments: &[&str]) -> (String, String) {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("out.pcap");
@@ -205,11 +206,12 @@ fn lengths(arguments: &[&str]) -> (String, String) {
 #[test]
 fn truncated_frames_keep_their_original_length() {
     let of = |capture: &str| lengths(&[capture]).1;
-    // By the datagram's UDP header, by the IP header inside, and by the capture's own length.
+    // The original length comes from the UDP header of the datagram, from the inner IP header, or
+    // from the capture's record header.
     assert_eq!(of("lone_first_fragment.pcap"), "1514\t1467\t0x0800\n");
     let cut = of("inner_frame_cut_at_100_bytes.pcap");
     assert_eq!(cut, "66\t66\t0x0800\n1514\t100\t0x0800\n");
-    // 64 bytes less 5 of TZSP.
+    // 64 bytes minus 5 bytes of TZSP.
     let alone = of("link_type_tzsp_snap_length_64.pcap");
     assert_eq!(
         alone,
@@ -218,7 +220,7 @@ fn truncated_frames_keep_their_original_length() {
     // 802.11: 24 bytes of header and 8 of LLC and SNAP became 14.
     let fragment = of("wlan_fragments_inside.pcap");
     assert_eq!(fragment, "1514\t522\t0x0800\n");
-    // A tag says it of frames that hold no IP.
+    // For frames without IP, a TZSP tag holds the original length.
     let arp = [
         &[0x01, 0x00, 0x00, 0x01, 0x29, 0x02, 0x02, 0x00, 0x01][..],
         &[0xff; 12],
@@ -260,16 +262,16 @@ fn all_mirrored_ethernet_is_written_and_other_frames_are_reported() {
     let (warnings, written) = lengths(&["wlan_llc_inside.pcap", "wlan_encrypted_inside.pcap"]);
     assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 9 802.11 that has no place on Ethernet");
     assert_eq!(written.lines().count(), 6);
-    // Only of the ports that are named.
+    // Only frames to the selected listen ports are written.
     let (warnings, written) = lengths(&["--port", "1234", "listen_ports_keep_flows_apart.pcap"]);
     assert_eq!(warnings, "");
     assert_eq!(written.lines().count(), 1);
-    // A capture of nothing is one too.
+    // A capture without frames is valid.
     let (_, written) = lengths(&["not_udp.pcap"]);
     assert_eq!(written, "");
 }
 
-/// Runs `sh -c` in testdata/, with the program as `$0`.
+/// Runs a shell script in testdata/, with the path of the program in `$0`.
 fn shell(script: &str) -> Output {
     let mut command = command("sh");
     command.current_dir(testdata()).args(["-c", script]);
@@ -292,7 +294,8 @@ fn standard_output_receives_the_same_capture_as_a_file() {
     );
 }
 
-/// Wireshark shows what has come so far: 24 bytes of header, 16 of the first record's, and its frame.
+/// Wireshark can read along in a pipe: the first frame is written before the input ends. It has 24
+/// bytes of file header, 16 of record header, and 66 bytes.
 #[test]
 fn standard_output_does_not_wait_for_the_end_of_the_input() {
     let capture = fs::read(testdata().join("type_transmit.pcap")).unwrap();
@@ -317,7 +320,7 @@ fn standard_output_does_not_wait_for_the_end_of_the_input() {
 
 #[test]
 fn a_closed_standard_output_is_not_an_error() {
-    // Far more than a pipe holds, and no end of it.
+    // The input is endless, so the output exceeds what a pipe holds.
     let run = shell(
         "record() { tail -c +25 type_transmit.pcap; }
         { cat type_transmit.pcap; while record; do :; done; } 2>/dev/null |
@@ -342,7 +345,7 @@ fn a_full_standard_output_does_not_hide_errors_of_the_inputs() {
     ");
 }
 
-/// It would be read without end.
+/// Otherwise the program would read its own output and never end.
 #[test]
 fn standard_output_must_not_be_one_of_the_captures() {
     let directory = TempDir::new().unwrap();
