@@ -4,7 +4,7 @@
 use std::fs;
 use std::net::UdpSocket;
 
-use crate::faults::many_flows;
+use crate::exhaustion::many_flows;
 use crate::live::DATAGRAM;
 use crate::support::{Exporter, PipedOutput, PipedRun, peak, testdata};
 
