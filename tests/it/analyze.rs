@@ -1,4 +1,4 @@
-//! `analyze` beyond what the captures in testdata/ show: inputs, ports, problems.
+//! `analyze`: several inputs, listen ports, damaged inputs and failing outputs.
 
 use std::fs;
 use std::process::Stdio;
@@ -9,7 +9,7 @@ use predicates::str::{contains, is_empty};
 use crate::scrape::Scrape;
 use crate::support::{PROGRAM, command, program, testdata};
 
-/// Runs in testdata/, so that messages name files as they were typed.
+/// Runs in testdata/, so that messages contain file names without a directory.
 fn analyze(arguments: &[&str]) -> assert_cmd::assert::Assert {
     let mut command = program();
     command.current_dir(testdata()).arg("analyze");
@@ -28,7 +28,7 @@ fn stderr(run: &assert_cmd::assert::Assert) -> &str {
 fn several_files_add_up() {
     let run = analyze(&["snap_length_96.pcap", "pcapng_little_endian.pcapng"]);
     let run = run.success().stderr(is_empty());
-    // 3 packets of 1537 bytes and 2 of 136.
+    // 3 packets with 1537 bytes in total, and 2 with 136.
     assert_eq!(scrape(&run).sum("tzsp_observed_packets_total"), 5.0);
     assert_eq!(scrape(&run).sum("tzsp_observed_bytes_total"), 1673.0);
 }
@@ -45,7 +45,7 @@ fn a_dash_is_standard_input() {
 }
 
 #[test]
-fn listen_ports_choose_what_is_unwrapped() {
+fn listen_ports_select_the_datagrams_to_decode() {
     let file = "listen_ports_keep_flows_apart.pcap";
     let run = analyze(&["--listen-port", "1234", "--port", "65535", file]).success();
     let ports: Vec<_> = ["1234", "37008", "65535"]
@@ -82,7 +82,7 @@ fn without_any_capture_nothing_is_printed() {
 }
 
 #[test]
-fn an_empty_input_is_no_capture() {
+fn an_empty_input_is_not_a_capture() {
     let run = program().args(["analyze", "-"]).assert().code(1);
     let run = run.stdout(is_empty());
     assert_snapshot!(stderr(&run), @"error: standard input: it is empty, where a pcap or pcapng capture was expected");
@@ -128,9 +128,9 @@ fn a_damaged_block_is_an_error_and_all_others_count() {
     assert_eq!(scrape(&run).value("tzsp_frames_received_total"), 1.0);
 }
 
-/// Whatever keeps the output from being written to its end, what is wrong with the inputs is said.
+/// A failing output must not prevent the errors of the inputs from being reported.
 #[test]
-fn an_output_without_an_end_hides_nothing_about_the_inputs() {
+fn a_failed_output_does_not_hide_errors_of_the_inputs() {
     let run = |options: &[&str], stdout: Stdio| {
         let mut command = command(PROGRAM);
         command.current_dir(testdata()).arg("analyze").args(options);
@@ -151,16 +151,16 @@ fn an_output_without_an_end_hides_nothing_about_the_inputs() {
         &["--format", "table"],
     ] {
         let full = fs::OpenOptions::new().write(true).open("/dev/full");
-        let said = run(options, full.unwrap().into());
-        assert_eq!(said, format!("{inputs}{disk}"));
-        // Whoever would read it has gone.
+        let stderr = run(options, full.unwrap().into());
+        assert_eq!(stderr, format!("{inputs}{disk}"));
+        // The reader of the pipe has closed it.
         let gone = std::io::pipe().unwrap().1;
         assert_eq!(run(options, gone.into()), inputs);
     }
 }
 
 #[test]
-fn a_reader_that_has_seen_enough_is_no_error() {
+fn a_closed_output_pipe_is_not_an_error() {
     let mut child = command(PROGRAM)
         .args(["analyze", "-"])
         .stdin(Stdio::piped())

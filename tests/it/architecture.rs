@@ -1,4 +1,4 @@
-//! The rooms that ARCHITECTURE.md lists are those of the code, and imports keep to their order.
+//! ARCHITECTURE.md lists all top-level modules ("rooms"), and imports follow its order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -9,11 +9,11 @@ use syn::visit::{self, Visit};
 /// The path of a module from the root of the crate, such as `["wire", "tzsp"]`.
 type Module = Vec<String>;
 
-/// What one source file imports, as written: `["super", "Frame"]`.
+/// The imports of one source file, as written, such as `["super", "Frame"]`.
 #[derive(Default)]
 struct Imports {
     used: Vec<Module>,
-    /// The names that `pub use` hands on, and what they stand for.
+    /// The names that `pub use` re-exports, and their paths.
     reexported: BTreeMap<String, Module>,
 }
 
@@ -21,7 +21,7 @@ fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// The rooms in the order of ARCHITECTURE.md's table: each may import only those before it.
+/// The rooms in the order of the table in ARCHITECTURE.md. Each may import only earlier ones.
 fn rooms() -> Vec<String> {
     let page = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
@@ -30,7 +30,7 @@ fn rooms() -> Vec<String> {
 }
 
 #[test]
-fn the_map_lists_every_room() {
+fn architecture_md_lists_every_room() {
     let library = fs::read_to_string(root().join("src/lib.rs")).unwrap();
     let modules = library.lines().filter_map(|line| {
         let module = line.strip_prefix("pub mod ")?;
@@ -39,7 +39,7 @@ fn the_map_lists_every_room() {
     let modules: BTreeSet<_> = modules.map(str::to_owned).collect();
     assert_eq!(rooms().into_iter().collect::<BTreeSet<_>>(), modules);
 
-    // The documentation of lib.rs names them in the same order.
+    // The documentation of lib.rs lists them in the same order.
     let places: Vec<_> = rooms()
         .iter()
         .map(|room| {
@@ -85,8 +85,8 @@ fn no_two_modules_import_each_other() {
     }
 }
 
-/// Which module imports which. Left out is what ties a module to its own children: it may hand on
-/// what they define, and they may use what it defines.
+/// Pairs of an importing and an imported module. Imports between a module and its own children are
+/// left out: it may re-export their items, and they may use its items.
 fn edges() -> BTreeSet<(Module, Module)> {
     let modules: BTreeMap<Module, Imports> = source_files(&root().join("src"))
         .into_iter()
@@ -105,7 +105,7 @@ fn edges() -> BTreeSet<(Module, Module)> {
     edges
 }
 
-/// The module that defines what `path`, as written in the module `from`, stands for.
+/// The module that defines the item that `path`, as written in the module `from`, refers to.
 fn resolve(modules: &BTreeMap<Module, Imports>, from: &Module, path: &Module) -> Option<Module> {
     let mut at = match path.first()?.as_str() {
         "crate" => Module::new(),
@@ -175,7 +175,7 @@ fn imports(path: &Path) -> Imports {
 }
 
 impl<'ast> Visit<'ast> for Imports {
-    /// Tests see the rest of their file, and what they compare it with.
+    /// Test modules are not checked: they may import anything.
     fn visit_item_mod(&mut self, module: &'ast syn::ItemMod) {
         if module.ident != "tests" {
             visit::visit_item_mod(self, module);
@@ -195,7 +195,7 @@ impl<'ast> Visit<'ast> for Imports {
         }
     }
 
-    /// Paths that are written out, such as `crate::memory::check(...)`.
+    /// Paths without a `use`, such as `crate::memory::check(...)`.
     fn visit_path(&mut self, path: &'ast syn::Path) {
         let names: Module = path
             .segments

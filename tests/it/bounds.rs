@@ -1,36 +1,36 @@
-//! What the longest of everything costs: sections, tag lists, flows. What is broken besides is in
-//! `damage`.
+//! Memory and time stay bounded for the longest valid inputs: sections, tag lists, flows. Damaged
+//! inputs are tested in `damage`.
 
 use std::fs;
 use std::net::UdpSocket;
 
-use crate::faults::many_flows;
+use crate::exhaustion::many_flows;
 use crate::live::DATAGRAM;
-use crate::support::{Exporter, Fed, FedOutput, peak, testdata};
+use crate::support::{Exporter, PipedOutput, PipedRun, peak, testdata};
 
 const MIB: u64 = 1 << 20;
 
 #[track_caller]
-fn assert_peak_below(limit: u64, output: &FedOutput) {
+fn assert_peak_below(limit: u64, output: &PipedOutput) {
     assert_eq!(output.stderr, "");
     assert_eq!(output.status.code(), Some(0));
     assert!(output.peak < limit, "{} bytes", output.peak);
 }
 
 #[test]
-fn sections_without_end_cost_no_memory() {
+fn endless_sections_need_bounded_memory() {
     let capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
     // A section header of 28 bytes and an interface of 20, then two packets.
     let start = &capture[..48];
     let input = [start.repeat(1_000_000), capture.clone()].concat();
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     let scrape = output.scrape();
     assert_eq!(scrape.value("tzsp_frames_received_total"), 2.0);
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 2.0);
     assert_peak_below(16 * MIB, &output);
 }
 
-/// As large as a datagram can be over IPv4, of which this is the list of tags.
+/// The largest TZSP datagram that IPv4 allows, filled with copies of this tag.
 fn datagram_of_tags(tag: &[u8]) -> Vec<u8> {
     const LARGEST: usize = 65_507;
 
@@ -44,7 +44,7 @@ fn datagram_of_tags(tag: &[u8]) -> Vec<u8> {
     [head, &tags, &[*end], inner].concat()
 }
 
-/// Padding, tags without content, the longest tags.
+/// Datagrams full of padding, of tags without content, and of tags of the greatest length.
 fn datagrams_of_tags() -> [Vec<u8>; 3] {
     let longest = [&[41, 255][..], &[1; 255]].concat();
     [&[0][..], &[10, 0], &longest].map(datagram_of_tags)
@@ -62,12 +62,12 @@ fn tag_lists_of_64_kib_are_read_to_their_end() {
         let length = u32::try_from(datagram.len()).unwrap().to_le_bytes();
         let record = [&[0; 8], &length[..], &length, &datagram].concat();
         input.extend(record.repeat(EACH));
-        // One whose list has no end.
+        // A datagram whose tag list has no end tag.
         let endless = u32::try_from(datagram.len() - 55).unwrap().to_le_bytes();
         let datagram = &datagram[..datagram.len() - 55];
         input.extend([&[0; 8], &endless[..], &endless, datagram].concat());
     }
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     let scrape = output.scrape();
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 900.0);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 36_000.0);
@@ -77,13 +77,13 @@ fn tag_lists_of_64_kib_are_read_to_their_end() {
 }
 
 #[test]
-fn tag_lists_of_64_kib_arrive_whole_at_a_socket() {
+fn tag_lists_of_64_kib_are_received_completely() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     let datagrams = datagrams_of_tags();
     for round in 1..=10 {
-        // No more than the receive buffer takes.
+        // No more than fits into the receive buffer.
         for datagram in datagrams.iter().cycle().take(90) {
             socket.send_to(datagram, ("127.0.0.1", port)).unwrap();
         }
@@ -96,21 +96,21 @@ fn tag_lists_of_64_kib_arrive_whole_at_a_socket() {
 }
 
 #[test]
-fn flows_beyond_the_limit_cost_no_memory() {
+fn flows_beyond_the_limit_need_no_more_memory() {
     let input = many_flows(400_000);
-    let output = Fed::start(&["analyze", "--max-flows", "10000", "-"])
+    let output = PipedRun::start(&["analyze", "--max-flows", "10000", "-"])
         .feed(&input)
         .end();
     let scrape = output.scrape();
     assert_eq!(scrape.value("tzsp_frames_received_total"), 400_000.0);
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);
     let samples = scrape.text.matches("\ntzsp_observed_packets_total{");
-    // All others are one.
+    // All other flows are counted together.
     assert_eq!(samples.count(), 10_001);
     assert!(output.peak < 16 * MIB, "{} bytes", output.peak);
 
-    // 128 bytes each, and what a program needs.
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    // 128 bytes for each flow, and the program's own memory.
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     let scrape = output.scrape();
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);
     assert_peak_below(16 * MIB + 400_000 * 128, &output);

@@ -1,5 +1,5 @@
-//! A real Chromium without a screen, and what it is told over the DevTools protocol:
-//! <https://chromedevtools.github.io/devtools-protocol/>. Two pipes carry it, so that no
+//! A headless Chromium, controlled with the DevTools protocol:
+//! <https://chromedevtools.github.io/devtools-protocol/>. It is spoken over two pipes, so that no
 //! WebSocket is needed.
 
 use std::fs::File;
@@ -17,8 +17,8 @@ use tempfile::TempDir;
 
 use crate::support::eventually;
 
-/// It starts slowly where other tests run as well.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// Chromium starts slowly while other tests run.
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 pub(crate) struct Browser {
     child: Child,
@@ -29,7 +29,7 @@ pub(crate) struct Browser {
     _directory: TempDir,
 }
 
-/// One page in it.
+/// A page of the browser.
 pub(crate) struct Tab {
     session: String,
 }
@@ -43,7 +43,7 @@ impl Browser {
             mkfifo(&path, Mode::S_IRWXU).unwrap();
             path
         });
-        // It reads commands from file descriptor 3 and answers to 4.
+        // With this option it reads commands from file descriptor 3 and writes answers to 4.
         let child = Command::new("sh")
             .args(["-c", "exec chromium \"$@\" 3<commands 4>answers", "sh"])
             .args(["--headless=new", "--remote-debugging-pipe", "--no-sandbox"])
@@ -77,7 +77,7 @@ impl Browser {
         }
     }
 
-    /// A page of this size, which still shows nothing.
+    /// Opens an empty page of this size, in pixels.
     #[track_caller]
     pub(crate) fn tab(&mut self, width: u32, height: u32) -> Tab {
         let target = self.call("", "Target.createTarget", &json!({"url": "about:blank"}));
@@ -107,7 +107,7 @@ impl Browser {
         self.call(&tab.session, method, parameters)
     }
 
-    /// Opens a page, and waits until all of it is there.
+    /// Navigates to a URL and waits until the page is loaded.
     #[track_caller]
     pub(crate) fn open(&mut self, tab: &Tab, url: &str) {
         let opened = self.ask(tab, "Page.navigate", &json!({"url": url}));
@@ -120,7 +120,7 @@ impl Browser {
         });
     }
 
-    /// The value of an expression in the page.
+    /// Evaluates a JavaScript expression in the page.
     #[track_caller]
     pub(crate) fn evaluate(&mut self, tab: &Tab, expression: &str) -> Value {
         let parameters = json!({"expression": expression, "returnByValue": true});
@@ -129,7 +129,7 @@ impl Browser {
         answer["result"]["value"].clone()
     }
 
-    /// A picture of the whole page, as PNG.
+    /// A screenshot of the whole page, as PNG.
     #[track_caller]
     pub(crate) fn picture(&mut self, tab: &Tab) -> Vec<u8> {
         let whole = json!({"captureBeyondViewport": true});
@@ -139,15 +139,15 @@ impl Browser {
             .unwrap()
     }
 
-    /// All that pages asked of any server so far.
+    /// The URLs of all requests that pages have sent so far.
     pub(crate) fn requests(&self) -> Vec<&str> {
         let sent = self.of_kind("Network.requestWillBeSent");
         sent.map(|event| event["params"]["request"]["url"].as_str().unwrap())
             .collect()
     }
 
-    /// What stands on the console: errors, refused requests, violations of the policy.
-    pub(crate) fn complaints(&self) -> Vec<&Value> {
+    /// Messages on the console: errors, failed requests, violations of the content security policy.
+    pub(crate) fn console_messages(&self) -> Vec<&Value> {
         let kinds = [
             "Runtime.consoleAPICalled",
             "Runtime.exceptionThrown",
@@ -173,7 +173,7 @@ impl Browser {
             .write_all(format!("{command}\0").as_bytes())
             .unwrap();
         loop {
-            let Ok(mut message) = self.messages.recv_timeout(PATIENCE) else {
+            let Ok(mut message) = self.messages.recv_timeout(TIMEOUT) else {
                 panic!("chromium does not answer {method}; `cargo xtask ci` installs it");
             };
             if message["id"] == self.last {
@@ -187,7 +187,7 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Its other processes end with it.
+        // The processes that it has started end with it.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }

@@ -1,4 +1,4 @@
-//! What gathers in the kernel's receive buffers: between two reads, and at the end.
+//! Datagrams that wait in the kernel's receive buffer, between two reads and at shutdown.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -11,33 +11,33 @@ use crate::live::{DATAGRAM, send};
 use crate::network::received;
 use crate::support::Exporter;
 
-/// Nobody scrapes: only the end tells what was dropped.
+/// Without a scrape, drops are read from the kernel only at shutdown.
 #[test]
-fn the_totals_at_the_end_say_what_was_dropped_though_nobody_scraped() {
+fn the_final_totals_include_drops_even_without_a_scrape() {
     const SENT: u64 = 20_000;
 
     let mut exporter = Exporter::start(&["--listen-port", "0", "--receive-buffer", "1"]);
     burst(&mut exporter, SENT);
-    let said = terminated(exporter);
-    let (frames, dropped) = (total(&said, "frames"), total(&said, "dropped"));
-    assert!(frames > 0 && dropped > 0, "{said}");
-    assert_eq!(frames + dropped, SENT, "{said}");
+    let log = terminated(exporter);
+    let (frames, dropped) = (total(&log, "frames"), total(&log, "dropped"));
+    assert!(frames > 0 && dropped > 0, "{log}");
+    assert_eq!(frames + dropped, SENT, "{log}");
 }
 
-/// They fit into the default buffer, where none is dropped.
+/// All of them fit into the default receive buffer.
 #[test]
-fn what_is_in_the_socket_at_the_end_is_counted() {
+fn packets_in_the_socket_at_shutdown_are_counted() {
     const SENT: u64 = 10_000;
 
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     burst(&mut exporter, SENT);
-    let said = terminated(exporter);
-    assert_eq!(total(&said, "frames"), SENT, "{said}");
-    assert_eq!(total(&said, "dropped"), 0, "{said}");
+    let log = terminated(exporter);
+    assert_eq!(total(&log, "frames"), SENT, "{log}");
+    assert_eq!(total(&log, "dropped"), 0, "{log}");
 }
 
 #[test]
-fn a_stream_that_goes_on_does_not_delay_the_end() {
+fn a_continuing_stream_does_not_delay_shutdown() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     thread::scope(|scope| {
@@ -45,7 +45,7 @@ fn a_stream_that_goes_on_does_not_delay_the_end() {
         scope.spawn(move || {
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             while stopped.try_recv() == Err(std::sync::mpsc::TryRecvError::Empty) {
-                // Once nobody listens, that is what the system says.
+                // Fails once the exporter has closed its socket.
                 let _ = socket.send_to(&DATAGRAM, ("127.0.0.1", port));
             }
         });
@@ -55,7 +55,7 @@ fn a_stream_that_goes_on_does_not_delay_the_end() {
     });
 }
 
-/// A wake-up for each datagram costs several times what counting it does.
+/// Waking up for a datagram costs several times as much as counting it.
 #[test]
 fn at_an_ordinary_rate_a_wake_up_serves_several_datagrams() {
     const SENT: u32 = 1_000;
@@ -67,7 +67,7 @@ fn at_an_ordinary_rate_a_wake_up_serves_several_datagrams() {
     let begin = Instant::now();
     for number in 0..SENT {
         socket.send_to(&DATAGRAM, ("127.0.0.1", port)).unwrap();
-        // 1,000 a second.
+        // 1,000 datagrams a second.
         let due = Duration::from_millis(1) * (number + 1);
         thread::sleep(due.saturating_sub(begin.elapsed()));
     }
@@ -76,17 +76,17 @@ fn at_an_ordinary_rate_a_wake_up_serves_several_datagrams() {
     assert!(wake_ups < u64::from(SENT) / 2, "{wake_ups}");
 }
 
-/// The first datagram is counted at once, and the second one comes while the exporter waits for
-/// more.
+/// The exporter counts the first datagram at once, then waits a little so that it reads several at
+/// a time. A later datagram must not wait longer than this.
 #[test]
-fn a_scrape_shows_what_came_50_milliseconds_before_it() {
+fn a_scrape_shows_datagrams_received_50_milliseconds_before() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     let mut delays = Vec::new();
     for number in 1..=21_u32 {
         send(port, &DATAGRAM);
         let sent = Instant::now();
-        // When the last scrape began that did not show it.
+        // When the last scrape without the datagram began.
         let mut missing = sent;
         loop {
             let asked = Instant::now();
@@ -98,12 +98,12 @@ fn a_scrape_shows_what_came_50_milliseconds_before_it() {
         }
         delays.push(missing - sent);
     }
-    // The median, because other programs may take the processor at any time.
+    // The median, because other processes may occupy the processor at any time.
     delays.sort_unstable();
     assert!(delays[10] < Duration::from_millis(50), "{delays:?}");
 }
 
-/// Sends so many datagrams while the exporter is stopped, and leaves it stopped.
+/// Stops the exporter with SIGSTOP and sends this many datagrams. The exporter stays stopped.
 fn burst(exporter: &mut Exporter<'_>, count: u64) {
     let port = exporter.udp_port();
     let mut datagram = DATAGRAM.to_vec();
@@ -115,30 +115,30 @@ fn burst(exporter: &mut Exporter<'_>, count: u64) {
     }
 }
 
-/// Asks it to end, stopped or not, and returns what it said.
+/// Terminates the exporter, continuing it if it is stopped, and returns its log.
 #[track_caller]
 fn terminated(exporter: Exporter<'_>) -> String {
     exporter.signal(Signal::SIGTERM);
     exporter.signal(Signal::SIGCONT);
     let begin = Instant::now();
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     let took = begin.elapsed();
-    assert!(took < Duration::from_secs(2), "{took:?}: {said}");
-    said
+    assert!(took < Duration::from_secs(2), "{took:?}: {log}");
+    log
 }
 
-/// A number of the totals that are logged at the end.
+/// One of the totals in the last log line.
 #[track_caller]
-fn total(said: &str, name: &str) -> u64 {
-    let words = said.lines().last().unwrap().split_whitespace();
+fn total(log: &str, name: &str) -> u64 {
+    let words = log.lines().last().unwrap().split_whitespace();
     let number = words
         .filter_map(|word| word.split_once('='))
         .find_map(|(key, number)| (key == name).then_some(number));
-    number.expect(said).parse().unwrap()
+    number.expect(log).parse().unwrap()
 }
 
-/// How often its threads began to wait for something.
+/// The voluntary context switches of all its threads.
 fn wake_ups(exporter: &Exporter<'_>) -> u64 {
     let tasks = fs::read_dir(format!("/proc/{}/task", exporter.pid())).unwrap();
     let of_task = |status: String| {

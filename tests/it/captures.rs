@@ -1,4 +1,5 @@
-//! Every capture in testdata/ gives what its line in testdata/README.md says, worked out by hand.
+//! Every capture in testdata/ gives the numbers in testdata/README.md, which are worked out by
+//! hand.
 
 use std::collections::BTreeMap;
 use std::iter::once;
@@ -8,11 +9,11 @@ use tzsp_packetstream_exporter::capture::CaptureReader;
 use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::scrape::Scrape;
-use crate::support::{Trickle, aggregator, analyze, captures, file_name, testdata};
+use crate::support::{OneByteReader, aggregator, analyze, captures, file_name, testdata};
 
 #[test]
 fn every_capture_gives_the_numbers_worked_out_by_hand() {
-    let mut expected = hand_worked();
+    let mut expected = expected_by_hand();
     for capture in captures() {
         let name = file_name(&capture);
         let scrape = analyze(&capture);
@@ -25,8 +26,8 @@ fn every_capture_gives_the_numbers_worked_out_by_hand() {
     assert!(expected.is_empty(), "lines without a capture: {expected:?}");
 }
 
-/// One snapshot for each group of captures: without comments and zeros, so that a change of meaning
-/// is all that a reviewer sees.
+/// One snapshot for each group of captures, without comments and zero samples, so that its diff
+/// shows only changes of meaning.
 #[test]
 fn every_group_of_captures_gives_its_snapshot() {
     for (title, captures) in groups() {
@@ -45,9 +46,9 @@ fn every_group_of_captures_gives_its_snapshot() {
     }
 }
 
-/// The whole text, for captures that show most of what there is.
+/// The complete text of captures that have values in most metrics.
 #[test]
-fn some_captures_give_their_whole_text() {
+fn some_captures_give_their_complete_text() {
     for capture in ["cut_inside_each_layer", "five_minutes_of_an_office"] {
         let scrape = analyze(&testdata().join(capture).with_extension("pcap"));
         insta::with_settings!({omit_expression => true}, {
@@ -57,10 +58,10 @@ fn some_captures_give_their_whole_text() {
 }
 
 #[test]
-fn frames_come_out_alike_however_slowly_the_stream_delivers() {
+fn frames_are_the_same_when_the_stream_delivers_byte_by_byte() {
     for capture in captures() {
         let bytes = std::fs::read(&capture).unwrap();
-        let mut reader = CaptureReader::new(Trickle(&bytes));
+        let mut reader = CaptureReader::new(OneByteReader(&bytes));
         let mut core = aggregator();
         let mut batch = core.batch();
         while reader.fill().unwrap() {
@@ -89,7 +90,7 @@ fn frames_come_out_alike_however_slowly_the_stream_delivers() {
     }
 }
 
-/// The captures under each heading of testdata/README.md.
+/// The headings of testdata/README.md, each with the captures below it.
 fn groups() -> Vec<(String, Vec<String>)> {
     let readme = std::fs::read_to_string(testdata().join("README.md")).unwrap();
     let sections = readme.split("\n## ").skip(1).map(|section| {
@@ -102,7 +103,7 @@ fn groups() -> Vec<(String, Vec<String>)> {
 }
 
 /// The columns packets, bytes, skipped and truncated, by capture.
-pub(crate) fn hand_worked() -> BTreeMap<String, [String; 4]> {
+pub(crate) fn expected_by_hand() -> BTreeMap<String, [String; 4]> {
     let table = std::fs::read_to_string(testdata().join("README.md")).unwrap();
     let rows = table.lines().filter_map(|line| {
         let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();

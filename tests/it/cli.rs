@@ -1,4 +1,4 @@
-//! What can be typed, and what comes back for it.
+//! Command lines: help, version, and errors of usage.
 
 use std::process::Output;
 
@@ -37,9 +37,9 @@ fn help_of_analyze() {
     assert_snapshot!(run(&["analyze", "--help"]));
 }
 
-/// What is captured in two ways would count twice.
+/// A packet that is captured on two interfaces would count twice.
 #[test]
-fn interfaces_that_overlap() {
+fn overlapping_interfaces() {
     let all = [
         &["--interface", "eth0", "--interface", "eth0"][..],
         &["--interface", "any", "--interface", "eth0"],
@@ -51,13 +51,13 @@ fn interfaces_that_overlap() {
 }
 
 #[test]
-fn options_of_a_capture_without_an_interface() {
+fn capture_options_without_an_interface() {
     let all = [&["--capture", "native"][..], &["--promiscuous"]].map(run);
     assert_snapshot!(all.concat());
 }
 
 #[test]
-fn listen_ports_in_a_list_with_one_twice() {
+fn duplicate_in_a_list_of_listen_ports() {
     let list = ["--listen-port", "1,37008", "--port", "2,1"];
     let all = [&list[..], &["--listen-port", "1,,2"]].map(run);
     assert_snapshot!(all.concat());
@@ -69,25 +69,25 @@ fn unknown_option() {
     assert_snapshot!(run(&["--listen-prot", "37008"]));
 }
 
-/// What the live capture starts tshark with is nobody else's business.
+/// The hidden subcommand that starts tshark must not appear in suggestions.
 #[test]
-fn a_subcommand_that_there_is_not() {
+fn unknown_subcommand() {
     let all = ["run", "run-leashed", "analyse"].map(|typed| run(&[typed]));
-    for said in &all {
-        assert!(!said.contains("tip: a similar subcommand exists: 'run-leashed'"));
+    for stderr in &all {
+        assert!(!stderr.contains("tip: a similar subcommand exists: 'run-leashed'"));
     }
     assert_snapshot!(all.concat());
 }
 
 #[test]
-fn a_capture_without_the_subcommand_that_reads_it() {
+fn capture_without_the_analyze_subcommand() {
     let capture = testdata().join("protocols.pcap");
-    let said = run(&[capture.to_str().unwrap()]);
+    let stderr = run(&[capture.to_str().unwrap()]);
     let advice = format!("to read captures, write 'analyze {}'", capture.display());
-    assert!(said.contains(&advice), "{said}");
+    assert!(stderr.contains(&advice), "{stderr}");
 }
 
-/// An option of `analyze` shows the usage of `analyze`, and says where the option belongs.
+/// The error about an option of `analyze` names `analyze` and shows its usage.
 #[test]
 fn options_of_the_other_mode() {
     let all = [
@@ -154,9 +154,9 @@ fn analyze_with_a_listen_port_twice() {
     ]));
 }
 
-/// Every option of the flows refuses what it cannot take, in both modes.
+/// Every flow option rejects invalid values, live and in `analyze`.
 #[test]
-fn wrong_values_of_the_flow_options() {
+fn invalid_values_of_the_flow_options() {
     let wrong = [
         ("--max-flows", "0"),
         ("--max-flows", "many"),
@@ -181,7 +181,7 @@ fn wrong_values_of_the_flow_options() {
             let analyze = run(&["analyze", &value, "x.pcap"]);
             assert!(analyze.starts_with("status: 2\n"), "{analyze}");
             let live = run(&["--listen-port", "1", &value]);
-            // What it would say again for each.
+            // The part that is the same for each option.
             live.split("\nFor more").next().unwrap().to_owned() + "\n"
         })
         .collect();
@@ -193,9 +193,9 @@ fn plain_with_a_listen_port() {
     assert_snapshot!(run(&["analyze", "--plain", "--port", "1", "x.pcap"]));
 }
 
-/// Whatever its value: nobody scrapes a one-shot run.
+/// The option is refused with any value, because a one-shot run is never scraped.
 #[test]
-fn held_flows_in_a_one_shot_run() {
+fn flow_hold_with_analyze() {
     let all = ["0", "15s", "x"].map(|time| run(&["analyze", "--hold-new-flows", time, "x.pcap"]));
     assert_eq!(all[0], all[1]);
     assert_eq!(all[1], all[2]);
@@ -203,7 +203,7 @@ fn held_flows_in_a_one_shot_run() {
 }
 
 #[test]
-fn write_inner_with_what_does_not_go_with_it() {
+fn write_inner_with_conflicting_options() {
     let all = [
         run(&["analyze", "--write-inner", "-", "x.pcap"]),
         run(&["analyze", "--write-inner", "-", "--format=table", "x.pcap"]),
@@ -221,7 +221,7 @@ fn write_inner_with_what_does_not_go_with_it() {
 }
 
 #[test]
-fn flow_options_that_contradict_each_other() {
+fn contradictory_flow_options() {
     let networks = [
         "--network=a=192.0.2.0/24",
         "--network=b=192.0.2.0/24",

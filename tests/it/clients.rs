@@ -1,5 +1,5 @@
-//! Clients that are slow, many, broken or malicious: none of them costs a frame or delays another
-//! client's scrape.
+//! Slow, numerous, broken or malicious clients: none of them makes the exporter lose a frame or
+//! delays the scrape of another client.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -15,49 +15,52 @@ use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore};
 use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR, Network};
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, eventually, fake_tshark, tool};
+use crate::support::{Exporter, LaunchOptions, eventually, tool};
 use crate::website::{HASH, Website};
 
-/// The longest time that a well-behaved scrape may take, whatever others do.
-const PROMPT: Duration = Duration::from_secs(1);
+/// The longest time that a well-behaved scrape may take, whatever other clients do.
+const MAX_SCRAPE_TIME: Duration = Duration::from_secs(1);
 
-fn connect(exporter: &Exporter<'_>) -> TcpStream {
+pub(crate) fn connect(exporter: &Exporter<'_>) -> TcpStream {
     TcpStream::connect(("127.0.0.1", exporter.port)).unwrap()
 }
 
-/// Scrapes, in time.
+/// Scrapes, and checks that this takes less than [`MAX_SCRAPE_TIME`].
 #[track_caller]
 fn prompt_scrape(exporter: &Exporter<'_>) -> Scrape {
     let begin = Instant::now();
     let scrape = exporter.scrape();
     let took = begin.elapsed();
-    assert!(took < PROMPT, "a scrape took {took:?}");
+    assert!(took < MAX_SCRAPE_TIME, "a scrape took {took:?}");
     scrape
 }
 
 #[track_caller]
-fn refused(scrape: &Scrape, reason: &str) -> f64 {
+pub(crate) fn refused(scrape: &Scrape, reason: &str) -> f64 {
     scrape.value(&format!("tzsp_http_refused_total{{reason=\"{reason}\"}}"))
 }
 
-/// All that comes until the server closes the connection or resets it.
+/// Reads until the server closes or resets the connection.
 fn rest(stream: &mut TcpStream) -> String {
     let mut answer = Vec::new();
     let _ = stream.read_to_end(&mut answer);
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-/// Sent while something goes on.
+/// The number of frames that are sent during a disturbance.
 const FRAMES: u32 = 5000;
 
-/// Sends frames while something goes on, and checks that each was counted.
+/// Sends frames during a disturbance, and checks that each was counted.
 #[track_caller]
-fn counting_frames(arguments: &[&str], trouble: impl FnOnce(&Exporter<'_>)) -> Scrape {
+fn check_all_frames_counted_during(
+    arguments: &[&str],
+    disturbance: impl FnOnce(&Exporter<'_>),
+) -> Scrape {
     let mut exporter = Exporter::start(&[&["--listen-port", "0"], arguments].concat());
     let port = exporter.udp_port();
     thread::scope(|scope| {
         scope.spawn(|| (0..FRAMES).for_each(|_| send(port, &DATAGRAM)));
-        trouble(&exporter);
+        disturbance(&exporter);
     });
     let scrape = exporter.scrape_until("all frames", |scrape| {
         scrape.value("tzsp_frames_received_total") == f64::from(FRAMES)
@@ -69,14 +72,14 @@ fn counting_frames(arguments: &[&str], trouble: impl FnOnce(&Exporter<'_>)) -> S
 
 #[test]
 fn thousands_of_silent_connections_delay_no_scrape() {
-    let scrape = counting_frames(&[], |exporter| {
+    let scrape = check_all_frames_counted_during(&[], |exporter| {
         let mut held = Vec::new();
         for round in 0..4 {
             held.extend((0..500).map(|number| {
                 let mut stream = connect(exporter);
-                // Some say nothing, some a little.
+                // Half of the clients send nothing, the others an incomplete request.
                 if number % 2 == 0 {
-                    // It may be closed already.
+                    // The connection may have been evicted already.
                     let _ = stream.write_all(b"GET /metrics HTTP/1.1\r\nHost");
                 }
                 stream
@@ -87,12 +90,12 @@ fn thousands_of_silent_connections_delay_no_scrape() {
         }
         assert_eq!(held.len(), 2000);
     });
-    // 2,000 came, and there are 512 slots.
+    // 2,000 connections were made, and there are 512 slots.
     let evicted = refused(&scrape, "connections");
     assert!(evicted >= 2000.0 - 512.0, "{evicted}");
 }
 
-/// A TLS ClientHello, which costs an attacker nothing to send again.
+/// A TLS ClientHello. An attacker can send the same one again and again without computing anything.
 fn client_hello() -> Vec<u8> {
     let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
         .with_safe_default_protocol_versions()
@@ -117,7 +120,7 @@ fn thousands_of_handshakes_delay_no_scrape() {
     let hello = client_hello();
     let shake_hands = || {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-        // Not where the others come from.
+        // Another client address than that of the well-behaved scrapes.
         let own = SocketAddr::from(([127, 0, 0, 2], 0));
         socket.bind(&own.into()).unwrap();
         socket.connect(&server.into()).unwrap();
@@ -142,16 +145,16 @@ fn thousands_of_handshakes_delay_no_scrape() {
             }
         }
     });
-    // What shakes hands, and curl itself, need the processors too.
+    // The median, because the flood and curl itself compete for the processors.
     times.sort_unstable();
     let took = times[times.len() / 2];
-    assert!(took < PROMPT, "scrapes took {took:?}");
+    assert!(took < MAX_SCRAPE_TIME, "scrapes took {took:?}");
     let scrape = eventually("all frames", || {
         let (_, scrape) = scrape();
         (scrape.sum("tzsp_observed_packets_total") == f64::from(FRAMES)).then_some(scrape)
     });
     assert_eq!(scrape.value("tzsp_capture_dropped_total"), 0.0);
-    // Those that were evicted, and those whose client hung up.
+    // Evicted connections, and those that the client closed.
     let gone = refused(&scrape, "connections") + refused(&scrape, "tls");
     assert!(gone >= (HELLOS - 512) as f64, "{gone}");
 }
@@ -159,11 +162,11 @@ fn thousands_of_handshakes_delay_no_scrape() {
 #[test]
 fn half_open_connections_delay_no_scrape() {
     let network = Network::new();
-    let place = Place {
+    let launch = LaunchOptions {
         host: Some(&network.collector),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let exporter = Exporter::start_at(&place, &["--listen-port", "37008"]);
+    let exporter = Exporter::start_with(&launch, &["--listen-port", "37008"]);
     let address = SocketAddr::from((COLLECTOR, exporter.port));
     let gone: Vec<_> = network.sensor.run(|| {
         let connections = (0..600).map(|_| {
@@ -173,7 +176,7 @@ fn half_open_connections_delay_no_scrape() {
         });
         connections.collect()
     });
-    // Nothing tells the exporter that they are gone.
+    // The exporter receives neither FIN nor RST for them.
     network.pull_out();
     let scrape = prompt_scrape(&exporter);
     assert!(scrape.value("tzsp_http_connections") > 500.0);
@@ -187,7 +190,7 @@ fn clients_without_a_request_are_disconnected_after_ten_seconds() {
     let mut silent = [connect(&plain), connect(&tls)];
     let mut slow = connect(&plain);
     let begin = Instant::now();
-    // A byte now and then makes no difference.
+    // Sending a byte now and then must not extend the timeout.
     let mut header = b"GET / HTTP/1.1\r\nX-Slow: "
         .iter()
         .chain([b'x'].iter().cycle());
@@ -218,7 +221,7 @@ fn clients_without_a_request_are_disconnected_after_ten_seconds() {
 
 #[test]
 fn garbage_is_refused_and_counted() {
-    let scrape = counting_frames(&[], |exporter| {
+    let scrape = check_all_frames_counted_during(&[], |exporter| {
         let garbage: [&[u8]; 6] = [
             b"\0\0\0\0\r\n\r\n",
             b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
@@ -237,7 +240,7 @@ fn garbage_is_refused_and_counted() {
             );
             prompt_scrape(exporter);
         }
-        // Ends in the middle of everything.
+        // Requests that end after each possible number of bytes.
         let request = b"GET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
         for length in 0..request.len() {
             let mut stream = connect(exporter);
@@ -256,7 +259,7 @@ fn headers_beyond_their_limits_are_refused_and_counted() {
     let status = |header: &str| {
         let mut stream = connect(&exporter);
         let request = format!("GET / HTTP/1.1\r\nConnection: close\r\n{header}\r\n");
-        // It may be refused before its end.
+        // The server may refuse the request before all of it was sent.
         let _ = stream.write_all(request.as_bytes());
         let answer = rest(&mut stream);
         answer.lines().next().unwrap_or_default().to_owned()
@@ -270,15 +273,16 @@ fn headers_beyond_their_limits_are_refused_and_counted() {
     assert_eq!(status(&"X: y\r\n".repeat(70)), too_large);
     for size in [17_000, 10_000_000] {
         let answer = status(&format!("X: {}\r\n", "y".repeat(size)));
-        // What is still on its way when the server closes may take the answer back.
+        // If data arrives after the server has closed, the connection is reset and the answer is
+        // lost.
         assert!(answer.is_empty() || answer == too_large, "{answer}");
     }
     assert_eq!(refused(&exporter.scrape(), "header_size"), 3.0);
 }
 
 #[test]
-fn requests_sent_at_once_are_answered_in_order() {
-    let scrape = counting_frames(&[], |exporter| {
+fn pipelined_requests_are_answered_in_order() {
+    let scrape = check_all_frames_counted_during(&[], |exporter| {
         let mut stream = connect(exporter);
         let one = "GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\nGET /no HTTP/1.1\r\nHost: x\r\n\r\n";
         let last = "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
@@ -296,7 +300,7 @@ fn requests_sent_at_once_are_answered_in_order() {
         }
         assert_eq!(statuses[1000], "200 OK");
 
-        // A body that never ends is not read.
+        // An endless request body is not read.
         let mut endless = connect(exporter);
         let begin = "POST /metrics HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
         endless.write_all(begin.as_bytes()).unwrap();
@@ -317,148 +321,13 @@ fn requests_sent_at_once_are_answered_in_order() {
     assert_eq!(refused(&scrape, "malformed"), 0.0);
 }
 
-/// Has some 12 MB of text for each scrape: more than any socket holds for its client.
-pub(crate) fn loaded(arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
-    loaded_through(&[], arguments)
-}
-
-/// The same, started through a command.
-fn loaded_through(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
-    let (tools, exporter) = start_loading(through, arguments);
-    exporter.scrape_until("all flows", |scrape| scrape.value("tzsp_flows") == 40_000.0);
-    (tools, exporter)
-}
-
-/// The same, before all of it is there: 40,000 packets that count, one in each flow.
-fn start_loading(through: &[&str], arguments: &[&str]) -> (tempfile::TempDir, Exporter<'static>) {
-    let tools = fake_tshark("cat load; exec sleep 60");
-    let load = tools.path().join("load");
-    let generate = [
-        "xtask",
-        "generate",
-        load.to_str().unwrap(),
-        "--format",
-        "pcapng",
-    ];
-    let size = ["--packets", "40000", "--flows", "40000", "--snaplen", "128"];
-    tool(Command::new(env!("CARGO")).args(generate).args(size));
-    let place = Place {
-        tools: Some(tools.path()),
-        through,
-        ..Place::default()
-    };
-    let own = [
-        "--interface",
-        "eth0",
-        "--listen-port",
-        "37008",
-        "--max-flows",
-        "50000",
-    ];
-    let exporter = Exporter::start_at(&place, &[&own, arguments].concat());
-    (tools, exporter)
-}
-
-fn ask_for_metrics(exporter: &Exporter<'_>) -> TcpStream {
-    let mut stream = connect(exporter);
-    stream
-        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-        .unwrap();
-    stream
-}
-
-#[test]
-fn stalled_scrapes_are_evicted_for_new_ones() {
-    let (_tools, exporter) = loaded(&["--web.max-requests", "3"]);
-    let stalled: Vec<_> = (0..3).map(|_| ask_for_metrics(&exporter)).collect();
-    eventually("a scrape of one's own", || {
-        (exporter.get("/metrics").0 == 200).then_some(())
-    });
-    eventually("an evicted scrape", || {
-        let (status, body) = exporter.get("/metrics");
-        (status == 200)
-            .then(|| Scrape::parse(&body))
-            .filter(|scrape| refused(scrape, "slow_response") >= 1.0)
-    });
-    drop(stalled);
-}
-
-#[test]
-fn flows_stay_when_the_scrape_that_shows_them_breaks_off() {
-    const IDLE: Duration = Duration::from_secs(1);
-
-    let (_tools, exporter) = start_loading(&[], &["--flow-idle-timeout", "1s"]);
-    eventually("all packets", || {
-        // Not a scrape: it shows no flow to Prometheus.
-        let (_, overview) = exporter.get("/api/flows");
-        overview.contains("\"counted\": 40000,").then_some(())
-    });
-    let idle_from = Instant::now();
-    while idle_from.elapsed() <= 2 * IDLE {
-        let mut client = ask_for_metrics(&exporter);
-        client.read_exact(&mut [0; 1024]).unwrap();
-        // What was sent and not read makes this a reset.
-        drop(client);
-    }
-    assert_eq!(exporter.scrape().value("tzsp_flows"), 40_000.0);
-    // Now they were shown.
-    assert_eq!(exporter.scrape().value("tzsp_flows"), 0.0);
-}
-
-#[test]
-fn memory_limits_the_number_of_concurrent_scrapes() {
-    let never_idle = ["--flow-idle-timeout", "0"];
-    let (_tools, mut exporter) = loaded_through(&["prlimit", "--data=67108864"], &never_idle);
-    // 32 MiB and 50,000 * 128 bytes leave room for three times 4 MiB and 50,000 * 96 bytes.
-    exporter.line_with("answering 3 scrapes at a time, not 40: ulimit -d allows 64 MiB");
-    let stalled: Vec<_> = (0..40).map(|_| ask_for_metrics(&exporter)).collect();
-    let scrape = eventually("a scrape", || {
-        let (status, body) = exporter.get("/metrics");
-        (status == 200).then(|| Scrape::parse(&body))
-    });
-    assert!(refused(&scrape, "max_requests") >= 1.0);
-    drop(stalled);
-}
-
-#[test]
-fn scrapes_beyond_the_limit_are_refused_and_counted() {
-    let (_tools, exporter) = loaded(&["--web.max-requests", "1"]);
-    let mut busy = ask_for_metrics(&exporter);
-    // Reads what comes, slowly: it must not be evicted.
-    let refusal = loop {
-        let mut piece = [0; 16 * 1024];
-        let size = busy.read(&mut piece).unwrap();
-        let text = String::from_utf8_lossy(&piece[..size]);
-        assert!(
-            !text.ends_with("0\r\n\r\n"),
-            "it ended, and nobody was refused"
-        );
-        let (status, body) = exporter.get("/metrics");
-        if status == 503 {
-            break body;
-        }
-    };
-    assert_eq!(
-        refusal,
-        "Too many scrapes at a time: the limit is --web.max-requests. Try again later.\n"
-    );
-    // Other pages are no scrapes.
-    assert_eq!(exporter.get("/-/healthy").0, 200);
-    drop(busy);
-    eventually("a scrape", || {
-        let (status, body) = exporter.get("/metrics");
-        let scrape = (status == 200).then(|| Scrape::parse(&body))?;
-        (refused(&scrape, "max_requests") >= 1.0).then_some(())
-    });
-}
-
 #[test]
 fn guessing_passwords_locks_no_user_out() {
     let site = Website::new(&format!("basic_auth_users: {{prometheus: {HASH}}}"));
     let exporter = site.start(&[]);
     let url = exporter.url("/metrics").replace("localhost", "127.0.0.1");
     let ask = |user: &str| site.curl_url(&url, &["--user", user]);
-    // Each asks again as soon as it is refused.
+    // curl sends the next guess as soon as the last one is refused.
     let guess = "for n in $(seq 40); do printf 'url=%s\\noutput=/dev/null\\n' \"$0\"; done | \
                  curl --silent --interface 127.0.0.2 --user prometheus:guess --config - --parallel \
                  --parallel-immediate --parallel-max 40 --max-time 60";
@@ -469,32 +338,32 @@ fn guessing_passwords_locks_no_user_out() {
         let guessers: Vec<_> = (0..2)
             .map(|_| scope.spawn(|| (0..3).for_each(|_| guess_passwords())))
             .collect();
-        // First a password that is not cached, then one that is.
+        // The first request checks the password with bcrypt, later ones find it cached.
         eventually("a user gets in", || {
             (ask("prometheus:secret").status == 200).then_some(())
         });
         let begin = Instant::now();
         assert_eq!(ask("prometheus:secret").status, 200);
-        assert!(begin.elapsed() < PROMPT, "{:?}", begin.elapsed());
+        assert!(begin.elapsed() < MAX_SCRAPE_TIME, "{:?}", begin.elapsed());
         for guesser in guessers {
             guesser.join().unwrap();
         }
     });
     let answer = ask("prometheus:secret");
     let scrape = Scrape::parse(&answer.body);
-    let (wrong, turned_away) = (
+    let (wrong, rejected) = (
         refused(&scrape, "unauthorized"),
         refused(&scrape, "password_queue"),
     );
-    assert_eq!(wrong + turned_away, 240.0, "{wrong} and {turned_away}");
-    assert!(turned_away > 0.0);
+    assert_eq!(wrong + rejected, 240.0, "{wrong} and {rejected}");
+    assert!(rejected > 0.0);
 }
 
 #[test]
 fn without_file_descriptors_the_exporter_waits_and_warns_once() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
-    // Fewer than the connections that come, and enough for what it has.
+    // Fewer than the connections below, and enough for the descriptors that are already open.
     let open = std::fs::read_dir(format!("/proc/{}/fd", exporter.pid()))
         .unwrap()
         .count();
@@ -502,29 +371,29 @@ fn without_file_descriptors_the_exporter_waits_and_warns_once() {
     tool(Command::new("prlimit").args([&format!("--pid={}", exporter.pid()), &limit]));
     let begin = Instant::now();
     let held: Vec<_> = (0..100).map(|_| connect(&exporter)).collect();
-    let line = exporter.line_with("cannot accept a connection");
+    let line = exporter.wait_for_line("cannot accept a connection");
     assert!(line.contains("Too many open files (os error 24)"), "{line}");
     send(port, &DATAGRAM);
     drop(held);
     let scrape = exporter.scrape_until("the frame", |scrape| {
         scrape.value("tzsp_frames_received_total") == 1.0
     });
-    // It fails once every 100 ms, rather than all the time.
+    // It retries every 100 ms instead of in a busy loop.
     let tries = refused(&scrape, "accept");
     let most = begin.elapsed().as_secs_f64() * 10.0 + 1.0;
     assert!((1.0..=most).contains(&tries), "{tries} of {most}");
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
-    let (status, said) = exporter.ended();
+    let (status, log) = exporter.wait_for_exit();
     assert!(status.success());
-    assert_eq!(said.matches("cannot accept").count(), 1, "{said}");
+    assert_eq!(log.matches("cannot accept").count(), 1, "{log}");
 }
 
 #[test]
 fn connections_use_at_most_half_of_the_file_descriptors() {
-    let exporter = Exporter::start_at(
-        &Place {
-            through: &["prlimit", "--nofile=64"],
-            ..Place::default()
+    let exporter = Exporter::start_with(
+        &LaunchOptions {
+            wrapper: &["prlimit", "--nofile=64"],
+            ..LaunchOptions::default()
         },
         &["--listen-port", "0"],
     );

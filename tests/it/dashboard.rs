@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::rules::{check_metrics, contrib};
-use crate::traffic::{BYTES, FRAMES, OVERFLOW, PACKETS, SKIPPED, Sample, Scene};
+use crate::traffic::{BYTES, FRAMES, OVERFLOW, PACKETS, SKIPPED, Sample, Scenario};
 
 fn dashboard() -> Value {
     let text = fs::read_to_string(contrib("grafana/tzsp-traffic.json")).unwrap();
@@ -66,7 +66,7 @@ fn any_of(values: &[String]) -> String {
 }
 
 /// Variables that Grafana itself provides.
-fn built_in(scene: &Scene) -> Variables {
+fn built_in(scene: &Scenario) -> Variables {
     ["__rate_interval", "__interval", "__range"]
         .map(|name| (name.to_owned(), scene.range()))
         .into()
@@ -74,7 +74,7 @@ fn built_in(scene: &Scene) -> Variables {
 
 /// Queries the values of a variable such as `label_values(metric{...}, label)`.
 #[track_caller]
-fn values(scene: &Scene, query: &str, variables: &Variables) -> Vec<String> {
+fn values(scene: &Scenario, query: &str, variables: &Variables) -> Vec<String> {
     let query = filled(query, variables);
     let arguments = query.strip_prefix("label_values(").unwrap();
     let (of, label) = arguments.rsplit_once(", ").unwrap();
@@ -85,7 +85,7 @@ fn values(scene: &Scene, query: &str, variables: &Variables) -> Vec<String> {
 
 /// The variables of the dashboard, once with All selected and once with every value selected.
 #[track_caller]
-fn variables(dashboard: &Value, scene: &Scene) -> [Variables; 2] {
+fn variables(dashboard: &Value, scene: &Scenario) -> [Variables; 2] {
     let (mut all, mut chosen) = (built_in(scene), built_in(scene));
     for variable in list(&dashboard["templating"], "list") {
         let name = text(variable, "name").to_owned();
@@ -162,7 +162,7 @@ fn expected(title: &str, seconds: f64) -> Vec<Option<f64>> {
 
 #[test]
 fn every_panel_shows_the_traffic_that_was_sent() {
-    let scene = Scene::new();
+    let scene = Scenario::new();
     let dashboard = dashboard();
     let variables = variables(&dashboard, &scene);
     for panel in panels(&dashboard) {
@@ -223,7 +223,7 @@ fn every_panel_shows_the_traffic_that_was_sent() {
 /// The queries of dashboard 11609 on grafana.com, which belongs to the .NET exporter, verbatim.
 #[test]
 fn the_dashboard_of_the_dotnet_exporter_shows_the_traffic_that_was_sent() {
-    let scene = Scene::new();
+    let scene = Scenario::new();
     let bytes = "tzsp_observed_bytes_total";
     let mut variables = built_in(&scene);
     variables.insert("instances".into(), ".*".into());
@@ -250,7 +250,7 @@ fn the_dashboard_of_the_dotnet_exporter_shows_the_traffic_that_was_sent() {
 /// With a name for the local range, no address of the scene is `private`.
 #[test]
 fn own_devices_of_a_named_network_are_shown() {
-    let scene = Scene::with(&["--network", "office=192.168.0.0/16"]);
+    let scene = Scenario::with(&["--network", "office=192.168.0.0/16"]);
     let dashboard = dashboard();
     let mut variables = variables(&dashboard, &scene);
     let titles = ["Upload of own devices", "Download of own devices"];

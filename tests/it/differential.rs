@@ -1,4 +1,5 @@
-//! Generated captures of every encapsulation, cut and broken, frame by frame against tshark.
+//! Generated captures of every encapsulation, truncated and damaged, compared with tshark frame by
+//! frame.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,50 +8,50 @@ use tempfile::TempDir;
 use tzsp_packetstream_exporter::wire::{ListenPorts, Observation, Skipped};
 
 use crate::support::tool;
-use crate::tshark::{MODES, Verdict, agree, fields, observations, verdict};
+use crate::tshark::{MODES, TsharkPacket, agree, fields, observations, parse_packet_line};
 
-/// How many seeds are tried; more if this variable says so.
+/// The number of seeds. The environment variable [`MORE_SEEDS`] overrides it.
 const SEEDS: u32 = 8;
 const MORE_SEEDS: &str = "DIFFERENTIAL_SEEDS";
 const FRAMES: &str = "1000";
 
-/// Where tshark and we differ on purpose. One that no seed shows fails the test, as one without a
-/// name does.
+/// Intended differences between tshark and the program. The test fails on any other difference, and
+/// on one listed here that no seed shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Difference {
-    /// tshark looks into every type of packet.
+    /// tshark decodes every type of TZSP packet.
     UnsupportedType,
     /// tshark does not check the version.
     Version,
-    /// tshark shows no destination of a header whose options are cut; 20 bytes are enough for us.
+    /// tshark shows no destination if the options of the header are cut. We need only 20 bytes.
     OptionsCut,
-    /// tshark replaces a total length of 0 by what is there, we by what the UDP header claims; and
-    /// tshark does not mind if the header is longer than that.
+    /// tshark replaces a total length of 0 by the bytes captured, we by the length in the UDP
+    /// header. tshark also accepts a header that is longer than this length.
     TotalLengthZero,
     /// tshark refuses a UDP length of 0.
     UdpLengthZero,
-    /// tshark looks into IPv6's options, where padding may be longer than they are.
+    /// tshark decodes IPv6 options, and reports padding that is longer than the options.
     Ipv6Options,
-    /// tshark takes two bytes without LLC behind an 802.11 header for an EtherType.
+    /// tshark reads the two bytes after an 802.11 header without LLC as an EtherType.
     WlanWithoutLlc,
-    /// tshark goes by the version of a packet, we by what is said to be there.
+    /// tshark goes by the version field of a packet, we by the announced protocol.
     OtherVersion,
-    /// tshark looks behind authentication headers and shim6.
+    /// tshark decodes the protocol after authentication headers and shim6.
     AuthenticationHeader,
-    /// tshark takes UDP-Lite for UDP.
+    /// tshark decodes UDP-Lite like UDP.
     UdpLite,
-    /// tshark takes the port that a datagram comes from for what it carries.
+    /// tshark also chooses the protocol by the source port of a datagram.
     SourcePort,
-    /// tshark takes 144 bytes for a Prism header, whatever its length says.
+    /// tshark assumes that a Prism header has 144 bytes and ignores its length field.
     PrismLength,
-    /// tshark believes IEEE 802.3's length, takes nothing above 1,500 for one, and nothing behind a
-    /// provider's tag; we believe the packet inside.
+    /// tshark uses the length of IEEE 802.3, but not above 1,500 and not after a provider tag. We
+    /// use the length of the inner packet.
     Ieee8023Length,
-    /// tshark stops at a tag whose length is not what it expects.
+    /// tshark stops at a tag of unexpected length.
     TagLength,
-    /// tshark looks into frames whose check sequence was wrong, says the sensor.
+    /// tshark decodes frames that the sensor marks as having a wrong check sequence.
     FcsError,
-    /// tshark believes PPPoE's length, we believe the packet inside.
+    /// tshark uses the length of PPPoE, we use the length of the inner packet.
     PppoeLength,
 }
 
@@ -74,10 +75,10 @@ impl Difference {
         Self::PppoeLength,
     ];
 
-    /// Which one explains what the two say of a frame, if any.
+    /// The intended difference that explains the two results for a frame, if any.
     fn of(
         ours: &Result<Observation, Skipped>,
-        theirs: Option<&Verdict>,
+        theirs: Option<&TsharkPacket>,
         line: &str,
     ) -> Option<Self> {
         let columns: Vec<Vec<_>> = line
@@ -96,7 +97,7 @@ impl Difference {
             .iter()
             .zip(lengths)
             .any(|(header, length)| number(header) > number(length));
-        // What carries the datagram, and what it carries.
+        // The headers that carry the datagram, and the headers inside it.
         let (carrier, _) = layers.split_once(":udp").unwrap_or((layers, ""));
         match (ours, theirs) {
             (Err(Skipped::TzspUnsupportedType), Some(_)) => Some(Self::UnsupportedType),
@@ -160,17 +161,17 @@ impl Difference {
     }
 }
 
-/// What there is to say of some seeds.
+/// The results of several seeds.
 #[derive(Default)]
 struct Tally {
-    /// Frames that both decode, to the same.
+    /// Frames that both decode to the same result.
     agreed: usize,
     explained: Vec<Difference>,
     unexplained: Vec<String>,
 }
 
 #[test]
-fn tshark_reads_the_same_out_of_generated_captures() {
+fn tshark_decodes_generated_captures_alike() {
     let seeds = std::env::var(MORE_SEEDS).map_or(SEEDS, |seeds| seeds.parse().unwrap());
     let directory = TempDir::new().unwrap();
     let tally = |first: u32| {
@@ -212,7 +213,7 @@ fn compare(seed: u32, directory: &Path, tally: &mut Tally) {
         let all_ours = observations(&capture, listen_ports);
         assert_eq!(all_ours.len(), lines.len(), "{mode}seed {seed}");
         for (index, (ours, line)) in all_ours.iter().zip(&lines).enumerate() {
-            let theirs = verdict(line, is_plain);
+            let theirs = parse_packet_line(line, is_plain);
             match (ours, &theirs) {
                 (Err(_), None) => continue,
                 (Ok(ours), Some(theirs)) if agree(ours, theirs) => {

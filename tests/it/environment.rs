@@ -1,4 +1,5 @@
-//! The environment of all processes that tests start: the same, whoever started the tests, and how.
+//! The environment of all processes that tests start. It does not depend on who starts the tests,
+//! or how.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -11,7 +12,7 @@ use nix::sys::signal::Signal;
 use nix::sys::stat::{Mode, umask};
 use signal_hook::flag;
 
-/// `None` is not set.
+/// Environment variables and their values; `None` removes the variable.
 const ENVIRONMENT: [(&str, Option<&str>); 8] = [
     ("LC_ALL", Some("C.UTF-8")),
     ("LANGUAGE", None),
@@ -23,7 +24,7 @@ const ENVIRONMENT: [(&str, Option<&str>); 8] = [
     ("NOTIFY_SOCKET", None),
 ];
 
-/// Those that tests send, or that end what they start.
+/// Signals that tests send, or that terminate the processes they start.
 const SIGNALS: [Signal; 6] = [
     Signal::SIGHUP,
     Signal::SIGINT,
@@ -33,11 +34,11 @@ const SIGNALS: [Signal; 6] = [
     Signal::SIGUSR2,
 ];
 
-/// More than the connections of all tests that run at a time.
+/// More than all concurrently running tests need for their connections.
 const OPEN_FILES: rlim_t = 16_384;
 
-/// Gives a command locale, time zone and the like; what the test has set for it already stays. The
-/// rest is inherited, so it is set for the tests themselves, once.
+/// Sets locale, time zone and the like for a command, except for variables that the test has set
+/// already. Signals and limits are inherited, so they are set once, for the test process itself.
 pub(crate) fn normalize(command: &mut Command) {
     static PROCESS: LazyLock<()> = LazyLock::new(normalize_this_process);
     LazyLock::force(&PROCESS);
@@ -67,14 +68,15 @@ fn normalize_this_process() {
     ] {
         raise(resource, RLIM_INFINITY);
     }
-    // An ignored signal is ignored in children too. One with a handler has its default there.
+    // Children inherit ignored signals, whereas a signal with a handler gets its default action.
     let is_set = Arc::new(AtomicBool::new(false));
     for signal in SIGNALS.into_iter().filter(|signal| is_ignored(*signal)) {
         flag::register(signal as i32, Arc::clone(&is_set)).unwrap();
     }
 }
 
-/// Beyond the hard limit, this takes a capability that root may lack: then as far as that allows.
+/// Raises a resource limit. To exceed the hard limit takes a capability that even root may lack;
+/// then the hard limit is used.
 fn raise(resource: Resource, wanted: rlim_t) {
     let (_, hard) = getrlimit(resource).unwrap();
     if setrlimit(resource, wanted, hard.max(wanted)).is_err() {

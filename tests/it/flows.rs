@@ -1,4 +1,4 @@
-//! The options that shape and bound the flows, on captures.
+//! The options for labels and limits of flows.
 
 use insta::assert_snapshot;
 
@@ -6,17 +6,17 @@ use crate::live::{DATAGRAM, send};
 use crate::scrape::Scrape;
 use crate::support::{Exporter, program, testdata};
 
-/// What `analyze` prints of one family, without having anything to say.
+/// The samples of one metric family that `analyze` prints. It must not print a warning.
 #[track_caller]
 fn packets(capture: &str, options: &[&str]) -> String {
-    let (samples, said) = packets_and_words(capture, options);
-    assert_eq!(said, "");
+    let (samples, warnings) = packets_and_warnings(capture, options);
+    assert_eq!(warnings, "");
     samples
 }
 
-/// What `analyze` prints of one family, and what it says.
+/// The samples of one metric family that `analyze` prints, and its warnings.
 #[track_caller]
-fn packets_and_words(capture: &str, options: &[&str]) -> (String, String) {
+fn packets_and_warnings(capture: &str, options: &[&str]) -> (String, String) {
     let mut command = program();
     command.current_dir(testdata()).args(["analyze", capture]);
     let output = command.args(options).output().unwrap();
@@ -28,8 +28,8 @@ fn packets_and_words(capture: &str, options: &[&str]) -> (String, String) {
         .lines()
         .filter_map(|line| line.strip_prefix(family))
         .collect();
-    let said = String::from_utf8(output.stderr).unwrap();
-    (samples.join("\n") + "\n", said)
+    let warnings = String::from_utf8(output.stderr).unwrap();
+    (samples.join("\n") + "\n", warnings)
 }
 
 #[test]
@@ -84,30 +84,30 @@ fn networks_and_prefix_lengths() {
 }
 
 #[test]
-fn a_limit_that_was_reached_is_a_warning() {
-    let (samples, said) = packets_and_words("protocols.pcap", &["--max-flows", "12"]);
+fn reaching_the_flow_limit_is_a_warning() {
+    let (samples, warnings) = packets_and_warnings("protocols.pcap", &["--max-flows", "12"]);
     assert_snapshot!(samples);
-    // 14 flows; the demand is an estimate, so nothing is said of it here.
+    // 14 flows. The demand is an estimate, so its value is not checked here.
     let begin =
         "warning: the limit of 12 flows was reached: 2 packets were counted as `other`; about 1";
-    assert!(said.starts_with(begin), "{said}");
+    assert!(warnings.starts_with(begin), "{warnings}");
     let end = " flows asked for a place, so raise --max-flows, or choose fewer --labels\n";
-    assert!(said.ends_with(end), "{said}");
+    assert!(warnings.ends_with(end), "{warnings}");
 
     let labels = ["--max-flows", "1", "--labels", "from,protocol"];
-    let (samples, said) = packets_and_words("protocols.pcap", &labels);
+    let (samples, warnings) = packets_and_warnings("protocols.pcap", &labels);
     assert_snapshot!(samples);
     let begin =
         "warning: the limit of 1 flows was reached: 13 packets were counted as `other`; about 1";
-    assert!(said.starts_with(begin), "{said}");
+    assert!(warnings.starts_with(begin), "{warnings}");
 }
 
 #[test]
-fn live_the_limit_is_said_once_and_shown() {
+fn reaching_the_live_flow_limit_is_logged_once_and_exported() {
     let mut exporter = Exporter::start(&["--listen-port", "0", "--max-flows", "1"]);
     let port = exporter.udp_port();
     let mut other = DATAGRAM;
-    // The last octet of the inner source.
+    // The last octet of the inner source address.
     other[5 + 14 + 15] = 4;
     for _ in 0..3 {
         send(port, &DATAGRAM);
@@ -125,17 +125,17 @@ fn live_the_limit_is_said_once_and_shown() {
         "_forgotten_total",
     ]
     .map(|name| scrape.value(&format!("tzsp_flows{name}")));
-    // Of two flows, the estimate errs once in 16,384 times.
+    // For two flows, the estimate is wrong once in 16,384 runs.
     assert_eq!(values, [1.0, 1.0, 3.0, 2.0, 0.0, 0.0]);
     assert_eq!(scrape.value("tzsp_flows_idle_limit"), 10.0);
-    exporter.line_with("the limit of 1 flows was reached");
+    exporter.wait_for_line("the limit of 1 flows was reached");
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    assert_eq!(said.matches("the limit of").count(), 1, "{said}");
+    let (_, log) = exporter.wait_for_exit();
+    assert_eq!(log.matches("the limit of").count(), 1, "{log}");
 }
 
 #[test]
-fn live_the_sensor_is_who_sent_the_datagram() {
+fn the_live_sensor_is_the_sender_of_the_datagram() {
     let mut exporter = Exporter::start(&["--listen-port", "0", "--labels", "sensor"]);
     let port = exporter.udp_port();
     send(port, &DATAGRAM);

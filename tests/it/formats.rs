@@ -1,4 +1,4 @@
-//! The outputs of `analyze` beside the text format of Prometheus.
+//! The output formats of `analyze` other than the text format of Prometheus.
 
 use insta::assert_snapshot;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::scrape::Scrape;
 use crate::support::{analyze, captures, file_name, program, testdata};
 
-/// What `analyze` prints of a capture in testdata/.
+/// The output of `analyze` for a capture in testdata/.
 #[track_caller]
 pub(crate) fn printed(capture: &str, options: &[&str]) -> String {
     let mut command = program();
@@ -47,7 +47,7 @@ fn each_format_of_all_labels() {
 }
 
 #[test]
-fn each_format_of_labels_without_ends() {
+fn each_format_without_address_labels() {
     for format in FORMATS {
         let options = ["--ipv6", "--labels", "to_type,vlan", "--format", format];
         let text = printed("labels_inside.pcap", &options);
@@ -56,7 +56,7 @@ fn each_format_of_labels_without_ends() {
 }
 
 #[test]
-fn each_format_of_a_limit_that_was_reached() {
+fn each_format_with_the_flow_limit_reached() {
     for format in FORMATS {
         let options = ["--max-flows", "2", "--format", format];
         let text = printed("protocols.pcap", &options);
@@ -71,7 +71,7 @@ fn the_default_is_the_text_format_of_prometheus() {
     assert_eq!(printed(capture, &["--format", "prometheus"]), text);
 }
 
-/// Sample for sample, openmetrics is what prometheus is.
+/// OpenMetrics has the same samples as the text format.
 #[test]
 fn openmetrics_has_the_same_samples() {
     for capture in captures() {
@@ -91,7 +91,7 @@ fn openmetrics_has_the_same_samples() {
     }
 }
 
-/// The sums of the JSON are those of the text format.
+/// JSON has the same sums as the text format.
 #[test]
 fn json_has_the_same_numbers() {
     for capture in captures() {

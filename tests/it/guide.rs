@@ -10,7 +10,7 @@ use crate::dashboard::{is_near, sum};
 use crate::readme::page;
 use crate::rules::{alerts, check_metrics, contrib};
 use crate::support::tool;
-use crate::traffic::{BYTES, OVERFLOW, PACKETS, SKIPPED, Scene};
+use crate::traffic::{BYTES, OVERFLOW, PACKETS, SKIPPED, Scenario};
 
 fn guide() -> String {
     page("docs/promql.md")
@@ -32,17 +32,17 @@ pub(crate) fn expressions(recorded: bool) -> impl Iterator<Item = String> {
 
 #[test]
 fn queries_of_the_guide_return_what_was_sent() {
-    check_answers(&Scene::new());
+    check_answers(&Scenario::new());
 }
 
 /// With a name for the local range, no address of the scene is `private`.
 #[test]
 fn queries_of_the_guide_work_with_a_named_network() {
-    check_answers(&Scene::with(&["--network", "office=192.168.0.0/16"]));
+    check_answers(&Scenario::with(&["--network", "office=192.168.0.0/16"]));
 }
 
 #[track_caller]
-fn check_answers(scene: &Scene) {
+fn check_answers(scene: &Scenario) {
     let seconds = scene.seconds();
     let bits = |bytes: f64| bytes * 8.0 / seconds;
     // From private addresses: the first, third and fourth flow of a wave. To them: the second and

@@ -1,4 +1,4 @@
-//! What the web server answers.
+//! Responses of the web server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -11,7 +11,7 @@ fn exporter() -> Exporter<'static> {
     Exporter::start(&["--listen-port", "0"])
 }
 
-/// Sends raw bytes and returns all that comes back until the server closes.
+/// Sends raw bytes, and returns the answer up to the end of the connection.
 fn exchange(exporter: &Exporter<'_>, request: &str) -> String {
     let mut stream = TcpStream::connect(("localhost", exporter.port)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
@@ -54,8 +54,8 @@ fn promtool_reports_no_problem_in_a_scrape() {
         stdin.write_all(text.as_bytes()).unwrap();
         drop(stdin);
         let output = promtool.wait_with_output().unwrap();
-        let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-        assert_eq!(said, "");
+        let output_text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+        assert_eq!(output_text, "");
         assert!(output.status.success());
     }
 }
@@ -91,7 +91,7 @@ fn gzip_is_sent_only_on_request() {
     assert!(!ask("gzip;q=0.0"));
     assert!(!ask(""));
 
-    // ureq asks for gzip and unpacks it.
+    // ureq requests gzip and decompresses the answer.
     let mut response = ureq::get(exporter.url("/metrics")).call().unwrap();
     let scrape = Scrape::parse(&response.body_mut().read_to_string().unwrap());
     assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
@@ -156,7 +156,7 @@ fn only_the_publish_address_is_served() {
     ] {
         let arguments = ["--listen-port", "0", "--publish-address", address];
         let mut exporter = Exporter::start(&arguments);
-        let line = exporter.line_with("metrics are at");
+        let line = exporter.wait_for_line("metrics are at");
         let url = |host| format!("http://{host}:{}/metrics", exporter.port);
         assert!(
             line.ends_with(&format!("metrics are at {}", url(host))),

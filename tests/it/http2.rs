@@ -1,4 +1,5 @@
-//! Malicious HTTP/2 clients, which no library would play: frames are spelt out by hand, RFC 9113.
+//! Malicious HTTP/2 clients. No client library sends such requests, so the tests write the frames
+//! of RFC 9113 byte by byte.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -19,7 +20,7 @@ type Connection = StreamOwned<ClientConnection, TcpStream>;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 
-/// GET https://localhost/metrics, by the static table of RFC 7541.
+/// `GET https://localhost/metrics`, encoded with the static table of RFC 7541.
 const REQUEST: &[u8] = b"\x82\x87\x04\x08/metrics\x01\x09localhost";
 
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
@@ -32,7 +33,7 @@ fn headers(flags: u8, stream: u32) -> Vec<u8> {
     frame(1, flags, stream, REQUEST)
 }
 
-/// Connects with a window of 0: the server may send no byte of a response.
+/// Connects with a flow-control window of 0, so the server cannot send any response body.
 fn connect(site: &Website, exporter: &Exporter<'_>) -> Connection {
     let mut roots = RootCertStore::empty();
     let authority = CertificateDer::from_pem_slice(site.authority.pem.as_bytes()).unwrap();
@@ -65,7 +66,7 @@ fn flood(mut connection: Connection, frames: impl Iterator<Item = Vec<u8>>) {
             return;
         }
     }
-    // Whatever it still sends, it must close the connection.
+    // The server may send more, but must close the connection in the end.
     let end = connection.read_to_end(&mut Vec::new());
     let kind = end.err().map(|error| error.kind());
     assert_ne!(kind, Some(std::io::ErrorKind::WouldBlock), "still open");
@@ -92,7 +93,7 @@ fn floods_of_frames_end_their_connection_and_are_counted() {
     flood(connect(&site, &exporter), opened_and_reset);
     prompt_scrape(&site, &exporter);
 
-    // CVE-2024-27316: headers that go on for ever.
+    // CVE-2024-27316: a header block of endless CONTINUATION frames.
     let header = [b"\x00\x01x\x64", &[b'y'; 100][..]].concat();
     let endless = (0..50_000).map(|_| frame(9, 0, 1, &header));
     flood(
@@ -140,7 +141,7 @@ fn headers_beyond_their_limit_are_refused_and_counted() {
         assert_eq!((answer.status, answer.version.as_str()), (431, "2"));
         assert_eq!(answer.body, "The headers of the request are too large.\n");
     }
-    // The HTTP library refuses more, and does not count it.
+    // The HTTP library itself refuses larger headers, so they are not counted.
     assert_eq!(ask(60_000).status, 431);
     let scrape = prompt_scrape(&site, &exporter);
     assert_eq!(scrape.value(refused), 2.0);

@@ -1,4 +1,4 @@
-//! `--ipv6`: mirrored IPv6 packets, against numbers worked out by hand and against tshark.
+//! `--ipv6`: mirrored IPv6 packets, compared with numbers worked out by hand and with tshark.
 
 use std::fs::File;
 use std::process::Command;
@@ -9,7 +9,7 @@ use tzsp_packetstream_exporter::wire::{self, DecodeOptions, ListenPorts, Observa
 use crate::scrape::Scrape;
 use crate::support::{program, testdata, tool};
 
-/// Samples that must be there, of a capture with `--ipv6`; all others of their family are 0.
+/// Checks the samples of a capture with `--ipv6`. All others of their families must be 0.
 #[track_caller]
 fn check(capture: &str, bytes: &[(&str, f64)], others: &[(&str, f64)]) {
     let output = program()
@@ -58,7 +58,8 @@ fn bytes_are_payload_length_plus_40() {
 #[test]
 fn extension_headers_lead_to_the_protocol() {
     let protocols = [
-        // Hop-by-hop, routing, destination, fragments, AH, and one cut behind the number.
+        // Hop-by-hop, routing, destination, fragment, AH, and a header cut after the protocol
+        // number.
         ("tcp", 80.0 + 96.0 + 80.0 + 80.0 + 80.0 + 96.0 + 80.0),
         ("udp", 88.0),
         ("hopopt", 80.0),
@@ -71,13 +72,13 @@ fn extension_headers_lead_to_the_protocol() {
 }
 
 #[test]
-fn a_length_of_0_is_what_the_datagram_leaves() {
+fn a_payload_length_of_0_means_the_rest_of_the_datagram() {
     let protocols = [("ipv6-icmp", 48.0), ("tcp", 1500.0 + 72.0 + 65_575.0)];
     check("ipv6_lengths_inside.pcap", &protocols, &[(SENSOR, 2.0)]);
 }
 
 #[test]
-fn a_length_of_0_without_a_next_header_is_40_bytes_whatever_the_padding() {
+fn a_payload_length_of_0_without_a_next_header_is_40_bytes_despite_padding() {
     check(
         "ipv6_no_next_header_inside.pcap",
         &[("ipv6-nonxt", 80.0)],
@@ -99,7 +100,7 @@ fn ipv6_counts_behind_every_encapsulation() {
 }
 
 #[test]
-fn forty_bytes_of_version_6_are_needed() {
+fn an_ipv6_header_needs_40_bytes_and_version_6() {
     check("ipv6_malformed_inside.pcap", &[], &[(MALFORMED, 3.0)]);
     check(
         "ipv6_inside.pcap",
@@ -120,7 +121,7 @@ fn ppp_carries_ipv6_too() {
 }
 
 #[test]
-fn tshark_reads_the_same_ipv6() {
+fn tshark_decodes_ipv6_alike() {
     let mut compared = 0;
     for capture in [
         "ipv6_protocols_inside.pcap",
@@ -142,7 +143,7 @@ fn tshark_reads_the_same_ipv6() {
             compared += 1;
             assert_eq!(theirs.source, ours.source.to_string());
             assert_eq!(theirs.destination, ours.destination.to_string());
-            // tshark shows a length of 0 as it is.
+            // tshark prints a payload length of 0 unchanged.
             if theirs.payload_length != 0 {
                 assert_eq!(theirs.payload_length + 40, ours.bytes);
             }
@@ -150,7 +151,7 @@ fn tshark_reads_the_same_ipv6() {
             let is_extension = |number: &&u8| [0, 43, 44, 51, 60].contains(*number);
             match numbers.iter().find(|number| !is_extension(number)) {
                 Some(protocol) => assert_eq!(*protocol, ours.protocol.0, "{capture}"),
-                // tshark shows no header that is cut; its first byte is enough for us.
+                // tshark shows no truncated extension header. We need only its first byte.
                 None => assert!(ours.truncated.is_some(), "{capture}: {theirs:?}"),
             }
         }
@@ -163,11 +164,11 @@ struct Header {
     source: String,
     destination: String,
     payload_length: u64,
-    /// Of the fixed header and of all extension headers.
+    /// The next-header values of the fixed header and of all extension headers.
     next_headers: Vec<u8>,
 }
 
-/// The inner IPv6 header of each frame; the outer ones are IPv4.
+/// The inner IPv6 header of each frame as tshark decodes it. All outer headers are IPv4.
 fn headers(capture: &str) -> Vec<Option<Header>> {
     let mut command = Command::new("tshark");
     command.current_dir(testdata()).args(["-r", capture]);

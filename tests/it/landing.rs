@@ -1,4 +1,4 @@
-//! The landing page in a real browser, and the JSON behind it.
+//! The landing page in a real browser.
 
 use std::fs;
 use std::net::UdpSocket;
@@ -7,15 +7,17 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
+use crate::api::jq;
 use crate::browser::{Browser, Tab};
 use crate::live::{DATAGRAM, send};
-use crate::support::{Exporter, Place, eventually, fake_tshark, testdata, tool};
+use crate::support::{Exporter, LaunchOptions, eventually, fake_tshark, testdata};
 use crate::website::{HASH, Website};
 
 /// A flow: from, to, protocol, bytes of each packet, packets.
 type Load = (&'static str, &'static str, u8, u16, u32);
 
-/// 8,890,000 bytes in 8,300 packets; the shares are of the sum.
+/// 8,890,000 bytes in 8,300 packets. The comments give the bytes of each flow and its share of the
+/// sum.
 const OFFICE: [Load; 9] = [
     ("142.250.74.110", "192.168.88.50", 6, 1400, 3000), // 4,200,000: 47.2 %
     ("151.101.1.140", "192.168.88.23", 17, 1250, 2000), // 2,500,000: 28.1 %
@@ -28,7 +30,7 @@ const OFFICE: [Load; 9] = [
     ("192.168.88.50", "8.8.8.8", 1, 100, 100),          //    10,000:  0.1 %
 ];
 
-/// As RouterOS sends it, cut behind the IPv4 header, which claims so many bytes.
+/// A datagram as RouterOS sends it, cut after the inner IPv4 header, which states the full length.
 fn datagram((from, to, protocol, bytes, _): Load) -> Vec<u8> {
     let mut datagram = DATAGRAM[..5 + 14].to_vec();
     let [high, low] = bytes.to_be_bytes();
@@ -40,7 +42,7 @@ fn datagram((from, to, protocol, bytes, _): Load) -> Vec<u8> {
 }
 
 #[track_caller]
-fn load(exporter: &mut Exporter<'_>) {
+pub(crate) fn load(exporter: &mut Exporter<'_>) {
     let port = exporter.udp_port();
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     for load in OFFICE {
@@ -49,7 +51,7 @@ fn load(exporter: &mut Exporter<'_>) {
             socket.send_to(&datagram, ("127.0.0.1", port)).unwrap();
         }
     }
-    // An ARP request, and a keepalive.
+    // A mirrored ARP request, and a keepalive.
     send(port, &[&DATAGRAM[..5 + 12], &[8, 6, 0, 1]].concat());
     send(port, &[1, 4, 0, 0]);
     exporter.scrape_until("all packets", |scrape| {
@@ -65,9 +67,9 @@ fn text_of(browser: &mut Browser, tab: &Tab, selector: &str) -> String {
     text.as_str().unwrap().to_owned()
 }
 
-/// What stands in the page, once it is there: without scripts it comes again and again.
+/// The content of the page. Waits for it, because without scripts the page reloads repeatedly.
 fn shown(browser: &mut Browser, tab: &Tab) -> Value {
-    // Without the rates: they depend on the time.
+    // The rates are left out, because they depend on the time.
     let shown = "document.querySelector('footer') && [
         ...['state', 'received', 'skipped', 'dropped', 'flows'].map(
             name => document.getElementById(name).textContent),
@@ -90,13 +92,13 @@ const OFFICE_ROWS: [&str; 9] = [
     "192.168.88.50private 8.8.8.8public icmp 10.00 kB 100 0.1 %",
 ];
 
-/// All that depends on no time; the first row and the frames received as they are told.
+/// The expected content of the page, with this number of frames received and this first row.
 fn office(received: &str, first: &str) -> Value {
     let rows = [&[first], &OFFICE_ROWS[1..]].concat();
     json!(["Receiving", received, "2", "0", "9 of 10,000", rows])
 }
 
-/// There is no scrolling sideways: nothing reaches into the margin.
+/// Checks that the page does not scroll sideways: no element reaches into the margin.
 #[track_caller]
 fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
     let widest = "[innerWidth, Math.max(...[...document.querySelectorAll('body *')].map(part =>
@@ -106,7 +108,7 @@ fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
 
 /// Saves screenshots in target/tmp.
 #[test]
-fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
+fn a_browser_shows_the_numbers_and_refreshes_them() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     load(&mut exporter);
     let mut browser = Browser::start();
@@ -126,11 +128,11 @@ fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
         let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("landing-{name}.png"));
         fs::write(path, picture).unwrap();
     }
-    // Another 1,400 bytes: the pages find out by themselves.
+    // After another packet of 1,400 bytes, the pages refresh on their own.
     let port = exporter.udp_port();
     send(port, &datagram(OFFICE[0]));
     for tab in [&plain, &phone, &wide] {
-        // A page that nobody can see stays as it is.
+        // A page in the background does not refresh.
         browser.ask(tab, "Page.bringToFront", &json!({}));
         let first = "142.250.74.110public 192.168.88.50private tcp 4.20 MB 3,001 47.3 %";
         let expected = office("8,303", first);
@@ -145,10 +147,10 @@ fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
         .collect();
     assert!(foreign.is_empty(), "{foreign:?}");
     assert!(requests.len() > 8, "{requests:?}");
-    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+    assert_eq!(browser.console_messages(), Vec::<&Value>::new());
 
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
-    exporter.ended();
+    exporter.wait_for_exit();
     eventually("the word that all this is old", || {
         let stale = browser.evaluate(&wide, "!document.getElementById('stale').hidden");
         (stale == true).then_some(())
@@ -156,7 +158,7 @@ fn a_browser_shows_the_numbers_and_keeps_them_fresh() {
     assert_eq!(text_of(&mut browser, &wide, "#received"), "8,303");
 }
 
-/// Of 200 frames, so many are something else than TZSP, and so many others IPv6.
+/// Sends 200 frames, among them this many that are not TZSP and this many with IPv6.
 #[track_caller]
 fn load_with_skipped(exporter: &mut Exporter<'_>, not_tzsp: usize, ipv6: usize) {
     let port = exporter.udp_port();
@@ -166,7 +168,7 @@ fn load_with_skipped(exporter: &mut Exporter<'_>, not_tzsp: usize, ipv6: usize) 
     sixth.extend([0; 32]);
     let arp = [&DATAGRAM[..5 + 12], &[8, 6, 0, 1]].concat();
     let skipped = [vec![&b"hello"[..]; not_tzsp], vec![&sixth[..]; ipv6]].concat();
-    // Ordinary frames are no reason to worry, however many there are.
+    // Frames that are skipped in normal operation cause no warning, however many there are.
     let ordinary = [vec![&arp[..]; 50], vec![&[1, 4, 0, 0][..]; 50]].concat();
     let counted = vec![&DATAGRAM[..]; 100 - skipped.len()];
     for datagram in [skipped, ordinary, counted].concat() {
@@ -187,10 +189,11 @@ fn health(browser: &mut Browser, tab: &Tab) -> Value {
 }
 
 const AMBER: &str = "rgb(180, 83, 9)";
+
 const GREEN: &str = "rgb(21, 128, 61)";
 
 #[test]
-fn the_page_says_in_words_what_is_skipped_and_turns_amber() {
+fn the_page_explains_skipped_frames_and_turns_amber() {
     let ipv6 = "of the frames of the last minute are skipped as inner_ipv6: a mirrored IPv6 packet, \
                 without --ipv6. Remedy: count IPv6 too: start with --ipv6.";
     let not_tzsp = "4.0 % of the frames of the last minute are skipped as not_tzsp: an empty \
@@ -199,9 +202,9 @@ fn the_page_says_in_words_what_is_skipped_and_turns_amber() {
     let mut browser = Browser::start();
     let tab = browser.tab(800, 600);
     for (counts, expected) in [
-        // 1.0 % of IPv6 and 4 % of something else are no reason for a word.
+        // 1.0 % of IPv6 and 4 % of other frames cause no warning.
         ((8, 2), json!(["Receiving", GREEN, []])),
-        // 1.5 % are.
+        // 1.5 % of IPv6 cause one.
         (
             (0, 3),
             json!(["Receiving", GREEN, [format!("1.5 % {ipv6}")]]),
@@ -226,9 +229,9 @@ fn the_page_says_in_words_what_is_skipped_and_turns_amber() {
     }
 }
 
-/// Long addresses, all labels, and names that are as long as they may be.
+/// Long addresses, all labels, and a network name of the greatest length.
 #[test]
-fn a_phone_needs_no_scrolling_sideways_for_any_label() {
+fn no_label_makes_the_page_scroll_sideways() {
     let long = "n".repeat(64);
     let mut exporter = Exporter::start(&[
         "--listen-port",
@@ -264,11 +267,11 @@ fn a_phone_needs_no_scrolling_sideways_for_any_label() {
         }
         check_width(&mut browser, &tab, width);
     }
-    assert_eq!(browser.complaints(), Vec::<&Value>::new());
+    assert_eq!(browser.console_messages(), Vec::<&Value>::new());
 }
 
 #[test]
-fn a_password_in_the_address_keeps_no_page_from_being_fresh() {
+fn the_page_refreshes_with_a_password_in_its_url() {
     let site = Website::new(&format!("basic_auth_users: {{alice: {HASH}}}"));
     let mut exporter = site.start(&[]);
     let mut browser = Browser::start();
@@ -284,109 +287,11 @@ fn a_password_in_the_address_keeps_no_page_from_being_fresh() {
     eventually("the packet", || {
         (text_of(&mut browser, &tab, "#received") == "1").then_some(())
     });
-    assert_eq!(browser.complaints(), Vec::<&Value>::new());
-}
-
-/// Asks jq, which would not take what is no JSON.
-#[track_caller]
-fn jq(exporter: &Exporter<'_>, path: &str, filter: &str) -> Value {
-    let command = "curl --silent --fail \"$1\" | jq --compact-output \"$2\"";
-    let output = tool(Command::new("sh").args(["-c", command, "sh", &exporter.url(path), filter]));
-    serde_json::from_str(&output).unwrap()
+    assert_eq!(browser.console_messages(), Vec::<&Value>::new());
 }
 
 #[test]
-fn the_flows_are_there_as_json() {
-    let mut exporter = Exporter::start(&["--listen-port", "0"]);
-    load(&mut exporter);
-    let port = exporter.udp_port();
-    let flow = jq(&exporter, "/api/flows?top=2", ".flows[1]");
-    assert_eq!(
-        flow,
-        json!({
-            "from": "151.101.1.140", "from_type": "public",
-            "to": "192.168.88.23", "to_type": "private",
-            "protocol": "udp", "listen_port": port, "bytes": 2_500_000, "packets": 2000,
-        })
-    );
-    let check = |filter: &str, expected: Value| {
-        assert_eq!(
-            jq(&exporter, "/api/flows?top=2", filter),
-            expected,
-            "{filter}"
-        );
-    };
-    check("[.flows[].packets]", json!([3000, 2000]));
-    check(".total", json!({"bytes": 8_890_000, "packets": 8300}));
-    check(".overflow", json!({"bytes": 0, "packets": 0}));
-    check(".window.active_flows", json!(9));
-    check(".frames | [.received, .counted]", json!([8302, 8300]));
-    check(
-        ".frames.skipped | with_entries(select(.value > 0))",
-        json!({"tzsp_keepalive": 1, "inner_not_ip": 1}),
-    );
-    check(".frames.truncated.sensor", json!(8300));
-    check(".limits | [.flows, .max_flows]", json!([9, 10_000]));
-    check(
-        ".capture | [.up, .iterations, .lost_seconds, .dropped]",
-        json!([true, 1, 0, 0]),
-    );
-    check(
-        ".capture.source",
-        json!(format!("receiving TZSP on UDP port {port}")),
-    );
-    // Times are in order, and the window is as long as it says.
-    check(
-        "[.capture.since, .frames.first, .frames.last, .window.until] | . == sort",
-        json!(true),
-    );
-    let seconds = "def at: sub(\"[.][0-9]+Z\"; \"Z\") | fromdate;
-        .window | (.until | at) - (.since | at) - .seconds | fabs < 1";
-    check(seconds, json!(true));
-    assert_eq!(jq(&exporter, "/api/flows", ".flows | length"), json!(9));
-    assert_eq!(
-        jq(&exporter, "/api/flows?top=1000&", ".flows | length"),
-        json!(9)
-    );
-    assert_eq!(jq(&exporter, "/api/flows?", ".flows | length"), json!(9));
-}
-
-#[test]
-fn before_the_first_frame_there_is_json_as_well() {
-    let exporter = Exporter::start(&["--listen-port", "0"]);
-    assert_eq!(jq(&exporter, "/api/flows", ".flows"), json!([]));
-    assert_eq!(
-        jq(&exporter, "/api/flows", "[.frames.first, .frames.last]"),
-        json!([null, null])
-    );
-    assert_eq!(jq(&exporter, "/api/flows", ".total.packets"), json!(0));
-}
-
-#[test]
-fn parameters_that_cannot_be_meant_are_refused() {
-    let exporter = Exporter::start(&["--listen-port", "0"]);
-    let number = "Write a number from 1 to 1000 behind top=.\n";
-    let other = "There is one parameter, such as /api/flows?top=5.\n";
-    for (query, expected) in [
-        ("top=0", number),
-        ("top=1001", number),
-        ("top=", number),
-        ("top=+5", number),
-        ("top=-1", number),
-        ("top=99999999999999999999", number),
-        ("top=%3Cscript%3E", number),
-        ("top", other),
-        ("limit=5", other),
-        ("top=5&by=packets", other),
-        ("top=5&top=6", "Write top= once.\n"),
-    ] {
-        let answer = exporter.get(&format!("/api/flows?{query}"));
-        assert_eq!(answer, (400, expected.to_owned()), "{query}");
-    }
-}
-
-#[test]
-fn all_parts_of_the_page_say_what_they_are_and_allow_nothing_else() {
+fn page_responses_have_a_content_type_and_a_strict_policy() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     for (path, content_type, cache) in [
         ("/", "text/html; charset=utf-8", "no-store"),
@@ -421,7 +326,7 @@ fn all_parts_of_the_page_say_what_they_are_and_allow_nothing_else() {
 }
 
 #[test]
-fn none_of_it_is_seen_without_a_password() {
+fn page_and_api_require_the_password() {
     let site = Website::new(&format!("basic_auth_users: {{alice: {HASH}}}"));
     let exporter = site.start(&[]);
     for path in [
@@ -441,19 +346,19 @@ fn none_of_it_is_seen_without_a_password() {
     }
 }
 
-/// The name of an interface is the only text of the page that somebody can choose.
+/// The name of an interface is the only text of the page that does not come from the program.
 #[test]
-fn names_with_tags_in_them_are_text() {
+fn html_in_an_interface_name_is_escaped() {
     let tools = fake_tshark("cat capture; exec sleep 60");
     let capture = testdata().join("pcapng_little_endian.pcapng");
     fs::copy(capture, tools.path().join("capture")).unwrap();
     let name = "<img src=x onerror=alert(1)>";
-    let place = Place {
+    let launch = LaunchOptions {
         tools: Some(tools.path()),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
     let arguments = ["--interface", name, "--listen-port", "37008"];
-    let exporter = Exporter::start_at(&place, &arguments);
+    let exporter = Exporter::start_with(&launch, &arguments);
     let page = exporter.get("/").1;
     assert!(!page.contains("<img"), "{page}");
     let escaped = "on &lt;img src=x onerror=alert(1)&gt; through tshark";

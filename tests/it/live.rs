@@ -1,4 +1,4 @@
-//! The daemon with real sockets, a real tshark, and real signals.
+//! The daemon with real sockets, a real tshark and real signals.
 
 use std::net::{TcpListener, UdpSocket};
 use std::os::unix::net::UnixDatagram;
@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
 
-use crate::support::{Exporter, Place, file_name, program, testdata, tool};
+use crate::support::{Exporter, LaunchOptions, file_name, program, testdata, tool};
 
 /// A mirrored packet of 40 bytes, TCP from 10.1.2.3 to 142.250.74.110, as RouterOS sends it.
 #[rustfmt::skip]
@@ -68,12 +68,12 @@ fn udp_datagrams_are_counted_by_flow() {
 }
 
 #[test]
-fn datagrams_of_the_largest_size_are_taken_whole() {
+fn datagrams_of_the_largest_size_are_received_completely() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(65_507, 0);
-    // The inner packet claims all that is left of the datagram: 65,507 - 19 bytes.
+    // The inner packet takes up the rest of the datagram: 65,507 - 19 bytes.
     datagram[21..23].copy_from_slice(&65_488_u16.to_be_bytes());
     send(port, &datagram);
     let scrape = exporter.scrape_until("the datagram", |scrape| scrape.value("tzsp_flows") == 1.0);
@@ -85,7 +85,7 @@ fn datagrams_of_the_largest_size_are_taken_whole() {
 }
 
 #[test]
-fn several_listen_ports_are_told_apart() {
+fn several_listen_ports_are_counted_apart() {
     let free: Vec<_> = (0..2)
         .map(|_| UdpSocket::bind("0.0.0.0:0").unwrap())
         .collect();
@@ -133,7 +133,7 @@ fn replay_feeds_an_exporter() {
         "--loop",
         "10",
     ]));
-    // Two packets of 628 bytes together, ten times.
+    // Two packets with 628 bytes in total, ten times.
     let scrape = exporter.scrape_until("20 packets", |scrape| {
         scrape.sum("tzsp_observed_packets_total") == 20.0
     });
@@ -146,9 +146,9 @@ fn signals_end_the_program_with_status_0() {
     for signal in [Signal::SIGINT, Signal::SIGTERM] {
         let exporter = Exporter::start(&["--listen-port", "0"]);
         exporter.signal(signal);
-        let (status, said) = exporter.ended();
-        assert_eq!(status.code(), Some(0), "{said}");
-        assert!(said.contains(signal.as_str()), "{said}");
+        let (status, log) = exporter.wait_for_exit();
+        assert_eq!(status.code(), Some(0), "{log}");
+        assert!(log.contains(signal.as_str()), "{log}");
     }
 }
 
@@ -190,9 +190,9 @@ fn a_listen_port_in_use_is_an_error_that_names_its_user() {
     assert_eq!(stderr, expected);
 }
 
-/// 3 of 200 frames are IPv6, and again 3 of 6; a healthy stream says nothing.
+/// 3 of 200 frames are IPv6, then 3 of 6. A stream without skipped frames causes no warning.
 #[test]
-fn ipv6_that_is_skipped_is_told_once_with_the_option_that_counts_it() {
+fn skipped_ipv6_is_logged_once_with_the_option_that_counts_it() {
     let words = "frames of the last minute are skipped as inner_ipv6";
     let mut sixth = DATAGRAM[..5 + 12].to_vec();
     sixth.extend([0x86, 0xdd, 0x60, 0, 0, 0, 0, 0, 59, 64]);
@@ -206,7 +206,7 @@ fn ipv6_that_is_skipped_is_told_once_with_the_option_that_counts_it() {
     let mut exporter = Exporter::start(&["--listen-port", "0"]);
     let port = exporter.udp_port();
     send_all(port, 197);
-    let line = exporter.line_with(words);
+    let line = exporter.wait_for_line(words);
     assert!(
         line.ends_with("Remedy: count IPv6 too: start with `--ipv6`"),
         "{line}"
@@ -216,8 +216,8 @@ fn ipv6_that_is_skipped_is_told_once_with_the_option_that_counts_it() {
         scrape.value("tzsp_frames_received_total") == 206.0
     });
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    assert_eq!(said.matches(words).count(), 1, "{said}");
+    let (_, log) = exporter.wait_for_exit();
+    assert_eq!(log.matches(words).count(), 1, "{log}");
 
     let mut counting = Exporter::start(&["--listen-port", "0", "--ipv6"]);
     let port = counting.udp_port();
@@ -226,8 +226,8 @@ fn ipv6_that_is_skipped_is_told_once_with_the_option_that_counts_it() {
         scrape.value("tzsp_frames_received_total") == 200.0
     });
     counting.signal(Signal::SIGTERM);
-    let (_, said) = counting.ended();
-    assert!(!said.contains("are skipped as"), "{said}");
+    let (_, log) = counting.wait_for_exit();
+    assert!(!log.contains("are skipped as"), "{log}");
 }
 
 #[test]
@@ -239,7 +239,7 @@ fn a_burst_beyond_the_receive_buffer_is_counted_as_received_or_dropped() {
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(1000, 0);
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
-    // While it is stopped, nothing leaves the buffer.
+    // While the exporter is stopped, nothing leaves the buffer.
     exporter.signal(Signal::SIGSTOP);
     for _ in 0..SENT {
         socket.send_to(&datagram, ("127.0.0.1", port)).unwrap();
@@ -253,21 +253,21 @@ fn a_burst_beyond_the_receive_buffer_is_counted_as_received_or_dropped() {
     assert!(scrape.value("tzsp_frames_received_total") > 0.0);
 
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
+    let (_, log) = exporter.wait_for_exit();
     let dropped = scrape.value("tzsp_capture_dropped_total");
-    assert!(said.contains(&format!("dropped={dropped} ")), "{said}");
+    assert!(log.contains(&format!("dropped={dropped} ")), "{log}");
 }
 
 #[test]
 fn a_receive_buffer_beyond_the_limit_is_a_warning_that_names_the_sysctl() {
-    // Without the privilege to go beyond it, net.core.rmem_max holds.
-    let place = Place {
+    // An unprivileged process cannot exceed net.core.rmem_max.
+    let launch = LaunchOptions {
         unprivileged: true,
-        ..Place::default()
+        ..LaunchOptions::default()
     };
     let mut exporter =
-        Exporter::start_at(&place, &["--listen-port", "0", "--receive-buffer", "1023"]);
-    let line = exporter.line_with("receive buffer");
+        Exporter::start_with(&launch, &["--listen-port", "0", "--receive-buffer", "1023"]);
+    let line = exporter.wait_for_line("receive buffer");
     assert!(line.contains(" WARN "), "{line}");
     assert!(
         line.contains("sysctl -w net.core.rmem_max=1072693248"),
@@ -276,14 +276,14 @@ fn a_receive_buffer_beyond_the_limit_is_a_warning_that_names_the_sysctl() {
 }
 
 #[test]
-fn health_and_readiness_are_told() {
+fn health_and_readiness_endpoints_answer() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     assert_eq!(exporter.get("/-/healthy"), (200, "Healthy.\n".to_owned()));
     assert_eq!(exporter.get("/-/ready"), (200, "Ready.\n".to_owned()));
 }
 
 #[test]
-fn systemd_is_told_of_readiness_watchdog_and_stop() {
+fn systemd_is_notified_of_readiness_watchdog_and_stop() {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path).unwrap();
@@ -298,29 +298,29 @@ fn systemd_is_told_of_readiness_watchdog_and_stop() {
             .trim_end()
             .to_owned()
     };
-    let place = Place {
+    let launch = LaunchOptions {
         environment: &[
             ("NOTIFY_SOCKET", path.to_str().unwrap()),
             ("WATCHDOG_USEC", "20000"),
         ],
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    let exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
-    let mut said = vec![message(), message(), message()];
-    assert!(said.contains(&"READY=1".to_owned()), "{said:?}");
-    assert!(said.contains(&"WATCHDOG=1".to_owned()), "{said:?}");
+    let exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
+    let mut messages = vec![message(), message(), message()];
+    assert!(messages.contains(&"READY=1".to_owned()), "{messages:?}");
+    assert!(messages.contains(&"WATCHDOG=1".to_owned()), "{messages:?}");
     exporter.signal(Signal::SIGTERM);
-    while said.last().unwrap() != "STOPPING=1" {
-        said.push(message());
+    while messages.last().unwrap() != "STOPPING=1" {
+        messages.push(message());
     }
 }
 
 #[test]
-fn logs_are_json_if_asked_for() {
+fn logs_are_json_on_request() {
     let exporter = Exporter::start(&["--listen-port", "0", "--log-format", "json"]);
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    let lines: Vec<serde_json::Value> = said
+    let (_, log) = exporter.wait_for_exit();
+    let lines: Vec<serde_json::Value> = log
         .lines()
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
@@ -346,25 +346,25 @@ fn a_sensor_that_mirrors_its_own_stream_is_named() {
     let free = UdpSocket::bind("0.0.0.0:0").unwrap();
     let port = free.local_addr().unwrap().port();
     drop(free);
-    check_own_stream(Exporter::start(&["--listen-port", &port.to_string()]));
+    check_own_stream_is_named(Exporter::start(&["--listen-port", &port.to_string()]));
 }
 
 #[test]
-fn a_stream_to_a_port_that_the_system_chose_is_known_as_the_own_one() {
-    check_own_stream(Exporter::start(&["--listen-port", "0"]));
+fn a_mirrored_own_stream_is_recognised_on_a_port_chosen_by_the_system() {
+    check_own_stream_is_named(Exporter::start(&["--listen-port", "0"]));
 }
 
 #[track_caller]
-fn check_own_stream(mut exporter: Exporter<'_>) {
+fn check_own_stream_is_named(mut exporter: Exporter<'_>) {
     let port = exporter.udp_port();
-    // The mirrored packet becomes UDP to the listen port: protocol 17, and the ports.
+    // Turn the mirrored packet into UDP to the listen port: set the protocol to 17, and the ports.
     let mut own = DATAGRAM;
     own[5 + 14 + 9] = 17;
     own[5 + 14 + 20 + 2..][..2].copy_from_slice(&port.to_be_bytes());
     send(port, &own);
     send(port, &own);
     send(port, &DATAGRAM);
-    let line = exporter.line_with("mirrors its own stream");
+    let line = exporter.wait_for_line("mirrors its own stream");
     assert!(
         line.contains(" WARN the sensor 127.0.0.1 mirrors"),
         "{line}"

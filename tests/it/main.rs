@@ -1,9 +1,10 @@
-//! Runs the built program the way its users do, and looks at all that they see.
+//! Integration tests: they run the built program as its users do and check its output.
 
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 #![expect(clippy::float_cmp, reason = "counts are exact in an f64")]
 
 mod analyze;
+mod api;
 mod architecture;
 mod bounds;
 mod browser;
@@ -16,14 +17,18 @@ mod damage;
 mod dashboard;
 mod differential;
 mod environment;
+mod exhaustion;
 mod faults;
 mod flows;
 mod formats;
 mod guide;
+mod heavy_scrapes;
 mod hostile;
 mod http;
 mod http2;
+mod input_errors;
 mod inputs;
+mod interrupts;
 mod ipv6;
 mod jobs;
 mod landing;
@@ -32,6 +37,7 @@ mod live;
 mod manual;
 mod namespace;
 mod native;
+mod native_setup;
 mod network;
 mod plain;
 mod process;
@@ -51,6 +57,9 @@ mod tls;
 mod traffic;
 mod troubleshooting;
 mod tshark;
+mod tshark_start;
+mod uncounted;
 mod web_config;
 mod website;
 mod write_inner;
+mod write_inner_tshark;

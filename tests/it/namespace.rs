@@ -1,4 +1,4 @@
-//! Hosts of the tests' own: network namespaces joined by a cable. They need root.
+//! Virtual hosts: network namespaces joined by a veth pair. They need root.
 
 use std::fs::File;
 use std::net::Ipv4Addr;
@@ -14,11 +14,11 @@ use crate::support::tool;
 
 pub(crate) const COLLECTOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const SENSOR: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 2);
-/// The collector's end of the cable, and the sensor's.
+/// The two ends of the cable: the interfaces of the collector and of the sensor.
 pub(crate) const COLLECTOR_LINK: &str = "cable0";
 pub(crate) const SENSOR_LINK: &str = "cable1";
 
-/// A host.
+/// A virtual host. It is removed when dropped.
 pub(crate) struct Namespace {
     name: String,
 }
@@ -42,7 +42,7 @@ impl Namespace {
         ip(&[&["-n", self.name.as_str()], arguments].concat());
     }
 
-    /// Does something on this host; processes started there stay there.
+    /// Runs a closure on this host. Processes that it starts run on this host too.
     pub(crate) fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> T {
         thread::scope(|scope| {
             let worker = scope.spawn(|| {
@@ -56,7 +56,7 @@ impl Namespace {
         })
     }
 
-    /// Puts whole Ethernet frames on the cable.
+    /// Sends complete Ethernet frames on an interface of this host.
     pub(crate) fn send_frames(&self, link: &str, frames: &[Vec<u8>]) {
         self.run(|| {
             let socket = socket(
@@ -109,7 +109,7 @@ impl Network {
         network
     }
 
-    /// Joins the two by a new cable.
+    /// Joins the two hosts by a new cable.
     #[track_caller]
     pub(crate) fn plug_in(&self) {
         let sensor = &self.sensor.name;
@@ -134,7 +134,7 @@ impl Network {
         }
     }
 
-    /// Deletes the interface, and with it the sensor's end.
+    /// Deletes the collector's interface, and with it the sensor's.
     #[track_caller]
     pub(crate) fn pull_out(&self) {
         self.collector.ip(&["link", "delete", COLLECTOR_LINK]);

@@ -1,22 +1,18 @@
-//! Packet sockets on real interfaces of the tests' own hosts, for what they alone do.
+//! `--capture native` on the interfaces of virtual hosts: behaviour specific to packet sockets.
 
 use std::net::{Ipv4Addr, UdpSocket};
-use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use nix::sys::signal::Signal;
-use tempfile::TempDir;
 
-use crate::captures::hand_worked;
+use crate::captures::expected_by_hand;
 use crate::live::DATAGRAM;
 use crate::namespace::{COLLECTOR_LINK, Network, SENSOR_LINK};
 use crate::network::{PORT, capture, frames_of, received, stream, wait_for};
-use crate::support::{Exporter, Place, program, tool};
-
-const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
+use crate::support::{Exporter, tool};
 
 #[track_caller]
-fn native<'a>(network: &'a Network, arguments: &[&str]) -> Exporter<'a> {
+pub(crate) fn native<'a>(network: &'a Network, arguments: &[&str]) -> Exporter<'a> {
     capture(
         network,
         &[],
@@ -25,11 +21,12 @@ fn native<'a>(network: &'a Network, arguments: &[&str]) -> Exporter<'a> {
 }
 
 #[track_caller]
-fn native_on_cable(network: &Network) -> Exporter<'_> {
+pub(crate) fn native_on_cable(network: &Network) -> Exporter<'_> {
     native(network, &["--interface", COLLECTOR_LINK])
 }
 
-/// Every shape of outer packet, as testdata/README.md has it. Frames that are no stream stay out.
+/// The captures of testdata/README.md that cover every form of outer packet, without those whose
+/// frames are not TZSP.
 const OUTER: [&str; 22] = [
     "routeros_ephemeral_source_port.pcap",
     "routeros_source_port_equals_destination_port.pcap",
@@ -58,9 +55,9 @@ const OUTER: [&str; 22] = [
 #[test]
 fn every_shape_of_outer_packet_is_counted() {
     let network = Network::new();
-    // The filter reaches whatever arrives on the cable.
+    // On the cable itself, every form of outer packet passes the filter.
     let exporter = native_on_cable(&network);
-    let table = hand_worked();
+    let table = expected_by_hand();
     let (mut packets, mut bytes) = (0.0, 0.0);
     for capture in OUTER {
         let [of_packets, of_bytes, ..] = &table[capture];
@@ -73,11 +70,11 @@ fn every_shape_of_outer_packet_is_counted() {
     });
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), packets);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), bytes);
-    // A keepalive is for the port as well; nothing else gets past the filter.
+    // A keepalive goes to the port as well. Nothing else passes the filter.
     assert_eq!(received(&scrape), packets + 1.0);
 }
 
-/// Puts something between the Ethernet addresses and the IP packet of a frame.
+/// Inserts headers between the Ethernet addresses and the IP packet of a frame.
 fn under(frame: &[u8], headers: &[u8]) -> Vec<u8> {
     [&frame[..12], headers, &frame[14..]].concat()
 }
@@ -87,7 +84,7 @@ fn streams_under_pppoe_and_any_tags_are_counted() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
     let frame = &frames_of(&["vlan_tags_of_each_type_outside.pcap"])[0];
-    // Without its tag.
+    // The frame without its VLAN tag.
     let frame = [&frame[..12], &frame[16..]].concat();
     let length = u8::try_from(frame.len() - 14 + 2).unwrap();
     let session = [0x88, 0x64, 0x11, 0, 0, 7, 0, length, 0, 0x21];
@@ -103,13 +100,13 @@ fn streams_under_pppoe_and_any_tags_are_counted() {
             &frame,
             &[&[0x88, 0xa8, 0, 5, 0x81, 0, 0, 6], &session[..]].concat(),
         ),
-        // Inner tags that look like the beginning of IPv4 and of PPPoE.
+        // Inner tags whose bytes look like the beginning of IPv4 and of PPPoE.
         under(&frame, &[0x88, 0xa8, 0, 5, 0x81, 0, 0x45, 5, 8, 0]),
         under(
             &frame,
             &[&[0x88, 0xa8, 0, 5, 0x81, 0, 0x11, 0], &session[..]].concat(),
         ),
-        // Tags that Linux does not know.
+        // Tags that Linux does not recognise as VLAN tags.
         under(&frame, &[0x91, 0, 0, 5, 0x92, 0, 0, 6, 8, 0]),
         under(&frame, &[0x81, 0, 0, 5, 0x91, 0, 0, 6, 8, 0]),
     ];
@@ -120,7 +117,7 @@ fn streams_under_pppoe_and_any_tags_are_counted() {
 }
 
 #[test]
-fn what_this_host_sends_to_itself_counts_once() {
+fn loopback_traffic_counts_once() {
     for interface in ["lo", "any"] {
         let network = Network::new();
         let exporter = native(&network, &["--interface", interface]);
@@ -135,10 +132,10 @@ fn what_this_host_sends_to_itself_counts_once() {
         stream(&network, 5);
         let others = if interface == "any" { 5.0 } else { 0.0 };
         exporter.signal(Signal::SIGTERM);
-        let (_, said) = exporter.ended();
+        let (_, log) = exporter.wait_for_exit();
         assert!(
-            said.contains(&format!("stopped frames={} ", 10.0 + others)),
-            "{said}"
+            log.contains(&format!("stopped frames={} ", 10.0 + others)),
+            "{log}"
         );
     }
 }
@@ -155,7 +152,7 @@ fn a_burst_beyond_the_capture_buffer_is_counted_as_received_or_dropped() {
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(1000, 0);
     let burst = || {
-        // While it is stopped, nothing leaves the buffer.
+        // While the exporter is stopped, nothing leaves the buffer.
         exporter.signal(Signal::SIGSTOP);
         network.sensor.run(|| {
             let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -177,7 +174,7 @@ fn a_burst_beyond_the_capture_buffer_is_counted_as_received_or_dropped() {
     assert!(scrape.value("tzsp_capture_dropped_total") > 0.0);
     assert!(received(&scrape) > 0.0);
 
-    // Another run of the capture adds to it.
+    // The drops of the next capture are added to the same counter.
     network.pull_out();
     exporter.scrape_until("the capture is down", |scrape| {
         scrape.value("tzsp_capture_up") == 0.0
@@ -190,26 +187,26 @@ fn a_burst_beyond_the_capture_buffer_is_counted_as_received_or_dropped() {
     let scrape = all_of(2 * SENT);
 
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
+    let (_, log) = exporter.wait_for_exit();
     let dropped = scrape.value("tzsp_capture_dropped_total");
-    assert!(said.contains(&format!("dropped={dropped} ")), "{said}");
+    assert!(log.contains(&format!("dropped={dropped} ")), "{log}");
 }
 
 #[test]
-fn what_is_in_the_socket_at_the_end_is_counted() {
+fn packets_in_the_socket_at_shutdown_are_counted() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
     exporter.signal(Signal::SIGSTOP);
     stream(&network, 3000);
     exporter.signal(Signal::SIGTERM);
     exporter.signal(Signal::SIGCONT);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("stopped frames=3000 counted=3000 "), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("stopped frames=3000 counted=3000 "), "{log}");
 }
 
 #[test]
-fn an_interface_that_goes_down_and_up_loses_nothing_that_it_received() {
+fn packets_before_and_after_a_link_down_are_counted() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
     stream(&network, 10);
@@ -224,10 +221,10 @@ fn an_interface_that_goes_down_and_up_loses_nothing_that_it_received() {
 }
 
 #[test]
-fn an_interface_of_the_same_name_is_another_one() {
+fn a_recreated_interface_is_captured_again() {
     let network = Network::new();
     let exporter = native_on_cable(&network);
-    // It is down when it goes, so the kernel does not tell.
+    // The interface is down when it is removed, so the kernel reports no error on the socket.
     network
         .collector
         .ip(&["link", "set", COLLECTOR_LINK, "down"]);
@@ -241,7 +238,7 @@ fn an_interface_of_the_same_name_is_another_one() {
     wait_for(&exporter, 10.0);
 }
 
-/// Packets of IP are put into a tun by perl, which every Debian has.
+/// IP packets are written into a tun device with perl, which every Debian has.
 #[test]
 fn interfaces_without_a_hardware_address_work() {
     let network = Network::new();
@@ -252,7 +249,7 @@ fn interfaces_without_a_hardware_address_work() {
     let exporter = native(&network, &["--interface", "tun0"]);
     let frame = &frames_of(&["routeros_ephemeral_source_port.pcap"])[0];
     let packet: Vec<_> = frame[14..].iter().map(u8::to_string).collect();
-    // TUNSETIFF, with IFF_TUN and IFF_NO_PI.
+    // The ioctl TUNSETIFF with IFF_TUN and IFF_NO_PI.
     let script = "open(my $tun, '+<', '/dev/net/tun') or die $!;\
                   my $request = pack('a16 s x22', 'tun0', 0x1001);\
                   ioctl($tun, 0x400454ca, $request) or die $!;\
@@ -263,12 +260,12 @@ fn interfaces_without_a_hardware_address_work() {
             .run(|| tool(Command::new("perl").args(["-e", script]).args(&packet)))
     };
     inject();
-    // Also seen by a socket for all interfaces, but by this one only through its filter.
+    // These arrive on another interface, so a socket bound to tun0 must not see them.
     stream(&network, 10);
     let scrape = wait_for(&exporter, 3.0);
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 3.0);
 
-    // Nothing but a look from time to time tells that it is gone.
+    // The exporter notices only by polling that the interface has been removed.
     network.collector.ip(&["link", "delete", "tun0"]);
     exporter.scrape_until("the capture is down", |scrape| {
         scrape.value("tzsp_capture_up") == 0.0
@@ -282,145 +279,6 @@ fn interfaces_without_a_hardware_address_work() {
     });
     inject();
     wait_for(&exporter, 6.0);
-}
-
-/// An ordinary user with one right.
-const WITH_NET_RAW: [&str; 8] = [
-    "setpriv",
-    "--reuid=65534",
-    "--regid=65534",
-    "--clear-groups",
-    "--inh-caps=-all,+net_raw",
-    "--ambient-caps=-all,+net_raw",
-    "--bounding-set=-all,+net_raw",
-    "--no-new-privs",
-];
-
-#[test]
-fn one_capability_is_enough() {
-    let network = Network::new();
-    let arguments = [
-        "--capture",
-        "native",
-        "--interface",
-        COLLECTOR_LINK,
-        "--promiscuous",
-        "--capture-buffer",
-        "2047",
-    ];
-    let mut exporter = capture(&network, &WITH_NET_RAW, &arguments);
-    let line = exporter.line_with("the capture buffer of cable0 has");
-    assert!(
-        line.contains("sysctl -w net.core.rmem_max=2146435072"),
-        "{line}"
-    );
-    stream(&network, 100);
-    let scrape = wait_for(&exporter, 100.0);
-    assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 4000.0);
-}
-
-#[test]
-fn without_the_capability_one_message_begins_with_the_remedy() {
-    let output = Command::new(PROGRAM)
-        .args([
-            "--interface",
-            "lo",
-            "--capture",
-            "native",
-            "--listen-port",
-            "9",
-        ])
-        .args(["--publish-port", "0", "--log-level", "error"])
-        .uid(65_534)
-        .gid(65_534)
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(1));
-    insta::assert_snapshot!(String::from_utf8(output.stderr).unwrap(), @r#"error: cannot capture: run as root, or allow the program to capture: setcap cap_net_raw+ep "$(command -v tzsp_packetstream_exporter)", or in systemd AmbientCapabilities=CAP_NET_RAW: Operation not permitted (os error 1)"#);
-}
-
-#[test]
-fn an_unknown_interface_is_an_error_that_lists_the_known_ones() {
-    let network = Network::new();
-    let said = network.collector.run(|| {
-        let run = program()
-            .args(["--interface", "nope0", "--capture", "native"])
-            .args(["--log-level", "error"])
-            .assert()
-            .code(1);
-        String::from_utf8(run.get_output().stderr.clone()).unwrap()
-    });
-    insta::assert_snapshot!(said, @r#"error: cannot capture: there is no interface "nope0"; --interface takes one of these: lo, cable0, any"#);
-}
-
-#[test]
-fn two_names_of_one_interface_are_refused() {
-    let network = Network::new();
-    let alternative = [
-        "link",
-        "property",
-        "add",
-        "dev",
-        COLLECTOR_LINK,
-        "altname",
-        "lan",
-    ];
-    network.collector.ip(&alternative);
-    let said = network.collector.run(|| {
-        let run = program()
-            .args(["--interface", COLLECTOR_LINK, "--interface", "lan"])
-            .args(["--capture", "native", "--log-level", "error"])
-            .assert()
-            .code(1);
-        String::from_utf8(run.get_output().stderr.clone()).unwrap()
-    });
-    insta::assert_snapshot!(said, @"error: cannot capture: cable0 and lan are the same interface, so everything would count twice");
-}
-
-#[test]
-fn without_tshark_the_capture_is_native_and_says_why() {
-    let network = Network::new();
-    let nothing = TempDir::new().unwrap();
-    let place = Place {
-        host: Some(&network.collector),
-        environment: &[("PATH", nothing.path().to_str().unwrap())],
-        ..Place::default()
-    };
-    let mut exporter = Exporter::start_at(&place, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.line_with("--capture chooses");
-    assert!(
-        line.contains("capturing through packet sockets, because tshark is not installed;"),
-        "{line}"
-    );
-    exporter.line_with("capturing on cable0");
-    stream(&network, 10);
-    wait_for(&exporter, 10.0);
-    drop(exporter);
-
-    let place = Place {
-        host: Some(&network.collector),
-        ..Place::default()
-    };
-    let mut exporter = Exporter::start_at(&place, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.line_with("--capture chooses");
-    assert!(
-        line.contains("capturing through tshark, because /"),
-        "{line}"
-    );
-    assert!(line.contains("tshark is installed;"), "{line}");
-}
-
-#[test]
-fn without_any_option_datagrams_to_37008_are_received() {
-    let network = Network::new();
-    let place = Place {
-        host: Some(&network.collector),
-        ..Place::default()
-    };
-    let mut exporter = Exporter::start_at(&place, &[]);
-    assert_eq!(exporter.udp_port(), PORT);
-    stream(&network, 10);
-    wait_for(&exporter, 10.0);
 }
 
 #[test]
@@ -441,13 +299,13 @@ fn ports_may_be_given_as_a_list() {
 }
 
 #[test]
-fn the_snap_length_cuts_and_the_cause_is_told() {
+fn frames_cut_by_the_snap_length_and_by_the_sensor_are_counted_apart() {
     let network = Network::new();
     let exporter = native(
         &network,
         &["--interface", COLLECTOR_LINK, "--snaplen", "96"],
     );
-    // The inner packet has 981 bytes, all of which were sent.
+    // The inner packet has 981 bytes, and the sensor sends all of them: the snap length cuts it.
     let mut datagram = DATAGRAM.to_vec();
     datagram.resize(1000, 0);
     datagram[21..23].copy_from_slice(&981_u16.to_be_bytes());
@@ -460,7 +318,7 @@ fn the_snap_length_cuts_and_the_cause_is_told() {
         });
     };
     send(&datagram);
-    // And one that claims a byte more than there is.
+    // This packet claims one byte more than the sensor sends: the sensor has cut it.
     datagram[21..23].copy_from_slice(&982_u16.to_be_bytes());
     send(&datagram);
     let scrape = wait_for(&exporter, 2.0);
@@ -484,30 +342,6 @@ fn a_sensor_that_mirrors_its_own_stream_is_named() {
             .send_to(&own, (crate::namespace::COLLECTOR, PORT))
             .unwrap();
     });
-    exporter.line_with(" WARN the sensor 192.0.2.2 mirrors its own stream");
+    exporter.wait_for_line(" WARN the sensor 192.0.2.2 mirrors its own stream");
     assert_eq!(exporter.scrape().value("tzsp_self_captured_total"), 1.0);
-}
-
-#[test]
-fn an_interface_is_promiscuous_only_if_asked_and_while_it_is_captured() {
-    let network = Network::new();
-    let is_promiscuous = || {
-        let shown = network
-            .collector
-            .run(|| tool(Command::new("ip").args(["-details", "link", "show", COLLECTOR_LINK])));
-        !shown.contains("promiscuity 0 ")
-    };
-    let exporter = native_on_cable(&network);
-    assert!(!is_promiscuous());
-    drop(exporter);
-    let exporter = native(&network, &["--interface", COLLECTOR_LINK, "--promiscuous"]);
-    assert!(is_promiscuous());
-    // A stream to another host.
-    let mut frame = frames_of(&["routeros_ephemeral_source_port.pcap"])[0].clone();
-    frame[..6].copy_from_slice(&[2, 0, 0, 0, 0, 0x77]);
-    network.sensor.send_frames(SENSOR_LINK, &[frame]);
-    wait_for(&exporter, 1.0);
-    exporter.signal(Signal::SIGTERM);
-    exporter.ended();
-    assert!(!is_promiscuous());
 }

@@ -1,4 +1,4 @@
-//! Real captures on real interfaces of the tests' own hosts: `sensor` streams to `collector`.
+//! Live captures on the interfaces of virtual hosts: `sensor` streams to `collector`.
 
 use std::fs::File;
 use std::io;
@@ -11,32 +11,32 @@ use tzsp_packetstream_exporter::capture::CaptureReader;
 use crate::live::DATAGRAM;
 use crate::namespace::{COLLECTOR, COLLECTOR_LINK, Network, SENSOR_LINK};
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, eventually, is_running, testdata, tool};
+use crate::support::{Exporter, LaunchOptions, eventually, is_running, testdata, tool};
 
-/// The one that is listened to without --listen-port.
+/// The default listen port.
 pub(crate) const PORT: u16 = 37008;
 
-/// What a capture is: both must see the same.
+/// The capture methods. Both must give the same results.
 const METHODS: [&str; 2] = ["tshark", "native"];
 
-/// An exporter on the collector, capturing through tshark.
+/// Starts an exporter on the collector that captures with tshark.
 #[track_caller]
 fn capture_on<'a>(network: &'a Network, interface: &str) -> Exporter<'a> {
     capture_through(network, &[], interface)
 }
 
-/// The same, started through a command.
+/// The same, started through a wrapper command.
 #[track_caller]
 pub(crate) fn capture_through<'a>(
     network: &'a Network,
-    through: &[&str],
+    wrapper: &[&str],
     interface: &str,
 ) -> Exporter<'a> {
     let arguments = ["--interface", interface, "--capture", "tshark"];
-    capture(network, through, &arguments)
+    capture(network, wrapper, &arguments)
 }
 
-/// An exporter on the collector, capturing by this method.
+/// Starts an exporter on the collector that captures with this method.
 #[track_caller]
 fn capture_by<'a>(network: &'a Network, method: &str, interface: &str) -> Exporter<'a> {
     capture(
@@ -46,26 +46,26 @@ fn capture_by<'a>(network: &'a Network, method: &str, interface: &str) -> Export
     )
 }
 
-/// An exporter on the collector, started through a command with these arguments, once it captures.
+/// Starts an exporter on the collector through a wrapper command, and waits until it captures.
 #[track_caller]
 pub(crate) fn capture<'a>(
     network: &'a Network,
-    through: &[&str],
+    wrapper: &[&str],
     arguments: &[&str],
 ) -> Exporter<'a> {
-    let place = Place {
+    let launch = LaunchOptions {
         host: Some(&network.collector),
-        through,
-        ..Place::default()
+        wrapper,
+        ..LaunchOptions::default()
     };
-    let exporter = Exporter::start_at(&place, arguments);
+    let exporter = Exporter::start_with(&launch, arguments);
     exporter.scrape_until("the capture runs", |scrape| {
         scrape.value("tzsp_capture_up") == 1.0
     });
     exporter
 }
 
-/// Streams so many mirrored packets of 40 bytes from the sensor.
+/// Streams this many mirrored packets of 40 bytes from the sensor.
 pub(crate) fn stream(network: &Network, datagrams: u32) {
     network.sensor.run(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -86,7 +86,7 @@ pub(crate) fn wait_for(exporter: &Exporter<'_>, frames: f64) -> Scrape {
     scrape
 }
 
-/// Frames of captures in testdata/, to be put on the cable as they are.
+/// The frames of captures in testdata/, to be sent on the cable unchanged.
 pub(crate) fn frames_of(captures: &[&str]) -> Vec<Vec<u8>> {
     let mut frames = Vec::new();
     for capture in captures {
@@ -101,7 +101,7 @@ pub(crate) fn frames_of(captures: &[&str]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn what_is_streamed_is_counted_exactly() {
+fn streamed_packets_are_counted_exactly() {
     for method in METHODS {
         let network = Network::new();
         let exporter = capture_by(&network, method, COLLECTOR_LINK);
@@ -114,7 +114,7 @@ fn what_is_streamed_is_counted_exactly() {
 }
 
 #[test]
-fn any_interface_works_and_so_do_several() {
+fn the_any_interface_and_several_interfaces_work() {
     for method in METHODS {
         let network = Network::new();
         let any = capture_by(&network, method, "any");
@@ -146,7 +146,8 @@ fn lone_first_fragments_and_tagged_frames_are_captured() {
     for method in METHODS {
         let network = Network::new();
         let exporter = capture_by(&network, method, COLLECTOR_LINK);
-        // 1500 bytes in a datagram of which one fragment came; 52 bytes under a tag.
+        // 1500 bytes in a datagram of which only the first fragment arrives; 52 bytes with a VLAN
+        // tag.
         let frames = frames_of(&[
             "lone_first_fragment.pcap",
             "vlan_tags_of_each_type_outside.pcap",
@@ -178,7 +179,7 @@ fn lone_first_fragments_and_tagged_frames_are_captured() {
 }
 
 #[test]
-fn an_interface_that_goes_and_comes_back_is_captured_again() {
+fn an_interface_that_disappears_and_returns_is_captured_again() {
     for method in METHODS {
         let network = Network::new();
         let mut exporter = capture_by(&network, method, COLLECTOR_LINK);
@@ -190,13 +191,13 @@ fn an_interface_that_goes_and_comes_back_is_captured_again() {
             "tshark" => "no longer attached",
             _ => "the interface cable0 is gone",
         };
-        exporter.line_with(gone);
+        exporter.wait_for_line(gone);
         exporter.scrape_until("the capture is down", |scrape| {
             scrape.value("tzsp_capture_up") == 0.0
         });
-        exporter.line_with("cannot start again");
+        exporter.wait_for_line("cannot start again");
         network.plug_in();
-        exporter.line_with("again, after");
+        exporter.wait_for_line("again, after");
         stream(&network, 10);
         let scrape = wait_for(&exporter, 20.0);
         assert_eq!(scrape.value("tzsp_capture_up"), 1.0);
@@ -206,7 +207,7 @@ fn an_interface_that_goes_and_comes_back_is_captured_again() {
 }
 
 #[test]
-fn killed_processes_are_replaced() {
+fn killed_capture_processes_are_restarted() {
     let network = Network::new();
     let exporter = capture_on(&network, COLLECTOR_LINK);
     for (round, victim) in ["dumpcap", "tshark"].into_iter().enumerate() {
@@ -237,7 +238,7 @@ fn killed_processes_are_replaced() {
 }
 
 #[test]
-fn a_stopped_tshark_that_goes_on_has_lost_nothing() {
+fn a_tshark_that_was_stopped_and_continued_loses_nothing() {
     let network = Network::new();
     let exporter = capture_on(&network, COLLECTOR_LINK);
     let tshark = exporter.descendants("tshark")[0];
@@ -252,7 +253,7 @@ fn a_stopped_tshark_that_goes_on_has_lost_nothing() {
 fn the_host_does_not_answer_the_stream() {
     for method in METHODS {
         let network = Network::new();
-        // A connected socket is told of ICMP port unreachable by its next call.
+        // The next call on a connected socket fails after an ICMP port unreachable.
         let is_refused = || {
             network.sensor.run(|| {
                 let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
@@ -279,7 +280,7 @@ fn a_port_in_use_is_a_warning_and_the_capture_goes_on() {
             .collector
             .run(|| UdpSocket::bind(("0.0.0.0", PORT)).unwrap());
         let mut exporter = capture_by(&network, method, COLLECTOR_LINK);
-        let line = exporter.line_with("cannot keep the host from answering on UDP port 37008");
+        let line = exporter.wait_for_line("cannot keep the host from answering on UDP port 37008");
         assert!(
             line.contains(&format!("(pid {})", std::process::id())),
             "{line}"
@@ -290,7 +291,7 @@ fn a_port_in_use_is_a_warning_and_the_capture_goes_on() {
 }
 
 #[test]
-fn nothing_outlives_an_exporter_that_is_killed() {
+fn child_processes_end_with_a_killed_exporter() {
     let network = Network::new();
     let exporter = capture_on(&network, COLLECTOR_LINK);
     let processes = [
@@ -306,7 +307,7 @@ fn nothing_outlives_an_exporter_that_is_killed() {
 }
 
 #[test]
-fn a_stop_takes_tshark_along_and_loses_no_frame() {
+fn a_stop_ends_tshark_and_loses_no_frame() {
     let network = Network::new();
     let exporter = capture_on(&network, COLLECTOR_LINK);
     let processes = [
@@ -316,16 +317,16 @@ fn a_stop_takes_tshark_along_and_loses_no_frame() {
     .concat();
     stream(&network, 1000);
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("stopped frames=1000 counted=1000 "), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("stopped frames=1000 counted=1000 "), "{log}");
     for pid in processes {
         assert!(!is_running(pid), "{pid} is still there");
     }
 }
 
 #[test]
-fn a_tshark_capture_is_fed_by_replay() {
+fn a_tshark_capture_receives_replayed_frames() {
     let network = Network::new();
     let exporter = capture_on(&network, COLLECTOR_LINK);
     let capture = testdata().join("packets_of_one_flow_merge.pcap");
@@ -335,7 +336,7 @@ fn a_tshark_capture_is_fed_by_replay() {
         let xtask = ["xtask", "replay", capture, "--to", &to, "--loop", "5"];
         tool(Command::new(env!("CARGO")).args(xtask));
     });
-    // 3 packets of 680 bytes together, five times.
+    // 3 packets with 680 bytes in total, five times.
     let scrape = wait_for(&exporter, 15.0);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 3400.0);
 }

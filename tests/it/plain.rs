@@ -1,5 +1,5 @@
-//! `--plain`: captures that are not mirrored, against numbers worked out by hand. tests/it/tshark.rs
-//! compares with tshark, frame by frame.
+//! `--plain` on captures that are not mirrored, compared with numbers worked out by hand.
+//! tests/it/tshark.rs compares with tshark, frame by frame.
 
 use insta::assert_snapshot;
 
@@ -22,7 +22,7 @@ fn stderr(run: &assert_cmd::assert::Assert) -> &str {
     std::str::from_utf8(&run.get_output().stderr).unwrap()
 }
 
-/// Samples of a capture with `--plain`. What is not 0 of frames skipped and truncated must be there.
+/// Checks packets, bytes, and all non-zero counts of skipped and truncated frames with `--plain`.
 #[track_caller]
 fn check(arguments: &[&str], packets: f64, bytes: f64, others: &[(&str, f64)]) {
     let scrape = scrape(&run(&[&["--plain"], arguments].concat()));
@@ -41,20 +41,20 @@ fn check(arguments: &[&str], packets: f64, bytes: f64, others: &[(&str, f64)]) {
 }
 
 #[test]
-fn the_own_packets_of_frames_count() {
+fn the_packets_of_unmirrored_frames_count() {
     let skipped = [
         ("inner_ipv6", 1.0),
         ("inner_malformed", 2.0),
         ("inner_not_ip", 1.0),
     ];
-    // 52 + 100, 52 under a tag, 52 in PPPoE, and a fragment of 60.
+    // 52 + 100, 52 with a VLAN tag, 52 in PPPoE, and a fragment of 60.
     check(&["not_mirrored.pcap"], 5.0, 316.0, &skipped);
     // IPv6 with 32 bytes of TCP.
     check(&["--ipv6", "not_mirrored.pcap"], 6.0, 388.0, &skipped[1..]);
 }
 
 #[test]
-fn a_cut_is_the_captures_own() {
+fn truncation_is_attributed_to_the_capture() {
     // 1500, 1400 by the frame's length, 50, and 9000 in a frame of 100 bytes.
     let truncated = [("sensor", 1.0), ("snaplen", 2.0)];
     check(
@@ -69,7 +69,7 @@ fn a_cut_is_the_captures_own() {
 fn every_link_type_is_read() {
     // 20 + 8 + 5 + 14 bytes around a packet of 52.
     let outer = 99.0;
-    // The others are ARP and IPv6.
+    // The other frames are ARP and IPv6.
     let not_ip = [("inner_ipv6", 1.0), ("inner_not_ip", 1.0)];
     check(&["linux_cooked_v1.pcap"], 1.0, outer, &not_ip);
     check(&["linux_cooked_v2.pcap"], 1.0, outer, &not_ip);
@@ -101,7 +101,7 @@ fn every_link_type_is_read() {
         3.0 * outer,
         &[("inner_ipv6", 2.0)],
     );
-    // There TZSP is the link layer, so to speak.
+    // With this link type, TZSP takes the place of the link layer.
     let nothing = [("not_tzsp", 2.0), ("tzsp_keepalive", 1.0)];
     check(&["link_type_tzsp.pcap"], 2.0, 104.0, &nothing);
 }
@@ -117,7 +117,7 @@ fn every_link_type_of_802_11_is_read() {
     check(&["link_type_802_11.pcap"], 2.0, 104.0, &others);
     check(&["link_type_prism.pcap"], 3.0, 156.0, &others[..1]);
     check(&["link_type_avs.pcap"], 1.0, 52.0, &others[..1]);
-    // A beacon, and nothing.
+    // A beacon, and an empty frame.
     let others = [("inner_malformed", 1.0), ("inner_wlan_no_data", 1.0)];
     check(&["link_type_radiotap.pcap"], 3.0, 156.0, &others);
     let others = [
@@ -130,7 +130,7 @@ fn every_link_type_of_802_11_is_read() {
 
 #[test]
 fn every_link_type_of_ppp_is_read() {
-    // IPv6, a protocol that is cut, and LCP.
+    // IPv6, a truncated protocol field, and LCP.
     let others = [
         ("inner_ipv6", 1.0),
         ("inner_malformed", 1.0),
@@ -144,7 +144,7 @@ fn every_link_type_of_ppp_is_read() {
 }
 
 #[test]
-fn no_port_and_no_sensor_are_shown() {
+fn listen_port_and_sensor_are_empty() {
     let labels = "from_type,listen_port,sensor,vlan";
     let run = run(&["--plain", "--labels", labels, "not_mirrored.pcap"]);
     let output = String::from_utf8(run.get_output().stdout.clone()).unwrap();
@@ -186,30 +186,30 @@ fn every_frame_is_accounted_for() {
 }
 
 #[test]
-fn where_nothing_counts_the_option_that_would_count_it_is_named() {
-    let told = |arguments: &[&str]| stderr(&run(arguments)).to_owned();
-    assert_snapshot!(told(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
+fn when_nothing_counts_the_warning_names_the_option_to_use() {
+    let warning = |arguments: &[&str]| stderr(&run(arguments)).to_owned();
+    assert_snapshot!(warning(&["not_udp.pcap", "not_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 3 not_udp, 4 not_tzsp
       not_udp: IP without UDP
       not_tzsp: an empty datagram, or one that is not TZSP version 1. Remedy: find out who sends it, and let only the routers send to this port
       UDP port 37008: 4 datagrams, 0 like TZSP
       no TZSP; to count the frames' own packets: --plain
     ");
-    assert_snapshot!(told(&["ipv6_without_udp.pcap"]), @r"
+    assert_snapshot!(warning(&["ipv6_without_udp.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 not_udp
       not_udp: IP without UDP
       no TZSP; to count the frames' own packets: --plain --ipv6
     ");
-    assert_snapshot!(told(&["--plain", "ipv6_without_udp.pcap"]), @r"
+    assert_snapshot!(warning(&["--plain", "ipv6_without_udp.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 inner_ipv6
       inner_ipv6: a mirrored IPv6 packet, without `--ipv6`. Remedy: count IPv6 too: start with `--ipv6`
     ");
-    assert_snapshot!(told(&["--listen-port", "37008", "link_type_tzsp.pcap"]), @r"
+    assert_snapshot!(warning(&["--listen-port", "37008", "link_type_tzsp.pcap"]), @r"
     warning: nothing was counted; the frames are: 5 other_port
       other_port: UDP to a port that is not listened to; with `--listen-port`, also TZSP without UDP
       no UDP port: 5 frames of TZSP alone; to count them: no --listen-port
     ");
-    assert_snapshot!(told(&["ethernet_without_ip.pcap"]), @r"
+    assert_snapshot!(warning(&["ethernet_without_ip.pcap"]), @r"
     warning: nothing was counted; the frames are: 4 not_ip
       not_ip: neither IPv4 nor IPv6
       EtherType 0x0806 (ARP): 2 frames

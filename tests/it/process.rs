@@ -1,9 +1,9 @@
-//! What the exporter says of its own process, against /proc.
+//! The `process_` metrics, compared with /proc.
 
 use std::fs;
 
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, eventually};
+use crate::support::{Exporter, LaunchOptions, eventually};
 use tzsp_packetstream_exporter::metrics;
 
 /// A field of /proc/PID/stat by its number in proc_pid_stat(5), from 3 on.
@@ -22,7 +22,7 @@ fn ticks(exporter: &Exporter<'_>) -> u64 {
 #[test]
 fn time_on_the_processor_is_counted_in_hundredths_of_a_second() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
-    // Each scrape takes some.
+    // Each scrape takes some processor time.
     let seconds = eventually("part of a second", || {
         let before = ticks(&exporter);
         let seconds = exporter.scrape().value("process_cpu_seconds_total");
@@ -36,47 +36,47 @@ fn time_on_the_processor_is_counted_in_hundredths_of_a_second() {
 }
 
 #[test]
-fn the_start_is_told_to_the_hundredth_of_a_second() {
+fn the_start_time_is_exact_to_the_hundredth_of_a_second() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     let kernel = fs::read_to_string("/proc/stat").unwrap();
     let boot = kernel.lines().find_map(|line| line.strip_prefix("btime "));
     let boot: f64 = boot.unwrap().parse().unwrap();
     let started = boot + stat(&exporter, 22) as f64 / 100.0;
-    let told = exporter.scrape().value("process_start_time_seconds");
-    assert!((told - started).abs() < 0.001, "{told} {started}");
+    let exported = exporter.scrape().value("process_start_time_seconds");
+    assert!((exported - started).abs() < 0.001, "{exported} {started}");
 }
 
 #[test]
 fn limits_and_memory_are_those_of_the_process() {
-    let place = Place {
-        through: &["prlimit", "--nofile=777:999", "--as=8589934592:unlimited"],
-        ..Place::default()
+    let launch = LaunchOptions {
+        wrapper: &["prlimit", "--nofile=777:999", "--as=8589934592:unlimited"],
+        ..LaunchOptions::default()
     };
-    let exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
     let scrape = exporter.scrape();
     assert_eq!(scrape.value("process_max_fds"), 777.0);
     let most = scrape.value("process_virtual_memory_max_bytes");
     assert_eq!(most, 8_589_934_592.0);
-    // Each new thread changes it.
+    // The value changes with each new thread.
     let virtual_memory = eventually("the same memory", || {
-        let told = exporter.scrape().value("process_virtual_memory_bytes");
-        (told == stat(&exporter, 23) as f64).then_some(told)
+        let exported = exporter.scrape().value("process_virtual_memory_bytes");
+        (exported == stat(&exporter, 23) as f64).then_some(exported)
     });
     let resident = scrape.value("process_resident_memory_bytes");
     assert!(resident > 0.0 && resident < virtual_memory);
     let open = fs::read_dir(format!("/proc/{}/fd", exporter.pid())).unwrap();
-    // The connection of the scrape may still be there, or be gone.
+    // The connection of the last scrape may still be open.
     let difference = scrape.value("process_open_fds") - open.count() as f64;
     assert!(difference.abs() <= 4.0, "{difference}");
 
     let unlimited = Exporter::start(&["--listen-port", "0"]).scrape();
     let most = unlimited.value("process_virtual_memory_max_bytes");
-    // 2^64 - 1, as client_golang has it.
+    // 2^64 - 1 for "unlimited", as in client_golang.
     assert_eq!(most, 18_446_744_073_709_551_615.0);
 }
 
 #[test]
-fn bytes_of_the_network_are_those_of_its_namespace() {
+fn network_bytes_are_those_of_the_network_namespace() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     let octets = |name: &str| {
         let path = format!("/proc/{}/net/netstat", exporter.pid());
@@ -92,9 +92,9 @@ fn bytes_of_the_network_are_those_of_its_namespace() {
         ("process_network_transmit_bytes_total", "OutOctets"),
     ] {
         let before = octets(name);
-        let told = exporter.scrape().value(metric);
-        assert!(before > 0.0 && before <= told, "{before} {told}");
-        assert!(told <= octets(name), "{told}");
+        let exported = exporter.scrape().value(metric);
+        assert!(before > 0.0 && before <= exported, "{before} {exported}");
+        assert!(exported <= octets(name), "{exported}");
     }
 }
 

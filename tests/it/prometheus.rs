@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the exporter.
+//! A real Prometheus that scrapes the exporter.
 
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
@@ -24,7 +24,7 @@ pub(crate) struct Prometheus {
 }
 
 impl Prometheus {
-    /// Starts one that scrapes this port of this host every second, with these settings.
+    /// Starts a server that scrapes this local port every second, with these scrape settings.
     #[track_caller]
     pub(crate) fn start(target: u16, settings: &str) -> Self {
         let configuration = format!(
@@ -36,7 +36,7 @@ impl Prometheus {
         Self::start_in(TempDir::new().unwrap(), &configuration)
     }
 
-    /// Starts one whose data are in `data`, a directory in this one, and never too old.
+    /// Starts a server with its storage in the subdirectory `data`. It keeps data of any age.
     #[track_caller]
     pub(crate) fn start_in(directory: TempDir, configuration: &str) -> Self {
         let path = directory.path().join("prometheus.yml");
@@ -52,7 +52,7 @@ impl Prometheus {
         }
     }
 
-    /// Ends it, waits for something to be done meanwhile, and starts it again with its data.
+    /// Stops the server, runs `meanwhile`, and starts it again with the same data.
     pub(crate) fn restart(&mut self, meanwhile: impl FnOnce()) {
         let pid = Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         kill(pid, Signal::SIGTERM).unwrap();
@@ -61,7 +61,7 @@ impl Prometheus {
         self.child = run(self.directory.path(), self.port);
     }
 
-    /// The value of an instant query with one result.
+    /// The value of an instant query. `None` unless it has exactly one result.
     pub(crate) fn query(&self, query: &str) -> Option<f64> {
         let answer = self.get(&format!("query?query={query}"))?;
         let value = answer["data"]["result"][0]["value"][1].as_str()?;
@@ -74,8 +74,8 @@ impl Prometheus {
         serde_json::from_str(&response.body_mut().read_to_string().ok()?).ok()
     }
 
-    /// What it answers to a question with these parameters, which may hold anything. Fails if it
-    /// calls the question wrong.
+    /// The answer to an API request with these parameters, which are URL-encoded. Fails if the
+    /// server reports an error.
     #[track_caller]
     pub(crate) fn ask(&self, path: &str, parameters: &[(&str, &str)]) -> Value {
         let agent = ureq::Agent::config_builder().http_status_as_error(false);
@@ -94,7 +94,7 @@ impl Prometheus {
     }
 }
 
-/// Runs one with all that is in this directory.
+/// Runs a server with the configuration and the data in this directory.
 #[track_caller]
 fn run(directory: &Path, port: u16) -> Child {
     let mut log = File::options();
@@ -147,7 +147,7 @@ fn prometheus_stores_what_was_counted_without_a_warning() {
     assert_eq!(complaint, None, "{log}");
 }
 
-/// What a target answers to each scrape, and how it calls it.
+/// Serves this text with this content type as a scrape target. Returns its port.
 fn serve(text: String, content_type: &'static str) -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -155,7 +155,7 @@ fn serve(text: String, content_type: &'static str) -> u16 {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
             let mut request = BufReader::new(stream.try_clone().unwrap()).lines();
-            // Its head ends with an empty line.
+            // The header of the request ends with an empty line.
             while request
                 .next()
                 .is_some_and(|line| line.is_ok_and(|line| !line.is_empty()))
@@ -187,7 +187,7 @@ fn prometheus_scrapes_what_analyze_writes_as_openmetrics() {
         bytes.filter(|&bytes| bytes == 129_940.0)
     });
     assert_eq!(prometheus.query("up"), Some(1.0));
-    // Only OpenMetrics knows families by the name without the suffix.
+    // Only OpenMetrics names families without the suffix.
     let metadata = prometheus
         .get("metadata?metric=tzsp_observed_bytes")
         .unwrap();
@@ -199,7 +199,7 @@ fn prometheus_scrapes_what_analyze_writes_as_openmetrics() {
     );
 }
 
-/// What Prometheus says of its target once it is up.
+/// Waits until Prometheus reports its target as up, without an error.
 #[track_caller]
 fn check_target_is_up(prometheus: &Prometheus) {
     eventually("a scrape", || {
@@ -212,7 +212,7 @@ fn check_target_is_up(prometheus: &Prometheus) {
 }
 
 #[test]
-fn prometheus_scrapes_over_tls_with_a_password_that_others_lack() {
+fn prometheus_scrapes_over_tls_and_only_with_the_password() {
     let site = Website::new(&format!(
         "tls_server_config: {{cert_file: server.crt, key_file: server.key}}\n\
          basic_auth_users: {{prometheus: {HASH}}}\n"
@@ -229,9 +229,9 @@ fn prometheus_scrapes_over_tls_with_a_password_that_others_lack() {
     );
     check_target_is_up(&Prometheus::start(exporter.port, &(tls.clone() + &user)));
 
-    let stranger = Prometheus::start(exporter.port, &tls);
+    let without_password = Prometheus::start(exporter.port, &tls);
     eventually("a refusal", || {
-        let targets = stranger.get("targets")?;
+        let targets = without_password.get("targets")?;
         let error = &targets["data"]["activeTargets"][0]["lastError"];
         (error == "server returned HTTP status 401 Unauthorized").then_some(())
     });
@@ -257,8 +257,8 @@ fn prometheus_scrapes_with_a_client_certificate_and_follows_renewals() {
     check_target_is_up(&prometheus);
 
     let renewed = site.authority.issue(&["localhost"]);
-    site.keep("server", &renewed);
-    exporter.line_with("the web configuration has changed and is in force");
+    site.write_identity("server", &renewed);
+    exporter.wait_for_line("the web configuration has changed and is in force");
     let samples = || prometheus.query("count_over_time(up[1h])");
     let before = samples().unwrap();
     eventually("more scrapes", || {

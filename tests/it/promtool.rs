@@ -1,5 +1,5 @@
-//! What Prometheus makes of the flows: PromQL on what the table showed at each scrape, every 15
-//! seconds from 0 to 300.
+//! PromQL results over flows that appear, become idle and return. The flow table is scraped every
+//! 15 seconds from 0 to 300, and promtool evaluates the expressions.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -27,7 +27,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     leave_unseen: false,
 };
 
-/// So many packets from 10.0.0.`host`, at a time in seconds.
+/// This many packets from 10.0.0.`host`, at a time in seconds.
 struct Burst {
     at: u64,
     host: u8,
@@ -53,8 +53,8 @@ fn packet(host: u8) -> Observation {
     }
 }
 
-/// Values of each series of a family, as promtool wants them: `_` before the first, and a marker
-/// when a series is gone.
+/// The values of each series of a family in promtool's notation: `_` before the first sample, and a
+/// staleness marker when a series has disappeared.
 fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<String, Vec<String>> {
     let mut table = FlowTable::new(Shape::default(), limits);
     let mut series: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -91,7 +91,8 @@ fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<Strin
     series
 }
 
-/// Evaluates expressions at the last scrape; all of them are to have one value without labels.
+/// Evaluates expressions at the last scrape, and checks that each has this one value without
+/// labels.
 #[track_caller]
 fn check(limits: FlowLimits, bursts: &[Burst], expected: &[(&str, f64)]) {
     let mut rules = String::from("evaluation_interval: 15s\ntests:\n- interval: 15s\n");
@@ -117,8 +118,8 @@ fn check(limits: FlowLimits, bursts: &[Burst], expected: &[(&str, f64)]) {
     promtool.args(["test", "rules", "flows.yml"]);
     let output = promtool.current_dir(directory.path()).output();
     let output = output.expect("promtool is missing; `cargo xtask ci` installs it");
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(output.status.success(), "{said}\n{rules}");
+    let output_text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{output_text}\n{rules}");
 }
 
 const HELD: FlowLimits = FlowLimits {
@@ -155,20 +156,20 @@ const LEAVING: FlowLimits = FlowLimits {
 };
 
 #[test]
-fn a_returning_flow_continues_where_it_was() {
+fn a_returning_flow_continues_its_counter() {
     let bursts = [burst(5, 1, 10), burst(250, 1, 15)];
     let expected = [
         ("PACKETS", 25.0),
         ("resets(PACKETS[5m])", 0.0),
         ("increase(PACKETS[5m])", 25.0),
-        // It was gone in between.
+        // The series was absent in between.
         ("count_over_time(PACKETS[5m]) < bool 20", 1.0),
     ];
     check(LEAVING, &bursts, &expected);
 }
 
 #[test]
-fn a_flow_that_was_forgotten_starts_anew() {
+fn a_forgotten_flow_starts_again() {
     let forgetful = FlowLimits {
         idle_flows: 0,
         ..LEAVING
@@ -183,7 +184,7 @@ fn a_flow_that_was_forgotten_starts_anew() {
 }
 
 #[test]
-fn sums_stay_exact_when_flows_find_no_place() {
+fn sums_stay_exact_when_flows_find_no_slot() {
     let narrow = FlowLimits { flows: 1, ..HELD };
     let bursts = [
         burst(20, 1, 1),
@@ -205,12 +206,12 @@ fn sums_stay_exact_when_flows_find_no_place() {
 }
 
 #[test]
-fn a_flow_that_left_its_place_to_others_loses_nothing() {
+fn a_flow_that_lost_its_slot_to_others_loses_no_packets() {
     let narrow = FlowLimits {
         flows: 1,
         ..LEAVING
     };
-    // 1 leaves before 2 comes; 1 finds no place when it returns.
+    // Flow 1 is evicted before flow 2 appears, and finds no free slot when it returns.
     let bursts = [burst(5, 1, 7), burst(250, 2, 11), burst(256, 1, 13)];
     let expected = [
         ("last_over_time(PACKETS[5m])", 31.0),

@@ -1,4 +1,4 @@
-//! What is said of each router and of each listen port.
+//! Metrics of each router and of each listen port.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -9,14 +9,14 @@ use serde_json::{Value, json};
 
 use crate::live::DATAGRAM;
 use crate::scrape::Scrape;
-use crate::support::{Exporter, Place, fake_tshark, testdata, tool};
+use crate::support::{Exporter, LaunchOptions, fake_tshark, testdata, tool};
 
 fn send_from(sensor: &str, port: u16, datagram: &[u8]) {
     let socket = UdpSocket::bind((sensor, 0)).unwrap();
     socket.send_to(datagram, ("127.0.0.1", port)).unwrap();
 }
 
-/// By sensor and listen port.
+/// Frames received by sensor and listen port.
 fn frames(scrape: &Scrape) -> BTreeMap<String, f64> {
     let frames = scrape.family("tzsp_sensor_frames_total");
     frames
@@ -33,7 +33,7 @@ fn now() -> f64 {
 }
 
 #[test]
-fn each_router_has_its_frames_and_those_beyond_the_limit_are_one() {
+fn each_router_has_a_series_and_routers_beyond_the_limit_share_one() {
     let mut exporter = Exporter::start(&["--listen-port", "0", "--max-sensors", "2"]);
     let port = exporter.udp_port();
     let heard = format!("tzsp_listen_port_last_frame_timestamp_seconds{{listen_port=\"{port}\"}}");
@@ -42,10 +42,10 @@ fn each_router_has_its_frames_and_those_beyond_the_limit_are_one() {
     assert_eq!(frames(&scrape), BTreeMap::new());
 
     let begin = now();
-    // One after the other: the first two get the slots.
+    // The routers send one after the other, so the first two get the slots.
     let sent: [(&str, &[u8]); 6] = [
         ("127.0.0.1", &DATAGRAM),
-        // A keepalive, and no TZSP at all.
+        // A keepalive, and a datagram that is not TZSP.
         ("127.0.0.2", &[1, 4, 0, 0]),
         ("127.0.0.2", b"hello"),
         ("127.0.0.3", &DATAGRAM),
@@ -67,7 +67,7 @@ fn each_router_has_its_frames_and_those_beyond_the_limit_are_one() {
         let family = "tzsp_sensor_last_frame_timestamp_seconds";
         scrape.value(&format!("{family}{}", labels(sensor, port)))
     };
-    // In the order in which they came last.
+    // The time stamps are in the order in which the last frames arrived.
     let times = [
         begin,
         last("127.0.0.2"),
@@ -78,7 +78,7 @@ fn each_router_has_its_frames_and_those_beyond_the_limit_are_one() {
     assert!(times.is_sorted(), "{times:?}");
     assert_eq!(scrape.value(&heard), last("127.0.0.1"));
 
-    // The API has the same.
+    // The API returns the same numbers.
     let api: Value = serde_json::from_str(&exporter.get("/api/flows").1).unwrap();
     let sensors = api["sensors"].as_array().unwrap().iter().map(|sensor| {
         assert!(sensor["last"].as_str().unwrap().ends_with('Z'));
@@ -95,7 +95,7 @@ fn each_router_has_its_frames_and_those_beyond_the_limit_are_one() {
 }
 
 #[test]
-fn a_port_to_which_nobody_sends_is_told_from_one_that_is_used() {
+fn an_unused_listen_port_differs_from_a_used_one() {
     let free = [(); 2].map(|()| UdpSocket::bind("0.0.0.0:0").unwrap());
     let [used, unused] = free.map(|socket| socket.local_addr().unwrap().port());
     let ports = [used, unused].map(|port| port.to_string());
@@ -117,9 +117,9 @@ fn a_port_to_which_nobody_sends_is_told_from_one_that_is_used() {
     assert!(!page.contains(&format!("UDP port {used}.")));
 }
 
-/// Captured frames, by tshark's account of who sent UDP to the port; and when each came last.
+/// Compares frames and time stamps of each sender in captured traffic with those that tshark shows.
 #[test]
-fn captured_frames_count_for_whoever_sent_them() {
+fn captured_frames_count_for_their_sender() {
     for capture in [
         "five_minutes_of_an_office.pcap",
         "cut_inside_each_layer.pcap",
@@ -130,7 +130,8 @@ fn captured_frames_count_for_whoever_sent_them() {
         let path = testdata().join(capture);
         let mut tshark = Command::new("tshark");
         tshark.arg("-r").arg(&path).args(["-T", "fields", "-Y"]);
-        // The fragments as they came, and the outermost layers alone, whose UDP header is whole.
+        // Without reassembly of fragments; of each frame the outermost layers, with a complete UDP
+        // header.
         let whole = "udp.dstport#1 == 37008 && udp.checksum#1";
         tshark.args([whole, "-E", "occurrence=f"]);
         tshark.args(["-o", "ip.defragment:FALSE", "-o", "ipv6.defragment:FALSE"]);
@@ -151,12 +152,12 @@ fn captured_frames_count_for_whoever_sent_them() {
 
         let tools = fake_tshark("[ \"$1\" = -D ] || { cat capture; exec sleep 60; }");
         fs::copy(&path, tools.path().join("capture")).unwrap();
-        let place = Place {
+        let launch = LaunchOptions {
             tools: Some(tools.path()),
-            ..Place::default()
+            ..LaunchOptions::default()
         };
         let exporter =
-            Exporter::start_at(&place, &["--interface", "eth0", "--listen-port", "37008"]);
+            Exporter::start_with(&launch, &["--interface", "eth0", "--listen-port", "37008"]);
         let all: f64 = expected.values().map(|(frames, _)| frames).sum();
         let scrape = exporter.scrape_until("all frames", |scrape| {
             scrape.sum("tzsp_sensor_frames_total") >= all

@@ -1,8 +1,8 @@
-//! The text format, as far as the tests need it.
+//! A parser of the text exposition format, as far as the tests need it.
 
 use std::collections::BTreeMap;
 
-/// Samples by name and labels as they stand in the text.
+/// Samples by name and labels, spelled as in the text.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Scrape {
     pub(crate) text: String,
@@ -10,7 +10,7 @@ pub(crate) struct Scrape {
 }
 
 impl Scrape {
-    /// Panics if a line is no sample, or if two samples have equal names and labels.
+    /// Panics if a line is not a sample, or if two samples have the same name and labels.
     #[track_caller]
     pub(crate) fn parse(text: &str) -> Self {
         let mut samples = BTreeMap::new();
@@ -49,7 +49,8 @@ impl Scrape {
         })
     }
 
-    /// Frames received = packets of all flows + frames skipped; where no flow left or is held.
+    /// Checks that frames received = packets of all flows + frames skipped. This holds only while
+    /// no flow has been removed or is held back.
     #[track_caller]
     pub(crate) fn assert_every_frame_is_accounted_for(&self) {
         assert_eq!(
@@ -61,7 +62,8 @@ impl Scrape {
         self.assert_traffic_is_all_there_is();
     }
 
-    /// Frames received = packets of all traffic + frames skipped, whatever became of the flows.
+    /// Checks that frames received = packets of the traffic totals + frames skipped. This holds
+    /// also after flows have been removed.
     #[track_caller]
     pub(crate) fn assert_traffic_is_all_there_is(&self) {
         assert_eq!(

@@ -1,5 +1,5 @@
-//! Beyond one machine: an exporter for each site, one Prometheus with the shipped rules, and
-//! another that federates it.
+//! Several sites: an exporter for each, a Prometheus with the shipped rules, and another Prometheus
+//! that federates it.
 
 use std::fs;
 
@@ -10,12 +10,12 @@ use crate::guide::expressions;
 use crate::live::send;
 use crate::prometheus::Prometheus;
 use crate::rules::{check_metrics, contrib};
-use crate::support::{Exporter, Place, eventually};
+use crate::support::{Exporter, LaunchOptions, eventually};
 use crate::traffic::packet;
 
 const ADDED: &str = "instance_from_type_to_type_protocol:tzsp_traffic_bytes:added";
 
-/// The shipped rules, evaluated each second.
+/// The shipped rules, evaluated every second.
 fn fast_rules() -> String {
     let rules = fs::read_to_string(contrib("prometheus/recording.rules.yml")).unwrap();
     let rules = rules.replace("interval: 1m", "interval: 1s");
@@ -34,7 +34,7 @@ fn prometheus(scrape_configs: &str) -> Prometheus {
     Prometheus::start_in(directory, &configuration)
 }
 
-/// Waits until an expression without labels has this value.
+/// Waits until an expression with one result has this value.
 #[track_caller]
 fn wait(prometheus: &Prometheus, query: &str, expected: f64) {
     wait_for(prometheus, query, |value| value == expected);
@@ -56,19 +56,19 @@ struct Site {
 }
 
 impl Site {
-    /// Starts its exporter, which publishes on this port; 0: a free one.
+    /// Starts its exporter, which publishes on this port; with 0, on a free one.
     #[track_caller]
     fn start(publish_port: u16) -> Self {
-        let place = Place {
+        let launch = LaunchOptions {
             publish_port,
-            ..Place::default()
+            ..LaunchOptions::default()
         };
-        let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+        let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
         let udp_port = exporter.udp_port();
         Self { exporter, udp_port }
     }
 
-    /// So many packets of so many bytes.
+    /// Sends this many packets of this many bytes.
     fn mirrors(&self, packets: u16, bytes: u16) {
         for _ in 0..packets {
             send(
@@ -85,7 +85,7 @@ impl Site {
 }
 
 #[test]
-fn totals_of_all_sites_are_exact_although_an_exporter_was_restarted() {
+fn totals_of_all_sites_are_exact_despite_a_restarted_exporter() {
     let [paris, mut oslo, rome, standby] = [0; 4].map(Site::start);
     let [a, b, c] =
         [(&paris, "paris"), (&oslo, "oslo"), (&rome, "rome")].map(|(site, name)| site.target(name));
@@ -100,7 +100,7 @@ fn totals_of_all_sites_are_exact_although_an_exporter_was_restarted() {
          static_configs: [{{targets: ['localhost:{}']}}]\n",
         local.port
     ));
-    // The rules count from when they have seen an exporter.
+    // The rules count increases only after the first sample of an exporter.
     for prometheus in [&local, &global] {
         let seen = "count(tzsp_frames_received_total offset 2s)";
         wait(prometheus, seen, 4.0);
@@ -115,16 +115,17 @@ fn totals_of_all_sites_are_exact_although_an_exporter_was_restarted() {
     wait(&local, &total, before);
     wait(&global, &total, before);
 
-    // Oslo's second exporter sees what the first one misses.
+    // The second exporter in Oslo counts the packets that the first one misses.
     let port = oslo.exporter.port;
     oslo.exporter.signal(Signal::SIGTERM);
-    let (status, said) = oslo.exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = oslo.exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     wait(&local, "sum(up{job='tzsp'})", 2.0);
     paris.mirrors(3, 1500);
     standby.mirrors(2, 999);
     oslo = Site::start(port);
-    // Only a counter that was seen to fall may overtake what it was.
+    // Prometheus detects a reset only if it sees a lower value. So the restarted counter must not
+    // exceed its old value before it has been scraped.
     for prometheus in [&local, &global] {
         let seen = "instance:tzsp_counters:seen{counter='frames_received',job='tzsp',site='oslo'}";
         wait(prometheus, seen, 0.0);
@@ -139,7 +140,7 @@ fn totals_of_all_sites_are_exact_although_an_exporter_was_restarted() {
     let of_oslo = format!("sum(sum_over_time({ADDED}{{job='tzsp',site='oslo'}}[1h]))");
     wait(&local, &of_oslo, 7021.0 + 61_700.0);
 
-    // Prometheus itself is away for a while.
+    // Prometheus itself is stopped for a while.
     local.restart(|| {
         paris.mirrors(11, 300);
         oslo.mirrors(1, 20);
@@ -149,8 +150,8 @@ fn totals_of_all_sites_are_exact_although_an_exporter_was_restarted() {
     wait(&local, &total, after);
     wait(&global, &total, after);
 
-    // The guide's own expressions. The first and the third add both jobs up; the second is a rate
-    // over five minutes, which nobody waits for here.
+    // Expressions from the guide. The first and the third sum both jobs. The second is a rate over
+    // five minutes, for which this test does not wait.
     let standby = 7021.0 + 2.0 * 999.0 + 61_700.0 + 20.0;
     let both = Some(after + standby);
     let pairs_once = after + 2.0 * 999.0;

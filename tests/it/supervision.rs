@@ -1,30 +1,29 @@
-//! The supervisor of tshark, tested with shell scripts that do what the real one cannot be made to
-//! do.
+//! The supervisor of tshark, tested with shell scripts in place of tshark, because the real one
+//! cannot be made to fail on demand.
 
 use std::fs;
 use std::io::Write;
 use std::net::TcpStream;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::sys::stat::Mode;
 use tempfile::TempDir;
 
-use crate::clients::loaded;
-use crate::support::{Exporter, Place, eventually, fake_tshark, is_running, program, testdata};
+use crate::heavy_scrapes::exporter_with_many_flows;
+use crate::support::{Exporter, LaunchOptions, eventually, fake_tshark, is_running, testdata};
 
-const ARGUMENTS: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
+pub(crate) const ARGUMENTS: [&str; 4] = ["--interface", "eth0", "--listen-port", "37008"];
 
 fn start(tools: &TempDir) -> Exporter<'static> {
-    let place = Place {
+    let launch = LaunchOptions {
         tools: Some(tools.path()),
-        ..Place::default()
+        ..LaunchOptions::default()
     };
-    Exporter::start_at(&place, &ARGUMENTS)
+    Exporter::start_with(&launch, &ARGUMENTS)
 }
 
-/// A capture of two packets, 52 and 84 bytes.
+/// A capture of two packets with 52 and 84 bytes.
 fn capture() -> Vec<u8> {
     fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap()
 }
@@ -33,7 +32,7 @@ fn write(tools: &TempDir, name: &str, bytes: &[u8]) {
     fs::write(tools.path().join(name), bytes).unwrap();
 }
 
-/// Where the blocks of a little-endian capture end, and their types.
+/// The type and the end offset of each block of a little-endian pcapng capture.
 fn blocks(capture: &[u8]) -> Vec<(u32, usize)> {
     let word = |at: usize| u32::from_le_bytes(capture[at..at + 4].try_into().unwrap());
     let mut blocks = Vec::new();
@@ -46,13 +45,13 @@ fn blocks(capture: &[u8]) -> Vec<(u32, usize)> {
     blocks
 }
 
-/// An interface statistics block of interface 0: so many frames were dropped.
+/// An interface statistics block of interface 0 with this number of dropped frames.
 fn statistics(dropped: u64) -> Vec<u8> {
     let mut block = Vec::new();
     for word in [5_u32, 40, 0, 0, 0] {
         block.extend(word.to_le_bytes());
     }
-    // Option 5, isb_ifdrop, of 8 bytes; then the end of the options.
+    // Option 5 (isb_ifdrop) with 8 bytes, then the end of the options.
     block.extend([5, 0, 8, 0]);
     block.extend(dropped.to_le_bytes());
     block.extend([0, 0, 0, 0]);
@@ -61,46 +60,7 @@ fn statistics(dropped: u64) -> Vec<u8> {
 }
 
 #[test]
-fn tshark_gets_the_measured_options() {
-    check_arguments(
-        &["--interface", "eth0", "--port", "37008", "--port", "1234"],
-        "-p -Q -B 64 -s 384 -f (dst port 37008 or dst port 1234) and udp -i eth0 -w -\n",
-    );
-    check_arguments(
-        &[
-            "--interface",
-            "eth0",
-            "--interface",
-            "eth1",
-            "--port",
-            "1",
-            "--snaplen",
-            "512",
-            "--capture-buffer",
-            "8",
-            "--promiscuous",
-        ],
-        "-Q -B 8 -s 512 -f (dst port 1) and udp -i eth0 -i eth1 -w -\n",
-    );
-}
-
-#[track_caller]
-fn check_arguments(typed: &[&str], expected: &str) {
-    let tools = fake_tshark("echo \"$@\" > arguments; exec sleep 60");
-    let place = Place {
-        tools: Some(tools.path()),
-        ..Place::default()
-    };
-    let _exporter = Exporter::start_at(&place, typed);
-    let arguments = eventually("the arguments", || {
-        let text = fs::read_to_string(tools.path().join("arguments")).ok();
-        text.filter(|text| text.ends_with('\n'))
-    });
-    assert_eq!(arguments, expected);
-}
-
-#[test]
-fn a_packet_counts_as_soon_as_its_last_byte_is_there() {
+fn a_packet_counts_as_soon_as_its_last_byte_arrives() {
     let tools = fake_tshark("exec cat stream");
     let stream = tools.path().join("stream");
     nix::unistd::mkfifo(&stream, Mode::S_IRWXU).unwrap();
@@ -113,7 +73,7 @@ fn a_packet_counts_as_soon_as_its_last_byte_is_there() {
     let mut packets = 0.0;
     let mut sent = 0;
     for (block_type, end) in blocks {
-        // All but the last byte, in small pieces; each can be read alone.
+        // All but the last byte, in small pieces that are read one by one.
         while sent < end - 1 {
             let piece = &capture[sent..(sent + 20).min(end - 1)];
             stream.write_all(piece).unwrap();
@@ -147,15 +107,15 @@ fn a_tshark_that_ends_is_started_again_and_no_counter_goes_back() {
             && scrape.value("tzsp_frames_received_total") == 6.0
     });
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 3.0 * 136.0);
-    // At least half a second, then a second, between the runs.
+    // Between the runs, the exporter waits at least half a second, then a second.
     let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
     assert!(lost > 1.5, "{lost}");
-    exporter.line_with("the capture ended and is started again: tshark ended (exit status: 0)");
-    exporter.line_with("capturing on eth0 again, after ");
+    exporter.wait_for_line("the capture ended and is started again: tshark ended (exit status: 0)");
+    exporter.wait_for_line("capturing on eth0 again, after ");
 }
 
 #[test]
-fn attempts_that_fail_alike_are_logged_once() {
+fn repeated_equal_failures_are_logged_once() {
     let tools = fake_tshark(
         "echo run >> runs\n\
          [ -e works ] && { rm works; exec cat capture; }\n\
@@ -186,31 +146,31 @@ fn attempts_that_fail_alike_are_logged_once() {
     assert_eq!(later.value("tzsp_frames_received_total"), 2.0);
 
     write(&tools, "works", b"");
-    exporter.line_with("capturing on eth0 again, after ");
+    exporter.wait_for_line("capturing on eth0 again, after ");
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    assert_eq!(said.matches("cannot start again").count(), 1, "{said}");
+    let (_, log) = exporter.wait_for_exit();
+    assert_eq!(log.matches("cannot start again").count(), 1, "{log}");
 }
 
 #[test]
-fn garbage_in_the_stream_ends_the_run_and_what_came_before_counts() {
+fn garbage_in_the_stream_ends_the_run_and_earlier_packets_count() {
     let tools = fake_tshark("cat capture garbage; exec sleep 60");
     write(&tools, "capture", &capture());
     write(&tools, "garbage", b"\x06\0\0\0\x07\0\0\0garbage garbage");
     let mut exporter = start(&tools);
-    exporter.line_with("the capture is damaged at byte");
+    exporter.wait_for_line("the capture is damaged at byte");
     exporter.scrape_until("a second run", |scrape| {
         scrape.value("tzsp_frames_received_total") == 4.0
     });
 }
 
 #[test]
-fn a_block_of_2_gib_ends_the_run_and_costs_no_memory() {
+fn a_block_of_2_gib_ends_the_run_and_needs_no_memory() {
     let tools = fake_tshark("cat capture block /dev/zero");
     write(&tools, "capture", &capture());
     write(&tools, "block", b"\x06\0\0\0\0\0\0\x80");
     let mut exporter = start(&tools);
-    exporter.line_with("a block of 2147483648 bytes");
+    exporter.wait_for_line("a block of 2147483648 bytes");
     let scrape = exporter.scrape_until("a second run", |scrape| {
         scrape.value("tzsp_frames_received_total") == 4.0
     });
@@ -219,7 +179,7 @@ fn a_block_of_2_gib_ends_the_run_and_costs_no_memory() {
 }
 
 #[test]
-fn floods_of_standard_error_neither_block_nor_grow() {
+fn a_flood_on_standard_error_neither_blocks_nor_fills_memory() {
     let tools = fake_tshark(
         "head -c 100000000 /dev/zero >&2\n\
          cat capture\n\
@@ -236,7 +196,7 @@ fn floods_of_standard_error_neither_block_nor_grow() {
 
 #[test]
 fn stalled_clients_delay_neither_scrapes_nor_captures() {
-    let (_tools, exporter) = loaded(&[]);
+    let (_tools, exporter) = exporter_with_many_flows(&[]);
 
     let stalled: Vec<_> = (0..20)
         .map(|_| {
@@ -250,21 +210,22 @@ fn stalled_clients_delay_neither_scrapes_nor_captures() {
     let scrape = exporter.scrape();
     assert_eq!(scrape.value("tzsp_flows"), 40_000.0);
 
-    // Captures go on too: the killed one is started again and read to its end.
+    // The capture continues too: the killed tshark is started again and read to its end.
     let before = scrape.value("tzsp_frames_received_total");
     kill(exporter.descendant("sleep"), Signal::SIGKILL).unwrap();
     exporter.scrape_until("a second run", |scrape| {
         scrape.value("tzsp_frames_received_total") == 2.0 * before
     });
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     drop(stalled);
 }
 
 #[test]
 fn losses_that_are_reported_twice_count_once() {
-    // The first run tells in its stream and in words, the second in words alone.
+    // The first run reports drops in its stream and on standard error, the second one only on
+    // standard error.
     let tools = fake_tshark(
         "[ -e second ] && { cat capture; echo '5 packets dropped from eth0' >&2; exec sleep 60; }\n\
          touch second\n\
@@ -279,12 +240,12 @@ fn losses_that_are_reported_twice_count_once() {
     });
     assert_eq!(scrape.value("tzsp_capture_dropped_total"), 7.0);
     exporter.signal(Signal::SIGTERM);
-    let (_, said) = exporter.ended();
-    assert!(said.contains("dropped=12 "), "{said}");
+    let (_, log) = exporter.wait_for_exit();
+    assert!(log.contains("dropped=12 "), "{log}");
 }
 
 #[test]
-fn a_stop_counts_what_tshark_still_hands_over() {
+fn a_stop_counts_the_packets_that_tshark_still_outputs() {
     let tools = fake_tshark(
         "trap 'cat rest; exit 0' TERM\n\
          cat begin\n\
@@ -299,9 +260,9 @@ fn a_stop_counts_what_tshark_still_hands_over() {
         scrape.value("tzsp_frames_received_total") == 1.0
     });
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
-    assert!(said.contains("stopped frames=2 counted=2 "), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
+    assert!(log.contains("stopped frames=2 counted=2 "), "{log}");
 }
 
 #[test]
@@ -314,8 +275,8 @@ fn a_tshark_that_ignores_sigterm_is_killed() {
     });
     let begin = Instant::now();
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     assert!(
         begin.elapsed() < Duration::from_secs(5),
         "{:?}",
@@ -324,9 +285,9 @@ fn a_tshark_that_ignores_sigterm_is_killed() {
 }
 
 #[test]
-fn what_is_left_of_a_capture_neither_counts_nor_ends_its_successor() {
-    // A child of the first tshark leaves its process group and keeps the pipe open. Once the
-    // second one captures, it writes until nobody reads.
+fn late_output_of_an_old_tshark_neither_counts_nor_ends_the_new_one() {
+    // A child of the first tshark leaves its process group and keeps the pipe open. Once the second
+    // tshark captures, the child writes to the old pipe until the exporter has closed it.
     let tools = fake_tshark(
         "[ -e second ] && { cat capture; exec sleep 60; }\n\
          touch second\n\
@@ -342,7 +303,7 @@ fn what_is_left_of_a_capture_neither_counts_nor_ends_its_successor() {
         scrape.value("tzsp_capture_iterations_total") == 2.0
             && scrape.value("tzsp_frames_received_total") == 4.0
     });
-    // At least half a second between the runs, although the first pipe was open all the time.
+    // The capture counts as lost for at least half a second, although the first pipe stayed open.
     let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
     assert!(lost > 0.5, "{lost}");
     write(&tools, "release", b"");
@@ -357,7 +318,7 @@ fn what_is_left_of_a_capture_neither_counts_nor_ends_its_successor() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_advice() {
+fn a_stop_does_not_wait_for_the_list_of_interfaces() {
     let tools = fake_tshark(
         "trap '' TERM\n\
          [ \"$1\" = -D ] && { touch asked; sleep 60; exit 0; }\n\
@@ -371,86 +332,12 @@ fn a_stop_does_not_wait_for_advice() {
     let sleep = exporter.descendant("sleep");
     let begin = Instant::now();
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
     let took = begin.elapsed();
     assert!(took < Duration::from_secs(3), "{took:?}");
-    assert!(said.contains("There is no device named"), "{said}");
+    assert!(log.contains("There is no device named"), "{log}");
     eventually("nothing of it is left", || {
         (!is_running(sleep)).then_some(())
     });
-}
-
-/// What the program says when tshark ends before it has captured anything.
-#[track_caller]
-fn failure_to_start(path: &Path) -> String {
-    let system = std::env::var("PATH").unwrap();
-    let run = program()
-        .args(ARGUMENTS)
-        .args(["--publish-port", "0", "--log-level", "error"])
-        .env("PATH", format!("{}:{system}", path.display()))
-        .assert()
-        .code(1);
-    String::from_utf8(run.get_output().stderr.clone()).unwrap()
-}
-
-#[test]
-fn a_failure_to_start_quotes_tshark_and_says_what_to_do() {
-    let denied = fake_tshark(
-        "echo \"tshark: Couldn't run /usr/bin/dumpcap in child process: Permission denied\" >&2\n\
-         exit 1",
-    );
-    insta::assert_snapshot!(failure_to_start(denied.path()), @r#"error: cannot capture: not permitted: to capture without being root, add the user to the group wireshark (Debian, Ubuntu: dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap cap_net_raw,cap_net_admin+eip "$(command -v dumpcap)"; or leave out --interface to receive on plain UDP sockets; tshark ended (exit status: 1): Couldn't run /usr/bin/dumpcap in child process: Permission denied"#);
-
-    // A kilobyte of advice of its own, behind another one about its settings.
-    let talkative = fake_tshark(
-        "for table in $(seq 100); do echo \"Error loading table '$table': Permission denied\"; done >&2\n\
-         echo 'tshark: You do not have permission to capture on device \"eth0\".' >&2\n\
-         for line in $(seq 100); do echo 'Please check your permissions.'; done >&2\n\
-         exit 1",
-    );
-    let said = failure_to_start(talkative.path());
-    let remedy = said.find("to capture without being root").unwrap();
-    let words = said
-        .find("You do not have permission to capture on device \"eth0\".")
-        .unwrap();
-    assert!(remedy < words && said.len() < 700, "{said}");
-
-    let no_device = fake_tshark(
-        "[ \"$1\" = -D ] && { echo '1. eth1'; echo '2. any'; exit 0; }\n\
-         echo 'tshark: There is no device named \"eth0\".' >&2\n\
-         exit 1",
-    );
-    insta::assert_snapshot!(failure_to_start(no_device.path()), @r#"
-    error: cannot capture: tshark ended (exit status: 1): There is no device named "eth0".; --interface takes one of these:
-    1. eth1
-    2. any
-    "#);
-
-    let no_answer = fake_tshark(
-        "[ \"$1\" = -D ] && exec sleep 60\n\
-         echo 'tshark: There is no device named \"eth0\".' >&2\n\
-         exit 1",
-    );
-    insta::assert_snapshot!(failure_to_start(no_answer.path()), @r#"error: cannot capture: tshark ended (exit status: 1): There is no device named "eth0".; --interface takes one of those that `tshark -D` lists"#);
-
-    let killed = fake_tshark("kill -KILL $$");
-    insta::assert_snapshot!(failure_to_start(killed.path()), @"error: cannot capture: tshark ended (signal: 9 (SIGKILL))");
-
-    let something_else = fake_tshark("echo 'This is not a capture, but a longer text.'; exit 0");
-    insta::assert_snapshot!(failure_to_start(something_else.path()), @"error: cannot capture: tshark ended (exit status: 0); instead of a capture stream it sent something else: this is neither a pcap nor a pcapng capture");
-}
-
-#[test]
-fn without_tshark_one_message_says_what_to_install() {
-    let nothing = TempDir::new().unwrap();
-    let run = program()
-        .args(ARGUMENTS)
-        .args(["--capture", "tshark", "--publish-port", "0"])
-        .args(["--log-level", "error"])
-        .env("PATH", nothing.path())
-        .assert()
-        .code(1);
-    let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
-    insta::assert_snapshot!(stderr, @"error: cannot capture: tshark is not installed, or not on the PATH: install it (Debian and Ubuntu: apt install tshark; Fedora: dnf install wireshark-cli; Alpine: apk add tshark; macOS: brew install wireshark), or leave out --interface to receive on plain UDP sockets");
 }

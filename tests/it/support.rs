@@ -1,4 +1,4 @@
-//! The program under test and the tools around it.
+//! Helpers that start the program under test and the tools around it.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -23,25 +23,28 @@ use crate::environment;
 use crate::namespace::Namespace;
 use crate::scrape::Scrape;
 
-/// Long enough for the slowest machine; nothing waits for it unless something is broken.
+// `damage` and `hostile` still use these names.
+pub(crate) use self::{OneByteReader as Trickle, PipedRun as Fed};
+
+/// Long enough for the slowest machine. Only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_tzsp_packetstream_exporter");
 
-/// A run of the program to its end.
+/// The program, to be run until it exits.
 pub(crate) fn program() -> assert_cmd::Command {
     assert_cmd::Command::from_std(command(PROGRAM))
 }
 
-/// The program, a tool, or a command that becomes the program, in the environment that tests rely
-/// on.
+/// A command in the normalised environment: the program, a tool, or a wrapper that executes the
+/// program.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     environment::normalize(&mut command);
     command
 }
 
-/// A core that takes everything in, IPv6 included, and forgets nothing.
+/// An aggregator that counts every packet, IPv6 included, and never evicts a flow.
 pub(crate) fn aggregator() -> Aggregator {
     Aggregator::new(Settings {
         decode: DecodeOptions {
@@ -59,8 +62,8 @@ pub(crate) fn aggregator() -> Aggregator {
     })
 }
 
-/// Runs `analyze` on a capture that it must accept, and returns its output. It may have to say
-/// that nothing in it counts.
+/// Runs `analyze` on a capture that it must accept, and returns its output. The only warning
+/// allowed is that nothing was counted.
 #[track_caller]
 pub(crate) fn analyze(capture: &Path) -> Scrape {
     let output = program().arg("analyze").arg(capture).output().unwrap();
@@ -79,19 +82,19 @@ pub(crate) fn analyze(capture: &Path) -> Scrape {
     scrape
 }
 
-/// A run that reads what it is fed.
-pub(crate) struct Fed(Child);
+/// A running program whose standard input is a pipe that the test writes to.
+pub(crate) struct PipedRun(Child);
 
-/// How such a run ended.
-pub(crate) struct FedOutput {
+/// The result of a [`PipedRun`].
+pub(crate) struct PipedOutput {
     pub(crate) status: ExitStatus,
     pub(crate) stdout: String,
     pub(crate) stderr: String,
-    /// The most memory that it had, in bytes.
+    /// Its peak resident memory in bytes.
     pub(crate) peak: u64,
 }
 
-impl Fed {
+impl PipedRun {
     pub(crate) fn start(arguments: &[&str]) -> Self {
         let mut command = command(PROGRAM);
         command.args(arguments).stdin(Stdio::piped());
@@ -99,7 +102,7 @@ impl Fed {
         Self(command.spawn().unwrap())
     }
 
-    /// Returns when all but what a pipe holds was taken.
+    /// Writes to its standard input. On return, the program has read all but what the pipe holds.
     pub(crate) fn feed(mut self, bytes: &[u8]) -> Self {
         self.0.stdin.as_mut().unwrap().write_all(bytes).unwrap();
         self
@@ -114,13 +117,13 @@ impl Fed {
         Pid::from_raw(i32::try_from(self.0.id()).unwrap())
     }
 
-    /// Ends what it is fed, and waits for its end.
-    pub(crate) fn end(mut self) -> FedOutput {
-        // While its input is open it runs, so this is there to be read.
+    /// Closes its standard input and waits for it to exit.
+    pub(crate) fn end(mut self) -> PipedOutput {
+        // It cannot exit before its input is closed, so /proc still has its entry.
         let peak = peak(self.pid());
         drop(self.0.stdin.take());
         let output = self.0.wait_with_output().unwrap();
-        FedOutput {
+        PipedOutput {
             status: output.status,
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
@@ -128,12 +131,12 @@ impl Fed {
         }
     }
 
-    /// Waits for its end although there may be more to come.
-    pub(crate) fn ended(mut self) -> FedOutput {
+    /// Waits for it to exit while its standard input stays open.
+    pub(crate) fn wait_for_exit(mut self) -> PipedOutput {
         let stdin = self.0.stdin.take();
         let output = self.0.wait_with_output().unwrap();
         drop(stdin);
-        FedOutput {
+        PipedOutput {
             status: output.status,
             stdout: String::from_utf8(output.stdout).unwrap(),
             stderr: String::from_utf8(output.stderr).unwrap(),
@@ -142,14 +145,14 @@ impl Fed {
     }
 }
 
-impl FedOutput {
+impl PipedOutput {
     #[track_caller]
     pub(crate) fn scrape(&self) -> Scrape {
         Scrape::parse(&self.stdout)
     }
 }
 
-/// The most memory that a process has had, in bytes.
+/// The peak resident memory of a process in bytes (`VmHWM` of proc_pid_status(5)).
 pub(crate) fn peak(pid: Pid) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
@@ -161,7 +164,7 @@ pub(crate) fn testdata() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata")
 }
 
-/// All captures in testdata/, sorted.
+/// All captures in testdata/, sorted by name.
 pub(crate) fn captures() -> Vec<PathBuf> {
     let mut captures: Vec<_> = testdata()
         .read_dir()
@@ -177,7 +180,8 @@ pub(crate) fn file_name(path: &Path) -> &str {
     path.file_name().unwrap().to_str().unwrap()
 }
 
-/// The output of a tool that tests rely on. A missing tool is a failure, not a skipped test.
+/// Runs a tool and returns its standard output. A missing tool fails the test rather than skipping
+/// it.
 #[track_caller]
 pub(crate) fn tool(command: &mut Command) -> String {
     environment::normalize(command);
@@ -189,7 +193,7 @@ pub(crate) fn tool(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// Asks again and again until the answer is there.
+/// Polls until `ask` returns a value. Fails after [`DEADLINE`].
 #[track_caller]
 pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let begin = Instant::now();
@@ -197,64 +201,64 @@ pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T
         if let Some(answer) = ask() {
             return answer;
         }
-        assert!(begin.elapsed() < DEADLINE, "waited in vain: {what}");
+        assert!(begin.elapsed() < DEADLINE, "timed out waiting for: {what}");
         thread::sleep(Duration::from_millis(10));
     }
 }
 
-/// A running exporter. It publishes on a port of the system's choice.
+/// A running exporter. It is killed when dropped.
 pub(crate) struct Exporter<'a> {
     child: Child,
     pub(crate) port: u16,
     log: Receiver<String>,
-    said: Vec<String>,
-    /// The host it runs on; without one, the one that runs the tests.
+    lines: Vec<String>,
+    /// The host that it runs on; `None` is the one that runs the tests.
     host: Option<&'a Namespace>,
 }
 
 /// Where and how an exporter is started.
 #[derive(Default)]
-pub(crate) struct Place<'host, 'a> {
+pub(crate) struct LaunchOptions<'host, 'a> {
     pub(crate) host: Option<&'host Namespace>,
-    /// A directory that comes first on the PATH.
+    /// A directory with tools that is searched before the rest of `PATH`.
     pub(crate) tools: Option<&'a Path>,
     pub(crate) environment: &'a [(&'a str, &'a str)],
-    /// The TCP port that it publishes on; 0: the system's choice.
+    /// The TCP port that it publishes on; with 0, the system chooses one.
     pub(crate) publish_port: u16,
-    /// Runs as nobody.
+    /// Runs as the user nobody.
     pub(crate) unprivileged: bool,
-    /// A command that becomes the exporter: what makes its surroundings.
-    pub(crate) through: &'a [&'a str],
+    /// A command, such as `prlimit`, that executes the exporter. Empty: none.
+    pub(crate) wrapper: &'a [&'a str],
 }
 
 impl<'a> Exporter<'a> {
-    /// Starts it and waits until it serves.
+    /// Starts an exporter and waits until it serves metrics.
     #[track_caller]
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        Self::start_at(&Place::default(), arguments)
+        Self::start_with(&LaunchOptions::default(), arguments)
     }
 
     #[track_caller]
-    pub(crate) fn start_at(place: &Place<'a, '_>, arguments: &[&str]) -> Self {
-        let words = [place.through, &[PROGRAM]].concat();
+    pub(crate) fn start_with(launch: &LaunchOptions<'a, '_>, arguments: &[&str]) -> Self {
+        let words = [launch.wrapper, &[PROGRAM]].concat();
         let mut command = command(words[0]);
         command.args(&words[1..]);
-        if place.unprivileged {
-            // Needs root, as the namespaces do.
+        if launch.unprivileged {
+            // This needs root, as the network namespaces do.
             command.uid(65_534).gid(65_534);
         }
         command
-            .args(["--publish-port", &place.publish_port.to_string()])
+            .args(["--publish-port", &launch.publish_port.to_string()])
             .args(arguments)
-            .envs(place.environment.iter().copied())
+            .envs(launch.environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
-        if let Some(tools) = place.tools {
+        if let Some(tools) = launch.tools {
             let path = std::env::var("PATH").unwrap();
             command.env("PATH", format!("{}:{path}", tools.display()));
         }
-        let mut child = match place.host {
+        let mut child = match launch.host {
             Some(host) => host.run(|| command.spawn()),
             None => command.spawn(),
         }
@@ -272,46 +276,46 @@ impl<'a> Exporter<'a> {
             child,
             port: 0,
             log,
-            said: Vec::new(),
-            host: place.host,
+            lines: Vec::new(),
+            host: launch.host,
         };
-        let line = exporter.line_with("metrics are at http");
+        let line = exporter.wait_for_line("metrics are at http");
         let (address, _) = line.split_once("/metrics").unwrap();
         exporter.port = address.rsplit_once(':').unwrap().1.parse().unwrap();
         exporter
     }
 
-    /// The UDP port of a listener that was asked for with port 0.
+    /// The UDP port that the system chose for `--listen-port 0`.
     #[track_caller]
     pub(crate) fn udp_port(&mut self) -> u16 {
-        let line = self.line_with("receiving TZSP on UDP port ");
+        let line = self.wait_for_line("receiving TZSP on UDP port ");
         let (_, rest) = line.split_once("UDP port ").unwrap();
         rest.split_once(';').unwrap().0.parse().unwrap()
     }
 
-    /// The first log line that contains this; waits for it if it was not said yet.
+    /// Waits for a log line that contains these words, and returns the first.
     #[track_caller]
-    pub(crate) fn line_with(&mut self, words: &str) -> String {
-        if let Some(line) = self.said.iter().find(|line| line.contains(words)) {
+    pub(crate) fn wait_for_line(&mut self, words: &str) -> String {
+        if let Some(line) = self.lines.iter().find(|line| line.contains(words)) {
             return line.clone();
         }
         let deadline = Instant::now() + DEADLINE;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let Ok(line) = self.log.recv_timeout(left) else {
-                panic!("never said {words:?}, but:\n{}", self.said.join("\n"));
+                panic!("never logged {words:?}, but:\n{}", self.lines.join("\n"));
             };
-            self.said.push(line.clone());
+            self.lines.push(line.clone());
             if line.contains(words) {
                 return line;
             }
         }
     }
 
-    /// Whether a log line contains this by now.
-    pub(crate) fn has_said(&mut self, words: &str) -> bool {
-        self.said.extend(self.log.try_iter());
-        self.said.iter().any(|line| line.contains(words))
+    /// Whether a log line up to now contains these words.
+    pub(crate) fn has_logged(&mut self, words: &str) -> bool {
+        self.lines.extend(self.log.try_iter());
+        self.lines.iter().any(|line| line.contains(words))
     }
 
     pub(crate) fn url(&self, path: &str) -> String {
@@ -341,7 +345,7 @@ impl<'a> Exporter<'a> {
         }
     }
 
-    /// Scrapes until the numbers are right.
+    /// Scrapes until the condition holds.
     #[track_caller]
     pub(crate) fn scrape_until(&self, what: &str, right: impl Fn(&Scrape) -> bool) -> Scrape {
         let mut last = None;
@@ -366,7 +370,7 @@ impl<'a> Exporter<'a> {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// The processes below it with this name.
+    /// Its descendant processes with this name.
     pub(crate) fn descendants(&self, name: &str) -> Vec<Pid> {
         let all = descendants(self.pid());
         all.into_iter()
@@ -374,18 +378,19 @@ impl<'a> Exporter<'a> {
             .collect()
     }
 
-    /// Waits for a process below it with this name: a shell may have become one a moment later.
+    /// Waits for a descendant process with this name. A shell executes its last command only a
+    /// moment after it was started.
     #[track_caller]
     pub(crate) fn descendant(&self, name: &str) -> Pid {
         eventually(name, || self.descendants(name).first().copied())
     }
 
-    /// Waits for its end: the status, and what it said.
+    /// Waits for it to exit, and returns its status and its whole log.
     #[track_caller]
-    pub(crate) fn ended(mut self) -> (ExitStatus, String) {
+    pub(crate) fn wait_for_exit(mut self) -> (ExitStatus, String) {
         let status = eventually("the exporter's end", || self.child.try_wait().unwrap());
-        self.said.extend(self.log.iter());
-        (status, self.said.join("\n"))
+        self.lines.extend(self.log.iter());
+        (status, self.lines.join("\n"))
     }
 }
 
@@ -396,10 +401,10 @@ impl Drop for Exporter<'_> {
     }
 }
 
-/// A stream that delivers one byte at a time.
-pub(crate) struct Trickle<'a>(pub(crate) &'a [u8]);
+/// A reader that returns one byte at a time.
+pub(crate) struct OneByteReader<'a>(pub(crate) &'a [u8]);
 
-impl Read for Trickle<'_> {
+impl Read for OneByteReader<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let size = buffer.len().min(1);
         self.0.read(&mut buffer[..size])
@@ -422,14 +427,14 @@ fn process_name(pid: Pid) -> Option<String> {
     Some(name.trim_end().to_owned())
 }
 
-/// One that has ended and waits for its parent to notice does not run.
+/// Whether a process runs. A zombie does not.
 pub(crate) fn is_running(pid: Pid) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let state = status.lines().find(|line| line.starts_with("State:"));
     state.is_some_and(|state| !state.contains('Z'))
 }
 
-/// A directory with a `tshark` in it that runs this shell script there.
+/// A directory with a fake `tshark`: this shell script, which runs in that directory.
 pub(crate) fn fake_tshark(script: &str) -> TempDir {
     let directory = TempDir::new().unwrap();
     let path = directory.path().join("tshark");

@@ -1,5 +1,5 @@
-//! Where the daemon may have to live: with nobody who reads its log, without its terminal, without
-//! rights.
+//! The daemon in restricted environments: without a reader of its log, without a terminal, without
+//! privileges.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, pipe};
@@ -18,10 +18,10 @@ use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR_LINK, Network};
 use crate::network::{capture_through, received, stream, wait_for};
 use crate::scrape::Scrape;
-use crate::support::{Exporter, PROGRAM, Place, command, eventually, testdata};
+use crate::support::{Exporter, LaunchOptions, PROGRAM, command, eventually, testdata};
 
 #[test]
-fn nobody_has_to_take_what_is_logged() {
+fn an_exporter_whose_log_cannot_be_written_works() {
     let full = || {
         Stdio::from(
             fs::OpenOptions::new()
@@ -31,12 +31,12 @@ fn nobody_has_to_take_what_is_logged() {
         )
     };
     let gone = || Stdio::from(pipe().unwrap().1);
-    check_unheard(&[PROGRAM], full());
-    check_unheard(&[PROGRAM], gone());
+    check_works_without_log(&[PROGRAM], full());
+    check_works_without_log(&[PROGRAM], gone());
     let closed = ["sh", "-c", "exec \"$0\" \"$@\" 2>&-", PROGRAM];
-    check_unheard(&closed, Stdio::null());
+    check_works_without_log(&closed, Stdio::null());
 
-    // A capture that is cut gives a warning.
+    // A truncated capture causes a warning.
     let capture = fs::read(testdata().join("protocols.pcap")).unwrap();
     let directory = TempDir::new().unwrap();
     let cut = directory.path().join("cut.pcap");
@@ -51,10 +51,10 @@ fn nobody_has_to_take_what_is_logged() {
     }
 }
 
-/// An exporter whose log goes nowhere counts and ends like any other.
+/// Checks that an exporter whose log cannot be written counts and exits as usual.
 #[track_caller]
-fn check_unheard(words: &[&str], stderr: Stdio) {
-    // Nobody hears which ports the system would choose.
+fn check_works_without_log(words: &[&str], stderr: Stdio) {
+    // The log cannot be read, so the test must choose the ports.
     let udp = UdpSocket::bind("0.0.0.0:0").unwrap();
     let tcp = TcpListener::bind("0.0.0.0:0").unwrap();
     let port = udp.local_addr().unwrap().port();
@@ -87,23 +87,23 @@ fn check_unheard(words: &[&str], stderr: Stdio) {
 }
 
 #[test]
-fn a_hangup_without_a_terminal_ends_nothing() {
-    let place = Place {
-        through: &["setsid"],
-        ..Place::default()
+fn sighup_without_a_terminal_is_ignored() {
+    let launch = LaunchOptions {
+        wrapper: &["setsid"],
+        ..LaunchOptions::default()
     };
-    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
     exporter.signal(Signal::SIGHUP);
-    exporter.line_with("SIGHUP: nothing to do");
+    exporter.wait_for_line("SIGHUP: nothing to do");
     assert_eq!(exporter.get("/-/healthy").0, 200);
     exporter.signal(Signal::SIGTERM);
-    let (status, said) = exporter.ended();
-    assert!(status.success(), "{said}");
+    let (status, log) = exporter.wait_for_exit();
+    assert!(status.success(), "{log}");
 }
 
-/// What an exporter on a terminal says until its end, if the terminal goes away once it serves.
-fn said_when_the_terminal_is_gone(through: &[&str], then: impl FnOnce(Pid)) -> String {
-    // No process that other tests start may keep it open.
+/// The log of an exporter on a terminal that is closed once the exporter serves.
+fn log_when_the_terminal_closes(wrapper: &[&str], then: impl FnOnce(Pid)) -> String {
+    // Close-on-exec: a process that another test starts must not keep the terminal open.
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let terminal = posix_openpt(flags).unwrap();
     grantpt(&terminal).unwrap();
@@ -116,7 +116,7 @@ fn said_when_the_terminal_is_gone(through: &[&str], then: impl FnOnce(Pid)) -> S
         .unwrap();
     let mut child = command("setsid")
         .arg("--ctty")
-        .args(through)
+        .args(wrapper)
         .args([PROGRAM, "--listen-port", "0", "--publish-port", "0"])
         .stdin(Stdio::from(end))
         .stdout(Stdio::null())
@@ -124,36 +124,36 @@ fn said_when_the_terminal_is_gone(through: &[&str], then: impl FnOnce(Pid)) -> S
         .spawn()
         .unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
-    let mut said = String::new();
-    while !said.contains("metrics are at") {
-        assert_ne!(stderr.read_line(&mut said).unwrap(), 0, "{said}");
+    let mut log = String::new();
+    while !log.contains("metrics are at") {
+        assert_ne!(stderr.read_line(&mut log).unwrap(), 0, "{log}");
     }
     drop(terminal);
     then(Pid::from_raw(i32::try_from(child.id()).unwrap()));
     let status = eventually("its end", || child.try_wait().unwrap());
-    stderr.read_to_string(&mut said).unwrap();
-    assert_eq!(status.code(), Some(0), "{said}");
-    said
+    stderr.read_to_string(&mut log).unwrap();
+    assert_eq!(status.code(), Some(0), "{log}");
+    log
 }
 
 #[test]
-fn a_terminal_that_is_gone_ends_the_program() {
-    let said = said_when_the_terminal_is_gone(&[], |_| {});
+fn sighup_from_a_closed_terminal_ends_the_program() {
+    let log = log_when_the_terminal_closes(&[], |_| {});
     assert!(
-        said.contains("stopping on SIGHUP: the terminal is gone"),
-        "{said}"
+        log.contains("stopping on SIGHUP: the terminal is gone"),
+        "{log}"
     );
 }
 
 #[test]
-fn nohup_holds() {
-    let said = said_when_the_terminal_is_gone(&["nohup"], |pid| {
+fn sighup_under_nohup_is_ignored() {
+    let log = log_when_the_terminal_closes(&["nohup"], |pid| {
         kill(pid, Signal::SIGTERM).unwrap();
     });
-    assert!(said.contains("stopping on SIGTERM"), "{said}");
+    assert!(log.contains("stopping on SIGTERM"), "{log}");
 }
 
-/// An ordinary user without any rights.
+/// Runs a command as an unprivileged user without capabilities.
 const NOBODY: [&str; 4] = [
     "setpriv",
     "--reuid=65534",
@@ -164,11 +164,11 @@ const NOBODY: [&str; 4] = [
 #[test]
 fn sockets_need_no_capabilities() {
     let nothing = ["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs"];
-    let place = Place {
-        through: &[&NOBODY[..], &nothing].concat(),
-        ..Place::default()
+    let launch = LaunchOptions {
+        wrapper: &[&NOBODY[..], &nothing].concat(),
+        ..LaunchOptions::default()
     };
-    let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
+    let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
     assert_eq!(capabilities(&exporter), "0000000000000000");
     let port = exporter.udp_port();
     send(port, &DATAGRAM);
@@ -176,7 +176,7 @@ fn sockets_need_no_capabilities() {
 }
 
 #[test]
-fn a_capture_needs_the_capabilities_that_its_unit_names() {
+fn a_capture_needs_only_the_capabilities_of_its_unit() {
     let unit = "contrib/systemd/tzsp-packetstream-capture.service";
     let unit = Path::new(env!("CARGO_MANIFEST_DIR")).join(unit);
     let unit = fs::read_to_string(unit).unwrap();
@@ -199,7 +199,7 @@ fn a_capture_needs_the_capabilities_that_its_unit_names() {
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 4000.0);
 }
 
-/// Its effective capabilities.
+/// The effective capabilities of an exporter, in hexadecimal.
 fn capabilities(exporter: &Exporter<'_>) -> String {
     let status = fs::read_to_string(format!("/proc/{}/status", exporter.pid())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"));

@@ -1,4 +1,4 @@
-//! Tables for people: rows, widths and colours.
+//! `--format table`: rows, widths and colours.
 
 use std::fs::File;
 use std::io::Read;
@@ -19,7 +19,7 @@ fn top_shortens_each_table() {
 }
 
 #[test]
-fn addresses_that_are_folded_are_one_source() {
+fn addresses_folded_into_a_network_are_one_source() {
     let fold = [
         "--prefix-length",
         "public=0",
@@ -31,15 +31,15 @@ fn addresses_that_are_folded_are_one_source() {
 }
 
 #[test]
-fn idle_flows_that_left_are_told() {
+fn evicted_idle_flows_are_mentioned() {
     let leave = ["--max-flows", "1", "--flow-idle-timeout", "1ms"];
     let options = [&TABLE[..], &leave].concat();
     assert_snapshot!(printed("packets_of_one_flow_merge.pcap", &options));
 }
 
-/// The sum of a table's column equals that of the text format: 53 packets of 40 bytes.
+/// The sum of a column equals that of the text format: 53 packets of 40 bytes.
 #[test]
-fn all_rows_are_there_if_there_is_room() {
+fn all_rows_are_shown_if_they_fit() {
     let options = [&TABLE[..], &["--top", "53"]].concat();
     let text = printed("address_class_edges_to.pcap", &options);
     let flows = text
@@ -62,7 +62,7 @@ fn no_line_of_a_table_is_wider_than_the_terminal() {
                 .arg(&capture);
             let output = command.env("COLUMNS", columns).output().unwrap();
             let text = String::from_utf8(output.stdout).unwrap();
-            // Titles say what was left out, and may take more.
+            // Titles mention omitted columns, and may be wider.
             let rows = text
                 .split("\n\n")
                 .skip(1)
@@ -81,7 +81,7 @@ fn no_line_of_a_table_is_wider_than_the_terminal() {
 }
 
 #[test]
-fn a_narrow_terminal_leaves_out_what_says_least() {
+fn a_narrow_terminal_omits_the_least_useful_columns() {
     for columns in ["100", "72", "50"] {
         let mut command = program();
         command.current_dir(testdata()).env("COLUMNS", columns);
@@ -112,7 +112,7 @@ fn no_color_means_no_colour() {
 }
 
 #[test]
-fn columns_says_more_than_the_terminal() {
+fn the_columns_variable_overrides_the_terminal() {
     let columns = [("COLUMNS", "200"), ("NO_COLOR", "1")];
     let wide = on_a_terminal(50, &columns);
     assert_eq!(
@@ -121,7 +121,7 @@ fn columns_says_more_than_the_terminal() {
     );
 }
 
-/// What a terminal of this width shows.
+/// The output on a terminal of this width.
 fn on_a_terminal(columns: u16, environment: &[(&str, &str)]) -> String {
     let size = Winsize {
         ws_row: 24,
@@ -145,17 +145,17 @@ fn on_a_terminal(columns: u16, environment: &[(&str, &str)]) -> String {
         .stdin(Stdio::null())
         .stdout(File::from(terminal.slave))
         .stderr(Stdio::null());
-    // Each of them says more about colours or width than the terminal does.
+    // Each of these variables overrides the terminal's colours or width.
     for name in ["CI", "CLICOLOR", "CLICOLOR_FORCE", "COLUMNS", "NO_COLOR"] {
         if environment.iter().all(|(given, _)| *given != name) {
             command.env_remove(name);
         }
     }
     let mut child = command.spawn().unwrap();
-    // It holds the terminal open.
+    // The command holds the terminal open.
     drop(command);
     let mut shown = Vec::new();
-    // Linux ends it with an error.
+    // On Linux, reading ends with an error once the other side is closed.
     let _ = File::from(terminal.master).read_to_end(&mut shown);
     assert!(child.wait().unwrap().success());
     String::from_utf8(shown).unwrap().replace("\r\n", "\n")

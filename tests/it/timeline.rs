@@ -1,5 +1,5 @@
-//! `analyze --every`: promtool makes blocks of it, and a real Prometheus answers over the time of
-//! the capture.
+//! `analyze --every`: promtool turns its output into blocks, and a real Prometheus answers queries
+//! over the time of the capture.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,11 +14,11 @@ use crate::scrape::Scrape;
 use crate::support::{captures, eventually, file_name, program, testdata, tool};
 
 const OFFICE: &str = "five_minutes_of_an_office.pcap";
-/// When its first frames came: 2024-01-15 10:00:00 UTC.
+/// The time of its first frames, 2024-01-15 10:00:00 UTC, in seconds since the epoch.
 const BEGIN: u64 = 1_705_312_800;
 const EVERY_15S: [&str; 4] = ["--format", "openmetrics", "--every", "15s"];
 
-/// A Prometheus whose data are the blocks that promtool makes of a timeline.
+/// Starts a Prometheus with the blocks that promtool creates from a timeline.
 #[track_caller]
 fn prometheus_of(timeline: &str) -> Prometheus {
     let directory = TempDir::new().unwrap();
@@ -37,7 +37,7 @@ fn prometheus_of(timeline: &str) -> Prometheus {
     prometheus
 }
 
-/// Asks for the value at a time in seconds behind the beginning.
+/// Checks the value of a query at a time, given in seconds after the first frames.
 #[track_caller]
 fn check(prometheus: &Prometheus, at: u64, query: &str, expected: Option<f64>) {
     let escaped: String = query
@@ -53,16 +53,16 @@ fn check(prometheus: &Prometheus, at: u64, query: &str, expected: Option<f64>) {
     assert_eq!(value, expected, "{query} at {at}");
 }
 
-/// The rates of testdata/README.md's office, worked out by hand: see xtask/src/fixtures/office.rs.
+/// The rates of the office capture, worked out by hand: see xtask/src/fixtures/office.rs.
 #[test]
-fn prometheus_answers_over_the_time_of_the_capture() {
+fn prometheus_answers_queries_over_the_time_of_the_capture() {
     let prometheus = prometheus_of(&printed(OFFICE, &EVERY_15S));
     let bytes = "tzsp_observed_bytes_total";
     let stream = format!("{bytes}{{from=\"142.250.74.110\"}}");
     let backup = format!("{bytes}{{from=\"192.168.88.51\"}}");
-    let stranger = "tzsp_observed_packets_total{from=\"203.0.113.9\"}";
+    let scanner = "tzsp_observed_packets_total{from=\"203.0.113.9\"}";
 
-    // 1400 bytes each five seconds, for all of the five minutes.
+    // 1400 bytes every five seconds, for the whole five minutes.
     check(
         &prometheus,
         300,
@@ -76,7 +76,7 @@ fn prometheus_answers_over_the_time_of_the_capture() {
         &format!("increase({stream}[5m])"),
         Some(84_000.0),
     );
-    // Its first packets count too.
+    // The packets of the first interval count too.
     check(
         &prometheus,
         15,
@@ -85,7 +85,7 @@ fn prometheus_answers_over_the_time_of_the_capture() {
     );
     check(&prometheus, 0, &stream, Some(0.0));
 
-    // The backup takes the third minute: a packet of 1400 bytes each two seconds.
+    // The backup runs in the third minute, with a packet of 1400 bytes every two seconds.
     check(&prometheus, 105, &backup, None);
     check(&prometheus, 120, &backup, Some(0.0));
     check(
@@ -107,17 +107,17 @@ fn prometheus_answers_over_the_time_of_the_capture() {
         Some(0.0),
     );
 
-    // One packet at 200.7 seconds.
+    // The scanner sends one packet, at 200.7 seconds.
     check(
         &prometheus,
         210,
-        &format!("increase({stranger}[15s])"),
+        &format!("increase({scanner}[15s])"),
         Some(1.0),
     );
     check(
         &prometheus,
         300,
-        &format!("increase({stranger}[5m])"),
+        &format!("increase({scanner}[5m])"),
         Some(1.0),
     );
 
@@ -139,7 +139,7 @@ fn prometheus_answers_over_the_time_of_the_capture() {
         "count(tzsp_frames_skipped_total)",
         Some(19.0),
     );
-    // The last sample is at 300 seconds, and is the present one for five minutes.
+    // The last sample is at 300 seconds. An instant query finds it for another five minutes.
     check(
         &prometheus,
         299,
@@ -160,7 +160,7 @@ fn prometheus_answers_over_the_time_of_the_capture() {
     assert_eq!(complaint, None, "{log}");
 }
 
-/// The last sample of each series, in the order in which series come.
+/// The last sample of each series, in the order in which the series first appear.
 fn last_samples(timeline: &str) -> String {
     let text = timeline.strip_suffix("# EOF\n").expect("the end is there");
     let mut last: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
@@ -184,9 +184,9 @@ fn last_samples(timeline: &str) -> String {
     lines.collect()
 }
 
-/// Whatever the labels and the limits, what the samples end with is what there is without.
+/// With any labels and limits, the last samples equal those without `--every`.
 #[test]
-fn a_timeline_ends_with_what_the_metrics_are() {
+fn the_last_samples_of_a_timeline_equal_the_metrics() {
     let options: [&[&str]; 5] = [
         &[],
         &[
@@ -253,7 +253,7 @@ fn a_timeline_of_two_flows() {
 
 #[test]
 fn an_idle_flow_ends_and_returns_with_its_value() {
-    // A name is asked for in the first 15 seconds of each minute.
+    // The office sends a DNS query in the first 15 seconds of each minute.
     let idle = ["--flow-idle-timeout", "15s", "--labels", "from,to,protocol"];
     let text = printed(OFFICE, &[&idle[..], &EVERY_15S].concat());
     let series = "tzsp_observed_packets_total{from=\"192.168.88.50\",to=\"192.168.88.1\",\
@@ -292,7 +292,7 @@ fn files_may_come_in_any_order_and_several_at_a_time() {
 }
 
 #[test]
-fn a_long_silence_has_no_samples_and_is_told() {
+fn a_long_silence_has_no_samples_and_a_warning() {
     let run = program()
         .current_dir(testdata())
         .arg("analyze")
@@ -308,8 +308,8 @@ fn a_long_silence_has_no_samples_and_is_told() {
         .filter_map(|line| line.strip_prefix("tzsp_frames_received_total "))
         .take(4)
         .collect();
-    // 22:13:20 is in the step from 22:13:15 on. The office begins with 3 packets of the stream, 2
-    // acknowledgements, a question and its answer, a ping and its answer.
+    // 22:13:20 is in the step that begins at 22:13:15. The office capture begins with 3 packets of
+    // the stream, 2 acknowledgements, a DNS query and its answer, a ping and its answer.
     assert_eq!(
         received,
         [
@@ -323,7 +323,7 @@ fn a_long_silence_has_no_samples_and_is_told() {
 
 #[test]
 fn too_many_samples_are_refused() {
-    // A frame every 299 seconds is no silence: 20,000 times 299 samples of 22 series.
+    // A frame every 299 seconds is not a silence: 20,000 times 299 samples of 22 series.
     let capture = testdata().join("packets_of_one_flow_merge.pcap");
     let capture = fs::read(capture).unwrap();
     let (header, records) = capture.split_at(24);
@@ -347,8 +347,8 @@ fn too_many_samples_are_refused() {
 }
 
 #[test]
-fn without_room_for_a_temporary_file_nothing_is_written() {
-    // More flows than what fits into memory: one packet of 52 bytes each.
+fn without_a_temporary_directory_nothing_is_written() {
+    // More flows than fit into memory, with one packet of 52 bytes each.
     const FLOWS: u32 = 120_000;
     let capture = fs::read(testdata().join("packets_of_one_flow_merge.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
@@ -358,7 +358,8 @@ fn without_room_for_a_temporary_file_nothing_is_written() {
     for flow in 0..FLOWS {
         let start = stream.len();
         stream.extend(record);
-        // Behind the record's header, Ethernet, IPv4, UDP, TZSP, Ethernet: the inner source.
+        // The inner source address follows the record header, Ethernet, IPv4, UDP, TZSP, Ethernet
+        // and 12 bytes of IPv4.
         let source = start + 16 + 14 + 20 + 8 + 5 + 14 + 12;
         stream[source..][..4].copy_from_slice(&(0x0a00_0000 + flow).to_be_bytes());
     }
@@ -373,7 +374,7 @@ fn without_room_for_a_temporary_file_nothing_is_written() {
         .stdout(predicates::str::is_empty());
     let stderr = std::str::from_utf8(&run.get_output().stderr).unwrap();
     assert_snapshot!(stderr);
-    // With room, the parts come together again.
+    // With a temporary directory, the sorted parts are merged.
     let mut command = program();
     let run = command.args(&arguments).write_stdin(stream);
     let run = run.assert().success();

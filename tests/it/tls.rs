@@ -1,4 +1,4 @@
-//! TLS and passwords, as curl sees them.
+//! TLS and passwords, tested with curl.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,7 +8,7 @@ use crate::website::{Authority, HASH, Website};
 
 const TLS: &str = "tls_server_config: {cert_file: server.crt, key_file: server.key";
 
-/// A web configuration with this at the end of `tls_server_config`.
+/// A web configuration with more settings at the end of `tls_server_config`.
 fn tls(more: &str) -> String {
     format!("{TLS}{more}}}\n")
 }
@@ -45,10 +45,10 @@ fn plain_http_to_a_tls_server_gets_an_explanation() {
 }
 
 #[test]
-fn nothing_is_served_without_the_right_password() {
+fn only_health_checks_are_served_without_the_password() {
     let site = Website::new(&(tls("") + &users()));
     let exporter = site.start(&[]);
-    let strangers: [&[&str]; 7] = [
+    let without_password: [&[&str]; 7] = [
         &[],
         &["--user", "prometheus:wrong"],
         &["--user", "prometheus:"],
@@ -57,10 +57,10 @@ fn nothing_is_served_without_the_right_password() {
         &["--header", "Authorization: Bearer secret"],
         &["--request", "DELETE"],
     ];
-    for stranger in strangers {
+    for arguments in without_password {
         for page in ["/metrics", "/", "/nowhere"] {
-            let answer = site.curl(&exporter, page, &[&["--http1.1"], stranger].concat());
-            assert_eq!(answer.status, 401, "{stranger:?} {page}");
+            let answer = site.curl(&exporter, page, &[&["--http1.1"], arguments].concat());
+            assert_eq!(answer.status, 401, "{arguments:?} {page}");
             assert_eq!(answer.body, "Unauthorized.\n");
             let headers: Vec<_> = answer
                 .headers
@@ -93,7 +93,7 @@ fn nothing_is_served_without_the_right_password() {
 }
 
 #[test]
-fn a_changed_password_counts_for_connections_that_are_open() {
+fn a_changed_password_applies_to_open_connections() {
     let site = Website::new(&users());
     let exporter = site.start(&[]);
     let url = exporter.url("/metrics");
@@ -103,14 +103,14 @@ fn a_changed_password_counts_for_connections_that_are_open() {
         let authorization = format!("Basic {credentials}");
         let call = agent.get(&url).header("Authorization", authorization);
         let mut response = call.call().unwrap();
-        // Read whole, so that the connection is used again.
+        // Read the whole body, so that the connection is reused.
         response.body_mut().read_to_string().unwrap();
         response.status().as_u16()
     };
     // prometheus:secret and prometheus:pässword.
     let (old, new) = ("cHJvbWV0aGV1czpzZWNyZXQ=", "cHJvbWV0aGV1czpww6Rzc3dvcmQ=");
     assert_eq!((status(old), status(new)), (200, 401));
-    // By `htpasswd -nbBC 5 "" pässword`.
+    // Hashed with `htpasswd -nbBC 5 "" pässword`.
     let hash = "$2y$05$rFfFZpThAukdYqcBXYgeUOiB9GTZ18Wt6RY.mMvjmpPsdVW4VRStW";
     site.write("web.yml", &users().replace(HASH, hash));
     eventually("the old password is refused", || {
@@ -119,13 +119,13 @@ fn a_changed_password_counts_for_connections_that_are_open() {
     assert_eq!(status(new), 200);
 }
 
-/// Checks the status for clients with a certificate of a known authority, with an expired one, with
-/// one of an unknown authority, and with none: 200, or 0 if the handshake fails.
+/// Checks the HTTP status for four clients: with a valid certificate, with an expired one, with one
+/// of an unknown authority, and without one. 0 means that the handshake failed.
 #[track_caller]
 fn check_clients(configuration: &str, expected: [u16; 4]) {
     let site = Website::new(&tls(configuration));
     let exporter = site.start(&[]);
-    let [client, late, stranger] = ["client", "late", "stranger"].map(|name| {
+    let [client, expired, other] = ["client", "expired", "other"].map(|name| {
         let (key, certificate) = (format!("{name}.key"), format!("{name}.crt"));
         let answer = site.curl(
             &exporter,
@@ -135,12 +135,12 @@ fn check_clients(configuration: &str, expected: [u16; 4]) {
         answer.status
     });
     let without = site.curl(&exporter, "/metrics", &[]).status;
-    let found = [client, late, stranger, without];
+    let found = [client, expired, other, without];
     assert_eq!(found, expected, "{configuration}");
 }
 
 #[test]
-fn client_certificates_are_checked_by_gos_five_policies() {
+fn client_certificates_follow_the_five_policies_of_go() {
     let ca = "client_ca_file: ca.pem";
     check_clients(", client_auth_type: NoClientCert", [200; 4]);
     check_clients(", client_auth_type: RequestClientCert", [200; 4]);
@@ -181,7 +181,7 @@ fn clients_need_one_of_the_allowed_names() {
         )));
         let exporter = site.start(&[]);
         for other in names {
-            site.keep("named", &site.authority.issue(&[other]));
+            site.write_identity("named", &site.authority.issue(&[other]));
             let arguments = ["--key", "named.key", "--cert", "named.crt"];
             let answer = site.curl(&exporter, "/metrics", &arguments);
             assert_eq!(answer.status == 200, name == other, "{name} {other}");
@@ -190,7 +190,7 @@ fn clients_need_one_of_the_allowed_names() {
 }
 
 #[test]
-fn versions_suites_and_curves_are_those_that_are_chosen() {
+fn versions_suites_and_curves_can_be_restricted() {
     let status = |configuration: &str, arguments: &[&str]| {
         let site = Website::new(&tls(configuration));
         let exporter = site.start(&[]);
@@ -220,7 +220,7 @@ fn versions_suites_and_curves_are_those_that_are_chosen() {
     ];
     assert_eq!(status(suite, &aes), 0);
     assert_eq!(status(suite, &chacha), 200);
-    // Those of TLS 1.3 cannot be chosen.
+    // The cipher suites of TLS 1.3 cannot be restricted.
     assert_eq!(status(suite, &new), 200);
 
     let curve = ", curve_preferences: [CurveP384]";
@@ -255,7 +255,8 @@ fn a_renewed_certificate_is_used_without_a_restart() {
     let mut exporter = site.start(&[]);
     assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 200);
 
-    // First the one, then the other: a key and a certificate that do not match are never used.
+    // The key is replaced first, then the certificate. A key and a certificate that do not match
+    // are never used.
     let new = Authority::new("successors");
     let identity = new.issue(&["localhost"]);
     site.write("new.pem", &new.pem);
@@ -267,11 +268,11 @@ fn a_renewed_certificate_is_used_without_a_restart() {
         (answer.status == 200).then_some(())
     });
     assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 0);
-    exporter.line_with("INFO the web configuration has changed and is in force");
+    exporter.wait_for_line("INFO the web configuration has changed and is in force");
 }
 
 #[test]
-fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
+fn an_invalid_configuration_leaves_the_previous_one_in_force() {
     let site = Website::new(&tls(""));
     let mut exporter = site.start(&[]);
     let state = |exporter: &Exporter<'_>| {
@@ -284,11 +285,11 @@ fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
     assert_eq!(state(&exporter), "1");
 
     site.write("web.yml", "tls_server_config: {cert: [}");
-    eventually("the trouble shows", || {
+    eventually("the problem is reported", || {
         (state(&exporter) == "0").then_some(())
     });
     let path = site.path("web.yml");
-    let line = exporter.line_with("WARN");
+    let line = exporter.wait_for_line("WARN");
     assert!(
         line.contains(&format!("cannot use the web configuration {path}: ")),
         "{line}"
@@ -299,25 +300,25 @@ fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
     );
 
     site.write("web.yml", &(tls("") + "# mended"));
-    eventually("it is well again", || {
+    eventually("the corrected configuration is used", || {
         (state(&exporter) == "1").then_some(())
     });
     site.write("server.crt", "no certificate");
-    let line = exporter.line_with("there is no certificate in it");
+    let line = exporter.wait_for_line("there is no certificate in it");
     assert!(line.contains("tls_server_config: cert_file: "), "{line}");
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
-    let (status, said) = exporter.ended();
+    let (status, log) = exporter.wait_for_exit();
     assert!(status.success());
-    assert_eq!(said.matches("WARN").count(), 2, "{said}");
+    assert_eq!(log.matches("WARN").count(), 2, "{log}");
 }
 
-/// Writes into the file itself, as `>` does in a shell.
+/// Writes into the existing file, as `>` does in a shell, instead of replacing it.
 fn write_in_place(site: &Website, text: &str) {
     std::fs::write(site.path("web.yml"), text).unwrap();
 }
 
 #[test]
-fn a_web_configuration_that_loses_its_protection_waits_for_a_restart() {
+fn removing_tls_or_passwords_requires_a_restart() {
     let secure = tls("") + &users();
     let site = Website::new(&secure);
     let mut exporter = site.start(&[]);
@@ -331,9 +332,9 @@ fn a_web_configuration_that_loses_its_protection_waits_for_a_restart() {
         write_in_place(&site, written);
         let refusal = format!("{problem}; restart the program to use it like this");
         eventually(problem, || {
-            // At no moment does anybody get in without a password, or without TLS.
+            // At no time is a request without TLS and password accepted.
             assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 401);
-            exporter.has_said(&refusal).then_some(())
+            exporter.has_logged(&refusal).then_some(())
         });
         assert_eq!(site.curl(&exporter, "/metrics", &user).status, 200);
     }
@@ -343,7 +344,7 @@ fn a_web_configuration_that_loses_its_protection_waits_for_a_restart() {
 }
 
 #[test]
-fn connections_of_before_tls_or_passwords_are_closed() {
+fn enabling_tls_or_passwords_closes_earlier_connections() {
     for protection in [tls(""), users()] {
         let site = Website::new("http_server_config: {http2: true}");
         let mut exporter = site.start(&[]);
@@ -353,9 +354,9 @@ fn connections_of_before_tls_or_passwords_are_closed() {
         let request = b"GET /-/healthy HTTP/1.1\r\nHost: x\r\n\r\n";
         stream.write_all(request).unwrap();
         site.write("web.yml", &protection);
-        exporter.line_with("the web configuration has changed and is in force");
+        exporter.wait_for_line("the web configuration has changed and is in force");
         let mut answer = String::new();
-        // Comes to an end, well before an idle connection would.
+        // The connection is closed well before the idle timeout.
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
     }
@@ -393,10 +394,10 @@ fn requests_beyond_the_rate_are_refused() {
     let exporter = site.start(&[]);
     assert_eq!(exporter.get("/metrics").0, 200);
     assert_eq!(exporter.get("/-/healthy").0, 200);
-    let (status, said) = exporter.get("/metrics");
+    let (status, body) = exporter.get("/metrics");
     assert_eq!(status, 429);
     assert_eq!(
-        said,
+        body,
         "Too many requests: the limit is rate_limit. Try again later.\n"
     );
 }

@@ -1,5 +1,5 @@
-//! An exporter under traffic, as a real Prometheus sees it: a known wave of packets between two
-//! scrapes, so that rates over just these two are exact.
+//! An exporter with traffic and a Prometheus that scrapes it. A known wave of packets is sent
+//! between two scrapes, so that rates between these two are exact.
 
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, UNIX_EPOCH};
@@ -11,16 +11,16 @@ use crate::live::DATAGRAM;
 use crate::prometheus::Prometheus;
 use crate::support::{Exporter, eventually};
 
-/// What one wave makes, added up by hand from `Scene::wave`.
+/// The totals of one wave, added up by hand from `Scenario::send_wave`.
 pub(crate) const FRAMES: f64 = 28.0;
 pub(crate) const SKIPPED: f64 = 3.0;
 pub(crate) const PACKETS: f64 = 25.0;
 pub(crate) const BYTES: f64 =
     10.0 * 1000.0 + 5.0 * 400.0 + 4.0 * 200.0 + 3.0 * 100.0 + 168.0 + 60.0;
-/// Packets of the two flows that find no place.
+/// Packets of the two flows that find no free slot.
 pub(crate) const OVERFLOW: f64 = 3.0;
 
-/// One label more than the default; room for four flows of six.
+/// One label more than the default, and slots for four of the six flows.
 const OPTIONS: [&str; 4] = [
     "--labels",
     "from,from_type,to,to_type,protocol,listen_port,sensor",
@@ -28,59 +28,61 @@ const OPTIONS: [&str; 4] = [
     "4",
 ];
 
-pub(crate) struct Scene {
+pub(crate) struct Scenario {
     port: u16,
     _exporter: Exporter<'static>,
     prometheus: Prometheus,
-    /// When the two scrapes were, in milliseconds since the epoch.
+    /// The times of the two scrapes, in milliseconds since the epoch.
     before: u64,
     after: u64,
 }
 
-/// A series of an answer: its labels, and its value.
+/// The labels and the value of a series in an answer.
 pub(crate) type Sample = (Value, f64);
 
-impl Scene {
+impl Scenario {
     #[track_caller]
     pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
-    /// One whose exporter has more options.
+    /// A scenario whose exporter gets more options.
     #[track_caller]
     pub(crate) fn with(more: &[&str]) -> Self {
-        // Only a port that was named is known in the packets of a stream within the stream.
+        // The exporter recognises a stream within the stream only by a port that was given
+        // explicitly.
         let free = UdpSocket::bind("0.0.0.0:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
         let listen_port = ["--listen-port", &port.to_string()];
         let exporter = Exporter::start(&[&listen_port[..], &OPTIONS, more].concat());
         let prometheus = Prometheus::start(exporter.port, "");
-        let mut scene = Self {
+        let mut scenario = Self {
             port,
             _exporter: exporter,
             prometheus,
             before: 0,
             after: 0,
         };
-        // The first makes the series. A later one may meet a scrape, and is done again.
-        scene.wave();
-        scene.scrape_of(1);
+        // The first wave creates the series. A later wave may coincide with a scrape; then it is
+        // repeated.
+        scenario.send_wave();
+        scenario.scrape_of(1);
         for waves in 2.. {
-            scene.wave();
-            let scrapes = scene.scrape_of(waves);
+            scenario.send_wave();
+            let scrapes = scenario.scrape_of(waves);
             let [.., (before, frames), (after, _)] = scrapes[..] else {
                 unreachable!("the waves before were scraped")
             };
             if frames == f64::from(waves - 1) * FRAMES {
-                (scene.before, scene.after) = (before, after);
-                return scene;
+                (scenario.before, scenario.after) = (before, after);
+                return scenario;
             }
         }
         unreachable!()
     }
 
-    /// All scrapes up to the first that shows so many waves: when, and how many frames there were.
+    /// All scrapes up to the first that shows this many waves: the time and the number of frames.
     #[track_caller]
     fn scrape_of(&self, waves: u32) -> Vec<(u64, f64)> {
         eventually("a scrape of the wave", || {
@@ -99,8 +101,8 @@ impl Scene {
         })
     }
 
-    /// 28 datagrams of two sensors.
-    fn wave(&self) {
+    /// Sends 28 datagrams from two sensors.
+    fn send_wave(&self) {
         let (first, second) = (Sensor::new(1, self.port), Sensor::new(2, self.port));
         let host = |last| [192, 168, 88, last];
         let server = [142, 250, 74, 110];
@@ -108,14 +110,14 @@ impl Scene {
         first.send(5, &packet(server, host(50), 6, 400));
         second.send(4, &packet(host(51), host(50), 17, 200));
         second.send(3, &packet(host(51), [224, 0, 0, 251], 17, 100));
-        // These find no place. The first is shorter than it claims.
+        // These flows find no free slot. The packet of the first is shorter than its length field.
         let icmp = packet(host(52), server, 1, 84);
         first.send(2, &icmp[..icmp.len() - 20]);
         let mut own_stream = packet(host(53), host(10), 17, 60);
         let destination_port = 5 + 14 + 20 + 2;
         own_stream[destination_port..][..2].copy_from_slice(&self.port.to_be_bytes());
         first.send(1, &own_stream);
-        // A keepalive, something else, and a tag past the end.
+        // A keepalive, a datagram that is not TZSP, and a tag that extends past the end.
         first.send(1, &[1, 4, 0, 0]);
         first.send(1, b"hello");
         first.send(1, &[1, 0, 0, 1, 40, 200]);
@@ -126,12 +128,13 @@ impl Scene {
         (self.after - self.before) as f64 / 1000.0
     }
 
-    /// The same, as PromQL writes a range.
+    /// The same in PromQL's notation of a range.
     pub(crate) fn range(&self) -> String {
         format!("{}ms", self.after - self.before)
     }
 
-    /// What an expression gives at the second scrape, as an instant and at the end of a range.
+    /// Evaluates an expression at the second scrape, as an instant query and at the end of a range
+    /// query.
     #[track_caller]
     pub(crate) fn ask(&self, expression: &str) -> Vec<Sample> {
         let time = format_rfc3339_millis(UNIX_EPOCH + Duration::from_millis(self.after));
@@ -154,7 +157,7 @@ impl Scene {
             .collect()
     }
 
-    /// The values of a label, as Grafana asks for them.
+    /// The values of a label, requested as Grafana does.
     #[track_caller]
     pub(crate) fn values(&self, label: &str, of: &str) -> Vec<String> {
         let path = format!("label/{label}/values");
@@ -166,7 +169,7 @@ impl Scene {
     }
 }
 
-/// A socket of 127.0.0.`last` that sends to a port.
+/// A socket with the address 127.0.0.`last` that sends to a fixed port.
 struct Sensor(UdpSocket);
 
 impl Sensor {
@@ -183,7 +186,7 @@ impl Sensor {
     }
 }
 
-/// A datagram with a packet of so many bytes inside.
+/// A TZSP datagram with a mirrored packet of this length.
 pub(crate) fn packet(from: [u8; 4], to: [u8; 4], protocol: u8, length: u16) -> Vec<u8> {
     let ip = 5 + 14;
     let mut datagram = DATAGRAM.to_vec();
@@ -195,7 +198,7 @@ pub(crate) fn packet(from: [u8; 4], to: [u8; 4], protocol: u8, length: u16) -> V
     datagram
 }
 
-/// A time as Prometheus writes it: seconds, with three digits behind the point.
+/// Converts a time of Prometheus, in seconds with three decimals, to milliseconds.
 fn milliseconds(seconds: &Value) -> u64 {
     let milliseconds = (seconds.as_f64().unwrap() * 1000.0).round();
     format!("{milliseconds}").parse().unwrap()

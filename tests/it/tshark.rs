@@ -1,4 +1,4 @@
-//! tshark as an independent judge of what is in a capture.
+//! Compares the decoder with tshark, frame by frame, over all captures.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,9 +8,9 @@ use tzsp_packetstream_exporter::wire::{self, DecodeOptions, ListenPorts, Observa
 
 use crate::support::{captures, file_name, tool};
 
-/// What tshark says of one frame: the innermost IPv4 header behind a TZSP header.
+/// The innermost IPv4 header after a TZSP header, as tshark decodes it.
 #[derive(Debug, PartialEq)]
-pub(crate) struct Verdict {
+pub(crate) struct TsharkPacket {
     pub(crate) source: String,
     pub(crate) destination: String,
     pub(crate) protocol: u8,
@@ -18,8 +18,8 @@ pub(crate) struct Verdict {
     pub(crate) port: u16,
 }
 
-/// Where tshark and we differ on purpose, and why. Any other difference fails the test, and so
-/// does an entry here without a difference.
+/// Captures for which the program differs from tshark on purpose, with the reason. The test fails
+/// on any other difference, and on an entry without a difference.
 const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
     (
         "--plain ipv4_options_cut_outside.pcap",
@@ -77,7 +77,7 @@ const UNREADABLE: &[&str] = &[
     "pcapng_followed_by_pcap.pcapng",
 ];
 
-/// The captures that tshark can judge.
+/// Returns the captures that tshark can read.
 pub(crate) fn readable_captures() -> Vec<PathBuf> {
     let mut captures = captures();
     let all = captures.len();
@@ -86,12 +86,13 @@ pub(crate) fn readable_captures() -> Vec<PathBuf> {
     captures
 }
 
-/// What is taken out of the frames: mirrored packets, or with `--plain` the frames' own.
+/// The two modes: counting mirrored packets, or with `--plain` the packets of the frames
+/// themselves.
 pub(crate) const MODES: [(&str, ListenPorts); 2] =
     [("", ListenPorts::Any), ("--plain ", ListenPorts::Plain)];
 
 #[test]
-fn tshark_reads_the_same_out_of_every_capture() {
+fn tshark_decodes_every_capture_alike() {
     let captures = readable_captures();
     let (left, right) = captures.split_at(captures.len() / 2);
     let compared = |half: &[PathBuf]| {
@@ -128,7 +129,7 @@ fn tshark_reads_the_same_out_of_every_capture() {
     assert!(compared > 650, "only {compared} frames were compared");
 }
 
-/// Compares frame by frame: how many frames both have decoded, and where they differ.
+/// Returns the number of frames that both decode, and a description of each difference.
 fn compare(capture: &Path) -> (usize, Vec<String>) {
     let output = fields(capture);
     let mut compared = 0;
@@ -137,7 +138,10 @@ fn compare(capture: &Path) -> (usize, Vec<String>) {
         let is_plain = listen_ports == ListenPorts::Plain;
         let name = format!("{mode}{}", file_name(capture));
         let ours = observations(capture, listen_ports);
-        let theirs: Vec<_> = output.lines().map(|line| verdict(line, is_plain)).collect();
+        let theirs: Vec<_> = output
+            .lines()
+            .map(|line| parse_packet_line(line, is_plain))
+            .collect();
         if ours.len() != theirs.len() {
             differences.push(format!(
                 "{name}, {} frames, of which tshark sees {}",
@@ -164,8 +168,8 @@ fn compare(capture: &Path) -> (usize, Vec<String>) {
     (compared, differences)
 }
 
-pub(crate) fn agree(ours: &Observation, theirs: &Verdict) -> bool {
-    // A total length of 0 is what tshark shows; we take the length from the UDP header then.
+pub(crate) fn agree(ours: &Observation, theirs: &TsharkPacket) -> bool {
+    // tshark shows a total length of 0 unchanged. We take the length from the UDP header then.
     let same_length = theirs.bytes == 0 || theirs.bytes == ours.bytes;
     same_length
         && theirs.source == ours.source.to_string()
@@ -193,7 +197,7 @@ pub(crate) fn observations(
     observations
 }
 
-/// tshark's own decoding. It does not put fragments together, as we do not.
+/// tshark's decoding, one line for each frame. Like the program, it does not reassemble fragments.
 pub(crate) fn fields(capture: &Path) -> String {
     let mut command = Command::new("tshark");
     command.arg("-r").arg(capture);
@@ -212,7 +216,7 @@ pub(crate) fn fields(capture: &Path) -> String {
     tool(&mut command)
 }
 
-pub(crate) fn verdict(line: &str, is_plain: bool) -> Option<Verdict> {
+pub(crate) fn parse_packet_line(line: &str, is_plain: bool) -> Option<TsharkPacket> {
     let fields: Vec<Vec<&str>> = line
         .split('\t')
         .map(|field| field.split(',').collect())
@@ -239,16 +243,16 @@ pub(crate) fn verdict(line: &str, is_plain: bool) -> Option<Verdict> {
     if *inner.iter().find(|name| ["ip", "ipv6"].contains(name))? != "ip" {
         return None;
     }
-    // Fields list the outer header first, if that is IPv4 too.
+    // Each field lists the outer header first, if that is IPv4 too.
     let position = usize::from(outer.contains(&"ip"));
-    // Where there is no outer header, none carries the packet.
+    // Without an outer header there is no carrying datagram.
     let port = match outer {
         [] => 0,
         _ => ports[0].parse().ok()?,
     };
-    Some(Verdict {
+    Some(TsharkPacket {
         source: sources.get(position)?.to_string(),
-        // Empty where the header is cut before it.
+        // The field is empty if the header is cut before it.
         destination: destinations
             .get(position)
             .filter(|text| !text.is_empty())?

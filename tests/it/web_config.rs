@@ -1,4 +1,4 @@
-//! Web configurations that cannot be used.
+//! Web configurations: invalid, empty, and those of other exporters.
 
 use std::fs;
 use std::process::Command;
@@ -8,7 +8,7 @@ use insta::assert_snapshot;
 use crate::support::{program, tool};
 use crate::website::{HASH, Website};
 
-/// How a start with this configuration ends.
+/// Starts the program with this configuration, and returns its error message.
 fn start(site: &Website, configuration: &str) -> String {
     site.write("web.yml", configuration);
     let output = program()
@@ -24,7 +24,7 @@ fn start(site: &Website, configuration: &str) -> String {
 }
 
 #[test]
-fn what_is_wrong_with_a_configuration_is_told() {
+fn problems_of_a_configuration_are_reported() {
     let site = Website::new("");
     site.write("empty", "");
     fs::create_dir(site.directory.path().join("folder")).unwrap();
@@ -70,7 +70,7 @@ fn what_is_wrong_with_a_configuration_is_told() {
 }
 
 #[test]
-fn a_configuration_that_is_not_there_is_an_error() {
+fn a_missing_configuration_is_an_error() {
     let output = program()
         .args(["--listen-port", "0", "--publish-port", "0"])
         .args(["--web.config.file", "/nowhere/web.yml"])
@@ -81,7 +81,7 @@ fn a_configuration_that_is_not_there_is_an_error() {
 }
 
 #[test]
-fn an_address_of_another_host_is_an_error_that_says_what_to_do() {
+fn a_publish_address_of_another_host_is_an_error_with_a_remedy() {
     let output = program()
         .args(["--listen-port", "0", "--publish-port", "0"])
         .args(["--publish-address", "192.0.2.1"])
@@ -91,9 +91,9 @@ fn an_address_of_another_host_is_an_error_that_says_what_to_do() {
     assert_snapshot!(String::from_utf8(output.stderr).unwrap());
 }
 
-/// Nothing asked for, in the ways in which it can be written.
+/// All the ways to write a configuration without settings.
 #[test]
-fn empty_configurations_mean_plain_http_for_everybody() {
+fn empty_configurations_mean_plain_http_without_passwords() {
     for configuration in [
         "",
         "# nothing\n\n",
@@ -105,9 +105,9 @@ fn empty_configurations_mean_plain_http_for_everybody() {
     }
 }
 
-/// promtool has the other exporters' own reader.
+/// promtool contains the parser that other exporters use.
 #[test]
-fn what_other_exporters_take_is_taken() {
+fn configurations_of_other_exporters_are_accepted() {
     let site = Website::new(&format!(
         "tls_server_config:\n  \
            cert_file: server.crt\n  \

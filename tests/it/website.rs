@@ -1,4 +1,4 @@
-//! Certificates, web configurations, and clients that understand them.
+//! Certificates, web configurations, and curl as a client.
 
 use std::fs;
 use std::net::IpAddr;
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use crate::support::Exporter;
 
-/// "secret", hashed by `htpasswd -nbBC 10 "" secret`.
+/// The password "secret", hashed with `htpasswd -nbBC 10 "" secret`.
 pub(crate) const HASH: &str = "$2y$10$dU7BGeOZ8m5zLBNcgDprJ.CmjcaQB4nW/yykP4UXbPxr40gU905Lu";
 
 pub(crate) struct Authority {
@@ -37,7 +37,7 @@ impl Authority {
         Self { issuer, pem }
     }
 
-    /// The names are addresses, URIs, mail addresses or names of hosts.
+    /// Issues a certificate. Names are IP addresses, URIs, mail addresses or host names.
     pub(crate) fn issue(&self, names: &[&str]) -> Identity {
         self.sign(&params(names))
     }
@@ -77,16 +77,16 @@ fn params(names: &[&str]) -> CertificateParams {
     params
 }
 
-/// What an exporter with a web configuration and its clients keep in files.
+/// A directory with the web configuration of an exporter, and certificates for it and its clients.
 pub(crate) struct Website {
     pub(crate) directory: TempDir,
     pub(crate) authority: Authority,
 }
 
-/// What curl has to say.
+/// A response as curl reports it.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    /// 0 if there was no answer.
+    /// The HTTP status; 0 if there was no response.
     pub(crate) status: u16,
     pub(crate) version: String,
     pub(crate) headers: String,
@@ -94,33 +94,33 @@ pub(crate) struct Answer {
 }
 
 impl Website {
-    /// Has certificates of its own authority for the server and for a client, and of a strange one
-    /// for another client.
+    /// Creates certificates of its own authority for the server and for clients (`client`, and
+    /// `expired`), and one of another authority (`other`).
     pub(crate) fn new(configuration: &str) -> Self {
         let site = Self {
             directory: TempDir::new().unwrap(),
-            authority: Authority::new("friends"),
+            authority: Authority::new("own authority"),
         };
-        let strangers = Authority::new("strangers");
+        let other = Authority::new("other authority");
         site.write("ca.pem", &site.authority.pem);
-        site.keep("server", &site.authority.issue(&["localhost", "127.0.0.1"]));
-        site.keep("client", &site.authority.issue(&["prometheus.example"]));
-        site.keep("stranger", &strangers.issue(&["prometheus.example"]));
-        site.keep(
-            "late",
+        site.write_identity("server", &site.authority.issue(&["localhost", "127.0.0.1"]));
+        site.write_identity("client", &site.authority.issue(&["prometheus.example"]));
+        site.write_identity("other", &other.issue(&["prometheus.example"]));
+        site.write_identity(
+            "expired",
             &site.authority.issue_expired(&["prometheus.example"]),
         );
         site.write("web.yml", configuration);
         site
     }
 
-    pub(crate) fn keep(&self, name: &str, identity: &Identity) {
+    pub(crate) fn write_identity(&self, name: &str, identity: &Identity) {
         self.write(&format!("{name}.key"), &identity.key);
         self.write(&format!("{name}.crt"), &identity.certificate);
     }
 
     pub(crate) fn write(&self, name: &str, text: &str) {
-        // Never half written.
+        // Renaming makes the change atomic: no reader sees a file that is half written.
         let new = self.directory.path().join("new");
         fs::write(&new, text).unwrap();
         fs::rename(new, self.path(name)).unwrap();
@@ -138,7 +138,7 @@ impl Website {
         Exporter::start(&[&own, arguments].concat())
     }
 
-    /// Asks for a page as curl does with these arguments, over TLS.
+    /// Requests a page over TLS with curl and these arguments.
     #[track_caller]
     pub(crate) fn curl(&self, exporter: &Exporter<'_>, page: &str, arguments: &[&str]) -> Answer {
         let url = format!("https://localhost:{}{page}", exporter.port);

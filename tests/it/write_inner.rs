@@ -1,8 +1,7 @@
-//! `--write-inner`: the mirrored frames as a capture, against tshark's own decapsulation.
+//! `--write-inner`: the mirrored frames as a capture, in a file or on standard output.
 
 use std::fs;
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use flate2::Compression;
@@ -10,182 +9,13 @@ use flate2::write::GzEncoder;
 use insta::assert_snapshot;
 use nix::sys::signal::Signal;
 use predicates::str::is_empty;
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, PROGRAM, command, file_name, program, testdata, tool};
-use crate::tshark::readable_captures;
+use crate::support::{PROGRAM, PipedRun, command, program, testdata, tool};
 
-/// A frame as a capture holds it.
-#[derive(Debug, PartialEq)]
-struct Record {
-    time: String,
-    bytes: String,
-}
-
-/// Where tshark and we differ on purpose, and why.
-const KNOWN_DIFFERENCES: &[(&str, &str)] = &[
-    (
-        "ipv4_total_length_zero_outside.pcap",
-        "tshark refuses a UDP length of 0",
-    ),
-    (
-        "null_families_of_ipv6.pcap",
-        "tshark does not know AF_INET6 of Linux",
-    ),
-    (
-        "tzsp_fcs_error.pcap",
-        "tshark takes a value out of a tag of length 0",
-    ),
-    (
-        "tzsp_radio_headers_malformed_inside.pcap",
-        "tshark takes 144 bytes for a Prism header, whatever its length says",
-    ),
-    ("udp_length_zero.pcap", "tshark refuses a UDP length of 0"),
-];
-
-#[test]
-fn every_mirrored_frame_comes_out_as_tshark_decapsulates_it() {
-    let captures = readable_captures();
-    let (left, right) = captures.split_at(captures.len() / 2);
-    let compared = |half: &[PathBuf]| half.iter().map(|path| compare(path)).collect::<Vec<_>>();
-    let all = std::thread::scope(|scope| {
-        let other = scope.spawn(|| compared(right));
-        [compared(left), other.join().unwrap()].concat()
-    });
-    let wrong: Vec<_> = all.iter().filter_map(|(_, wrong)| wrong.as_ref()).collect();
-    assert!(wrong.is_empty(), "{wrong:#?}");
-    let compared: usize = all.iter().map(|(compared, _)| compared).sum();
-    assert!(compared > 320, "only {compared} frames were compared");
-}
-
-/// How many frames were compared, and what is wrong.
-fn compare(capture: &Path) -> (usize, Option<String>) {
-    let name = file_name(capture);
-    let directory = TempDir::new().unwrap();
-    let out = directory.path().join("out.pcap");
-    let run = program()
-        .arg("analyze")
-        .arg(capture)
-        .arg("--write-inner")
-        .arg(&out)
-        .assert()
-        .success();
-    // It changes nothing of what is counted.
-    let alone = program().arg("analyze").arg(capture).assert();
-    assert_eq!(run.get_output().stdout, alone.get_output().stdout, "{name}");
-
-    let ours: Vec<_> = dissect(&out).iter().map(whole).collect();
-    let theirs: Vec<_> = dissect(capture).iter().filter_map(mirrored).collect();
-    let known = KNOWN_DIFFERENCES.iter().any(|(known, _)| *known == name);
-    let wrong = (known == (ours == theirs))
-        .then(|| format!("{name}, known: {known}, ours, tshark's: {ours:#?}, {theirs:#?}"));
-    (ours.len(), wrong)
-}
-
-/// The layers of each frame, and their bytes.
-fn dissect(capture: &Path) -> Vec<Value> {
-    let mut command = Command::new("tshark");
-    command.arg("-r").arg(capture);
-    for port in [37008, 37009, 1234, 31337, 65535] {
-        command.args(["-d", &format!("udp.port=={port},tzsp")]);
-    }
-    command.args(["-d", "ethertype==0x9200,vlan"]);
-    for protocol in ["ip", "ipv6", "wlan"] {
-        command.args(["-o", &format!("{protocol}.defragment:FALSE")]);
-    }
-    command.args(["-T", "json", "-x", "--no-duplicate-keys"]);
-    let frames: Value = serde_json::from_str(&tool(&mut command)).unwrap();
-    let frames = frames.as_array().unwrap().iter();
-    frames
-        .map(|frame| frame["_source"]["layers"].clone())
-        .collect()
-}
-
-fn whole(layers: &Value) -> Record {
-    Record {
-        time: time(layers),
-        bytes: layers["frame_raw"][0].as_str().unwrap().to_owned(),
-    }
-}
-
-/// A frame that TZSP carries, by where tshark says that the layers lie.
-fn mirrored(layers: &Value) -> Option<Record> {
-    let tzsp = first(layers, "tzsp")?;
-    let is = |field: &str, values: &[&str]| {
-        let value = tzsp[field].as_str();
-        value.is_some_and(|value| values.contains(&value))
-    };
-    let damaged = tzsp
-        .to_string()
-        .contains("\"tzsp.wlan.status.fcs_err\":\"1\"");
-    if !is("tzsp.version", &["1"]) || !is("tzsp.type", &["0", "1"]) || damaged {
-        return None;
-    }
-    let (_, start) = place(layers, "tzsp")?;
-    let frame = layers["frame_raw"][0].as_str().unwrap();
-    let mut end = frame.len() / 2;
-    if let Some((udp, _)) = place(layers, "udp").filter(|(udp, _)| *udp < start) {
-        let claimed = number(&first(layers, "udp")?["udp.length"]);
-        end = end.min(udp + claimed);
-        if let Some((ip, _)) = place(layers, "ip").filter(|(ip, _)| *ip < udp) {
-            let claimed = number(&first(layers, "ip")?["ip.len"]);
-            end = end.min(ip + claimed);
-        }
-    }
-    // A check sequence that radiotap tells of is not written.
-    let radiotap = first(layers, "radiotap").map(Value::to_string);
-    if radiotap.is_some_and(|text| text.contains("\"radiotap.flags.fcs\":\"1\"")) {
-        end -= 4;
-    }
-    let hex = |from: usize| frame.get(2 * from..2 * end).unwrap_or_default();
-    let bytes = match tzsp["tzsp.encap"].as_str()? {
-        "1" => hex(start).to_owned(),
-        "18" | "119" | "126" | "127" => {
-            let (wlan, llc) = (first(layers, "wlan")?, first(layers, "llc")?);
-            // Of an aggregate, these are of the first frame in it.
-            first(layers, "wlan_aggregate").is_none().then_some(())?;
-            let field = |value: &Value| Some(value.as_str()?.replace(':', "").replace("0x", ""));
-            let addresses = field(&wlan["wlan.da"])? + &field(&wlan["wlan.sa"])?;
-            let (_, payload) = place(layers, "llc")?;
-            addresses + &field(&llc["llc.type"])? + hex(payload)
-        }
-        _ => return None,
-    };
-    let time = time(layers);
-    (!bytes.is_empty()).then_some(Record { time, bytes })
-}
-
-/// The outermost layer of this name.
-fn first<'a>(layers: &'a Value, name: &str) -> Option<&'a Value> {
-    match layers.get(name)? {
-        Value::Array(several) => several.first(),
-        one => Some(one),
-    }
-}
-
-/// Where the outermost layer of this name begins and ends.
-fn place(layers: &Value, name: &str) -> Option<(usize, usize)> {
-    let mut raw = layers.get(format!("{name}_raw"))?;
-    if raw[0].is_array() {
-        raw = &raw[0];
-    }
-    let [begin, size] = [1, 2].map(|index| usize::try_from(raw[index].as_u64().unwrap()).unwrap());
-    Some((begin, begin + size))
-}
-
-fn number(field: &Value) -> usize {
-    field.as_str().unwrap().parse().unwrap()
-}
-
-/// A simple packet block has none.
-fn time(layers: &Value) -> String {
-    let time = layers["frame"]["frame.time_epoch"].as_str();
-    time.unwrap_or("0.000000000").to_owned()
-}
-
-/// Runs in testdata/ and returns what is said, and the length and the size of each frame written.
+/// Runs `analyze --write-inner` in testdata/. Returns standard error, and one line for each frame
+/// written: original length, captured length, EtherType.
 fn lengths(arguments: &[&str]) -> (String, String) {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("out.pcap");
@@ -204,13 +34,14 @@ fn lengths(arguments: &[&str]) -> (String, String) {
 }
 
 #[test]
-fn what_was_cut_says_how_long_it_was() {
+fn truncated_frames_keep_their_original_length() {
     let of = |capture: &str| lengths(&[capture]).1;
-    // By the datagram's UDP header, by the IP header inside, and by the capture's own length.
+    // The original length comes from the UDP header of the datagram, from the inner IP header, or
+    // from the capture's record header.
     assert_eq!(of("lone_first_fragment.pcap"), "1514\t1467\t0x0800\n");
     let cut = of("inner_frame_cut_at_100_bytes.pcap");
     assert_eq!(cut, "66\t66\t0x0800\n1514\t100\t0x0800\n");
-    // 64 bytes less 5 of TZSP.
+    // 64 bytes minus 5 bytes of TZSP.
     let alone = of("link_type_tzsp_snap_length_64.pcap");
     assert_eq!(
         alone,
@@ -219,7 +50,7 @@ fn what_was_cut_says_how_long_it_was() {
     // 802.11: 24 bytes of header and 8 of LLC and SNAP became 14.
     let fragment = of("wlan_fragments_inside.pcap");
     assert_eq!(fragment, "1514\t522\t0x0800\n");
-    // A tag says it of frames that hold no IP.
+    // For frames without IP, a TZSP tag holds the original length.
     let arp = [
         &[0x01, 0x00, 0x00, 0x01, 0x29, 0x02, 0x02, 0x00, 0x01][..],
         &[0xff; 12],
@@ -254,23 +85,23 @@ fn tzsp_alone(frame: &[u8]) -> Vec<u8> {
 }
 
 #[test]
-fn all_mirrored_ethernet_is_written_and_what_is_not_is_told() {
-    let (told, written) = lengths(&["not_ip_inside.pcap", "raw_ip_inside.pcap"]);
-    assert_snapshot!(told, @"warning: out.pcap: mirrored frames that were not written: 5 raw IP, 1 empty");
+fn all_mirrored_ethernet_is_written_and_other_frames_are_reported() {
+    let (warnings, written) = lengths(&["not_ip_inside.pcap", "raw_ip_inside.pcap"]);
+    assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 5 raw IP, 1 empty");
     assert_eq!(written.lines().count(), 5);
-    let (told, written) = lengths(&["wlan_llc_inside.pcap", "wlan_encrypted_inside.pcap"]);
-    assert_snapshot!(told, @"warning: out.pcap: mirrored frames that were not written: 9 802.11 that has no place on Ethernet");
+    let (warnings, written) = lengths(&["wlan_llc_inside.pcap", "wlan_encrypted_inside.pcap"]);
+    assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 9 802.11 that has no place on Ethernet");
     assert_eq!(written.lines().count(), 6);
-    // Only of the ports that are named.
-    let (told, written) = lengths(&["--port", "1234", "listen_ports_keep_flows_apart.pcap"]);
-    assert_eq!(told, "");
+    // Only frames to the selected listen ports are written.
+    let (warnings, written) = lengths(&["--port", "1234", "listen_ports_keep_flows_apart.pcap"]);
+    assert_eq!(warnings, "");
     assert_eq!(written.lines().count(), 1);
-    // A capture of nothing is one too.
+    // A capture without frames is valid.
     let (_, written) = lengths(&["not_udp.pcap"]);
     assert_eq!(written, "");
 }
 
-/// Runs `sh -c` in testdata/, with the program as `$0`.
+/// Runs a shell script in testdata/, with the path of the program in `$0`.
 fn shell(script: &str) -> Output {
     let mut command = command("sh");
     command.current_dir(testdata()).args(["-c", script]);
@@ -279,7 +110,7 @@ fn shell(script: &str) -> Output {
 }
 
 #[test]
-fn standard_output_takes_what_a_file_would() {
+fn standard_output_receives_the_same_capture_as_a_file() {
     let to_a_file = lengths(&["type_transmit.pcap", "inner_frame_cut_at_100_bytes.pcap"]).1;
     let run = shell(
         "\"$0\" analyze --write-inner - --format none type_transmit.pcap \
@@ -293,7 +124,8 @@ fn standard_output_takes_what_a_file_would() {
     );
 }
 
-/// Wireshark shows what has come so far: 24 bytes of header, 16 of the first record's, and its frame.
+/// Wireshark can read along in a pipe: the first frame is written before the input ends. It has 24
+/// bytes of file header, 16 of record header, and 66 bytes.
 #[test]
 fn standard_output_does_not_wait_for_the_end_of_the_input() {
     let capture = fs::read(testdata().join("type_transmit.pcap")).unwrap();
@@ -317,8 +149,8 @@ fn standard_output_does_not_wait_for_the_end_of_the_input() {
 }
 
 #[test]
-fn whoever_reads_standard_output_may_have_seen_enough() {
-    // Far more than a pipe holds, and no end of it.
+fn a_closed_standard_output_is_not_an_error() {
+    // The input is endless, so the output exceeds what a pipe holds.
     let run = shell(
         "record() { tail -c +25 type_transmit.pcap; }
         { cat type_transmit.pcap; while record; do :; done; } 2>/dev/null |
@@ -332,7 +164,7 @@ fn whoever_reads_standard_output_may_have_seen_enough() {
 }
 
 #[test]
-fn a_full_standard_output_hides_nothing_about_the_inputs() {
+fn a_full_standard_output_does_not_hide_errors_of_the_inputs() {
     let run = shell(
         "\"$0\" analyze --write-inner - --format none README.md type_transmit.pcap > /dev/full",
     );
@@ -343,9 +175,9 @@ fn a_full_standard_output_hides_nothing_about_the_inputs() {
     ");
 }
 
-/// It would be read without end.
+/// Otherwise the program would read its own output and never end.
 #[test]
-fn standard_output_is_none_of_the_captures() {
+fn standard_output_must_not_be_one_of_the_captures() {
     let directory = TempDir::new().unwrap();
     let capture = directory.path().join("a.pcap");
     fs::copy(testdata().join("type_transmit.pcap"), &capture).unwrap();
@@ -360,7 +192,7 @@ fn standard_output_is_none_of_the_captures() {
 }
 
 #[test]
-fn what_is_written_counts_the_same_when_read_plainly() {
+fn written_frames_count_the_same_with_plain() {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("out.pcap");
     for capture in [
@@ -397,7 +229,7 @@ fn what_is_written_counts_the_same_when_read_plainly() {
 }
 
 #[test]
-fn several_and_compressed_captures_come_out_in_the_order_given() {
+fn several_captures_are_written_in_the_order_given() {
     let directory = TempDir::new().unwrap();
     let path = |name: &str| directory.path().join(name).to_str().unwrap().to_owned();
     let capture = fs::read(testdata().join("lone_first_fragment.pcap")).unwrap();
@@ -405,8 +237,8 @@ fn several_and_compressed_captures_come_out_in_the_order_given() {
     encoder.write_all(&capture).unwrap();
     fs::write(path("a.pcap.gz"), encoder.finish().unwrap()).unwrap();
     let gz = path("a.pcap.gz");
-    let (told, written) = lengths(&["type_transmit.pcap", &gz, "raw_ip_link_type_101.pcap"]);
-    assert_eq!(told, "");
+    let (warnings, written) = lengths(&["type_transmit.pcap", &gz, "raw_ip_link_type_101.pcap"]);
+    assert_eq!(warnings, "");
     assert_eq!(
         written,
         "66\t66\t0x0800\n1514\t1467\t0x0800\n66\t66\t0x0800\n66\t66\t0x0800\n"
@@ -449,14 +281,15 @@ fn a_full_disk_is_an_error_and_everything_counts() {
 }
 
 #[test]
-fn a_signal_leaves_a_whole_capture() {
+fn a_signal_leaves_a_complete_capture() {
     let directory = TempDir::new().unwrap();
     let out = directory.path().join("out.pcap");
     let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
     let long = [header, &records.repeat(5000)].concat();
-    let fed = Fed::start(&["analyze", "-", "--write-inner", out.to_str().unwrap()]).feed(&long);
-    let output = fed.signal(Signal::SIGTERM).ended();
+    let fed =
+        PipedRun::start(&["analyze", "-", "--write-inner", out.to_str().unwrap()]).feed(&long);
+    let output = fed.signal(Signal::SIGTERM).wait_for_exit();
     assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
     let frames = output.scrape().value("tzsp_frames_received_total");
     let counted = tool(
