@@ -365,8 +365,8 @@ fn before_the_first_frame_there_is_json_as_well() {
 #[test]
 fn parameters_that_cannot_be_meant_are_refused() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
-    let number = "Write a number from 1 to 1000 behind top=.\n";
-    let other = "There is one parameter, such as /api/flows?top=5.\n";
+    let number = "Write a number from 1 to 1000 after top=.\n";
+    let other = "The only parameter is top, as in /api/flows?top=5.\n";
     for (query, expected) in [
         ("top=0", number),
         ("top=1001", number),

@@ -294,7 +294,7 @@ fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
         "{line}"
     );
     assert!(
-        line.ends_with("; what was read before stays in force"),
+        line.ends_with("; the previous configuration stays in force"),
         "{line}"
     );
 
@@ -303,7 +303,7 @@ fn a_configuration_that_breaks_leaves_the_one_before_in_force() {
         (state(&exporter) == "1").then_some(())
     });
     site.write("server.crt", "no certificate");
-    let line = exporter.line_with("there is no certificate in it");
+    let line = exporter.line_with("it has no certificate");
     assert!(line.contains("tls_server_config: cert_file: "), "{line}");
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
     let (status, said) = exporter.ended();
@@ -329,7 +329,7 @@ fn a_web_configuration_that_loses_its_protection_waits_for_a_restart() {
         (&tls(""), "it no longer has basic_auth_users"),
     ] {
         write_in_place(&site, written);
-        let refusal = format!("{problem}; restart the program to use it like this");
+        let refusal = format!("{problem}; restart the program to apply this change");
         eventually(problem, || {
             // At no moment does anybody get in without a password, or without TLS.
             assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 401);
