@@ -1,7 +1,7 @@
-//! A capture stream through `capture`: strict and recovering, in pieces of odd sizes, and with a
-//! closer look at each frame than most get.
+//! Reads a capture with `capture`: with and without resynchronisation, in pieces of odd sizes, and
+//! with both ways to read frames: `each_frame` (the fast path) and `next_frame`.
 //!
-//! The first byte says how large the pieces are.
+//! The first byte is the size of the pieces, minus 1.
 
 #![no_main]
 
@@ -21,10 +21,10 @@ fuzz_target!(|bytes: &[u8]| {
     let size = bytes.len();
     let strict = read(CaptureReader::new(bytes), size, false);
     let recovered = read(CaptureReader::recovering(bytes), size, false);
-    for closely in [false, true] {
-        let in_pieces = read(CaptureReader::new(pieces()), size, closely);
+    for one_by_one in [false, true] {
+        let in_pieces = read(CaptureReader::new(pieces()), size, one_by_one);
         assert_eq!(strict, in_pieces);
-        let in_pieces = read(CaptureReader::recovering(pieces()), size, closely);
+        let in_pieces = read(CaptureReader::recovering(pieces()), size, one_by_one);
         assert_eq!(recovered, in_pieces);
     }
     if recovered.damage.is_none() {
@@ -32,16 +32,17 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// All that a reader says.
+/// Everything that a reader returns.
 #[derive(Debug, PartialEq)]
-struct Said {
+struct Outcome {
     frames: Vec<String>,
     dropped: u64,
     damage: Option<String>,
     error: Option<String>,
 }
 
-fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Said {
+/// Reads to the end, with `next_frame` if `one_by_one`, otherwise with `each_frame`.
+fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, one_by_one: bool) -> Outcome {
     let mut frames = Vec::new();
     let mut fills = 0;
     let error = loop {
@@ -50,13 +51,13 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
             Ok(false) => break None,
             Err(error) => break Some(error.to_string()),
         }
-        // One at the end tells of the end.
-        assert!(fills <= size + 2, "it ends");
+        // Each fill but the last reads at least one byte, so more would be an endless loop.
+        assert!(fills <= size + 2, "the reader does not end");
         let mut take = |frame: &Frame<'_>| {
             assert!(frame.length >= frame.bytes.len());
             frames.push(format!("{frame:?}"));
         };
-        let result = if closely {
+        let result = if one_by_one {
             loop {
                 match reader.next_frame() {
                     Ok(Some(frame)) => take(&frame),
@@ -75,7 +76,7 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
     if let Some(damage) = damage {
         assert!(damage.places > 0 && damage.bytes <= size as u64);
     }
-    Said {
+    Outcome {
         frames,
         dropped: reader.dropped(),
         damage: damage.map(ToString::to_string),
@@ -83,7 +84,7 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
     }
 }
 
-/// A stream that delivers so many bytes at a time.
+/// A stream that returns at most `size` bytes at a time.
 struct Pieces<'a> {
     rest: &'a [u8],
     size: usize,
