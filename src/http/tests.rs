@@ -16,7 +16,7 @@ impl Pages for NoPages {
     fn delivered(&self, _: Duration) {}
 
     fn overview(&self, _: usize) -> Overview {
-        unreachable!("nobody asks for the page")
+        unreachable!("no test requests the page")
     }
 
     fn is_ready(&self) -> bool {
@@ -112,7 +112,7 @@ impl Pages for LongPages {
     }
 
     fn overview(&self, _: usize) -> Overview {
-        unreachable!("nobody asks for the page")
+        unreachable!("no test requests the page")
     }
 
     fn is_ready(&self) -> bool {

@@ -81,7 +81,7 @@ fn analyze_a(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         (wc(bench, input::A)?, Goal::times(2.0)),
     ];
     let ours = analyze(bench, 1, &[input::A])?;
-    beside(bench, name, &ours, &with_goals(bench, peers), Some(16.0))
+    compare(bench, name, &ours, &with_goals(bench, peers), Some(16.0))
 }
 
 fn analyze_b(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
@@ -90,21 +90,21 @@ fn analyze_b(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         (wc(bench, input::B)?, Goal::times(1.5)),
     ];
     let ours = analyze(bench, 1, &[input::B])?;
-    beside(bench, name, &ours, &with_goals(bench, peers), None)
+    compare(bench, name, &ours, &with_goals(bench, peers), None)
 }
 
 /// Runs with two jobs, as for a user with two cores: one thread reads, another one counts and writes.
 fn analyze_c(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let peers = [(tcpdump(bench, input::C)?, Goal::times(1.0).plus(0.2))];
     let ours = analyze(bench, 2, &[input::C])?;
-    beside(bench, name, &ours, &with_goals(bench, peers), Some(160.0))
+    compare(bench, name, &ours, &with_goals(bench, peers), Some(160.0))
 }
 
 fn analyze_d(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let as_pcap = analyze(bench, 1, &[input::A])?;
     let peer = Peer::new("ours, as pcap", as_pcap, Some(Goal::times(1.3)));
     let ours = analyze(bench, 1, &[input::D])?;
-    beside(bench, name, &ours, &[peer], None)
+    compare(bench, name, &ours, &[peer], None)
 }
 
 fn compressed(
@@ -117,7 +117,7 @@ fn compressed(
     unpack.arg("-dc").arg(bench.inputs.path(input)?);
     let ours = analyze(bench, 1, &[input])?;
     let peers = [((program, unpack), Goal::times(1.1))];
-    beside(bench, name, &ours, &with_goals(bench, peers), None)
+    compare(bench, name, &ours, &with_goals(bench, peers), None)
 }
 
 fn two_files(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
@@ -127,7 +127,7 @@ fn two_files(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         analyze(bench, 1, &files)?,
         Some(Goal::times(0.6)),
     );
-    beside(bench, name, &analyze(bench, 2, &files)?, &[peer], None)
+    compare(bench, name, &analyze(bench, 2, &files)?, &[peer], None)
 }
 
 /// Compares one job with two on each input. There is no goal: reading the file limits the gain.
@@ -140,7 +140,7 @@ fn two_cores(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     ] {
         let peer = Peer::new(peer, analyze(bench, 1, &[input])?, None);
         let ours = analyze(bench, 2, &[input])?;
-        rows.extend(beside(bench, name, &ours, &[peer], None)?);
+        rows.extend(compare(bench, name, &ours, &[peer], None)?);
     }
     Ok(rows)
 }
@@ -182,7 +182,7 @@ fn slow_peers(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         })
         .collect();
     let ours = analyze(bench, 1, &[input::A])?;
-    beside(bench, name, &ours, &peers, None)
+    compare(bench, name, &ours, &peers, None)
 }
 
 /// Measures the time per packet by the number of flows. It grows because of cache misses, not because
@@ -202,7 +202,7 @@ fn growth(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         for _ in 0..bench.pairs {
             each.push(process::measure(&command)?.wall / packets * 1e9);
         }
-        Ok(Row::alone(name, quantity, &each, None))
+        Ok(Row::without_peer(name, quantity, &each, None))
     });
     rows.collect()
 }
@@ -246,7 +246,7 @@ fn with_goals<const N: usize>(
 
 /// Runs the exporter and each of the peers alternately. `max_mib` is the goal for the exporter's peak
 /// memory.
-fn beside(
+fn compare(
     bench: &Bench,
     name: &'static str,
     ours: &Command,
@@ -267,7 +267,7 @@ fn beside(
     let mut rows: Vec<_> = rows.collect();
     if let Some(max) = max_mib {
         let peaks: Vec<_> = our_usage.iter().map(|usage| usage.peak_mib).collect();
-        rows.push(Row::alone(
+        rows.push(Row::without_peer(
             name,
             "peak MiB",
             &peaks,

@@ -28,7 +28,7 @@ pub(super) fn run(_: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     }
     let Encoders { ours, prometheus } = serde_json::from_slice(&output.stdout)
         .context("parsing the output of benches/encoders.rs")?;
-    Ok(vec![Row::beside(
+    Ok(vec![Row::compared(
         name,
         "ms",
         &ours,

@@ -32,7 +32,7 @@ pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
     let lost = |runs: &[Reception]| runs.iter().map(Reception::lost).collect::<Vec<_>>();
     let peer = "recvmmsg alone";
     Ok(vec![
-        Row::beside(
+        Row::compared(
             name,
             "CPU us a datagram",
             &each(&ours),
@@ -40,7 +40,7 @@ pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
             &each(&theirs),
             Some(Goal::times(1.3)),
         ),
-        Row::beside(
+        Row::compared(
             name,
             "datagrams lost",
             &lost(&ours),
@@ -49,7 +49,7 @@ pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
             Some(Goal::at_most(0.0)),
         ),
         // 500,000 datagrams/s.
-        Row::alone(
+        Row::without_peer(
             name,
             "replay, us a datagram",
             &send_times,
@@ -190,7 +190,7 @@ pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Ro
         lost_alone.push(through_dumpcap(bench)?);
     }
     Ok(vec![
-        Row::beside(
+        Row::compared(
             name,
             "CPU s",
             &ours,
@@ -198,7 +198,7 @@ pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Ro
             &theirs,
             Some(Goal::times(0.15)),
         ),
-        Row::beside(
+        Row::compared(
             name,
             "datagrams lost",
             &lost,

@@ -56,7 +56,7 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
             match &bench.baseline {
                 Some(program) => {
                     let peer = program.display().to_string();
-                    Row::beside(
+                    Row::compared(
                         name,
                         quantity,
                         &each(&ours),
@@ -65,7 +65,7 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
                         Some(goal),
                     )
                 }
-                None => Row::alone(name, quantity, &each(&ours), None),
+                None => Row::without_peer(name, quantity, &each(&ours), None),
             }
         };
         rows.push(row(rate.cpu, Reception::cpu_each, rate.goal));

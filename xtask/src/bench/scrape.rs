@@ -46,17 +46,17 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
     }
     check_flows(bench, &daemon)?;
 
-    let alone = |quantity, values: &[f64], max: f64| {
-        Row::alone(name, quantity, values, Some(Goal::at_most(max)))
+    let limited = |quantity, values: &[f64], max: f64| {
+        Row::without_peer(name, quantity, values, Some(Goal::at_most(max)))
     };
     Ok(vec![
-        alone("plain, last byte ms", &plain.last, 40.0),
-        Row::alone(name, "plain, first byte ms", &plain.first, None),
-        alone("plain, memory added MiB", &[growth], 2.0),
-        Row::alone(name, "memory before MiB", &[resident], None),
-        alone("gzip, CPU ms", &gzip.cpu, 200.0),
-        alone("gzip, first byte ms", &gzip.first, 20.0),
-        Row::alone(name, "gzip, last byte ms", &gzip.last, None),
+        limited("plain, last byte ms", &plain.last, 40.0),
+        Row::without_peer(name, "plain, first byte ms", &plain.first, None),
+        limited("plain, memory added MiB", &[growth], 2.0),
+        Row::without_peer(name, "memory before MiB", &[resident], None),
+        limited("gzip, CPU ms", &gzip.cpu, 200.0),
+        limited("gzip, first byte ms", &gzip.first, 20.0),
+        Row::without_peer(name, "gzip, last byte ms", &gzip.last, None),
     ])
 }
 

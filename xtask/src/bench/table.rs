@@ -59,7 +59,7 @@ pub(super) struct Spread {
 
 impl Row {
     /// Creates a row for the exporter without a peer.
-    pub(super) fn alone(
+    pub(super) fn without_peer(
         case: &'static str,
         quantity: &'static str,
         ours: &[f64],
@@ -79,7 +79,7 @@ impl Row {
     }
 
     /// Creates a row that compares the exporter with a peer. The values are in the order of the runs.
-    pub(super) fn beside(
+    pub(super) fn compared(
         case: &'static str,
         quantity: &'static str,
         ours: &[f64],
@@ -123,7 +123,7 @@ impl Row {
         let wall = |usages: &[Usage], scale: f64| -> Vec<f64> {
             usages.iter().map(|usage| usage.wall * scale).collect()
         };
-        let mut row = Self::beside(
+        let mut row = Self::compared(
             case,
             "wall s",
             &wall(ours, 1.0),
@@ -293,7 +293,7 @@ mod tests {
     #[test]
     fn a_goal_is_checked_against_the_median_ratio_of_the_pairs() {
         let (ours, theirs) = ([1.0, 2.0, 3.0], [10.0, 4.0, 30.0]);
-        let row = |goal| Row::beside("a", "wall s", &ours, "tcpdump", &theirs, Some(goal));
+        let row = |goal| Row::compared("a", "wall s", &ours, "tcpdump", &theirs, Some(goal));
         assert_eq!(row(Goal::times(0.1)).met, Some(true));
         assert_eq!(row(Goal::times(0.09)).met, Some(false));
         // The medians are 2 and 10.
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_goal_is_met_if_both_values_are_zero() {
-        let row = Row::beside(
+        let row = Row::compared(
             "l",
             "lost",
             &[0.0],
@@ -325,7 +325,7 @@ mod tests {
                 4.0,
                 Some(Goal::times(0.05)),
             ),
-            Row::alone("peak", "MiB", &[12.0], Some(Goal::at_most(16.0))),
+            Row::without_peer("peak", "MiB", &[12.0], Some(Goal::at_most(16.0))),
         ];
         let expected = "\
 case  quantity   ours  cpu s  peak MiB  peer              theirs  cpu s  peak MiB          ratio (spread)        goal  met

@@ -251,7 +251,7 @@ impl Random {
         if is_ipv6 {
             let mut next = protocol;
             let mut body = payload.to_vec();
-            // Hop-by-hop or destination options: padding alone, or too much of it.
+            // Hop-by-hop or destination options: one padding option, sometimes longer than the header.
             if self.rarely(4) {
                 let padding = self.one_of(&[4, 4, 4, 4, 255]);
                 body = concat(&[&[next, 0, 1, padding, 0, 0, 0, 0], &body]);
