@@ -13,7 +13,7 @@ fn main() {
     set("BUILD_REVISION", revision);
 
     println!("cargo::rerun-if-changed=build.rs");
-    // This file changes with every commit and checkout. A source archive has none.
+    // Every commit and checkout changes this file. It does not exist in a source archive.
     if let Some(log) = output("git", &["rev-parse", "--git-path", "logs/HEAD"])
         && Path::new(&log).exists()
     {

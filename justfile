@@ -1,10 +1,10 @@
-# Everything here is cargo and xtask; nothing needs just.
+# Shortcuts for cargo and xtask commands, which work without just as well.
 
 # List the recipes
 default:
     @just --list
 
-# Check everything that must pass
+# Run every check that must pass
 ci:
     cargo xtask ci
 
@@ -32,10 +32,10 @@ generate OUT *ARGS:
 replay FILE *ARGS:
     cargo run --release --locked --quiet --package xtask -- replay {{FILE}} {{ARGS}}
 
-# Measure beside other programs, e.g. just bench --only analyze-a
+# Compare the performance with other programs, e.g. just bench --only analyze-a
 bench *ARGS:
     cargo xtask bench {{ARGS}}
 
-# Feed broken input to the library, e.g. just fuzz --seconds 600 capture
+# Fuzz the library, e.g. just fuzz --seconds 600 capture
 fuzz *ARGS:
     cargo xtask fuzz {{ARGS}}

@@ -1,6 +1,6 @@
-//! A whole run of `analyze`, in every format: the accounts add up and the output can be read.
+//! Runs `analyze` on a file in every output format: the counts add up, and the output can be parsed.
 //!
-//! The first byte chooses the settings; the rest is the capture, compressed or not.
+//! The first byte selects the settings; the rest is the capture, compressed or not.
 
 #![no_main]
 
@@ -14,7 +14,7 @@ use libfuzzer_sys::fuzz_target;
 use tempfile::NamedTempFile;
 use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::analyze::{self, Options, Output, Stop};
-use tzsp_packetstream_exporter::flow::{Label, FlowLimits, Shape};
+use tzsp_packetstream_exporter::flow::{FlowLimits, Label, Shape};
 use tzsp_packetstream_exporter::wire::{DecodeOptions, ListenPorts};
 
 static STOP: LazyLock<Stop> = LazyLock::new(|| Stop::on_signals().unwrap());
@@ -101,14 +101,14 @@ fn run(capture: &Path, choice: u8, output: Output) -> String {
         },
     };
     let mut out = Vec::new();
-    // Steps without number.
+    // A timeline fails if the capture spans too many steps.
     if let Some(failure) = analyze::run(options, settings, &STOP, &mut out).failure {
         assert!(matches!(output, Output::Timeline { .. }), "{failure}");
     }
     String::from_utf8(out).unwrap()
 }
 
-/// The sum of all samples of a family, each exact in an f64.
+/// Returns the sum of all samples of a family. All of them are exact in an f64.
 fn sum(text: &str, name: &str) -> f64 {
     let samples = text.lines().filter_map(|line| line.strip_prefix(name));
     samples
@@ -117,7 +117,8 @@ fn sum(text: &str, name: &str) -> f64 {
         .sum()
 }
 
-/// Each line is a comment or a sample, and no two samples have the same name and labels.
+/// Checks that each line is a comment or a sample, and that no two samples have the same name, labels
+/// and time.
 fn check_samples(text: &str, have_time: bool) {
     let mut series = HashSet::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -131,6 +132,6 @@ fn check_samples(text: &str, have_time: bool) {
             assert!(number.parse::<f64>().unwrap().is_finite(), "{line}");
         }
         let time = numbers.get(1).copied().unwrap_or_default();
-        assert!(series.insert((labels, time)), "twice: {line}");
+        assert!(series.insert((labels, time)), "duplicate sample: {line}");
     }
 }

@@ -1,8 +1,8 @@
-//! A capture stream through `capture`: strict and recovering, in pieces of odd sizes, and with a
-//! closer look at each frame than most get. Where the stream is one valid pcap capture, its frames
-//! are those of a plain walk along the chain of lengths.
+//! Reads a capture with `capture`: with and without resynchronisation, in pieces of odd sizes, and
+//! with both ways to read frames: `each_frame` (the fast path) and `next_frame`. Where the stream is
+//! one valid pcap capture, its frames are those of a plain walk along the chain of lengths.
 //!
-//! The first byte says how large the pieces are.
+//! The first byte is the size of the pieces, minus 1.
 
 #![no_main]
 
@@ -22,10 +22,10 @@ fuzz_target!(|bytes: &[u8]| {
     let size = bytes.len();
     let strict = read(CaptureReader::new(bytes), size, false);
     let recovered = read(CaptureReader::recovering(bytes), size, false);
-    for closely in [false, true] {
-        let in_pieces = read(CaptureReader::new(pieces()), size, closely);
+    for one_by_one in [false, true] {
+        let in_pieces = read(CaptureReader::new(pieces()), size, one_by_one);
         assert_eq!(strict, in_pieces);
-        let in_pieces = read(CaptureReader::recovering(pieces()), size, closely);
+        let in_pieces = read(CaptureReader::recovering(pieces()), size, one_by_one);
         assert_eq!(recovered, in_pieces);
     }
     if recovered.damage.is_none() {
@@ -38,8 +38,8 @@ fuzz_target!(|bytes: &[u8]| {
     }
 });
 
-/// The records of a valid capture: one pcap of version 2.4, whose times are none that a header
-/// begins with, and which has no long runs of zeros at its records.
+/// Returns the records of a valid capture: one pcap of version 2.4 whose times are none that a
+/// header begins with, and which has no long runs of zeros at its records. `None` for all else.
 fn walk(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     let (header, mut rest) = bytes.split_first_chunk::<24>()?;
     let is_big = match header[..4] {
@@ -71,9 +71,9 @@ fn walk(bytes: &[u8]) -> Option<Vec<Vec<u8>>> {
     Some(records)
 }
 
-/// All that a reader says.
+/// Everything that a reader returns.
 #[derive(Debug, PartialEq)]
-struct Said {
+struct Outcome {
     frames: Vec<String>,
     records: Vec<Vec<u8>>,
     dropped: u64,
@@ -81,7 +81,8 @@ struct Said {
     error: Option<String>,
 }
 
-fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Said {
+/// Reads to the end, with `next_frame` if `one_by_one`, otherwise with `each_frame`.
+fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, one_by_one: bool) -> Outcome {
     let mut frames = Vec::new();
     let mut records = Vec::new();
     let mut fills = 0;
@@ -91,14 +92,14 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
             Ok(false) => break None,
             Err(error) => break Some(error.to_string()),
         }
-        // One at the end tells of the end.
-        assert!(fills <= size + 2, "it ends");
+        // Each fill but the last reads at least one byte, so more would be an endless loop.
+        assert!(fills <= size + 2, "the reader does not end");
         let mut take = |frame: &Frame<'_>| {
             assert!(frame.length >= frame.bytes.len());
             frames.push(format!("{frame:?}"));
             records.push(frame.bytes.to_vec());
         };
-        let result = if closely {
+        let result = if one_by_one {
             loop {
                 match reader.next_frame() {
                     Ok(Some(frame)) => take(&frame),
@@ -117,7 +118,7 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
     if let Some(damage) = damage {
         assert!(damage.places > 0 && damage.bytes <= size as u64);
     }
-    Said {
+    Outcome {
         frames,
         records,
         dropped: reader.dropped(),
@@ -126,7 +127,7 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, closely: bool) -> Sa
     }
 }
 
-/// A stream that delivers so many bytes at a time.
+/// A stream that returns at most `size` bytes at a time.
 struct Pieces<'a> {
     rest: &'a [u8],
     size: usize,

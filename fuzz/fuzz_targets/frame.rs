@@ -1,7 +1,7 @@
-//! One frame through `wire`, with all options and on both paths.
+//! Decodes one frame with `wire`, with all options, on the fast path and on the slow path.
 //!
-//! The first two bytes say the link type, the third how much longer the frame was than what is
-//! left of it.
+//! The first two bytes are the link type. The third is the number of bytes by which the frame was
+//! truncated, divided by 8.
 
 #![no_main]
 
@@ -34,7 +34,7 @@ fuzz_target!(|bytes: &[u8]| {
 
     let mirrored = wire::decapsulate(link, frame, &ListenPorts::Any);
     if any_ipv6.is_ok() {
-        // What counts in a flow was mirrored.
+        // A frame that counts in a flow contains a mirrored frame.
         assert!(mirrored.is_some());
     }
     let Some(Ok(mirrored)) = mirrored else {
@@ -42,7 +42,7 @@ fuzz_target!(|bytes: &[u8]| {
     };
     let header = mirrored.header.map_or(0, |header| header.len());
     assert!(mirrored.length >= header + mirrored.rest.len());
-    // Written to a file and read from there, it holds the same packet.
+    // The mirrored frame, written to a file and read again, must give the same observation.
     let written = [
         mirrored.header.as_ref().map_or(&[][..], |header| header),
         mirrored.rest,
@@ -80,7 +80,7 @@ fn decode(
     outcome
 }
 
-/// Counting IPv6 too changes nothing for other frames.
+/// Checks that counting IPv6 changes nothing for other frames.
 fn agree_on_ipv6(without: Result<Observation, Skipped>, with: Result<Observation, Skipped>) {
     match without {
         Err(Skipped::InnerIpv6) => {}

@@ -1,4 +1,4 @@
-//! The web configuration file: whatever stands in it, there is an answer.
+//! Reads a web configuration file: any content gives a configuration or an error message.
 
 #![no_main]
 

@@ -26,11 +26,13 @@ pub(super) enum Policy {
     RequireAndVerify,
 }
 
+/// Verifies the certificates of clients by a policy.
 #[derive(Debug)]
 pub(super) struct Clients {
     policy: Policy,
     provider: Arc<CryptoProvider>,
-    /// Names of the authorities, sent to clients so that they choose a fitting certificate.
+    /// Names of the certificate authorities, sent to clients so that they choose a certificate
+    /// that one of them signed.
     hints: Vec<DistinguishedName>,
     /// `None` if any certificate is accepted.
     authorities: Option<Arc<dyn ClientCertVerifier>>,
@@ -117,7 +119,7 @@ impl ClientCertVerifier for Clients {
     }
 }
 
-/// Returns the subject alternative names of a certificate, written as in the other exporters.
+/// Returns the subject alternative names of a certificate, in the notation of the other exporters.
 fn sans(certificate: &CertificateDer<'_>) -> Result<Vec<String>, Error> {
     let (_, certificate) =
         X509Certificate::from_der(certificate).map_err(|_| CertificateError::BadEncoding)?;

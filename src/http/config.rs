@@ -17,10 +17,10 @@ use tokio_rustls::rustls::ServerConfig;
 
 use super::tls;
 
-/// Far more than certificates of all public authorities take.
+/// In bytes: far more than the certificates of all public authorities take.
 const MAX_FILE: u64 = 4 * 1024 * 1024;
-/// Each step doubles the time that a check takes. 16 takes seconds; more would exceed what a scrape
-/// may take.
+/// Each step doubles the time that a check takes. A cost of 16 takes seconds; more would exceed the
+/// time limit of a scrape.
 const COSTS: std::ops::RangeInclusive<u32> = 4..=16;
 
 /// The web configuration, parsed and checked.
@@ -36,7 +36,7 @@ pub(super) struct WebConfig {
     pub(super) rate: Option<Rate>,
 }
 
-/// Users and the bcrypt hashes of their passwords. Without any, no password is asked for.
+/// Users and the bcrypt hashes of their passwords. If empty, no password is required.
 pub(super) type Users = BTreeMap<String, String>;
 
 /// One request per `interval`, and up to `burst` at once.
@@ -54,7 +54,7 @@ pub struct Error {
     problem: String,
 }
 
-/// The files that make up a web configuration, as they were when they were read.
+/// The contents of all files that make up a web configuration, at the time when they were read.
 #[derive(PartialEq)]
 pub(super) struct Sources {
     path: PathBuf,
@@ -89,7 +89,7 @@ impl Sources {
         config.map_err(|problem| self.error(problem))
     }
 
-    /// Why this configuration cannot be used.
+    /// Returns an error that names this configuration's file.
     pub(super) fn error(&self, problem: String) -> Error {
         Error {
             path: self.path.clone(),
@@ -97,12 +97,12 @@ impl Sources {
         }
     }
 
-    /// Whether nothing but comments is written.
+    /// Whether the file has only comments and blank lines.
     pub(super) fn is_blank(&self) -> bool {
         is_blank(&self.document)
     }
 
-    /// A file that names no other one.
+    /// Creates the sources of a file that names no other file.
     #[cfg(test)]
     pub(super) fn of_document(document: &str) -> Result<Self, Error> {
         let sources = Self {
@@ -116,7 +116,8 @@ impl Sources {
     }
 }
 
-/// Reads a regular file. A pipe or a device could block for ever.
+/// Reads a regular file. Anything else, such as a pipe or a device, is an error: it could block for
+/// ever.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("it is not a regular file"));
@@ -131,7 +132,7 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(content)
 }
 
-/// The file as it is written. Null stands for the default, as in the other exporters.
+/// The structure of the file. Null means the default, as in the other exporters.
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Document {
@@ -159,12 +160,13 @@ fn parse(document: &str) -> Result<Document, String> {
     if is_blank(document) {
         return Ok(Document::default());
     }
-    // No snippets of the file: it may hold a private key.
+    // No snippets of the file in errors: it may contain a private key.
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(document, options).map_err(|error| error.to_string())
 }
 
-/// A file of nothing but comments configures nothing; YAML has no value for it.
+/// Whether a document has only comments and blank lines. YAML has no value for such a document, so
+/// it needs a case of its own.
 fn is_blank(document: &str) -> bool {
     let is_blank = |line: &str| line.trim().is_empty() || line.trim_start().starts_with('#');
     document.lines().all(is_blank)
@@ -197,7 +199,7 @@ fn check_hash(hash: &str) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "a bcrypt cost of {} takes too long, or is too low: it must be {} to {}; {ADVICE}",
+        "a bcrypt cost of {} is too low or too slow: it must be {} to {}; {ADVICE}",
         parts.get_cost(),
         COSTS.start(),
         COSTS.end()
@@ -228,7 +230,10 @@ fn headers(wanted: BTreeMap<String, String>) -> Result<HeaderMap, String> {
         let is_allowed = values.is_empty() || values.contains(&value.as_str());
         match HeaderValue::from_str(&value) {
             Ok(value) if is_allowed => {
-                headers.insert(HeaderName::from_str(known).expect("they are names"), value);
+                headers.insert(
+                    HeaderName::from_str(known).expect("HEADERS has valid names"),
+                    value,
+                );
             }
             Ok(_) => {
                 let values = values.join(" or ");
@@ -238,7 +243,7 @@ fn headers(wanted: BTreeMap<String, String>) -> Result<HeaderMap, String> {
             }
             Err(_) => {
                 return Err(format!(
-                    "http_server_config: headers: {name} has characters that no header may have"
+                    "http_server_config: headers: {name} has characters that headers cannot have"
                 ));
             }
         }

@@ -71,54 +71,56 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEADERS_READ: u32 = 2 * MAX_HEADER_SIZE;
 /// Concurrent requests in one HTTP/2 connection.
 const MAX_STREAMS: u32 = 16;
-/// HTTP/2 asks for the next piece of a body once less than this waits for its client: so when the
-/// end of a body is asked for, everything before it is in frames, and [`sent`] can tell when they
-/// are sent. A piece is accepted whole, whatever its size, so nothing gets slower.
+/// The HTTP library asks for the next piece of an HTTP/2 body when fewer than this many bytes are
+/// buffered for the client. With 1, everything before the end of a body is already in frames when
+/// the library asks for that end, and [`sent`] can detect when they have been sent. The buffer
+/// accepts a whole piece of any size, so this slows nothing down.
 const MAX_SEND_BUFFER: usize = 1;
-/// A client that accepts no byte for so long is gone or malicious.
+/// A client that accepts no byte for this long is gone or malicious.
 const STALL_TIMEOUT: Duration = Duration::from_secs(20);
 /// The longest time from the request to the end of a scrape. Prometheus gives up far earlier.
 const RESPONSE_TIMEOUT: Duration = Duration::from_mins(1);
-/// When --web.max-requests scrapes are in flight, one whose client has accepted nothing for so long
-/// is evicted for a new one.
+/// When --web.max-requests scrapes are in flight, one whose client has accepted nothing for this
+/// long is evicted for a new one.
 const SCRAPE_MIN_IDLE: Duration = Duration::from_millis(500);
 /// A request that takes longer ends its connection. The limits of a scrape do not suffice: an HTTP/2
 /// client may refuse to accept even the shortest answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
-/// A request in flight protects its connection from eviction for so long.
+/// For this long, a request in flight protects its connection from eviction.
 const REQUEST_GRACE: Duration = Duration::from_secs(5);
 /// How long open responses may take once the server is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause after an error of accept(2), which fails at once while no file descriptor is left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// The least time between two warnings that accepting fails.
+/// The minimum time between two warnings about failures of accept(2).
 const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_mins(1);
 
-/// What the server shows. Unless said otherwise, it is called off the runtime's thread and may take
-/// its time.
+/// The content that the server shows. Unless stated otherwise, its methods are called outside the
+/// async runtime's thread, and may block.
 pub trait Pages: Send + Sync + 'static {
-    /// Writes the text of `/metrics`, the state of the web server included. Returns the time that
-    /// it is of, for [`delivered`](Self::delivered).
+    /// Writes the text of `/metrics`, including the state of the web server. Returns the time of
+    /// the snapshot that was written, for [`delivered`](Self::delivered).
     ///
     /// # Errors
-    /// Those of `out`.
+    /// Returns the errors of `out`.
     fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration>;
 
-    /// The text of `/metrics` of this time was sent to its end. Called on the runtime's thread: it
-    /// must not wait.
+    /// Called when the whole text of `/metrics` with the snapshot of this time has been sent. Runs
+    /// on the runtime's thread, so it must not block.
     fn delivered(&self, at: Duration);
 
-    /// What a person wants to know first, with so many of the flows that counted most lately.
+    /// Returns the overview for the landing page, with up to `top` of the flows that recently
+    /// counted the most bytes.
     fn overview(&self, top: usize) -> Overview;
 
-    /// Whether a capture is running. Called on the runtime's thread: it must not wait.
+    /// Whether a capture is running. Called on the runtime's thread, so it must not block.
     fn is_ready(&self) -> bool;
 }
 
-/// Binds `port` on this address; without one on all addresses, IPv4 and IPv6.
+/// Binds `port` on this address; without an address, on all IPv4 and IPv6 addresses.
 ///
 /// # Errors
-/// The port is taken, or may not be used; or the address is none of this host's.
+/// The port is in use or not permitted, or the address does not belong to this host.
 pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
     // After a restart, the old connections may linger for a minute. On Windows this option
     // would let two programs share the port.
@@ -133,8 +135,8 @@ pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// Serves until `stop` is done, then lets open responses end. `max_requests` is the maximum number
-/// of concurrent scrapes; 0 means any number.
+/// Serves until `stop` completes, then lets open responses end. `max_requests` is the maximum
+/// number of concurrent scrapes; 0 means no limit.
 pub async fn serve(
     listener: TcpListener,
     pages: Arc<impl Pages>,
@@ -150,7 +152,7 @@ pub async fn serve(
             let accepted = accept(|cx| listener.poll_accept(cx), &site, &mut last_warning);
             let (stream, address) = accepted.await;
             let Ok((slot, has_evicted)) = site.connections.take() else {
-                // All serve requests within their grace: the newcomer has to try again.
+                // Every slot serves a request within its grace period: the new client has to retry.
                 site.refusals.count(Refused::Connections);
                 continue;
             };
@@ -174,7 +176,7 @@ pub async fn serve(
     let _ = timeout(DRAIN_TIMEOUT, graceful.shutdown()).await;
 }
 
-/// What all requests share, at the start.
+/// Creates the state that all requests share.
 fn site<P: Pages>(
     pages: Arc<P>,
     configuration: &Configuration,
@@ -187,9 +189,9 @@ fn site<P: Pages>(
         scrapes: (max_requests > 0)
             .then(|| Slots::new(max_requests, SCRAPE_MIN_IDLE, RESPONSE_TIMEOUT)),
         passwords: Arc::new(Passwords::new()),
-        // Each connection shakes hands once, so the limit of connections is the one that is met. An
-        // evicted connection leaves the queue a moment later, when its task runs: without room for
-        // these, a flood of handshakes would have others refused.
+        // Each connection has one handshake, so the limit of connections is reached first. An
+        // evicted connection leaves the queue a moment later, when its task runs. Without room for
+        // such connections, a flood of handshakes would make the server refuse other clients.
         handshakes: FairQueue::new(Bounds {
             total: 4 * MAX_CONNECTIONS,
             per_network: 2 * MAX_CONNECTIONS,
@@ -211,8 +213,8 @@ fn max_connections() -> usize {
     MAX_CONNECTIONS
 }
 
-/// Accepts the next connection. Errors are no reason to stop serving: the client may be gone
-/// already, the network down, or no file descriptor left.
+/// Accepts the next connection. Errors do not stop the server: the client may be gone already, the
+/// network down, or no file descriptor left.
 async fn accept<S>(
     mut poll_accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<(S, SocketAddr)>>,
     site: &Site<impl Pages>,
@@ -234,8 +236,8 @@ async fn accept<S>(
             };
             warn!("cannot accept a connection: {error}{advice}");
         }
-        // Closing a connection frees a descriptor. For any other error it would hurt a healthy
-        // client and mend nothing.
+        // Closing a connection frees a descriptor. For any other error it would disconnect a
+        // healthy client without any effect on the error.
         if lacks_descriptors {
             site.connections.evict_one();
         }
@@ -255,7 +257,7 @@ fn lacks_descriptors(error: &io::Error) -> bool {
         .is_some_and(|code| codes.contains(&code))
 }
 
-/// One connection, from its first byte to its end.
+/// Serves one connection from its first byte to its end.
 async fn connection(
     stream: TcpStream,
     address: IpAddr,
@@ -264,13 +266,13 @@ async fn connection(
     watcher: Watcher,
 ) {
     let activity = Arc::new(slot.activity());
-    // Asked before the handshake looks at the configuration, so that no change is missed.
+    // Subscribes before the handshake reads the configuration, so that no change is missed.
     let closed_by_reload = reload::protection_switched_on(site.in_force.clone());
     let served = handshake(stream, address, Arc::clone(&site), activity, watcher);
     tokio::select! {
         () = within_limits(served, address, &site, &slot) => {}
         () = closed_by_reload => {
-            debug!(%address, "closed: made before TLS or passwords were switched on");
+            debug!(%address, "closed a connection that was opened before TLS or passwords were switched on");
         }
     }
 }
@@ -326,8 +328,8 @@ async fn handshake(
     }
 }
 
-/// Answers a client's TLS greeting. Signing the answer takes milliseconds with some keys, so it is
-/// done off the runtime's thread, and strangers who ask for much of it wait in the fair queue.
+/// Answers a client's TLS ClientHello. Signing the answer takes milliseconds with some keys, so it
+/// runs outside the runtime's thread, and a flood of handshakes waits in the fair queue.
 async fn shake_hands(
     stream: TcpStream,
     address: IpAddr,
@@ -344,8 +346,8 @@ async fn shake_hands(
     answer.await.map_err(io::Error::other)?.await
 }
 
-/// Tells a client that speaks plain HTTP, in plain HTTP, that this is an HTTPS server. TLS begins with
-/// 0x16, HTTP with a letter. Returns the stream if TLS follows.
+/// Answers a client that speaks plain HTTP with an error in plain HTTP: this is an HTTPS server.
+/// TLS begins with 0x16, HTTP with a letter. Returns the stream if TLS follows.
 async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream>> {
     let mut first = [0];
     stream.peek(&mut first).await?;
@@ -355,7 +357,7 @@ async fn refuse_plain_http(mut stream: TcpStream) -> io::Result<Option<TcpStream
     let answer = "HTTP/1.0 400 Bad Request\r\ncontent-type: text/plain\r\nconnection: close\r\n\r\n\
                   This is an HTTPS server. Use https://.\n";
     stream.write_all(answer.as_bytes()).await?;
-    // Closing a socket with unread bytes resets the connection, and the answer is lost.
+    // Closing a socket with unread bytes resets the connection, which would discard the answer.
     let _ = stream.try_read(&mut [0; MAX_HEADER_SIZE as usize]);
     stream.shutdown().await?;
     Ok(None)
@@ -395,7 +397,7 @@ async fn requests(
     }
 }
 
-/// Whether the client violated HTTP/2, or stayed within it but flooded the server.
+/// Whether the client violated HTTP/2, or flooded the server with valid HTTP/2.
 fn breaks_http2(error: &hyper::Error) -> bool {
     let error = error
         .source()
@@ -403,7 +405,8 @@ fn breaks_http2(error: &hyper::Error) -> bool {
     error.is_some_and(|error| !error.is_io() && error.reason() != Some(h2::Reason::NO_ERROR))
 }
 
-/// Configures HTTP/1 or HTTP/2. Neither has a time limit: [`Slot::overdue`] limits both alike.
+/// Configures HTTP/1 or HTTP/2. The library's own time limits are off: [`Slot::overdue`] applies
+/// the same limits to both.
 fn builder(http2: bool) -> auto::Builder<TokioExecutor> {
     let mut builder = auto::Builder::new(TokioExecutor::new());
     if http2 {

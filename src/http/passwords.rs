@@ -15,14 +15,15 @@ use tracing::warn;
 use super::config::Users;
 use super::queue::{Bounds, FairQueue};
 
-/// Passwords that are being checked or wait for it, in all and from one client network. At the
-/// usual cost of 10, all of them take about two seconds: nobody waits for longer than that.
+/// The maximum number of passwords that are being checked or waiting, in total and from one client
+/// network. At the usual bcrypt cost of 10, a full queue takes about two seconds, which is then
+/// the longest wait.
 const BOUNDS: Bounds = Bounds {
     total: 32,
     per_network: 4,
 };
 
-/// Whether a client may see what it asks for.
+/// Whether a client may access the page that it requested.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verdict {
     Granted,
@@ -31,20 +32,22 @@ pub(super) enum Verdict {
     Busy,
 }
 
-/// Checks passwords off the runtime's threads, through a fair queue: bcrypt takes long on purpose.
+/// Checks passwords outside the runtime's thread, through a fair queue, because bcrypt is slow on
+/// purpose.
 ///
-/// A password that was right once is cached, since Prometheus sends it with each scrape. The cache
-/// holds no password and no plain hash of one, which could be guessed fast: it holds a keyed hash
-/// of bcrypt's hash and the password. So it reveals nothing without the key, and a changed hash in
-/// the web configuration invalidates it by itself. Wrong passwords are never cached, so guessing
-/// always pays the full price.
+/// A correct password is cached, since Prometheus sends it with each scrape. The cache contains
+/// neither passwords nor plain hashes of them, which could be guessed fast. It contains a keyed
+/// hash of the bcrypt hash and the password: it reveals nothing without the key, and a changed hash
+/// in the web configuration invalidates the entry. Wrong passwords are never cached, so each guess
+/// costs a full bcrypt check.
 pub(super) struct Passwords {
     /// Generated at start and never stored: cached passwords end with the process.
     key: hmac::Key,
-    /// For each user, the password that was right. Bounded by the number of users.
+    /// The correct password of each user, as a keyed hash. Bounded by the number of users.
     cache: Mutex<HashMap<String, hmac::Tag>>,
-    /// Not the queue of TLS handshakes: at the highest cost a check takes seconds, and whoever
-    /// guesses passwords must not keep Prometheus, whose password is cached, from connecting.
+    /// Separate from the queue of TLS handshakes. At the highest bcrypt cost a check takes seconds,
+    /// and a client that guesses passwords must not delay the handshake of Prometheus, whose
+    /// password is cached.
     queue: Arc<FairQueue>,
 }
 
@@ -58,7 +61,7 @@ impl Passwords {
         }
     }
 
-    /// Decides about a client at `address` that sends this header.
+    /// Checks the credentials in the `Authorization` header of a client at `address`.
     pub(super) async fn check(
         self: &Arc<Self>,
         users: &Users,
@@ -68,8 +71,8 @@ impl Passwords {
         let Some((user, password)) = authorization.and_then(credentials) else {
             return Verdict::Unauthorized;
         };
-        // An unknown user costs as much time as an existing one, or the time would tell which names
-        // exist.
+        // An unknown user takes as much time as an existing one. Otherwise the response time would
+        // reveal which users exist.
         let (hash, exists) = match users.get(&user) {
             Some(hash) => (hash, true),
             None => match self.some_hash(users, &user) {
@@ -100,7 +103,7 @@ impl Passwords {
                 cache.insert(user, hmac::sign(&self.key, &secret));
                 Verdict::Granted
             }
-            // Wrong, or the program ends.
+            // The password is wrong, or the program is shutting down.
             Ok(Ok(_)) | Err(_) => Verdict::Unauthorized,
             Ok(Err(error)) => {
                 warn!("cannot check a password: {error}");
@@ -109,8 +112,8 @@ impl Passwords {
         }
     }
 
-    /// Picks a hash for a user that does not exist. It is always the same for one name: otherwise
-    /// different costs in two tries would tell that there is no such user.
+    /// Picks a hash to check for a user that does not exist. It is always the same for one name:
+    /// different costs in two attempts would reveal that the user does not exist.
     fn some_hash<'a>(&self, users: &'a Users, user: &str) -> Option<&'a String> {
         let tag = hmac::sign(&self.key, user.as_bytes());
         let number = tag.as_ref().iter().take(4);
@@ -118,7 +121,7 @@ impl Passwords {
         users.values().nth(number.checked_rem(users.len())?)
     }
 
-    /// Whether this is the cached password. Takes the same time whatever the secret is.
+    /// Whether this is the cached password of the user. Compares in constant time.
     fn is_cached(&self, user: &str, secret: &[u8]) -> bool {
         let tag = self.cache().get(user).copied();
         tag.is_some_and(|tag| hmac::verify(&self.key, secret, tag.as_ref()).is_ok())
@@ -131,12 +134,13 @@ impl Passwords {
 
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
-/// A password together with the hash that it is right for. No hash contains a zero byte.
+/// Joins a bcrypt hash and a password. The zero byte between them makes the result unambiguous: no
+/// hash contains one.
 fn secret(hash: &str, password: &[u8]) -> Vec<u8> {
     [hash.as_bytes(), &[0], password].concat()
 }
 
-/// Parses an `Authorization` header: the user and the password, which need not be text.
+/// Parses an `Authorization` header into the user and the password. The password may be any bytes.
 fn credentials(authorization: &HeaderValue) -> Option<(String, Vec<u8>)> {
     let (scheme, encoded) = authorization.to_str().ok()?.split_once(' ')?;
     if !scheme.eq_ignore_ascii_case("Basic") {
@@ -161,8 +165,8 @@ mod tests {
     }
 
     #[test]
-    fn credentials_are_read_as_rfc_7617_writes_them() {
-        // The two examples there, made by hand: printf test:123£ | base64.
+    fn credentials_are_parsed_as_in_rfc_7617() {
+        // The two examples of the RFC, encoded independently: printf test:123£ | base64.
         check(
             "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==",
             Some(("Aladdin", b"open sesame")),

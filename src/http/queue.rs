@@ -1,9 +1,9 @@
-//! A fair queue for expensive work: checking passwords, shaking hands for TLS.
+//! A fair queue for expensive work: password checks and TLS handshakes.
 //!
-//! Runs one job at a time, round-robin over client networks. Strangers can ask for this work, so a
-//! plain queue would let one of them make everybody wait for all that he asks for. Here a flood
-//! delays only itself: whoever asks for one job waits for at most one job of each other network.
-//! One job at a time also leaves the other processors to the capture.
+//! Runs one job at a time, round-robin over client networks. Unauthenticated clients can request
+//! this work, so in a plain queue the requests of one client would delay all others. Here a flood
+//! delays only itself: a network's first job waits for at most one job of each other network. One
+//! job at a time also leaves the other processor cores to the capture.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
@@ -11,12 +11,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
+/// A bounded queue that starts one job at a time, round-robin over client networks.
 pub(super) struct FairQueue {
     bounds: Bounds,
     state: Mutex<State>,
 }
 
-/// How many jobs may run or wait.
+/// The maximum number of jobs that run or wait.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
     pub(super) total: usize,
@@ -26,20 +27,20 @@ pub(super) struct Bounds {
 #[derive(Default)]
 struct State {
     is_running: bool,
-    /// Jobs that run or wait, by network; those of clients that went away do not count.
+    /// The number of jobs that run or wait, by network. Cancelled jobs do not count.
     jobs: HashMap<IpAddr, usize>,
-    /// The network whose turn is next comes first, and of its jobs the oldest. Jobs of clients that
-    /// went away are still in here: they are passed over when their turn comes.
-    waiting: VecDeque<(IpAddr, VecDeque<oneshot::Sender<Turn>>)>,
+    /// The waiting jobs of each network, oldest first. The first network is served next. Cancelled
+    /// jobs stay in here and are skipped when they reach the front.
+    waiting: VecDeque<(IpAddr, VecDeque<oneshot::Sender<RunToken>>)>,
 }
 
-/// There are too many jobs already.
+/// The queue has no room for another job.
 #[derive(Debug)]
 pub(super) struct Full;
 
-/// The right to run a job, until this is dropped. Then it is the next one's turn.
+/// Permission to run a job. Dropping it starts the next job.
 pub(super) struct Permit {
-    _turn: Turn,
+    _token: RunToken,
     _job: Job,
 }
 
@@ -51,33 +52,39 @@ impl FairQueue {
         })
     }
 
-    /// Waits for the turn of a client at `address`. Its job leaves the queue when this is dropped.
+    /// Waits until a job of a client at `address` may run. Dropping the future cancels the job.
     ///
     /// # Errors
-    /// There is no room for another job, or for another one of this client's network.
+    /// The queue is full, or it is full for this client's network.
     pub(super) async fn enter(self: &Arc<Self>, address: IpAddr) -> Result<Permit, Full> {
         let network = network(address);
         let job = Job::enter(self, network).ok_or(Full)?;
-        let turn = match self.turn_or_wait(network) {
-            Ok(turn) => turn,
-            Err(given) => given.await.expect("turns are handed on until nobody waits"),
+        let token = match self.take_token_or_wait(network) {
+            Ok(token) => token,
+            Err(passed) => passed
+                .await
+                .expect("the token is passed on until no job waits"),
         };
         Ok(Permit {
-            _turn: turn,
+            _token: token,
             _job: job,
         })
     }
 
-    /// Starts a job at once if none is running; else returns what tells when it may start.
-    fn turn_or_wait(self: &Arc<Self>, network: IpAddr) -> Result<Turn, oneshot::Receiver<Turn>> {
+    /// Takes the token at once if no job is running. Otherwise returns the channel through which
+    /// the token will be passed.
+    fn take_token_or_wait(
+        self: &Arc<Self>,
+        network: IpAddr,
+    ) -> Result<RunToken, oneshot::Receiver<RunToken>> {
         let mut state = self.lock();
         if !state.is_running {
             state.is_running = true;
-            return Ok(Turn(Some(Arc::clone(self))));
+            return Ok(RunToken(Some(Arc::clone(self))));
         }
-        let (turn, given) = oneshot::channel();
-        state.push(network, turn);
-        Err(given)
+        let (job, passed) = oneshot::channel();
+        state.push(network, job);
+        Err(passed)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -88,16 +95,16 @@ impl FairQueue {
 }
 
 impl State {
-    fn push(&mut self, network: IpAddr, turn: oneshot::Sender<Turn>) {
+    fn push(&mut self, network: IpAddr, job: oneshot::Sender<RunToken>) {
         let queue = self.waiting.iter_mut().find(|(other, _)| *other == network);
         match queue {
-            Some((_, own)) => own.push_back(turn),
-            None => self.waiting.push_back((network, VecDeque::from([turn]))),
+            Some((_, own)) => own.push_back(job),
+            None => self.waiting.push_back((network, VecDeque::from([job]))),
         }
     }
 
-    /// Takes out the next job: its network's turn comes again after all others.
-    fn pop(&mut self) -> Option<oneshot::Sender<Turn>> {
+    /// Removes the next job. Its network moves to the end of the round.
+    fn pop(&mut self) -> Option<oneshot::Sender<RunToken>> {
         let (network, mut own) = self.waiting.pop_front()?;
         let next = own.pop_front();
         if !own.is_empty() {
@@ -107,10 +114,10 @@ impl State {
     }
 }
 
-/// The turn of one job, handed on when it is dropped.
-struct Turn(Option<Arc<FairQueue>>);
+/// The queue's only token: the job that holds it runs. Dropping it passes it to the next job.
+struct RunToken(Option<Arc<FairQueue>>);
 
-impl Drop for Turn {
+impl Drop for RunToken {
     fn drop(&mut self) {
         let Some(queue) = self.0.take() else {
             return;
@@ -125,23 +132,24 @@ impl Drop for Turn {
             let Some(next) = next else {
                 return;
             };
-            match next.send(Turn(Some(Arc::clone(&queue)))) {
+            match next.send(RunToken(Some(Arc::clone(&queue)))) {
                 Ok(()) => return,
-                // The client went away. Emptied, or dropping it would hand the turn on a second
-                // time.
-                Err(mut unwanted) => unwanted.0 = None,
+                // The job was cancelled, and the token came back. It is emptied because this loop
+                // passes it on: dropping it would pass it on a second time.
+                Err(mut returned) => returned.0 = None,
             }
         }
     }
 }
 
-/// A job that runs or waits, as the bounds count it.
+/// A job that runs or waits, and counts towards the bounds until it is dropped.
 struct Job {
     queue: Arc<FairQueue>,
     network: IpAddr,
 }
 
 impl Job {
+    /// Returns `None` if the queue is full.
     fn enter(queue: &Arc<FairQueue>, network: IpAddr) -> Option<Self> {
         let mut state = queue.lock();
         let total: usize = state.jobs.values().sum();
@@ -170,8 +178,8 @@ impl Drop for Job {
     }
 }
 
-/// Returns what counts as one client: an IPv4 address, or the /64 of an IPv6 address, because
-/// whoever has one address there usually has all of them.
+/// Returns the network that counts as one client: an IPv4 address, or the /64 of an IPv6 address.
+/// A host usually can use all addresses of its /64.
 fn network(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V4(address) => address.into(),
@@ -209,35 +217,35 @@ mod tests {
     }
 
     #[test]
-    fn networks_take_turns_and_clients_that_went_away_have_none() {
+    fn networks_are_served_round_robin_and_cancelled_jobs_are_skipped() {
         let queue = FairQueue::new(Bounds {
             total: 10,
             per_network: 10,
         });
         let address = |last| IpAddr::from([192, 0, 2, last]);
         let (_, permit) = enter(&queue, address(1));
-        assert!(permit.is_some(), "nobody waits");
+        assert!(permit.is_some(), "no job is running");
         let greedy = || enter(&queue, address(1)).0;
         let (gone, mut second, mut third) = (greedy(), greedy(), greedy());
         let (mut modest, none) = enter(&queue, address(2));
         assert!(none.is_none());
         drop(gone);
         drop(permit);
-        // The first was gone, and the turn of its network with it.
+        // The job at the front is cancelled, and skipping it moves its network to the end.
         let permit = poll(&mut modest).expect("the other network is next");
         assert!(poll(&mut second).is_none());
         drop(permit);
         let permit = poll(&mut second).expect("the oldest job");
         assert!(poll(&mut third).is_none());
         drop(permit);
-        // Its turn has come, and it goes away.
+        // The third job holds the token when it is cancelled.
         drop(third);
         assert!(enter(&queue, address(3)).1.is_some());
         assert!(queue.lock().waiting.is_empty());
     }
 
     #[test]
-    fn a_network_has_four_jobs_and_all_networks_have_32() {
+    fn jobs_are_limited_to_four_per_network_and_32_in_total() {
         let queue = FairQueue::new(Bounds {
             total: 32,
             per_network: 4,

@@ -5,19 +5,21 @@ use std::time::Instant;
 
 use super::config::Rate;
 
+/// Limits the rate of requests.
 #[derive(Default)]
 pub(super) struct RateLimiter(Mutex<Option<Bucket>>);
 
 #[derive(Clone, Copy)]
 struct Bucket {
     rate: Rate,
-    /// When it is full again.
+    /// When the bucket will be full again. Stored instead of the number of tokens: no timer has to
+    /// refill it.
     full: Instant,
 }
 
 impl RateLimiter {
-    /// Takes a token for a request; returns whether there was one. A changed rate starts with a full
-    /// bucket.
+    /// Takes a token for a request. Returns whether one was left, so whether the request is
+    /// admitted. A changed rate starts with a full bucket; without a rate, everything is admitted.
     pub(super) fn take_token(&self, rate: Option<Rate>, now: Instant) -> bool {
         let Some(rate) = rate else {
             return true;

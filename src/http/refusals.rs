@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::metrics::Refused;
 
+/// One counter for each reason.
 #[derive(Default)]
 pub(super) struct Refusals([AtomicU64; Refused::ALL.len()]);
 

@@ -1,9 +1,9 @@
-//! Follows the files of the web configuration.
+//! Reloads the web configuration when its files change.
 //!
 //! Editors and copying programs write a file piece by piece, and certificate and key are two
-//! files: whatever is found may be half of something. A half that parses could open the server to
-//! everybody. So new content is used only once two looks in a row have found the same, and what
-//! takes away protection is never used without a restart.
+//! files, so a read may find an incomplete change. An incomplete file that parses could open the
+//! server to everybody. So the content is debounced: it is applied once two polls in a row have
+//! found the same. A change that removes protection is never applied without a restart.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use tracing::{info, warn};
 
 use super::config::{Error, Sources, WebConfig};
 
-/// How often the files are looked at. They are compared whole, which needs no trust in clocks and
-/// costs less than a scrape; and no client can make it more.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often the files are read. Their whole content is compared, because modification times are
+/// unreliable. That costs less than a scrape, and clients cannot trigger it.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 /// The configuration in force.
 #[derive(Clone)]
 pub(super) struct InForce {
     pub(super) config: Arc<WebConfig>,
-    /// Whether it is what the files say now.
+    /// Whether it matches the files.
     pub(super) is_current: bool,
-    /// How often TLS, client certificates or passwords were switched on.
+    /// How many times TLS, client certificates or passwords have been switched on.
     protections: u64,
 }
 
-/// Waits until TLS, client certificates or passwords are switched on, which holds for connections
-/// that are open as well: they have to come again.
+/// Waits until TLS, client certificates or passwords are switched on. Connections that are open
+/// then must be closed, because the new protection has to apply to their clients as well.
 pub(super) fn protection_switched_on(
     mut in_force: watch::Receiver<InForce>,
 ) -> impl Future<Output = ()> {
@@ -39,23 +39,23 @@ pub(super) fn protection_switched_on(
     async move {
         let changed = in_force.wait_for(|now| now.protections != before).await;
         if changed.map(drop).is_err() {
-            // The server ends, and closes its connections in its own way.
+            // The server is shutting down, and closes its connections gracefully by itself.
             std::future::pending::<()>().await;
         }
     }
 }
 
-/// The web configuration, and where it comes from.
+/// The web configuration and the files that it comes from.
 pub struct Configuration {
     file: Option<(PathBuf, Sources)>,
     in_force: watch::Sender<InForce>,
 }
 
 impl Configuration {
-    /// Reads it; without a file, all defaults hold.
+    /// Reads the configuration. Without a path, all settings have their defaults.
     ///
     /// # Errors
-    /// It cannot be used.
+    /// A file cannot be read, or its content is not valid.
     pub fn read(path: Option<PathBuf>) -> Result<Self, Error> {
         let (file, config) = match path {
             None => (None, WebConfig::default()),
@@ -73,7 +73,7 @@ impl Configuration {
         Ok(Self { file, in_force })
     }
 
-    /// Whether TLS is spoken, as things are.
+    /// Whether the configuration in force has TLS switched on.
     #[must_use]
     pub fn has_tls(&self) -> bool {
         self.in_force.borrow().config.tls.is_some()
@@ -83,39 +83,39 @@ impl Configuration {
         self.in_force.subscribe()
     }
 
-    /// Reads the files again and again, and puts in force what can be used. For ever.
+    /// Polls the files and applies valid changes. Never completes.
     pub(super) async fn follow(mut self) {
         let Some((path, sources)) = self.file.take() else {
             return std::future::pending().await;
         };
         let mut follower = Follower::new(sources);
-        let mut looks = interval(LOOK);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut polls = interval(POLL_INTERVAL);
+        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            looks.tick().await;
+            polls.tick().await;
             let path = path.clone();
             let config = Arc::clone(&self.in_force.borrow().config);
             // Reading files and checking keys may take long.
-            let look = spawn_blocking(move || {
-                let change = follower.look(Sources::read(&path), &config);
+            let poll = spawn_blocking(move || {
+                let change = follower.compare(Sources::read(&path), &config);
                 (follower, change)
             });
-            let Ok((looked, change)) = look.await else {
-                // The program ends.
+            let Ok((returned, change)) = poll.await else {
+                // The program is shutting down.
                 return std::future::pending().await;
             };
-            follower = looked;
+            follower = returned;
             self.apply(change);
         }
     }
 
     fn apply(&self, change: Change) {
         match change {
-            Change::Nothing => {}
-            Change::Undone => {
+            Change::None => {}
+            Change::Reverted => {
                 self.in_force
                     .send_modify(|in_force| in_force.is_current = true);
-                info!("the web configuration is again what is in force");
+                info!("the web configuration files match the configuration in force again");
             }
             Change::New(config) => {
                 self.in_force.send_modify(|in_force| {
@@ -130,30 +130,30 @@ impl Configuration {
             Change::Problem(problem) => {
                 self.in_force
                     .send_modify(|in_force| in_force.is_current = false);
-                warn!("{problem}; what was read before stays in force");
+                warn!("{problem}; the previous configuration stays in force");
             }
         }
     }
 }
 
-/// What a look at the files leads to.
+/// The result of one poll of the files.
 enum Change {
-    /// Nothing new, or nothing that two looks have found.
-    Nothing,
-    /// The files say again what is in force, after a problem with them was told.
-    Undone,
+    /// No change, or one that only one poll has found so far.
+    None,
+    /// The files match the configuration in force again, after a problem was reported.
+    Reverted,
     New(Box<WebConfig>),
-    /// What the files say cannot be used. Told once for each problem.
+    /// The content of the files cannot be used. Returned once for each problem.
     Problem(String),
 }
 
-/// Compares what looks at the files find.
+/// Debounces the contents that successive polls find.
 struct Follower {
     in_force: Sources,
-    /// What the last look found: the files, or why they cannot be read.
+    /// What the last poll found: the contents of the files, or why they cannot be read.
     last: Option<Result<Sources, String>>,
-    /// The problem that was told last, until it is solved.
-    told: Option<String>,
+    /// The problem that was reported last, until it is solved.
+    reported: Option<String>,
 }
 
 impl Follower {
@@ -161,50 +161,53 @@ impl Follower {
         Self {
             in_force,
             last: None,
-            told: None,
+            reported: None,
         }
     }
 
-    /// Takes what a look has found. `config` is what is in force.
-    fn look(&mut self, found: Result<Sources, Error>, config: &WebConfig) -> Change {
+    /// Compares what a poll has found with the previous poll and with the configuration in force.
+    fn compare(&mut self, found: Result<Sources, Error>, config: &WebConfig) -> Change {
         let found = found.map_err(|error| error.to_string());
         let is_settled = self.last.as_ref() == Some(&found);
         let found = self.last.insert(found);
         if found.as_ref() == Ok(&self.in_force) {
-            return match self.told.take() {
-                Some(_) => Change::Undone,
-                None => Change::Nothing,
+            return match self.reported.take() {
+                Some(_) => Change::Reverted,
+                None => Change::None,
             };
         }
         if !is_settled {
-            return Change::Nothing;
+            return Change::None;
         }
-        let judged = match found {
-            Ok(sources) => judge(sources, &self.in_force, config),
+        let validated = match found {
+            Ok(sources) => validate(sources, &self.in_force, config),
             Err(problem) => Err(problem.clone()),
         };
-        match judged {
+        match validated {
             Ok(new) => {
                 if let Some(Ok(sources)) = self.last.take() {
                     self.in_force = sources;
                 }
-                self.told = None;
+                self.reported = None;
                 Change::New(Box::new(new))
             }
-            Err(problem) if self.told.as_ref() == Some(&problem) => Change::Nothing,
+            Err(problem) if self.reported.as_ref() == Some(&problem) => Change::None,
             Err(problem) => {
-                self.told = Some(problem.clone());
+                self.reported = Some(problem.clone());
                 Change::Problem(problem)
             }
         }
     }
 }
 
-/// What the files say, if that may be put in force without a restart.
-fn judge(found: &Sources, before: &Sources, in_force: &WebConfig) -> Result<WebConfig, String> {
+/// Returns the configuration that the files contain.
+///
+/// # Errors
+/// It is not valid, or must not be applied without a restart.
+fn validate(found: &Sources, before: &Sources, in_force: &WebConfig) -> Result<WebConfig, String> {
     let config = found.config().map_err(|error| error.to_string())?;
     let refuse = |what| {
-        let problem = format!("{what}; restart the program to use it like this");
+        let problem = format!("{what}; restart the program to apply this change");
         Err(found.error(problem).to_string())
     };
     if found.is_blank() && !before.is_blank() {
@@ -217,7 +220,7 @@ fn judge(found: &Sources, before: &Sources, in_force: &WebConfig) -> Result<WebC
     Ok(config)
 }
 
-/// The ways in which `before` keeps people out and `after` does not.
+/// Returns the settings of `before` that restrict access and are missing in `after`.
 fn lost_protection(before: &WebConfig, after: &WebConfig) -> Vec<&'static str> {
     let mut lost = Vec::new();
     if before.tls.is_some() && after.tls.is_none() {
@@ -238,8 +241,8 @@ mod tests {
 
     const HASH: &str = "$2y$10$dU7BGeOZ8m5zLBNcgDprJ.CmjcaQB4nW/yykP4UXbPxr40gU905Lu";
 
-    /// A follower of a file, moved by hand from look to look.
-    struct Looks {
+    /// A follower of a file, with polls made by hand.
+    struct Polls {
         follower: Follower,
         config: WebConfig,
     }
@@ -248,7 +251,7 @@ mod tests {
         Sources::of_document(document)
     }
 
-    impl Looks {
+    impl Polls {
         fn new(document: &str) -> Self {
             let sources = sources(document).expect("it can be used");
             Self {
@@ -257,11 +260,11 @@ mod tests {
             }
         }
 
-        /// What becomes of a look that finds this: what changes, in a word or two.
-        fn look(&mut self, document: &str) -> String {
-            match self.follower.look(sources(document), &self.config) {
-                Change::Nothing => String::new(),
-                Change::Undone => "undone".to_owned(),
+        /// Polls once, with this content of the file. Returns the change in a word or two.
+        fn poll(&mut self, document: &str) -> String {
+            match self.follower.compare(sources(document), &self.config) {
+                Change::None => String::new(),
+                Change::Reverted => "reverted".to_owned(),
                 Change::New(config) => {
                     self.config = *config;
                     "new".to_owned()
@@ -279,58 +282,61 @@ mod tests {
     }
 
     #[test]
-    fn new_content_is_used_once_two_looks_have_found_it() {
-        let mut looks = Looks::new(&users());
+    fn new_content_is_applied_once_two_polls_have_found_it() {
+        let mut polls = Polls::new(&users());
         let headers = "http_server_config: {headers: {X-Frame-Options: deny}}\n";
         let written = users() + headers;
-        // Each look finds a longer part of it, and all of them can be used.
+        // Each poll finds another part of it, and each part is valid by itself.
         let half = format!("basic_auth_users: {{a: {HASH}}}\n");
         for found in [&half, &users(), &half, &written] {
-            assert_eq!(looks.look(found), "");
-            assert_eq!(looks.config.users.len(), 2);
+            assert_eq!(polls.poll(found), "");
+            assert_eq!(polls.config.users.len(), 2);
         }
-        assert_eq!(looks.look(&written), "new");
-        assert_eq!(looks.config.headers.len(), 1);
-        assert_eq!(looks.look(&written), "");
+        assert_eq!(polls.poll(&written), "new");
+        assert_eq!(polls.config.headers.len(), 1);
+        assert_eq!(polls.poll(&written), "");
     }
 
     #[test]
-    fn a_problem_is_told_once_when_it_stays() {
-        let mut looks = Looks::new("rate_limit: {interval: 1s, burst: 1}");
-        assert_eq!(looks.look("rate_limit: {interval: 1s"), "");
+    fn a_problem_that_persists_is_reported_once() {
+        let mut polls = Polls::new("rate_limit: {interval: 1s, burst: 1}");
+        assert_eq!(polls.poll("rate_limit: {interval: 1s"), "");
         let bad = "rate_limit: {interval: 1s}";
-        assert_eq!(looks.look(bad), "");
+        assert_eq!(polls.poll(bad), "");
         let problem = "rate_limit: burst must be at least 1, or no request gets through";
-        assert_eq!(looks.look(bad), problem);
-        assert_eq!(looks.look(bad), "");
-        assert_eq!(looks.look("rate_limit: {interval: 1s, burst: 1}"), "undone");
-        assert_eq!(looks.look("rate_limit: {interval: 1s, burst: 1}"), "");
+        assert_eq!(polls.poll(bad), problem);
+        assert_eq!(polls.poll(bad), "");
+        assert_eq!(
+            polls.poll("rate_limit: {interval: 1s, burst: 1}"),
+            "reverted"
+        );
+        assert_eq!(polls.poll("rate_limit: {interval: 1s, burst: 1}"), "");
     }
 
     #[track_caller]
     fn check_refused(document: &str, problem: &str) {
-        let mut looks = Looks::new(&users());
-        assert_eq!(looks.look(document), "");
-        let expected = format!("{problem}; restart the program to use it like this");
-        assert_eq!(looks.look(document), expected);
-        assert_eq!(looks.config.users.len(), 2);
+        let mut polls = Polls::new(&users());
+        assert_eq!(polls.poll(document), "");
+        let expected = format!("{problem}; restart the program to apply this change");
+        assert_eq!(polls.poll(document), expected);
+        assert_eq!(polls.config.users.len(), 2);
     }
 
     #[test]
-    fn what_takes_protection_away_is_refused_until_a_restart() {
+    fn a_change_that_removes_protection_is_refused_until_a_restart() {
         check_refused("", "it has become empty");
         check_refused("\n# basic_auth_users:\n", "it has become empty");
         let no_users = "it no longer has basic_auth_users";
         check_refused("basic_auth_users: {}", no_users);
         check_refused("rate_limit: {interval: 1s, burst: 1}", no_users);
-        // What protects nothing may go.
-        let mut looks = Looks::new("rate_limit: {interval: 1s, burst: 1}");
-        assert_eq!(looks.look("rate_limit: {}"), "");
-        assert_eq!(looks.look("rate_limit: {}"), "new");
-        assert_eq!(looks.look("rate_limit: {}\n"), "");
-        assert_eq!(looks.look("rate_limit: {}\n"), "new");
-        assert_eq!(looks.look(""), "");
-        let problem = "it has become empty; restart the program to use it like this";
-        assert_eq!(looks.look(""), problem);
+        // Removing a setting that does not restrict access is allowed.
+        let mut polls = Polls::new("rate_limit: {interval: 1s, burst: 1}");
+        assert_eq!(polls.poll("rate_limit: {}"), "");
+        assert_eq!(polls.poll("rate_limit: {}"), "new");
+        assert_eq!(polls.poll("rate_limit: {}\n"), "");
+        assert_eq!(polls.poll("rate_limit: {}\n"), "new");
+        assert_eq!(polls.poll(""), "");
+        let problem = "it has become empty; restart the program to apply this change";
+        assert_eq!(polls.poll(""), problem);
     }
 }

@@ -27,15 +27,15 @@ use super::slots::{Activity, InFlight, Slots};
 use super::{MAX_HEADER_SIZE, Pages, page};
 use crate::metrics::{self, Refused, WebState};
 
-/// The most flows that `/api/flows` lists. `/metrics` has all of them.
-const MOST_FLOWS: usize = 1000;
+/// The maximum number of flows that `/api/flows` lists. `/metrics` has all of them.
+const MAX_TOP: usize = 1000;
 
-/// What all requests share.
+/// The state that all requests share.
 pub(super) struct Site<P> {
     pub(super) pages: Arc<P>,
     pub(super) in_force: watch::Receiver<InForce>,
     pub(super) connections: Arc<Slots>,
-    /// None if there is no limit.
+    /// `None` if there is no limit.
     pub(super) scrapes: Option<Arc<Slots>>,
     pub(super) passwords: Arc<Passwords>,
     pub(super) handshakes: Arc<FairQueue>,
@@ -43,16 +43,17 @@ pub(super) struct Site<P> {
     pub(super) refusals: Refusals,
 }
 
+/// A body, and what happens at its end.
 struct Content {
     body: Either<Full<Bytes>, ScrapeBody>,
-    /// To be called once the body was sent to its end.
+    /// Called once the whole body has been sent.
     on_sent: Option<Callback>,
 }
 
-/// Who asks, and over which connection.
+/// The client that sends a request, and its connection.
 pub(super) struct Client {
     pub(super) address: IpAddr,
-    /// Tells the connection's slot what goes on.
+    /// Records requests and authentication in the connection's slot.
     pub(super) activity: Arc<Activity>,
     pub(super) sent: Arc<WhenSent>,
 }
@@ -96,8 +97,8 @@ impl<P: Pages> Site<P> {
         })
     }
 
-    /// Decides whether a client may see a page. Health and readiness, which tell nothing of the
-    /// network, are for everybody.
+    /// Decides whether a client may access a page. Health and readiness need no password: they
+    /// reveal nothing about the network.
     async fn verdict<B>(
         &self,
         request: &Request<B>,
@@ -148,7 +149,7 @@ impl<P: Pages> Site<P> {
         });
         let pages = Arc::clone(&self.pages);
         response.body_mut().on_sent = Some(Box::new(move || {
-            // Without a time there was only a part, or nothing: the answer to HEAD.
+            // Without a time, nothing or only a part was written, as for HEAD.
             if let Some(&time) = time.get() {
                 pages.delivered(time);
             }
@@ -169,7 +170,7 @@ impl<P: Pages> Site<P> {
     }
 
     fn flows<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
-        let top = match wanted(request.uri().query()) {
+        let top = match parse_top(request.uri().query()) {
             Ok(top) => top,
             Err(problem) => return text(StatusCode::BAD_REQUEST, problem),
         };
@@ -181,7 +182,8 @@ impl<P: Pages> Site<P> {
         response
     }
 
-    /// Responds with what takes a while to write. It takes one of the slots of --web.max-requests.
+    /// Responds with a body that is expensive to write. It takes one of the slots of
+    /// --web.max-requests.
     fn written<B>(
         self: &Arc<Self>,
         request: &Request<B>,
@@ -247,7 +249,7 @@ impl<P: Pages> Site<P> {
             ),
             _ => text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Too many scrapes at a time: the limit is --web.max-requests. Try again later.\n",
+                "Too many concurrent scrapes: the limit is --web.max-requests. Try again later.\n",
             ),
         }
     }
@@ -280,23 +282,23 @@ fn allowing_reads<B>(
     response
 }
 
-/// Parses `?top=N`: how many flows to list.
-fn wanted(query: Option<&str>) -> Result<usize, &'static str> {
-    let mut wanted = None;
+/// Parses the query `top=N`, the number of flows to list.
+fn parse_top(query: Option<&str>) -> Result<usize, &'static str> {
+    let mut top = None;
     let parameters = query.unwrap_or_default().split('&');
     for parameter in parameters.filter(|parameter| !parameter.is_empty()) {
         let Some(number) = parameter.strip_prefix("top=") else {
-            return Err("There is one parameter, such as /api/flows?top=5.\n");
+            return Err("The only parameter is top, as in /api/flows?top=5.\n");
         };
         let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
         let number = number.parse().ok().filter(|_| is_number);
-        let number = number.filter(|number| (1..=MOST_FLOWS).contains(number));
-        let number = number.ok_or("Write a number from 1 to 1000 behind top=.\n")?;
-        if wanted.replace(number).is_some() {
+        let number = number.filter(|number| (1..=MAX_TOP).contains(number));
+        let number = number.ok_or("Write a number from 1 to 1000 after top=.\n")?;
+        if top.replace(number).is_some() {
             return Err("Write top= once.\n");
         }
     }
-    Ok(wanted.unwrap_or(page::TOP))
+    Ok(top.unwrap_or(page::TOP))
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Content> {
@@ -305,8 +307,8 @@ fn text(status: StatusCode, body: &'static str) -> Response<Content> {
     response
 }
 
-/// A file of the landing page. Browsers ask again each time, since another version of this program
-/// may have another one.
+/// Responds with a file of the landing page. Browsers revalidate it each time, since another
+/// version of this program may have different content.
 fn asset(content_type: &'static str, body: &'static str) -> Response<Content> {
     let mut response = fixed(content_type, body);
     let headers = response.headers_mut();
@@ -324,7 +326,7 @@ fn fixed(content_type: &'static str, body: &'static str) -> Response<Content> {
     response
 }
 
-/// A body whose request is in flight until it is sent.
+/// A response body. Its request counts as in flight until the body is dropped.
 pub(super) struct Answer {
     body: Either<Full<Bytes>, ScrapeBody>,
     on_sent: Option<(Arc<WhenSent>, Callback)>,
@@ -352,8 +354,8 @@ impl Body for Answer {
         Poll::Ready(frame)
     }
 
-    /// Denies the end while somebody waits for it: then hyper asks for one more frame, which tells us
-    /// that it has taken all before.
+    /// Returns `false` as long as `on_sent` has to be called: hyper then polls for one more frame,
+    /// and that poll shows that it has taken everything before.
     fn is_end_stream(&self) -> bool {
         self.on_sent.is_none() && self.body.is_end_stream()
     }

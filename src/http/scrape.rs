@@ -14,14 +14,15 @@ use tracing::debug;
 use super::slots::{Activity, Slot};
 use super::{RESPONSE_TIMEOUT, STALL_TIMEOUT};
 
-/// The body is sent in pieces of at least this size; few of them are in memory at a time.
+/// The minimum size of the pieces in which the body is sent, in bytes. Only a few of them are in
+/// memory at a time.
 const PIECE: usize = 64 * 1024;
 
 pub(super) type ScrapeBody = Channel<Bytes, io::Error>;
 
-/// Returns a body that `write` writes on a thread of its own. It is sent piece by piece, so that
-/// neither its size nor a slow client costs memory. At its end `slot` becomes free; if the client
-/// was too slow for the whole body, `cut_short` is called.
+/// Returns a body that `write` writes on a separate thread. It is sent piece by piece, so memory
+/// use grows neither with its size nor with a slow client. `slot` is released at its end. If the
+/// body is aborted because the client is too slow, `cut_short` is called.
 pub(super) fn body(
     write: impl FnOnce(&mut dyn Write) -> io::Result<()> + Send + 'static,
     gzip: bool,
@@ -53,13 +54,13 @@ fn write_pieces(
         write(&mut out)
     };
     if let Err(error) = written.and_then(|()| out.flush()) {
-        // Breaks the response off: no client may mistake a part of it for the whole.
+        // Aborts the response, so that no client mistakes a part of it for the whole.
         let _ = out.pieces.blocking_send(Err(error));
     }
 }
 
-/// Forwards what the thread writes, as long as the client keeps accepting it. Once this ends, the
-/// thread fails to write its next piece, and ends too.
+/// Forwards pieces from the writing thread to the client, as long as the client accepts them. When
+/// this returns early, the thread fails to send its next piece and ends as well.
 async fn forward(
     mut written: mpsc::Receiver<Piece>,
     mut body: Sender<Bytes, io::Error>,
@@ -76,7 +77,8 @@ async fn forward(
     let activity = slot.as_ref().map(Slot::activity);
     let forwarded = async {
         loop {
-            // Waiting for our own thread does not make the scrape idle; waiting for the client does.
+            // The scrape is idle while it waits for the client, but not while it waits for our own
+            // thread: an idle scrape may be evicted.
             let in_flight = activity.as_ref().map(Activity::begin);
             let Some(piece) = written.recv().await else {
                 return Ok(());
@@ -94,7 +96,7 @@ async fn forward(
         () = evicted => Err(io::ErrorKind::TimedOut.into()),
     };
     if let Err(error) = result {
-        debug!(%error, "scrape broken off");
+        debug!(%error, "scrape aborted");
         if error.kind() == io::ErrorKind::TimedOut {
             cut_short();
         }
@@ -102,7 +104,8 @@ async fn forward(
     }
 }
 
-/// Whether a client accepts gzip. RFC 9110, section 12.5.3: a list of codings, each with an optional weight; weight 0 forbids.
+/// Whether a client accepts gzip. RFC 9110, section 12.5.3: a list of codings, each with an
+/// optional weight; a weight of 0 means "not acceptable".
 pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
     headers
         .get_all(ACCEPT_ENCODING)
@@ -118,7 +121,7 @@ pub(super) fn accepts_gzip(headers: &HeaderMap) -> bool {
         })
 }
 
-/// Collects what is written into pieces, and blocks until there is room for the next one.
+/// Collects written bytes into pieces. Blocks until the channel has room for the next piece.
 struct PieceWriter {
     pieces: mpsc::Sender<Piece>,
     piece: Vec<u8>,

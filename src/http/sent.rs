@@ -1,9 +1,9 @@
-//! Tells when a response has been sent to its end.
+//! Detects when a whole response has been sent.
 //!
-//! hyper says when it has taken a whole body, but it keeps what it took in buffers. So the
-//! connection's stream watches for the next flush after that: hyper flushes the stream only when
-//! its own buffers are empty, so by then the whole body has been handed to the operating system,
-//! through TLS if that is spoken. Whether the client reads it from there, nobody can tell.
+//! hyper shows when it has taken a whole body, but it then keeps a part of it in buffers. So the
+//! connection's stream watches for the next flush after that. hyper flushes the stream only when
+//! its own buffers are empty, so by then the whole body has been passed to the operating system,
+//! through TLS if that is switched on. Whether the client reads it from there is not detectable.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -14,18 +14,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(super) type Callback = Box<dyn FnOnce() + Send>;
 
-/// What is to be called once the bodies that have ended are sent. Shared by a connection's stream
-/// and the bodies that go over it.
+/// The callbacks of bodies that have ended but may still be in hyper's buffers. Shared by a
+/// connection's stream and the bodies that are sent through it.
 #[derive(Default)]
 pub(super) struct WhenSent(Mutex<Vec<Callback>>);
 
 impl WhenSent {
-    /// Calls this once everything is sent that hyper was given until now.
+    /// Registers a callback that runs once everything that hyper has taken until now is sent.
     pub(super) fn call(&self, callback: Callback) {
         self.lock().push(callback);
     }
 
-    /// Everything that hyper had is sent.
+    /// Runs all callbacks: hyper's buffers are empty.
     fn flushed(&self) {
         let due = std::mem::take(&mut *self.lock());
         for callback in due {
@@ -38,7 +38,7 @@ impl WhenSent {
     }
 }
 
-/// The stream of a connection. It changes nothing of what goes through it.
+/// A connection's stream that reports flushes. It passes all bytes through unchanged.
 pub(super) struct SentStream<S> {
     stream: S,
     sent: Arc<WhenSent>,

@@ -1,15 +1,15 @@
 //! A fixed number of slots, for connections or for scrapes.
 //!
-//! When all are in use, the longest-idle one is evicted for a new one. Refusing the new one instead
-//! would let a stranger lock everybody out by opening connections and saying nothing; a time limit
-//! alone would not help, because they can be opened again at once. What is evicted, in this order:
-//! - only what has been idle for [`Slots::min_idle`], so that a client that is merely slow keeps
-//!   its slot; where nothing is, the new one is refused;
-//! - clients that have not authenticated before those that have, so that a flood of strangers never
-//!   evicts Prometheus;
-//! - of these, what has been idle for the longest time. A request in flight counts as idle only
-//!   once it has taken longer than [`Slots::grace`]: without that, requests that never end would
-//!   hold their slots for ever.
+//! When all slots are in use, one holder is evicted for the new one. Refusing the new one instead
+//! would let an attacker lock everybody out by opening connections and sending nothing. A time
+//! limit alone would not help, because the attacker can open new ones at once. The rules are:
+//! - Only a slot that has been idle for [`Slots::min_idle`] is evicted, so that a slow client keeps
+//!   its slot. If there is none, the new one is refused.
+//! - Unauthenticated clients are evicted before authenticated ones, so that a flood of
+//!   unauthenticated connections never evicts Prometheus.
+//! - Among these, the longest-idle slot is evicted. A request in flight counts as idle only once it
+//!   has taken longer than [`Slots::grace`]: otherwise requests that never end would hold their
+//!   slots for ever.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -18,9 +18,10 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
+/// A fixed number of slots. When all are in use, the longest-idle one is evicted.
 pub(super) struct Slots {
     limit: usize,
-    /// How long something must have been idle to be evicted.
+    /// How long a slot must have been idle to be evicted.
     min_idle: Duration,
     /// How long a request may take before it counts as idle.
     grace: Duration,
@@ -60,12 +61,12 @@ impl Slots {
         })
     }
 
-    /// How many are in use.
+    /// Returns the number of slots in use.
     pub(super) fn count(&self) -> usize {
         self.lock().entries.len()
     }
 
-    /// Takes a slot, which starts idle. Also returns whether another one was evicted for it.
+    /// Takes a slot, which starts idle. Also returns whether another slot was evicted for it.
     ///
     /// # Errors
     /// All slots are in use, and none may be evicted.
@@ -97,11 +98,11 @@ impl Slots {
         Ok((slot, is_full))
     }
 
-    /// Evicts what needs its slot least. Returns whether there was something to evict.
+    /// Evicts a slot by the rules above. Returns `false` if none may be evicted.
     pub(super) fn evict_one(&self) -> bool {
         let now = Instant::now();
         let mut in_use = self.lock();
-        let least_needed = in_use
+        let victim = in_use
             .entries
             .iter()
             .map(|(number, entry)| {
@@ -112,7 +113,7 @@ impl Slots {
             .filter(|(_, idle_from, _)| now.duration_since(*idle_from) >= self.min_idle)
             .min()
             .map(|(_, _, number)| number);
-        let entry = least_needed.and_then(|number| in_use.entries.remove(&number));
+        let entry = victim.and_then(|number| in_use.entries.remove(&number));
         if let Some(entry) = &entry {
             entry.evicted.notify_one();
         }
@@ -155,7 +156,7 @@ impl Slot {
         self.entry.evicted.notified().await;
     }
 
-    /// Waits until something has taken too long.
+    /// Waits until one of the time limits is exceeded, and returns which.
     pub(super) async fn overdue(&self, limits: TimeLimits) -> Overdue {
         loop {
             let (end, overdue) = {
@@ -171,7 +172,8 @@ impl Slot {
             if Instant::now() >= end {
                 return overdue;
             }
-            // Whatever happens until then can only put it off.
+            // Anything that happens until then can only postpone the end, never bring it forward.
+            // So there is no need to wake up earlier.
             sleep_until(end).await;
         }
     }
@@ -181,18 +183,18 @@ impl Slot {
     }
 }
 
-/// How long things may take.
+/// The time limits of a connection.
 #[derive(Clone, Copy)]
 pub(super) struct TimeLimits {
     /// Until the first request begins.
     pub(super) first: Duration,
     /// From one request to the next.
     pub(super) idle: Duration,
-    /// From the begin of a request to the end of its response.
+    /// From the start of a request to the end of its response.
     pub(super) request: Duration,
 }
 
-/// What took too long.
+/// The time limit that was exceeded.
 pub(super) enum Overdue {
     FirstRequest,
     Idle,
@@ -205,7 +207,7 @@ impl Drop for Slot {
     }
 }
 
-/// Records what goes on in a slot.
+/// Records the requests and the authentication of the client in a slot.
 pub(super) struct Activity(Arc<Entry>);
 
 impl Activity {
@@ -220,7 +222,7 @@ impl Activity {
         InFlight { entry, number }
     }
 
-    /// The client has shown who it is, by a password or a certificate.
+    /// Records that the client has authenticated, by a password or a certificate.
     pub(super) fn set_authenticated(&self) {
         self.0.state().is_authenticated = true;
     }
@@ -255,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_idle_is_evicted() {
+    fn the_longest_idle_slot_is_evicted() {
         let slots = Slots::new(3, Duration::ZERO, GRACE);
         let [first, second, third] = [(); 3].map(|()| take(&slots));
         drop(first.activity().begin());
@@ -267,30 +269,32 @@ mod tests {
         assert!(is_evicted(&first));
         assert!(![&fourth, &fifth, &sixth].into_iter().any(is_evicted));
         assert_eq!(slots.count(), 3);
-        // What was evicted takes no other slot with it when it ends.
+        // Dropping an evicted slot does not free another one.
         drop((first, second, third));
         assert_eq!(slots.count(), 3);
     }
 
     #[test]
-    fn requests_in_flight_stay_and_authenticated_clients_go_last() {
+    fn requests_in_flight_are_protected_and_authenticated_clients_are_evicted_last() {
         let slots = Slots::new(3, Duration::ZERO, GRACE);
-        let [authenticated, stranger, busy] = [(); 3].map(|()| take(&slots));
+        let [authenticated, idle, busy] = [(); 3].map(|()| take(&slots));
         authenticated.activity().set_authenticated();
         let request = busy.activity().begin();
-        let (other, has_evicted) = slots.take().expect("a stranger is evicted");
-        assert!(has_evicted && is_evicted(&stranger));
-        let (last, _) = slots.take().expect("the other idle stranger is evicted");
+        let (other, has_evicted) = slots.take().expect("an idle slot is evicted");
+        assert!(has_evicted && is_evicted(&idle));
+        let (last, _) = slots.take().expect("the other idle slot is evicted");
         assert!(is_evicted(&other) && !is_evicted(&busy));
         let last_request = last.activity().begin();
-        let _next = slots.take().expect("something is always evicted");
-        assert!(is_evicted(&busy), "of the requests, the oldest");
+        let _next = slots
+            .take()
+            .expect("without a minimum idle time, one is always evicted");
+        assert!(is_evicted(&busy), "the slot with the oldest request");
         assert!(!is_evicted(&authenticated));
         drop((request, last_request));
     }
 
     #[test]
-    fn a_request_protects_its_slot_until_it_has_taken_too_long() {
+    fn a_request_protects_its_slot_until_the_grace_period_ends() {
         let slots = Slots::new(2, Duration::ZERO, Duration::ZERO);
         let stuck = take(&slots);
         let request = stuck.activity().begin();
@@ -301,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_evicted_before_it_was_idle_for_long_enough() {
+    fn a_slot_is_not_evicted_before_the_minimum_idle_time() {
         let slots = Slots::new(1, Duration::from_hours(1), GRACE);
         let slot = take(&slots);
         assert!(slots.take().is_err());

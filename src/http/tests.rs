@@ -16,7 +16,7 @@ impl Pages for NoPages {
     fn delivered(&self, _: Duration) {}
 
     fn overview(&self, _: usize) -> Overview {
-        unreachable!("nobody asks for the page")
+        unreachable!("no test requests the page")
     }
 
     fn is_ready(&self) -> bool {
@@ -24,14 +24,14 @@ impl Pages for NoPages {
     }
 }
 
-/// RFC 9113: settings, of which the only one says that no byte of any answer is taken; then
-/// GET /-/healthy by the static table of RFC 7541.
+/// RFC 9113: a SETTINGS frame that sets the initial window to 0, so that the server may not send any
+/// byte of a body; then GET /-/healthy with the static table of RFC 7541.
 const STUCK: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
     \0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0\
     \0\0\x11\x01\x05\0\0\0\x01\x82\x87\x04\x0a/-/healthy\x41\x01x";
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_stuck_ends_its_connection() {
+async fn a_request_that_is_stuck_closes_its_connection() {
     let configuration = Configuration::read(None).expect("there is nothing to read");
     let site = site(Arc::new(NoPages), &configuration, 1);
     let (slot, _) = site.connections.take().expect("it is the first");
@@ -48,11 +48,11 @@ async fn a_request_that_is_stuck_ends_its_connection() {
     let counts = site.refusals.counts();
     assert_eq!(counts[Refused::SlowResponse as usize], 1);
     assert_eq!(counts.iter().sum::<u64>(), 1);
-    // Until then the client was not sent away, and is still there.
+    // The client itself did not close the connection.
     client.write_all(b"\0").await.expect_err("it was closed");
 }
 
-/// Accepts once, after these errors. Returns whether a connection was evicted.
+/// Accepts one connection after these errors. Returns whether a connection was evicted.
 async fn evicts(errors: &[i32]) -> bool {
     let configuration = Configuration::read(None).expect("there is nothing to read");
     let site = site(Arc::new(NoPages), &configuration, 1);
@@ -73,7 +73,7 @@ async fn evicts(errors: &[i32]) -> bool {
 
 #[cfg(unix)]
 #[tokio::test(start_paused = true)]
-async fn only_a_lack_of_file_descriptors_evicts_a_connection() {
+async fn a_connection_is_evicted_only_when_file_descriptors_run_out() {
     use nix::libc::{ECONNABORTED, EMFILE, ENFILE, ENOBUFS, ENOMEM, EPERM, EPROTO};
 
     assert!(!evicts(&[ECONNABORTED, EPROTO, EPERM, ENOMEM, ENOBUFS]).await);
@@ -81,7 +81,7 @@ async fn only_a_lack_of_file_descriptors_evicts_a_connection() {
     assert!(evicts(&[ENFILE]).await);
 }
 
-/// Pages of which the metrics are [`LENGTH`] bytes that no compression makes smaller.
+/// Pages whose metrics are [`LENGTH`] incompressible bytes.
 #[derive(Default)]
 struct LongPages {
     delivered: AtomicBool,
@@ -90,7 +90,7 @@ struct LongPages {
 const TIME: Duration = Duration::from_secs(7);
 /// Four pieces of a body.
 const LENGTH: usize = 256 * 1024;
-/// How many bytes a connection holds that its client has not read.
+/// The number of bytes that a connection buffers before its client reads them.
 const HELD: usize = 1024;
 
 impl Pages for LongPages {
@@ -112,7 +112,7 @@ impl Pages for LongPages {
     }
 
     fn overview(&self, _: usize) -> Overview {
-        unreachable!("nobody asks for the page")
+        unreachable!("no test requests the page")
     }
 
     fn is_ready(&self) -> bool {
@@ -120,7 +120,7 @@ impl Pages for LongPages {
     }
 }
 
-/// A server of [`LongPages`], and its client.
+/// Starts a server of [`LongPages`] and returns its client.
 fn serve_long_pages(http2: bool) -> (Arc<LongPages>, DuplexStream, JoinHandle<()>) {
     let pages = Arc::new(LongPages::default());
     let configuration = Configuration::read(None).expect("there is nothing to read");
@@ -148,10 +148,11 @@ async fn is_delivered_soon(pages: &LongPages) -> bool {
     false
 }
 
-/// Reads an answer of HTTP/1 but for its last `unread` bytes. Returns whether it counts as
-/// delivered, first with these bytes unread and then after the client has read them or is gone.
+/// Reads an HTTP/1 response except for its last `unread` bytes. Returns whether it counts as
+/// delivered, first with these bytes unread, and then after the client has read them or closed the
+/// connection.
 async fn http1(coding: &str, unread: usize, then_reads: bool) -> (bool, bool) {
-    // Read whole once, to know its length.
+    // A first, complete read shows the length.
     let request = format!(
         "GET /metrics HTTP/1.1\r\nHost: x\r\nAccept-Encoding: {coding}\r\nConnection: close\r\n\r\n"
     );
@@ -191,7 +192,7 @@ async fn a_scrape_is_delivered_once_its_last_byte_was_sent() {
 }
 
 #[tokio::test]
-async fn a_scrape_whose_client_goes_away_is_not_delivered() {
+async fn a_scrape_whose_client_disconnects_is_not_delivered() {
     for coding in ["identity", "gzip"] {
         for unread in [HELD + 1, LENGTH / 2] {
             let delivered = http1(coding, unread, false).await;
@@ -200,7 +201,7 @@ async fn a_scrape_whose_client_goes_away_is_not_delivered() {
     }
 }
 
-/// The same over HTTP/2, where the client takes so many bytes of the body and then goes away.
+/// Does the same over HTTP/2. The client reads `taken` bytes of the body and then disconnects.
 async fn http2(coding: &str, taken: usize) -> bool {
     let (pages, client, server) = serve_long_pages(true);
     let (mut requests, connection) = h2::client::handshake(client).await.expect("HTTP/2");
@@ -231,7 +232,7 @@ async fn http2(coding: &str, taken: usize) -> bool {
 async fn over_http2_a_scrape_is_delivered_once_its_end_was_sent() {
     for coding in ["identity", "gzip"] {
         assert!(http2(coding, usize::MAX).await, "{coding}");
-        // hyper has all of the body by then, but the window of 65,535 bytes has no room for it.
+        // hyper has taken the whole body by then, but the window of 65,535 bytes has no room for it.
         assert!(!http2(coding, LENGTH - 90_000).await, "{coding}");
         assert!(!http2(coding, 1).await, "{coding}");
     }

@@ -14,7 +14,7 @@ use tokio_rustls::rustls::{self, RootCertStore, ServerConfig, SupportedProtocolV
 
 use super::clients::{Clients, Policy};
 
-/// `tls_server_config` as it is written.
+/// The structure of `tls_server_config` in the file.
 #[derive(Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct TlsServerConfig {
@@ -33,7 +33,7 @@ pub(super) struct TlsServerConfig {
     prefer_server_cipher_suites: Option<bool>,
 }
 
-/// Certificates and keys, from files or inline.
+/// Certificates and keys, from separate files or inline.
 #[derive(Default, PartialEq)]
 pub(super) struct Files<T> {
     cert: Option<T>,
@@ -42,7 +42,7 @@ pub(super) struct Files<T> {
 }
 
 impl TlsServerConfig {
-    /// Reads the files that it names.
+    /// Returns the certificates and keys, with `read` for those that are in files of their own.
     pub(super) fn files<E>(
         &self,
         read: impl Fn(&str, &Path) -> Result<Vec<u8>, E>,
@@ -61,16 +61,17 @@ impl TlsServerConfig {
         })
     }
 
-    /// Whether nothing is set.
+    /// Whether no field is set.
     fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 
+    /// Whether every client must have a certificate of a trusted authority.
     pub(super) fn verifies_clients(&self) -> bool {
         self.policy() == Ok(Policy::RequireAndVerify)
     }
 
-    /// Returns `None` for plain HTTP.
+    /// Returns the configuration of rustls, or `None` for plain HTTP.
     pub(super) fn server_config(
         &self,
         files: &Files<Vec<u8>>,
@@ -88,8 +89,9 @@ impl TlsServerConfig {
         let cert = files.cert.as_ref().ok_or("cert_file is missing")?;
         let key = files.key.as_ref().ok_or("key_file is missing")?;
         let chain = certificates(cert).map_err(|problem| format!("cert_file: {problem}"))?;
-        let key = PrivateKeyDer::from_pem_slice(key)
-            .map_err(|error| format!("key_file: no private key without a passphrase: {error}"))?;
+        let key = PrivateKeyDer::from_pem_slice(key).map_err(|error| {
+            format!("key_file: no private key, or one with a passphrase: {error}")
+        })?;
         let provider = Arc::new(self.provider()?);
         let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
             .with_protocol_versions(&self.versions()?)
@@ -107,9 +109,9 @@ impl TlsServerConfig {
                 error => format!("cert_file and key_file cannot be used: {error}"),
             })?;
         config.ignore_client_order = self.prefer_server_cipher_suites.unwrap_or(true);
-        // No session resumption: a client that resumes does not show its certificate again, so an
-        // expired one would go on being accepted. It would gain little, because Prometheus keeps
-        // its connection open.
+        // No session resumption: a client that resumes a session does not present its certificate
+        // again, so the server would continue to accept an expired one. Resumption would save
+        // little, because Prometheus keeps its connection open.
         config.session_storage = Arc::new(NoServerSessionStorage {});
         config.send_tls13_tickets = 0;
         let protocols: &[&[u8]] = if http2 {
@@ -158,7 +160,7 @@ impl TlsServerConfig {
                     )
                 })?);
             }
-            // As in Go, those of TLS 1.3 are always there.
+            // As in Go, the suites of TLS 1.3 are always enabled.
             chosen.retain(|suite| suite.tls13().is_none());
             let modern = provider.cipher_suites.iter();
             chosen.extend(modern.filter(|suite| suite.tls13().is_some()));
@@ -179,7 +181,7 @@ impl TlsServerConfig {
         match self.client_auth_type.as_deref() {
             None | Some("" | "NoClientCert") => Ok(Policy::None),
             Some("RequestClientCert") => Ok(Policy::Request),
-            // The second is an old name that the other exporters know as well.
+            // The second is an old name that the other exporters accept as well.
             Some("RequireAnyClientCert" | "RequireClientCert") => Ok(Policy::RequireAny),
             Some("VerifyClientCertIfGiven") => Ok(Policy::VerifyIfGiven),
             Some("RequireAndVerifyClientCert") => Ok(Policy::RequireAndVerify),
@@ -220,7 +222,7 @@ impl TlsServerConfig {
             }
             Policy::None => Ok(None),
             Policy::VerifyIfGiven | Policy::RequireAndVerify if files.client_ca.is_none() => {
-                Err("client_auth_type needs client_ca_file, to verify certificates with".to_owned())
+                Err("client_auth_type needs client_ca_file to verify certificates".to_owned())
             }
             _ => Clients::new(policy, roots, sans, provider)
                 .map(Some)
@@ -232,26 +234,26 @@ impl TlsServerConfig {
 fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, String> {
     let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     match chain {
-        Ok(chain) if chain.is_empty() => Err("there is no certificate in it".to_owned()),
+        Ok(chain) if chain.is_empty() => Err("it has no certificate".to_owned()),
         Ok(chain) => Ok(chain),
         Err(error) => Err(format!("not in PEM format: {error}")),
     }
 }
 
-/// Returns the minor version: 2 for TLS 1.2.
+/// Parses the name of a TLS version. Returns the minor version: 2 for TLS 1.2.
 fn version(field: &str, name: Option<&str>, default: u8) -> Result<u8, String> {
     match name {
         None | Some("") => Ok(default),
         Some("TLS12") => Ok(2),
         Some("TLS13") => Ok(3),
         Some(name @ ("TLS10" | "TLS11")) => Err(format!(
-            "{field}: {name} is broken and not supported; write TLS12 or TLS13"
+            "{field}: {name} is insecure and not supported; write TLS12 or TLS13"
         )),
         Some(name) => Err(format!("{field}: {name} is unknown; write TLS12 or TLS13")),
     }
 }
 
-/// Returns the name in Go and in the standard. rustls adds the version to names of TLS 1.3.
+/// Returns the name that Go and the standard use. rustls adds the version to names of TLS 1.3.
 fn suite_name(suite: rustls::CipherSuite) -> String {
     let name = suite.as_str().unwrap_or_default();
     name.replacen("TLS13_", "TLS_", 1)

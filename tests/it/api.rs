@@ -85,8 +85,8 @@ fn the_api_answers_before_the_first_frame() {
 #[test]
 fn invalid_api_parameters_are_refused() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
-    let number = "Write a number from 1 to 1000 behind top=.\n";
-    let other = "There is one parameter, such as /api/flows?top=5.\n";
+    let number = "Write a number from 1 to 1000 after top=.\n";
+    let other = "The only parameter is top, as in /api/flows?top=5.\n";
     for (query, expected) in [
         ("top=0", number),
         ("top=1001", number),

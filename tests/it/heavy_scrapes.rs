@@ -143,7 +143,7 @@ fn scrapes_beyond_the_limit_are_refused_and_counted() {
     };
     assert_eq!(
         refusal,
-        "Too many scrapes at a time: the limit is --web.max-requests. Try again later.\n"
+        "Too many concurrent scrapes: the limit is --web.max-requests. Try again later.\n"
     );
     // Other pages do not count as scrapes.
     assert_eq!(exporter.get("/-/healthy").0, 200);

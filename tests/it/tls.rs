@@ -295,7 +295,7 @@ fn an_invalid_configuration_leaves_the_previous_one_in_force() {
         "{line}"
     );
     assert!(
-        line.ends_with("; what was read before stays in force"),
+        line.ends_with("; the previous configuration stays in force"),
         "{line}"
     );
 
@@ -304,7 +304,7 @@ fn an_invalid_configuration_leaves_the_previous_one_in_force() {
         (state(&exporter) == "1").then_some(())
     });
     site.write("server.crt", "no certificate");
-    let line = exporter.wait_for_line("there is no certificate in it");
+    let line = exporter.wait_for_line("it has no certificate");
     assert!(line.contains("tls_server_config: cert_file: "), "{line}");
     exporter.signal(nix::sys::signal::Signal::SIGTERM);
     let (status, log) = exporter.wait_for_exit();
@@ -330,7 +330,7 @@ fn removing_tls_or_passwords_requires_a_restart() {
         (&tls(""), "it no longer has basic_auth_users"),
     ] {
         write_in_place(&site, written);
-        let refusal = format!("{problem}; restart the program to use it like this");
+        let refusal = format!("{problem}; restart the program to apply this change");
         eventually(problem, || {
             // At no time is a request without TLS and password accepted.
             assert_eq!(site.curl(&exporter, "/metrics", &[]).status, 401);

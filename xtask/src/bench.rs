@@ -1,5 +1,6 @@
-//! Measures the program beside what a user would run instead: ours and theirs in turn, so that
-//! whatever else the machine does hits both.
+//! Compares the exporter's performance with that of its peers: programs that a user could run
+//! instead. Runs alternate between the exporter and the peers, so that other load on the machine
+//! affects both alike.
 
 mod cases;
 mod daemon;
@@ -31,7 +32,7 @@ pub(crate) use self::process::run as probe;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How often each runs, in turn with the others
+    /// Number of runs of each program; runs of all programs alternate
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u32).range(1..))]
     pairs: u32,
 
@@ -39,19 +40,19 @@ pub(crate) struct Options {
     #[arg(long)]
     json: bool,
 
-    /// Run these cases alone
+    /// Run only these cases
     #[arg(long, value_name = "NAME", num_args = 1.., value_parser = cases::NAMES)]
     only: Vec<String>,
 
-    /// Another build of the exporter, for the case that compares builds: live-rates
+    /// Another build of the exporter to compare with; used by the case live-rates
     #[arg(long, value_name = "PROGRAM")]
     baseline: Option<PathBuf>,
 
-    /// Divide the size of all inputs by this much, to try the command itself
+    /// Divide the size of all inputs by N, to try out the command quickly
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
     shrink: u64,
 
-    /// This is the release build already
+    /// Set when this process is already the release build
     #[arg(long, hide = true)]
     built: bool,
 }
@@ -77,7 +78,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         match (case.run)(&bench, case.name) {
             Ok(measured) => rows.extend(measured),
             Err(error) => {
-                eprintln!("{}: left out: {error:#}", case.name);
+                eprintln!("{}: skipped: {error:#}", case.name);
                 failed.push(case.name);
             }
         }
@@ -88,7 +89,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         print!("{}", table::Table(&rows));
     }
     for tool in &bench.absent {
-        eprintln!("left out: {tool}, which does not run here");
+        eprintln!("skipped: {tool} is not available");
     }
     if !failed.is_empty() {
         bail!("could not measure: {}", failed.join(", "));
@@ -96,14 +97,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What the cases need.
+/// The programs, inputs and settings that all cases share.
 struct Bench {
     programs: release::Programs,
     inputs: Inputs,
     pairs: u32,
     /// Another build of the exporter.
     baseline: Option<PathBuf>,
-    /// Peers that cannot be run here.
+    /// Programs that are not available on this machine.
     absent: Vec<&'static str>,
 }
 
@@ -121,7 +122,8 @@ impl Bench {
     }
 }
 
-/// Builds everything in release mode, this program included, and goes on as that.
+/// Builds the exporter and this program in release mode, and replaces this process with the release
+/// build. Returns only on failure.
 fn run_release_build() -> anyhow::Result<()> {
     let programs = release::build(&["--workspace"])?;
     let mut arguments = env::args_os().skip(1);
@@ -146,7 +148,7 @@ const PEERS: [Tool; 9] = [
     Tool::new("taskset", "--version", "util-linux"),
 ];
 
-/// Installs what is missing, if it can.
+/// Tries to install missing programs. Returns those that are still missing.
 fn absent_peers() -> Vec<&'static str> {
     if let Err(error) = tools::ensure(&PEERS) {
         eprintln!("{error:#}");

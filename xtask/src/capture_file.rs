@@ -14,7 +14,7 @@ pub(crate) const LINK_COOKED_V1: u32 = 113;
 pub(crate) const LINK_PRISM: u32 = 119;
 pub(crate) const LINK_RADIOTAP: u32 = 127;
 pub(crate) const LINK_TZSP: u32 = 128;
-/// For private use: nobody knows what is in it.
+/// Reserved for private use, so its content is undefined.
 pub(crate) const LINK_USER: u32 = 147;
 pub(crate) const LINK_AVS: u32 = 163;
 pub(crate) const LINK_PPI: u32 = 192;
@@ -22,9 +22,10 @@ pub(crate) const LINK_IPV4: u32 = 228;
 pub(crate) const LINK_IPV6: u32 = 229;
 pub(crate) const LINK_COOKED_V2: u32 = 276;
 
-/// The snap length that tcpdump and dumpcap use unless told otherwise.
+/// The default snap length of tcpdump and dumpcap.
 pub(crate) const SNAP_LENGTH: u32 = 262_144;
 
+/// A byte order.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Order {
     Little,
@@ -47,7 +48,7 @@ impl Order {
     }
 }
 
-/// A frame as a capture stores it: perhaps cut, with the length that it had.
+/// A frame in a capture, possibly truncated, and its original length.
 pub(crate) struct Record {
     pub(crate) bytes: Vec<u8>,
     pub(crate) original_length: u32,
@@ -72,11 +73,11 @@ impl Record {
     }
 }
 
-/// What stands in a pcap file's header.
+/// The header of a pcap file.
 pub(crate) struct Pcap {
     pub(crate) order: Order,
     pub(crate) nanoseconds: bool,
-    /// Records hold the interface, the protocol and the packet type as well.
+    /// Whether records also have the interface, the protocol and the packet type.
     pub(crate) modified: bool,
     pub(crate) snap_length: u32,
     /// The link type, with the bits above it that describe the frame check sequence.
@@ -111,7 +112,7 @@ impl Pcap {
         header
     }
 
-    /// `at` is in nanoseconds since 1970.
+    /// Returns a record's header. `at` is in nanoseconds since 1970.
     pub(crate) fn record_header(&self, at: u64, captured: u32, original: u32) -> [u8; 16] {
         let seconds = u32::try_from(at / 1_000_000_000).expect("pcap ends in 2106");
         let fraction = u32::try_from(at % 1_000_000_000).expect("less than a second");
@@ -128,7 +129,7 @@ impl Pcap {
         header
     }
 
-    /// The whole file, a quarter of a second between the records.
+    /// Returns a whole file, with a quarter of a second between the records.
     pub(crate) fn file(&self, records: &[Record]) -> Vec<u8> {
         let mut file = self.header().to_vec();
         for (record, at) in records.iter().zip(timestamps()) {
@@ -146,8 +147,8 @@ impl Pcap {
     }
 }
 
-/// When the frames of every fixture arrived, in nanoseconds since 1970: from
-/// 2023-11-14 22:13:20.123456789 UTC on.
+/// Returns the times of the frames of each fixture, in nanoseconds since 1970. The first is
+/// 2023-11-14 22:13:20.123456789 UTC.
 pub(crate) fn timestamps() -> impl Iterator<Item = u64> {
     (0..).map(|position| 1_700_000_000_123_456_789 + position * 250_000_000)
 }
@@ -170,7 +171,8 @@ impl Section {
         Self::with_options(order, &[])
     }
 
-    /// Blocks that follow others of this byte order.
+    /// Creates a section without a header, to append blocks to an earlier section of this byte
+    /// order.
     pub(crate) fn empty(order: Order) -> Self {
         let bytes = Vec::new();
         Self { order, bytes }
@@ -181,12 +183,12 @@ impl Section {
         let mut body = order.u32(0x1a2b_3c4d).to_vec();
         body.extend(order.u16(1));
         body.extend(order.u16(0));
-        // The section's length is not given.
+        // The section's length is unspecified.
         body.extend([0xff; 8]);
         section.block(0x0a0d_0d0a, &body, options)
     }
 
-    /// An interface description. Interfaces count from 0 in each section.
+    /// Appends an interface description block. Interfaces are numbered from 0 in each section.
     pub(crate) fn interface(self, link: u32, snap_length: u32, options: OptionList<'_>) -> Self {
         let link = u16::try_from(link).expect("a link type of pcapng has 16 bits");
         let mut body = self.order.u16(link).to_vec();
@@ -195,7 +197,7 @@ impl Section {
         self.block(1, &body, options)
     }
 
-    /// An enhanced packet block. `ticks` is the time in the interface's own unit.
+    /// Appends an enhanced packet block. `ticks` is the time in the interface's own unit.
     pub(crate) fn enhanced(
         self,
         interface: u32,
@@ -209,7 +211,7 @@ impl Section {
         self.block(6, &body, options)
     }
 
-    /// The obsolete packet block, which counted the drops since the packet before.
+    /// Appends an obsolete packet block, which has a count of the drops since the packet before.
     pub(crate) fn obsolete(
         self,
         interface: u16,
@@ -224,7 +226,8 @@ impl Section {
         self.block(2, &body, options)
     }
 
-    /// A simple packet block: of interface 0, without a time or a captured length.
+    /// Appends a simple packet block, which belongs to interface 0 and has neither a time nor a
+    /// captured length.
     pub(crate) fn simple(self, record: &Record) -> Self {
         let mut body = self.order.u32(record.original_length).to_vec();
         body.extend(padded(&record.bytes));
@@ -269,7 +272,7 @@ fn timed_packet(order: Order, ticks: u64, record: &Record) -> Vec<u8> {
     bytes
 }
 
-/// `bytes` and zeros up to a multiple of four.
+/// Returns `bytes`, padded with zeros to a multiple of four bytes.
 fn padded(bytes: &[u8]) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     bytes.resize(bytes.len().next_multiple_of(4), 0);

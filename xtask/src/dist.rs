@@ -1,4 +1,4 @@
-//! What is handed out: a tarball and a Debian package, the same bytes for the same program.
+//! Builds the tarball and the Debian package. The same program always gives the same bytes.
 
 mod check;
 
@@ -15,27 +15,34 @@ use crate::release;
 
 const NAME: &str = "tzsp_packetstream_exporter";
 
-/// Makes the Debian package, as Cargo.toml says.
+/// The version of cargo-deb, which builds the Debian package as described in Cargo.toml.
 const CARGO_DEB: &str = "3.8.0";
 
-/// What the tarball holds beside the program.
-const PARTS: [&str; 4] = ["LICENSE", "README.md", "SECURITY.md", "contrib"];
+/// The files and directories in the tarball besides the program.
+const PARTS: [&str; 6] = [
+    "CHANGELOG.md",
+    "LICENSE",
+    "README.md",
+    "SECURITY.md",
+    "contrib",
+    "docs",
+];
 
-/// Stands in for the maintainer's address until a distributor sets one.
+/// The end of the maintainer's address in Cargo.toml until a distributor replaces it.
 const PLACEHOLDER: &str = "@example.org>";
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Where to put what is made
+    /// Directory for the packages; it is emptied first
     #[arg(long, value_name = "DIRECTORY", default_value = "target/dist")]
     out: PathBuf,
 
-    /// Pack this program instead of a release build
+    /// Package this program instead of a release build
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 
-    /// Pack twice and compare; then install, run, upgrade, remove and purge the Debian package in
-    /// a copy of this system that is thrown away; needs Debian, root and overlayfs
+    /// Build the packages twice and compare them; then install, run, upgrade, remove and purge the
+    /// Debian package in a temporary copy of this system; needs Debian, root and overlayfs
     #[arg(long)]
     check: bool,
 }
@@ -51,27 +58,28 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let manifest = fs::read_to_string(root().join("Cargo.toml")).context("reading Cargo.toml")?;
     check_maintainer(&tags()?, &manifest)?;
     let out = root().join(&options.out);
-    for made in pack(&program, &out, None)?.all() {
-        println!("{}", made.display());
+    for package in pack(&program, &out, None)?.all() {
+        println!("{}", package.display());
     }
     Ok(())
 }
 
-/// Refuses to pack a tagged commit, which is a release, for a maintainer who cannot be reached.
+/// Checks that a release has a maintainer who can be reached. A commit with a version tag is a
+/// release.
 fn check_maintainer(tags: &str, manifest: &str) -> anyhow::Result<()> {
     let release = tags.lines().find(|tag| tag.starts_with('v'));
     if let Some(release) = release
         && manifest.contains(PLACEHOLDER)
     {
         bail!(
-            "{release} is a release, but its package has no maintainer: set `maintainer` under \
+            "{release} is a release, but its maintainer is a placeholder: set `maintainer` under \
              [package.metadata.deb] in Cargo.toml"
         );
     }
     Ok(())
 }
 
-/// The tags of the commit that is checked out; none in a source archive.
+/// Returns the tags of the checked-out commit, one per line. A source archive has none.
 fn tags() -> anyhow::Result<String> {
     let output = Command::new("git")
         .current_dir(root())
@@ -81,12 +89,13 @@ fn tags() -> anyhow::Result<String> {
     String::from_utf8(output.stdout).context("git prints text")
 }
 
-/// A release build would take long, and its packages are the same but for the program in them.
+/// Checks the packages with a debug build. A release build would take long, and its packages differ
+/// only in the program.
 pub(crate) fn check_debug_build() -> anyhow::Result<()> {
     check::run(&target()?.join("debug").join(NAME))
 }
 
-/// What was made.
+/// The paths of the packages.
 struct Packages {
     tarball: PathBuf,
     debian: PathBuf,
@@ -99,8 +108,8 @@ impl Packages {
     }
 }
 
-/// Packs a program into an empty directory. Without a version of its own, the Debian package has
-/// that of the program.
+/// Empties the directory `out` and builds the packages of a program in it. Without
+/// `debian_version`, the Debian package has the version of the program.
 fn pack(program: &Path, out: &Path, debian_version: Option<&str>) -> anyhow::Result<Packages> {
     let cargo_deb = cargo_deb()?;
     if out.exists() {
@@ -124,7 +133,7 @@ fn pack(program: &Path, out: &Path, debian_version: Option<&str>) -> anyhow::Res
             "--output",
         ])
         .arg(out)
-        // Where it looks for the program.
+        // cargo-deb looks for the program here.
         .env("CARGO_TARGET_DIR", &stage)
         .env("SOURCE_DATE_EPOCH", &time);
     if let Some(version) = debian_version {
@@ -151,7 +160,8 @@ fn pack(program: &Path, out: &Path, debian_version: Option<&str>) -> anyhow::Res
     })
 }
 
-/// Names are sorted, and times, owners and modes are the same wherever it is made.
+/// Builds the tarball. Names are sorted, and times, owners and modes are fixed, so that the bytes
+/// are the same on every machine.
 fn tarball(program: &Path, out: &Path, stage: &Path, time: &str) -> anyhow::Result<PathBuf> {
     let name = format!("{NAME}-{}-{}", version(program)?, host()?);
     let directory = stage.join(&name);
@@ -182,12 +192,12 @@ fn tarball(program: &Path, out: &Path, stage: &Path, time: &str) -> anyhow::Resu
 }
 
 fn version(program: &Path) -> anyhow::Result<String> {
-    let said = said_by(Command::new(program).arg("--version"))?;
-    let version = said.split_whitespace().nth(1);
-    Ok(version.context("the program has no version")?.to_owned())
+    let output = stdout_of(Command::new(program).arg("--version"))?;
+    let version = output.split_whitespace().nth(1);
+    Ok(version.context("the program prints no version")?.to_owned())
 }
 
-/// When the sources were last changed, in seconds since the Unix epoch:
+/// Returns the time of the last change to the sources, in seconds since the Unix epoch:
 /// <https://reproducible-builds.org/specs/source-date-epoch/>.
 fn source_date() -> anyhow::Result<String> {
     if let Ok(time) = env::var("SOURCE_DATE_EPOCH") {
@@ -195,15 +205,16 @@ fn source_date() -> anyhow::Result<String> {
     }
     let mut git = Command::new("git");
     git.current_dir(root()).args(["log", "-1", "--format=%ct"]);
-    let time = said_by(&mut git).context("no commit tells the time: set SOURCE_DATE_EPOCH")?;
+    let time = stdout_of(&mut git)
+        .context("cannot read the time of the last commit: set SOURCE_DATE_EPOCH")?;
     Ok(time.trim().to_owned())
 }
 
-/// Builds cargo-deb once, in this project's own place for tools.
+/// Returns the path of cargo-deb, which is built once, in target/tools.
 fn cargo_deb() -> anyhow::Result<PathBuf> {
     let tools = root().join("target/tools");
     let program = tools.join("bin/cargo-deb");
-    let version = said_by(Command::new(&program).arg("--version"));
+    let version = stdout_of(Command::new(&program).arg("--version"));
     if version.is_ok_and(|version| version.contains(CARGO_DEB)) {
         return Ok(program);
     }
@@ -219,7 +230,8 @@ fn cargo_deb() -> anyhow::Result<PathBuf> {
     Ok(program)
 }
 
-fn said_by(command: &mut Command) -> anyhow::Result<String> {
+/// Runs a command and returns its standard output.
+fn stdout_of(command: &mut Command) -> anyhow::Result<String> {
     let output = command
         .output()
         .with_context(|| format!("cannot run {command:?}"))?;

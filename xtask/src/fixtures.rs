@@ -1,5 +1,5 @@
-//! The captures in testdata/: one for each thing that the program promises, each with what it
-//! must give, worked out by hand. The README there is written from the same list.
+//! The captures in testdata/. Each proves one property of the program, and has expected numbers that
+//! are worked out by hand. The README there is generated from the same list.
 
 mod capture_formats;
 mod chain;
@@ -30,7 +30,7 @@ use crate::capture_file::{Pcap, Record};
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// Write nothing; fail if a file is stale, missing or superfluous
+    /// Write nothing; fail if a file is outdated, missing or unexpected
     #[arg(long)]
     check: bool,
 }
@@ -39,20 +39,20 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     if options.check { check() } else { write() }
 }
 
-/// Compares testdata/ with what would be written.
+/// Checks that testdata/ has exactly the files that [`run`] would write.
 pub(crate) fn check() -> anyhow::Result<()> {
-    let complaints = complaints(&directory())?;
-    if complaints.is_empty() {
+    let differences = differences(&directory())?;
+    if differences.is_empty() {
         return Ok(());
     }
-    bail!("{}\nrun: cargo xtask fixtures", complaints.join("\n"));
+    bail!("{}\nrun: cargo xtask fixtures", differences.join("\n"));
 }
 
 fn write() -> anyhow::Result<()> {
     let directory = directory();
     fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
     let files = files();
-    for name in superfluous(&directory, &files)? {
+    for name in unexpected(&directory, &files)? {
         println!("removing {name}");
         let path = directory.join(name);
         fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
@@ -65,24 +65,24 @@ fn write() -> anyhow::Result<()> {
     Ok(())
 }
 
-fn complaints(directory: &Path) -> anyhow::Result<Vec<String>> {
+fn differences(directory: &Path) -> anyhow::Result<Vec<String>> {
     let files = files();
-    let mut complaints = Vec::new();
+    let mut differences = Vec::new();
     for (name, content) in &files {
         match fs::read(directory.join(name)) {
             Ok(found) if found == *content => {}
-            Ok(_) => complaints.push(format!("testdata/{name} is stale")),
-            Err(_) => complaints.push(format!("testdata/{name} is missing")),
+            Ok(_) => differences.push(format!("testdata/{name} is outdated")),
+            Err(_) => differences.push(format!("testdata/{name} is missing")),
         }
     }
-    for name in superfluous(directory, &files)? {
-        complaints.push(format!("testdata/{name} is superfluous"));
+    for name in unexpected(directory, &files)? {
+        differences.push(format!("testdata/{name} is unexpected"));
     }
-    Ok(complaints)
+    Ok(differences)
 }
 
-/// The names of files that are there although no fixture writes them.
-fn superfluous(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<Vec<String>> {
+/// Returns the names of existing files that no fixture writes.
+fn unexpected(directory: &Path, files: &BTreeMap<String, Vec<u8>>) -> anyhow::Result<Vec<String>> {
     let mut names = Vec::new();
     if !directory.exists() {
         return Ok(names);
@@ -113,8 +113,8 @@ fn files() -> BTreeMap<String, Vec<u8>> {
     files
 }
 
-/// Every fixture by group, in the order in which the README lists them. The integration tests keep
-/// one snapshot for each group.
+/// Returns all fixtures by group, in the order of the README. The integration tests keep one snapshot
+/// for each group.
 fn groups() -> Vec<(&'static str, Vec<Fixture>)> {
     vec![
         ("Capture formats", capture_formats::fixtures()),
@@ -140,7 +140,7 @@ fn all() -> impl Iterator<Item = Fixture> {
     groups().into_iter().flat_map(|(_, fixtures)| fixtures)
 }
 
-/// Names and contents.
+/// Returns the names and contents of all captures.
 pub(crate) fn captures() -> Vec<(&'static str, Vec<u8>)> {
     all()
         .map(|fixture| (fixture.name, fixture.content))
@@ -152,8 +152,8 @@ fn readme(groups: &[(&str, Vec<Fixture>)]) -> String {
         "# Test captures
 
 Written by `cargo xtask fixtures` from xtask/src/fixtures; do not edit by hand. The numbers are \
-what `analyze` gives without `--listen-port`, worked out by hand: packets and bytes are sums over \
-all flows, skipped frames are listed by reason, truncated ones by cause.
+the expected results of `analyze` without `--listen-port`, worked out by hand: packets and bytes \
+are sums over all flows, skipped frames are listed by reason, truncated ones by cause.
 ",
     );
     for (title, fixtures) in groups {
@@ -190,13 +190,14 @@ fn section(title: &str, fixtures: &[Fixture]) -> String {
     text
 }
 
-/// A capture and what it must give.
+/// A capture and its expected results.
 struct Fixture {
     name: &'static str,
+    /// The property that the capture proves, or its frames.
     proves: &'static str,
     packets: u64,
     bytes: u64,
-    /// Reasons and numbers in the order in which a frame meets them, or `-`.
+    /// Reasons and numbers, in the order in which the decoder checks them, or `-`.
     skipped: &'static str,
     /// Causes and numbers, or `-`.
     truncated: &'static str,
@@ -237,13 +238,13 @@ impl Fixture {
         Self { content, ..self }
     }
 
-    /// Whole frames in an ordinary pcap file.
+    /// Sets the content to a pcap file with whole frames.
     fn frames(self, link: u32, frames: impl IntoIterator<Item = Vec<u8>>) -> Self {
         let records: Vec<Record> = frames.into_iter().map(Record::whole).collect();
         self.content(Pcap::new(link).file(&records))
     }
 
-    /// Frames cut at a snap length, in a pcap file that states it.
+    /// Sets the content to a pcap file with a snap length that truncates the frames.
     fn frames_cut_at(
         self,
         snap_length: u32,
@@ -272,8 +273,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn testdata_is_fresh() {
-        check().expect("every file is as the code says");
+    fn testdata_is_up_to_date() {
+        check().expect("every file is up to date");
     }
 
     /// Wireshark's reader opens every capture but those that are listed with a reason, and agrees
@@ -293,7 +294,7 @@ mod tests {
         }
     }
 
-    /// The sum of a list like `not_ip 1, not_udp 3`.
+    /// Returns the sum of the numbers in a list such as `not_ip 1, not_udp 3`.
     fn sum(list: &str) -> u64 {
         list.split(", ")
             .filter(|item| *item != "-")

@@ -1,7 +1,9 @@
-//! Fuzzing: builds the targets in fuzz/ with the checkpoints that libFuzzer needs, and runs each.
+//! Builds the fuzz targets in fuzz/ with the coverage instrumentation that libFuzzer needs, and runs
+//! each.
 //!
-//! cargo-fuzz is not needed for that, nor a nightly toolchain: no memory is handled by hand here,
-//! so there is nothing for a sanitizer to see, and the checkpoints are an option of the stable compiler.
+//! This needs neither cargo-fuzz nor a nightly toolchain. The project has no unsafe code, so a
+//! sanitizer, which needs nightly, would find nothing; the instrumentation is available in the stable
+//! compiler.
 
 mod seeds;
 
@@ -16,7 +18,7 @@ use crate::project::{cargo, host, root, succeed};
 
 pub(crate) const TARGETS: [&str; 4] = ["frame", "capture", "analyze", "web_config"];
 
-/// What cargo-fuzz gives the compiler, without a sanitizer.
+/// The compiler flags that cargo-fuzz uses, except those for a sanitizer.
 const FLAGS: [&str; 7] = [
     "-Cpasses=sancov-module",
     "-Cllvm-args=-sanitizer-coverage-level=4",
@@ -29,11 +31,11 @@ const FLAGS: [&str; 7] = [
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How long each target runs
+    /// How long to run each target
     #[arg(long, value_name = "N", default_value_t = 60)]
     pub(crate) seconds: u32,
 
-    /// Run these alone
+    /// Run only these targets
     #[arg(value_parser = TARGETS)]
     pub(crate) targets: Vec<String>,
 }
@@ -49,14 +51,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Returns where the programs are.
+/// Builds all targets. Returns the directory of the programs.
 fn build(directory: &Path) -> anyhow::Result<PathBuf> {
     let host = host()?;
     succeed(
         cargo()
             .args(["build", "--release", "--locked", "--bins"])
             .args(["--manifest-path", "fuzz/Cargo.toml"])
-            // Named, or the flags would hold for build scripts as well.
+            // Without an explicit target, the flags would apply to build scripts as well.
             .args(["--target", &host, "--target-dir"])
             .arg(directory)
             .env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}")),
@@ -64,7 +66,7 @@ fn build(directory: &Path) -> anyhow::Result<PathBuf> {
     Ok(directory.join(host).join("release"))
 }
 
-/// Starts from the fixtures, and from what runs before this one found.
+/// Runs a target. It starts from the fixtures and from the corpus that earlier runs have found.
 fn fuzz(directory: &Path, program: &Path, target: &str, seconds: u32) -> anyhow::Result<()> {
     let [seeds, corpus] = ["seeds", "corpus"].map(|name| directory.join(name).join(target));
     for folder in [&seeds, &corpus] {
@@ -82,18 +84,21 @@ fn fuzz(directory: &Path, program: &Path, target: &str, seconds: u32) -> anyhow:
         .args(["-timeout=10", "-rss_limit_mb=1024", "-print_final_stats=1"])
         .output()
         .with_context(|| format!("cannot run {}", program.display()))?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    let lines: Vec<_> = said.lines().collect();
+    let log = String::from_utf8_lossy(&output.stderr);
+    let lines: Vec<_> = log.lines().collect();
     if !output.status.success() {
         let last = lines.len().saturating_sub(60);
         bail!(
-            "{target}: {}\n{}\nagain with: {} FILE",
+            "{target}: {}\n{}\nto reproduce: {} FILE",
             output.status,
             lines[last..].join("\n"),
             program.display()
         );
     }
     let done = lines.iter().rev().find(|line| line.contains("DONE"));
-    println!("{target}: {}", done.context("it said nothing at its end")?);
+    println!(
+        "{target}: {}",
+        done.context("the fuzzer did not report its end")?
+    );
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Synthetic TZSP captures of any size, the same bytes for the same options.
+//! Generates synthetic TZSP captures of any size. The same options always give the same bytes.
 
 mod frames;
 mod hostile;
@@ -20,19 +20,19 @@ pub(crate) struct Options {
     /// Where to write the capture; `-` is standard output
     out: PathBuf,
 
-    /// Inner packets; a datagram over the MTU of 1500 makes two frames of one inner packet
+    /// Number of inner packets; one that exceeds the MTU of 1500 in TZSP takes two frames
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     packets: u64,
 
-    /// Distinct flows, each with at least one packet if there are packets enough
+    /// Number of distinct flows, each with at least one packet if --packets allows it
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     flows: u64,
 
-    /// Equal seeds (and other options) give equal captures
+    /// Seed of the random numbers; equal options give equal captures
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
 
-    /// Cut every frame at this many bytes; 81 hold all headers of most frames
+    /// Truncate every frame to N bytes; 81 are enough for all headers of most frames
     #[arg(long, value_name = "N", default_value_t = SNAP_LENGTH, value_parser = clap::value_parser!(u32).range(1..))]
     snaplen: u32,
 
@@ -45,17 +45,17 @@ pub(crate) struct Options {
     )]
     ports: Vec<u16>,
 
-    #[arg(long, value_enum, default_value_t = Format::Pcap)]
-    format: Format,
+    #[arg(long, value_enum, default_value_t = CaptureFormat::Pcap)]
+    format: CaptureFormat,
 
-    /// Write every kind of encapsulation and link type instead, some of it cut or broken, as
-    /// pcapng; --packets says how many frames
+    /// Write frames of every encapsulation and link type instead, some truncated or malformed, as
+    /// pcapng; --packets is the number of frames
     #[arg(long, conflicts_with_all = ["flows", "snaplen", "ports", "format"])]
     hostile: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum CaptureFormat {
     Pcap,
     Pcapng,
 }
@@ -83,8 +83,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What an exporter must find in the capture: every frame that is not one of `packets` is a
-/// later fragment.
+/// What an exporter must count in the capture. `frames` exceeds `packets` by the number of later
+/// fragments.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
     packets: u64,
@@ -123,7 +123,7 @@ mod tests {
             seed: 7,
             snaplen: SNAP_LENGTH,
             ports: vec![37008, 1234],
-            format: Format::Pcap,
+            format: CaptureFormat::Pcap,
             hostile: false,
         }
     }
@@ -134,7 +134,8 @@ mod tests {
         (bytes, totals)
     }
 
-    /// Counts again from the bytes of a pcap file, by the offsets that all its frames share.
+    /// Counts again from the bytes of a pcap file. All its frames have the headers at the same
+    /// offsets.
     fn recount(mut records: &[u8]) -> Totals {
         let mut flows = HashSet::new();
         let mut totals = Totals::default();
@@ -146,7 +147,7 @@ mod tests {
             assert!((word(0), word(4)) >= before, "time goes forward");
             before = (word(0), word(4));
             totals.frames += 1;
-            // The shift drops the flags in front of the fragment offset.
+            // The shift drops the flags, which come before the fragment offset.
             if u16::from_be_bytes([frame[20], frame[21]]) << 3 == 0 {
                 totals.packets += 1;
                 totals.bytes += u64::from(frame[63]) * 256 + u64::from(frame[64]);
@@ -159,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn totals_are_those_of_the_capture() {
+    fn the_totals_match_the_capture() {
         for (packets, flows) in [(5000, 300), (300, 300), (10, 300), (1, 1), (0, 1)] {
             let (bytes, totals) = capture(&options(packets, flows));
             assert_eq!(recount(&bytes), totals);
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn datagrams_over_the_mtu_are_split() {
+    fn datagrams_above_the_mtu_are_fragmented() {
         let (_, totals) = capture(&options(5000, 300));
         assert!(totals.frames > totals.packets + 500, "{totals:?}");
     }
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_snap_length_cuts_frames_and_changes_no_total() {
+    fn a_snap_length_truncates_frames_without_changing_totals() {
         let whole = capture(&options(1000, 100));
         let (bytes, totals) = capture(&Options {
             snaplen: 96,

@@ -1,11 +1,11 @@
-//! What the project does to itself: write the test captures, generate load, replay captures,
-//! measure, pack and check everything. Nothing here uses the exporter's library, so a mistake there
-//! cannot hide behind the same mistake here.
+//! The project's development tasks: write the test captures, generate load, replay captures, run
+//! benchmarks, build packages and run all checks. Nothing here uses the exporter's library, so a
+//! mistake in the library cannot be hidden by the same mistake here.
 
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "these are command line tools that report to whoever runs them"
+    reason = "these are command line tools whose output is for their user"
 )]
 
 #[cfg(target_os = "linux")]
@@ -31,61 +31,61 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(bin_name = "cargo xtask", about = "Chores of this project")]
+#[command(bin_name = "cargo xtask", about = "Development tasks of this project")]
 struct Cli {
     #[command(subcommand)]
-    chore: Chore,
+    task: Task,
 }
 
 #[derive(Subcommand)]
-enum Chore {
+enum Task {
     /// Write every capture in testdata/, and its README
     Fixtures(fixtures::Options),
     /// Write a synthetic TZSP capture of any size
     Generate(generate::Options),
     /// Send a capture's TZSP datagrams to a live exporter
     Replay(replay::Options),
-    /// Let the exporter run for long while its capture is killed, and check what it says; needs
-    /// root, tshark and ip
+    /// Run the exporter for a long time, kill its capture again and again, and check its metrics;
+    /// needs root, tshark and ip
     #[cfg(target_os = "linux")]
     Soak(soak::Options),
-    /// Measure the program beside what one would run instead, and print a table
+    /// Compare the exporter's performance with other programs, and print a table
     #[cfg(target_os = "linux")]
     Bench(bench::Options),
-    /// Run a program and say what it took
+    /// Run a program and print the time and memory that it used
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Probe(bench::ProbeOptions),
-    /// Receive datagrams, and do nothing with them
+    /// Receive datagrams and discard them
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Drain(bench::DrainOptions),
-    /// Feed broken frames, captures and configurations to the exporter's library
+    /// Fuzz the exporter's library with frames, captures and configurations
     Fuzz(fuzz::Options),
-    /// Make a tarball and a Debian package
+    /// Build a tarball and a Debian package
     #[cfg(target_os = "linux")]
     Dist(dist::Options),
-    /// Check everything that must pass
+    /// Run every check that must pass
     Ci,
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().chore {
-        Chore::Fixtures(options) => fixtures::run(&options),
-        Chore::Generate(options) => generate::run(&options),
-        Chore::Replay(options) => replay::run(&options),
+    let outcome = match Cli::parse().task {
+        Task::Fixtures(options) => fixtures::run(&options),
+        Task::Generate(options) => generate::run(&options),
+        Task::Replay(options) => replay::run(&options),
         #[cfg(target_os = "linux")]
-        Chore::Soak(options) => soak::run(&options),
+        Task::Soak(options) => soak::run(&options),
         #[cfg(target_os = "linux")]
-        Chore::Bench(options) => bench::run(&options),
+        Task::Bench(options) => bench::run(&options),
         #[cfg(target_os = "linux")]
-        Chore::Probe(options) => bench::probe(&options),
+        Task::Probe(options) => bench::probe(&options),
         #[cfg(target_os = "linux")]
-        Chore::Drain(options) => bench::drain(&options),
-        Chore::Fuzz(options) => fuzz::run(&options),
+        Task::Drain(options) => bench::drain(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         #[cfg(target_os = "linux")]
-        Chore::Dist(options) => dist::run(&options),
-        Chore::Ci => ci::run(),
+        Task::Dist(options) => dist::run(&options),
+        Task::Ci => ci::run(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -1,5 +1,5 @@
-//! Frames and packets as bytes, each layer around the one inside it. TZSP has no builder: its
-//! few bytes are spelt out where they are used.
+//! Builds frames and packets as bytes, each layer around the one inside it. TZSP has no builder: its
+//! few bytes are spelt out in each fixture.
 
 pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
 pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
@@ -21,11 +21,11 @@ pub(crate) const SCTP: u8 = 132;
 pub(crate) const MORE_FRAGMENTS: u16 = 0x2000;
 pub(crate) const DONT_FRAGMENT: u16 = 0x4000;
 
-/// The sensor: a RouterOS device at the usual address.
+/// The sensor: a RouterOS device at its default address.
 pub(crate) const ROUTER: [u8; 4] = [192, 168, 88, 1];
 /// The machine that the sensor streams to.
 pub(crate) const COLLECTOR: [u8; 4] = [192, 168, 88, 10];
-/// A machine whose traffic the sensor mirrors, and a server that it talks to.
+/// A machine whose traffic the sensor mirrors, and a server that it communicates with.
 pub(crate) const LAPTOP: [u8; 4] = [192, 168, 88, 50];
 pub(crate) const SERVER: [u8; 4] = [142, 250, 74, 110];
 
@@ -40,7 +40,7 @@ pub(crate) fn concat(parts: &[&[u8]]) -> Vec<u8> {
     parts.concat()
 }
 
-/// An Ethernet frame between the router and the collector.
+/// Returns an Ethernet frame from the router to the collector.
 pub(crate) fn outer_ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     concat(&[
         &COLLECTOR_MAC,
@@ -50,13 +50,13 @@ pub(crate) fn outer_ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     ])
 }
 
-/// An Ethernet frame that the router mirrors: from the laptop to the router.
+/// Returns an Ethernet frame that the router mirrors: from the laptop to the router.
 pub(crate) fn inner_ethernet(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     concat(&[&ROUTER_MAC, &LAPTOP_MAC, &ether_type.to_be_bytes(), payload])
 }
 
-/// VLAN tags, each a type and an identifier, and what follows them. The first type belongs
-/// in the header before; see [`vlan_type`].
+/// Returns VLAN tags, each given as type and identifier, and the payload after them. The first type
+/// is not included: it belongs in the header before the tags; see [`vlan_type`].
 pub(crate) fn vlan_tags(tags: &[(u16, u16)], ether_type: u16, payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (position, (_, identifier)) in tags.iter().enumerate() {
@@ -68,12 +68,12 @@ pub(crate) fn vlan_tags(tags: &[(u16, u16)], ether_type: u16, payload: &[u8]) ->
     bytes
 }
 
-/// The type that announces a stack of tags.
+/// Returns the type that announces a stack of tags in the header before it.
 pub(crate) fn vlan_type(tags: &[(u16, u16)]) -> u16 {
     tags.first().expect("a stack has tags").0
 }
 
-/// A PPPoE session header and the PPP protocol in front of `payload`, RFC 2516.
+/// Returns `payload` after a PPPoE session header and the PPP protocol: RFC 2516.
 pub(crate) fn pppoe(ppp_protocol: u16, payload: &[u8]) -> Vec<u8> {
     let length = length16(2 + payload.len());
     concat(&[
@@ -84,7 +84,7 @@ pub(crate) fn pppoe(ppp_protocol: u16, payload: &[u8]) -> Vec<u8> {
     ])
 }
 
-/// The same with a PPP protocol of one byte: RFC 1661, section 6.5.
+/// Like [`pppoe`], with a PPP protocol of one byte: RFC 1661, section 6.5.
 pub(crate) fn pppoe_compressed(ppp_protocol: u8, payload: &[u8]) -> Vec<u8> {
     let length = length16(1 + payload.len());
     concat(&[
@@ -95,7 +95,7 @@ pub(crate) fn pppoe_compressed(ppp_protocol: u8, payload: &[u8]) -> Vec<u8> {
     ])
 }
 
-/// A stack of MPLS labels in front of `payload`, each with a time to live of 64: RFC 3032.
+/// Returns `payload` after a stack of MPLS labels, each with a time to live of 64: RFC 3032.
 pub(crate) fn mpls(labels: &[u32], payload: &[u8]) -> Vec<u8> {
     let mut bytes = Vec::new();
     for (position, label) in labels.iter().enumerate() {
@@ -106,7 +106,7 @@ pub(crate) fn mpls(labels: &[u32], payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// LLC and SNAP of RFC 1042 in front of `payload`.
+/// Returns `payload` after the LLC and SNAP headers of RFC 1042.
 pub(crate) fn snap(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     concat(&[
         &[0xaa, 0xaa, 0x03, 0x00, 0x00, 0x00],
@@ -115,12 +115,12 @@ pub(crate) fn snap(ether_type: u16, payload: &[u8]) -> Vec<u8> {
     ])
 }
 
-/// What IEEE 802.3 has for an EtherType: the length of LLC and what follows it.
+/// Returns the length field of IEEE 802.3, which takes the place of an EtherType.
 pub(crate) fn length_type(llc: &[u8]) -> u16 {
     length16(llc.len())
 }
 
-/// An IPv4 header. `total_length` and `first_byte` are right unless set to something else.
+/// An IPv4 header. `total_length` and `first_byte` are correct unless they are set.
 pub(crate) struct Ipv4 {
     pub(crate) source: [u8; 4],
     pub(crate) destination: [u8; 4],
@@ -169,12 +169,12 @@ impl Ipv4 {
     }
 }
 
-/// An IPv6 header from the router to the collector around `payload`, extension headers included.
+/// Returns an IPv6 packet from the router to the collector. `payload` includes extension headers.
 pub(crate) fn ipv6(next_header: u8, payload: &[u8]) -> Vec<u8> {
     ipv6_claiming(length16(payload.len()), next_header, payload)
 }
 
-/// The same with a payload length that may be wrong.
+/// Like [`ipv6`], with a payload length that may be wrong.
 pub(crate) fn ipv6_claiming(length: u16, next_header: u8, payload: &[u8]) -> Vec<u8> {
     concat(&[
         &[0x60, 0, 0, 0],
@@ -194,12 +194,13 @@ const COLLECTOR_IPV6: [u8; 16] = [
     0x20, 0x01, 0x0d, 0xb8, 0, 0x88, 0, 0, 0, 0, 0, 0, 0, 0, 0, 16,
 ];
 
-/// A UDP datagram as RouterOS sends it when source and destination port are equal: no checksum.
+/// Returns a UDP datagram as RouterOS sends it when source and destination port are equal, which is
+/// without a checksum.
 pub(crate) fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
     udp_claiming(port, length16(8 + payload.len()), payload)
 }
 
-/// The same with a length that may be wrong.
+/// Like [`udp`], with a length that may be wrong.
 pub(crate) fn udp_claiming(port: u16, length: u16, payload: &[u8]) -> Vec<u8> {
     concat(&[
         &port.to_be_bytes(),
@@ -210,7 +211,7 @@ pub(crate) fn udp_claiming(port: u16, length: u16, payload: &[u8]) -> Vec<u8> {
     ])
 }
 
-/// A UDP datagram over IPv4 from the router to the collector, with its checksum.
+/// Returns a UDP datagram over IPv4 from the router to the collector, with a checksum.
 pub(crate) fn udp_with_checksum(source_port: u16, port: u16, payload: &[u8]) -> Vec<u8> {
     let length = length16(8 + payload.len()).to_be_bytes();
     let ports = concat(&[&source_port.to_be_bytes(), &port.to_be_bytes()]);
@@ -223,12 +224,12 @@ pub(crate) fn udp_with_checksum(source_port: u16, port: u16, payload: &[u8]) -> 
         &length,
         payload,
     ]);
-    // A sum of zero is sent as all ones, because zero means that there is none (RFC 768).
+    // A checksum of zero is sent as all ones, because zero means "no checksum" (RFC 768).
     let checksum = if checksum == 0 { 0xffff } else { checksum };
     concat(&[&ports, &length, &checksum.to_be_bytes(), payload])
 }
 
-/// The same over IPv6, where a checksum is required.
+/// Returns a UDP datagram over IPv6, where a checksum is required.
 pub(crate) fn udp_over_ipv6(port: u16, payload: &[u8]) -> Vec<u8> {
     let length = length16(8 + payload.len()).to_be_bytes();
     let ports = concat(&[&port.to_be_bytes(), &port.to_be_bytes()]);
@@ -246,12 +247,12 @@ pub(crate) fn udp_over_ipv6(port: u16, payload: &[u8]) -> Vec<u8> {
     concat(&[&ports, &length, &checksum.to_be_bytes(), payload])
 }
 
-/// The IPv4 packet that carries `payload` from the router to a port of the collector.
+/// Returns the IPv4 packet that carries `payload` from the router to a port of the collector.
 pub(crate) fn datagram(port: u16, payload: &[u8]) -> Vec<u8> {
     Ipv4::new(ROUTER, COLLECTOR, UDP).around(&udp(port, payload))
 }
 
-/// The frame on the collector's Ethernet that carries `tzsp` to port 37008.
+/// Returns the frame on the collector's Ethernet that carries `tzsp` to port 37008.
 pub(crate) fn frame(tzsp: &[u8]) -> Vec<u8> {
     frame_to(37008, tzsp)
 }
@@ -260,23 +261,23 @@ pub(crate) fn frame_to(port: u16, tzsp: &[u8]) -> Vec<u8> {
     outer_ethernet(ETHERTYPE_IPV4, &datagram(port, tzsp))
 }
 
-/// The frame that RouterOS sends to port 37008 when it has seen `inner_frame`.
+/// Returns the frame with which RouterOS mirrors `inner_frame` to port 37008.
 pub(crate) fn mirrored(inner_frame: &[u8]) -> Vec<u8> {
     frame(&routeros(inner_frame))
 }
 
-/// The TZSP that RouterOS sends when it has seen `inner_frame`.
+/// Returns `inner_frame` in TZSP as RouterOS encapsulates it.
 pub(crate) fn routeros(inner_frame: &[u8]) -> Vec<u8> {
     concat(&[&ROUTEROS, inner_frame])
 }
 
-/// The inner Ethernet frame with an IPv4 packet of `total_length` bytes from the laptop
-/// to the server.
+/// Returns the inner Ethernet frame with an IPv4 packet of `total_length` bytes from the laptop to
+/// the server.
 pub(crate) fn lan_frame(protocol: u8, total_length: u16) -> Vec<u8> {
     inner_ethernet(ETHERTYPE_IPV4, &packet(protocol, total_length))
 }
 
-/// An IPv4 packet of `total_length` bytes from the laptop to the server.
+/// Returns an IPv4 packet of `total_length` bytes from the laptop to the server.
 pub(crate) fn packet(protocol: u8, total_length: u16) -> Vec<u8> {
     packet_between(LAPTOP, SERVER, protocol, total_length)
 }
@@ -291,7 +292,7 @@ pub(crate) fn packet_between(
     Ipv4::new(source, destination, protocol).around(&payload)
 }
 
-/// A transport header that looks right, and filler up to `length` bytes.
+/// Returns a plausible transport header, and filler up to `length` bytes.
 pub(crate) fn transport(protocol: u8, length: usize) -> Vec<u8> {
     let header: Vec<u8> = match protocol {
         // An echo request.
@@ -327,12 +328,14 @@ pub(crate) fn transport(protocol: u8, length: usize) -> Vec<u8> {
     header.into_iter().chain(filler()).take(length).collect()
 }
 
-/// Counting bytes: a hex dump shows at once how far into a payload one is.
+/// Returns the bytes 0 to 255 again and again. In a hex dump, each byte shows its offset in the
+/// payload.
 pub(crate) fn filler() -> impl Iterator<Item = u8> {
     (0..=255).cycle()
 }
 
-/// The checksum of RFC 1071 over parts laid end to end, each but the last of even length.
+/// Returns the checksum of RFC 1071 over concatenated parts. All but the last must have an even
+/// length.
 pub(crate) fn internet_checksum(parts: &[&[u8]]) -> u16 {
     let mut sum: u32 = 0;
     for part in parts {
@@ -361,7 +364,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_checksum_is_that_of_the_well_known_example() {
+    fn the_checksum_matches_the_example_on_wikipedia() {
         // The header on Wikipedia's page "Internet checksum", checksum field zero.
         let header = [
             0x45, 0x00, 0x00, 0x73, 0x00, 0x00, 0x40, 0x00, 0x40, 0x11, 0x00, 0x00, 0xc0, 0xa8,
@@ -371,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_that_of_rfc_1071() {
+    fn the_checksum_matches_the_example_of_rfc_1071() {
         // Section 3: 0001 f203 f4f5 f6f7 sums to ddf2.
         let bytes = [0x00, 0x01, 0xf2, 0x03, 0xf4, 0xf5, 0xf6, 0xf7];
         assert_eq!(internet_checksum(&[&bytes]), !0xddf2);

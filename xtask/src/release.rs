@@ -4,12 +4,13 @@ use std::path::PathBuf;
 
 use crate::project::{cargo, succeed, target};
 
+/// The paths of the programs.
 pub(crate) struct Programs {
     pub(crate) exporter: PathBuf,
     pub(crate) xtask: PathBuf,
 }
 
-/// Builds what cargo's `arguments` select, and returns the paths of the programs.
+/// Builds the packages that cargo's `arguments` select. Returns the paths of the programs.
 pub(crate) fn build(arguments: &[&str]) -> anyhow::Result<Programs> {
     succeed(
         cargo()
@@ -20,7 +21,7 @@ pub(crate) fn build(arguments: &[&str]) -> anyhow::Result<Programs> {
     programs()
 }
 
-/// Returns the paths of the release builds, built or not.
+/// Returns the paths of the release builds, whether they exist or not.
 pub(crate) fn programs() -> anyhow::Result<Programs> {
     let directory = target()?.join("release");
     Ok(Programs {

@@ -1,5 +1,4 @@
-//! Sends a capture's TZSP datagrams to a live exporter, so that one can see it work without a
-//! sensor.
+//! Sends the TZSP datagrams of a capture to a live exporter, to try it out without a sensor.
 
 mod batch;
 mod datagrams;
@@ -15,42 +14,42 @@ use self::sender::Sender;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// A pcap or pcapng file with TZSP to any UDP port
+    /// A pcap or pcapng file with TZSP datagrams, to any UDP port
     file: PathBuf,
 
-    /// Where the exporter listens; the host may be a name or an address, IPv6 in brackets
+    /// Address of the exporter; the host may be a name or an address, IPv6 in brackets
     #[arg(long, value_name = "HOST:PORT")]
     to: String,
 
-    /// Datagrams per second; 0 is as fast as it goes
+    /// Datagrams per second; 0 means as fast as possible
     #[arg(long, visible_alias = "rate", value_name = "N", default_value_t = 0)]
     pps: u32,
 
-    /// Let the kernel split datagrams of the same length (UDP segmentation), several times as
-    /// fast: for exporters on UDP sockets, as a packet capture may see them unsplit. What is due
-    /// at the same time may change places
+    /// Send datagrams of equal length together and let the kernel split them (UDP segmentation
+    /// offload), which is several times as fast; only for exporters on UDP sockets, because a
+    /// packet capture may see them unsplit. May reorder datagrams that are due at the same time
     #[arg(long)]
     segments: bool,
 
-    /// How often to send the capture; 0 is for ever
+    /// How many times to send the capture; 0 means without end
     #[arg(long = "loop", value_name = "N", default_value_t = 1)]
     rounds: u64,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut sender = Sender::new(&options.to, options.pps, options.segments)?;
-    let mut passed_over: u64 = 0;
+    let mut ignored: u64 = 0;
     let mut round = 0;
     while options.rounds == 0 || round < options.rounds {
-        let taken_before = sender.taken();
+        let accepted_before = sender.accepted();
         visit_frames(&options.file, |link, frame| {
             match tzsp_payload(link, frame) {
                 Some(payload) => sender.send(&payload)?,
-                None => passed_over += 1,
+                None => ignored += 1,
             }
             Ok(())
         })?;
-        if sender.taken() == taken_before {
+        if sender.accepted() == accepted_before {
             bail!("{} has no TZSP datagrams", options.file.display());
         }
         round += 1;
@@ -58,17 +57,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     sender.flush()?;
     let seconds = sender.elapsed().as_secs_f64();
     sender.await_refusal()?;
-    let sent = sender.taken();
+    let sent = sender.accepted();
     #[expect(clippy::cast_precision_loss, reason = "a rate for people to read")]
     let rate = sent as f64 / seconds.max(0.001);
     println!(
-        "{sent} datagrams sent, {passed_over} frames passed over, \
+        "{sent} datagrams sent, {ignored} frames ignored, \
          {seconds:.1} seconds, {rate:.0} datagrams/s"
     );
     Ok(())
 }
 
-/// A capture's TZSP datagrams: what is there of each, and its whole length.
+/// The TZSP datagrams of a capture: the captured bytes of each payload, and its original length.
 #[cfg(target_os = "linux")]
 pub(crate) struct Datagrams(Vec<(Vec<u8>, usize)>);
 
@@ -85,8 +84,8 @@ impl Datagrams {
         Ok(Self(datagrams))
     }
 
-    /// Sends them over and over. Asks `more`, before each, whether to go on after so many.
-    /// Returns how long it took.
+    /// Sends the datagrams in a loop, for as long as `more` returns `true` for the number sent so
+    /// far. Returns how long it took.
     pub(crate) fn stream(
         &self,
         to: &str,
@@ -95,7 +94,7 @@ impl Datagrams {
     ) -> anyhow::Result<std::time::Duration> {
         let mut sender = Sender::new(to, pps, false)?;
         for (bytes, claimed_length) in self.0.iter().cycle() {
-            if !more(sender.taken()) {
+            if !more(sender.accepted()) {
                 break;
             }
             sender.send(&datagrams::Payload {
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_datagrams_are_sent_as_they_are() {
+    fn whole_datagrams_are_sent_unchanged() {
         let payloads = replay("routeros_ephemeral_source_port.pcap");
         assert_eq!(payloads.iter().map(Vec::len).collect::<Vec<_>>(), [71, 595]);
         assert!(
@@ -159,20 +158,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_is_extended_to_what_udp_claims() {
+    fn truncated_datagrams_are_extended_to_their_udp_length() {
         check_lengths("lone_first_fragment.pcap", &[1519]);
         check_lengths("lone_first_fragment_of_a_jumbo_packet.pcap", &[65_019]);
         check_lengths("snap_length_96.pcap", &[51, 71, 1472]);
     }
 
     #[test]
-    fn later_fragments_are_passed_over() {
+    fn later_fragments_are_ignored() {
         check_lengths("datagram_in_two_fragments.pcap", &[1519]);
         check_lengths("ipv6_fragments_outside.pcap", &[1519]);
     }
 
     #[test]
-    fn padding_behind_the_outer_packet_is_not_sent() {
+    fn padding_after_the_outer_packet_is_not_sent() {
         check_lengths("ethernet_padding_outside.pcap", &[4, 39]);
         check_lengths("udp_length_zero.pcap", &[71, 71]);
     }
@@ -205,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn segments_are_the_same_datagrams_by_length() {
+    fn segmentation_sends_the_same_datagrams_sorted_by_length() {
         let capture = "pcapng_sections_of_both_byte_orders.pcapng";
         let split = replay_with(capture, true);
         let lengths: Vec<_> = split.iter().map(Vec::len).collect();
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn a_port_where_nobody_listens_is_an_error() {
+    fn a_closed_port_is_an_error() {
         let to = {
             let unused = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
             unused.local_addr().expect("it is bound").to_string()
@@ -234,7 +233,7 @@ mod tests {
         assert!(
             error
                 .to_string()
-                .starts_with("nobody listens on 127.0.0.1:"),
+                .starts_with("no exporter listens on 127.0.0.1:"),
             "{error}"
         );
     }

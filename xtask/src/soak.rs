@@ -1,5 +1,6 @@
-//! Leaves the exporter alone for a long time while somebody kills its capture, or deletes the
-//! interface that it captures on: it must go on by itself, account for every frame, and not grow.
+//! Runs the exporter for a long time, and again and again kills its capture or deletes the interface
+//! that it captures on. The exporter must recover by itself, account for every frame, and use no more
+//! memory over time.
 
 pub(crate) mod exporter;
 pub(crate) mod interrupt;
@@ -31,7 +32,7 @@ use crate::replay::Datagrams;
 
 #[derive(Args)]
 pub(crate) struct Options {
-    /// How long to stream
+    /// Duration of the stream in seconds
     #[arg(long, value_name = "N", default_value_t = 3600, value_parser = clap::value_parser!(u64).range(1..))]
     seconds: u64,
 
@@ -39,12 +40,13 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 2000, value_parser = clap::value_parser!(u32).range(1..))]
     pps: u32,
 
-    /// Seconds between the kills, of tshark and dumpcap in turn, or between the deletions of the
-    /// interface; 0 is never
+    /// Time between two kills, of tshark and dumpcap alternately, or between two deletions of the
+    /// interface; 0 means never
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     kill_every: u64,
 
-    /// How the exporter captures: tshark is killed, and native loses its interface
+    /// Capture method of the exporter: with tshark, the processes are killed; with native, the
+    /// interface is deleted
     #[arg(long, value_enum, value_name = "METHOD", default_value_t = Method::Tshark)]
     capture: Method,
 }
@@ -63,7 +65,7 @@ impl Method {
         }
     }
 
-    /// The address to which the sensor streams.
+    /// Returns the address to which the sensor streams.
     fn collector(self) -> &'static str {
         match self {
             Self::Tshark => COLLECTOR,
@@ -72,18 +74,19 @@ impl Method {
     }
 }
 
-/// How often the exporter is asked, in seconds.
+/// The interval between two scrapes, in seconds.
 const SCRAPE_EVERY: u64 = 10;
 const PROGRESS_EVERY: u64 = 60;
 
-/// How long before its end the load is left alone, in seconds: time without a capture that is
-/// found out only after the end would not be time in which datagrams were lost.
+/// The time before the end of the load without kills, in seconds. The exporter notices some time later
+/// that its capture is gone. If that were after the end of the load, the time that it reports as lost
+/// would include time without datagrams.
 const QUIET_END: u64 = 2;
 
-/// How long the interface stays away every other time. The other times it comes back at once.
+/// How long the interface is missing every other time. The other times it is added again at once.
 const AWAY: Duration = Duration::from_secs(2);
 
-/// How long the last datagrams may take to show in a scrape.
+/// How long the last datagrams may take to appear in a scrape.
 const SETTLING: Duration = Duration::from_secs(1);
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -109,13 +112,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let report = outcome.map_err(|error| anyhow!("{error:#}\nthe log is {}", log.display()))?;
     print!("{report}");
     if let Some(line) = last_line(&log) {
-        println!("last words             {line}");
+        println!("last line of the log   {line}");
     }
     let failures = report.failures();
     if !failures.is_empty() {
         bail!("{}\nthe log is {}", failures.join("\n"), log.display());
     }
-    println!("all held");
+    println!("all checks passed");
     Ok(())
 }
 
@@ -139,12 +142,12 @@ fn soak(
     let mut ledger = Ledger::default();
     let mut kills = Kills::default();
     for second in 1..options.seconds {
-        if interrupt.came_before(begin + Duration::from_secs(second)) {
-            println!("asked to stop in second {second}");
+        if interrupt.wait_until(begin + Duration::from_secs(second)) {
+            println!("interrupted in second {second}");
             load.stop();
             break;
         }
-        // First, because a load to nobody ends as well.
+        // Checked first, because the load also ends when the exporter is gone.
         exporter.must_be_alive()?;
         if load.has_ended() {
             break;
@@ -165,7 +168,7 @@ fn soak(
             }
         }
         if is_due(second, SCRAPE_EVERY) {
-            ledger.enter(begin.elapsed(), &exporter.scrape()?);
+            ledger.record(begin.elapsed(), &exporter.scrape()?);
         }
         if is_due(second, PROGRESS_EVERY) {
             println!("{}", report::progress(&ledger, &kills, load.sent()));
@@ -173,22 +176,22 @@ fn soak(
     }
 
     let (sent, duration) = load.finish()?;
-    // Later on, time goes on being lost, but no datagram any more.
+    // Read now: without a capture, the lost time would go on growing while no datagrams are sent.
     let lost_seconds = exporter
         .scrape()?
         .value("tzsp_data_lost_between_iterations_seconds_total");
     thread::sleep(SETTLING);
-    ledger.enter(begin.elapsed(), &exporter.scrape()?);
+    ledger.record(begin.elapsed(), &exporter.scrape()?);
     exporter.must_be_alive()?;
-    let mut complaints = exporter.stop()?;
-    complaints.splice(0..0, ledger.complaints().iter().cloned());
+    let mut problems = exporter.stop()?;
+    problems.splice(0..0, ledger.problems().iter().cloned());
     Ok(Report {
         duration,
         kills,
         sent,
         lost_seconds,
         samples: ledger.into_samples(),
-        complaints,
+        problems,
     })
 }
 
@@ -196,10 +199,10 @@ fn is_due(second: u64, every: u64) -> bool {
     every != 0 && second.is_multiple_of(every)
 }
 
-/// Writes what the sensor streams over and over: a few thousand flows.
+/// Writes the capture that the sensor streams in a loop: a few thousand flows.
 fn generate(directory: &Path) -> anyhow::Result<PathBuf> {
     let capture = directory.join("load.pcap");
-    let this = env::current_exe().context("cannot find this very program")?;
+    let this = env::current_exe().context("cannot find the path of this program")?;
     succeed(Command::new(this).arg("generate").arg(&capture).args([
         "--packets",
         "50000",

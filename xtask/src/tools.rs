@@ -1,4 +1,4 @@
-//! Programs that tests and benchmarks run, and their installation.
+//! Finds and installs the external programs that tests and benchmarks run.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ pub(crate) struct Tool {
     pub(crate) program: &'static str,
     /// The argument with which it prints its version and exits with 0.
     version: &'static str,
-    /// The Debian package that has it.
+    /// The Debian package that contains it.
     package: &'static str,
 }
 
@@ -34,7 +34,8 @@ impl Tool {
 /// Installs the missing `tools` with apt-get.
 ///
 /// # Errors
-/// Some are missing, and this is not Debian or the user is not root: names the packages.
+/// Some are missing and cannot be installed, because this is not Debian or the user is not root. The
+/// error names the packages.
 pub(crate) fn ensure(tools: &[Tool]) -> anyhow::Result<()> {
     let packages: Vec<_> = missing(tools).map(|tool| tool.package).collect();
     if packages.is_empty() {
@@ -63,6 +64,7 @@ fn missing_programs(tools: &[Tool]) -> Vec<&'static str> {
     missing(tools).map(|tool| tool.program).collect()
 }
 
+/// Returns the tools that cannot be run.
 pub(crate) fn missing(tools: &[Tool]) -> impl Iterator<Item = &Tool> {
     tools.iter().filter(|tool| {
         let mut command = Command::new(tool.program);
@@ -103,31 +105,32 @@ fn apt_get() -> Command {
     command
 }
 
-/// While this lives, Debian starts no service that it installs: the package `prometheus`, which is
-/// installed for promtool, would start a server. See invoke-rc.d(8).
+/// Keeps Debian from starting the services of packages that are being installed, until this is
+/// dropped. The package `prometheus`, which is installed for promtool, would start a server. See
+/// invoke-rc.d(8).
 struct NoServices {
-    /// Whether we wrote the policy, and so have to remove it.
-    ours: bool,
+    /// Whether this program created the policy file, and has to remove it.
+    is_ours: bool,
 }
 
 const SERVICE_POLICY: &str = "/usr/sbin/policy-rc.d";
 
 impl NoServices {
     fn start() -> anyhow::Result<Self> {
-        let ours = !Path::new(SERVICE_POLICY).exists();
-        if ours {
+        let is_ours = !Path::new(SERVICE_POLICY).exists();
+        if is_ours {
             fs::write(SERVICE_POLICY, "#!/bin/sh\nexit 101\n")
                 .with_context(|| format!("writing {SERVICE_POLICY}"))?;
             succeed(Command::new("chmod").args(["755", SERVICE_POLICY]))?;
         }
-        Ok(Self { ours })
+        Ok(Self { is_ours })
     }
 }
 
 impl Drop for NoServices {
     fn drop(&mut self) {
-        if self.ours && fs::remove_file(SERVICE_POLICY).is_err() {
-            eprintln!("please remove {SERVICE_POLICY}: it keeps new services from starting");
+        if self.is_ours && fs::remove_file(SERVICE_POLICY).is_err() {
+            eprintln!("please remove {SERVICE_POLICY}: it prevents new services from starting");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What is measured, beside what, and with which goal.
+//! The benchmark cases: what each measures, its peers and its goals.
 
 use std::process::Command;
 
@@ -9,6 +9,7 @@ use super::process::{self, Usage};
 use super::table::{Goal, Row};
 use super::{Bench, encoders, live, rates, scrape};
 
+/// A benchmark case.
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
@@ -43,7 +44,7 @@ pub(super) const ALL: [Case; 15] = [
     case("live-tshark", live::tshark),
 ];
 
-/// For the command line.
+/// The names of all cases, for the command line.
 pub(super) const NAMES: [&str; ALL.len()] = {
     let mut names = [""; ALL.len()];
     let mut at = 0;
@@ -54,11 +55,11 @@ pub(super) const NAMES: [&str; ALL.len()] = {
     names
 };
 
-/// Another program beside ours.
+/// A program that the exporter is compared with.
 struct Peer {
     name: &'static str,
     command: Command,
-    /// How many times its work ours is.
+    /// The exporter's amount of work divided by the peer's.
     scale: f64,
     goal: Option<Goal>,
 }
@@ -80,7 +81,7 @@ fn analyze_a(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         (wc(bench, input::A)?, Goal::times(2.0)),
     ];
     let ours = analyze(bench, 1, &[input::A])?;
-    beside(bench, name, &ours, &with_goals(bench, peers), Some(16.0))
+    compare(bench, name, &ours, &with_goals(bench, peers), Some(16.0))
 }
 
 fn analyze_b(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
@@ -89,21 +90,21 @@ fn analyze_b(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         (wc(bench, input::B)?, Goal::times(1.5)),
     ];
     let ours = analyze(bench, 1, &[input::B])?;
-    beside(bench, name, &ours, &with_goals(bench, peers), None)
+    compare(bench, name, &ours, &with_goals(bench, peers), None)
 }
 
-/// As a user calls it: one thread reads, another one counts and writes.
+/// Runs with two jobs, as for a user with two cores: one thread reads, another one counts and writes.
 fn analyze_c(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let peers = [(tcpdump(bench, input::C)?, Goal::times(1.0).plus(0.2))];
     let ours = analyze(bench, 2, &[input::C])?;
-    beside(bench, name, &ours, &with_goals(bench, peers), Some(160.0))
+    compare(bench, name, &ours, &with_goals(bench, peers), Some(160.0))
 }
 
 fn analyze_d(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let as_pcap = analyze(bench, 1, &[input::A])?;
     let peer = Peer::new("ours, as pcap", as_pcap, Some(Goal::times(1.3)));
     let ours = analyze(bench, 1, &[input::D])?;
-    beside(bench, name, &ours, &[peer], None)
+    compare(bench, name, &ours, &[peer], None)
 }
 
 fn compressed(
@@ -116,7 +117,7 @@ fn compressed(
     unpack.arg("-dc").arg(bench.inputs.path(input)?);
     let ours = analyze(bench, 1, &[input])?;
     let peers = [((program, unpack), Goal::times(1.1))];
-    beside(bench, name, &ours, &with_goals(bench, peers), None)
+    compare(bench, name, &ours, &with_goals(bench, peers), None)
 }
 
 fn two_files(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
@@ -126,10 +127,10 @@ fn two_files(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         analyze(bench, 1, &files)?,
         Some(Goal::times(0.6)),
     );
-    beside(bench, name, &analyze(bench, 2, &files)?, &[peer], None)
+    compare(bench, name, &analyze(bench, 2, &files)?, &[peer], None)
 }
 
-/// As much less as the reading allows: no figure was set.
+/// Compares one job with two on each input. There is no goal: reading the file limits the gain.
 fn two_cores(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for (peer, input) in [
@@ -139,12 +140,12 @@ fn two_cores(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     ] {
         let peer = Peer::new(peer, analyze(bench, 1, &[input])?, None);
         let ours = analyze(bench, 2, &[input])?;
-        rows.extend(beside(bench, name, &ours, &[peer], None)?);
+        rows.extend(compare(bench, name, &ours, &[peer], None)?);
     }
     Ok(rows)
 }
 
-/// Those that take so long that they get a fourth of the work.
+/// Compares with peers that take so long that they get a quarter of the input.
 fn slow_peers(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let path = bench.inputs.path(input::A_SHORT)?;
     let spool = tempfile::tempdir().context("a directory for nfpcapd")?;
@@ -156,7 +157,7 @@ fn slow_peers(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         .args(["-q", "-z", "conv,ip"]);
     conversations.args(["-o", "ip.defragment:FALSE"]);
     conversations.args(["-o", "tcp.desegment_tcp_streams:FALSE"]);
-    // What the .NET exporter ran.
+    // The command that the .NET exporter ran.
     let mut fields = Command::new("tshark");
     fields.arg("-r").arg(&path).args(["-T", "fields", "-Q"]);
     fields.args(["-e", "data.data", "-e", "frame.protocols"]);
@@ -181,10 +182,11 @@ fn slow_peers(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         })
         .collect();
     let ours = analyze(bench, 1, &[input::A])?;
-    beside(bench, name, &ours, &peers, None)
+    compare(bench, name, &ours, &peers, None)
 }
 
-/// What a packet costs, by the number of flows. It is the cache, not the algorithm.
+/// Measures the time per packet by the number of flows. It grows because of cache misses, not because
+/// of the algorithm.
 fn growth(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let inputs = [
         ("ns a packet, 1,000 flows", input::THOUSAND_FLOWS),
@@ -200,12 +202,12 @@ fn growth(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
         for _ in 0..bench.pairs {
             each.push(process::measure(&command)?.wall / packets * 1e9);
         }
-        Ok(Row::alone(name, quantity, &each, None))
+        Ok(Row::without_peer(name, quantity, &each, None))
     });
     rows.collect()
 }
 
-/// Ours from start to the last byte written.
+/// Returns the exporter's command that analyzes these inputs.
 fn analyze(bench: &Bench, jobs: u32, inputs: &[Input]) -> anyhow::Result<Command> {
     let mut command = bench.exporter();
     command.args(["analyze", "--jobs", &jobs.to_string()]);
@@ -215,7 +217,7 @@ fn analyze(bench: &Bench, jobs: u32, inputs: &[Input]) -> anyhow::Result<Command
     Ok(command)
 }
 
-/// Reads and filters, and counts nothing.
+/// Returns a command that reads and filters frames, without counting.
 fn tcpdump(bench: &Bench, input: Input) -> anyhow::Result<(&'static str, Command)> {
     let mut command = Command::new("tcpdump");
     command.arg("-r").arg(bench.inputs.path(input)?);
@@ -223,14 +225,14 @@ fn tcpdump(bench: &Bench, input: Input) -> anyhow::Result<(&'static str, Command
     Ok(("tcpdump", command))
 }
 
-/// What it costs to touch the bytes.
+/// Returns a command that does little more than read all bytes.
 fn wc(bench: &Bench, input: Input) -> anyhow::Result<(&'static str, Command)> {
     let mut command = Command::new("wc");
     command.arg("-l").arg(bench.inputs.path(input)?);
     Ok(("wc", command))
 }
 
-/// Those peers that run here, called by the program's name.
+/// Returns the peers that are available here, each with the program as its name.
 fn with_goals<const N: usize>(
     bench: &Bench,
     peers: [((&'static str, Command), Goal); N],
@@ -242,13 +244,14 @@ fn with_goals<const N: usize>(
         .collect()
 }
 
-/// Ours and each of the peers in turn, again and again.
-fn beside(
+/// Runs the exporter and each of the peers alternately. `max_mib` is the goal for the exporter's peak
+/// memory.
+fn compare(
     bench: &Bench,
     name: &'static str,
     ours: &Command,
     peers: &[Peer],
-    most_mib: Option<f64>,
+    max_mib: Option<f64>,
 ) -> anyhow::Result<Vec<Row>> {
     let mut our_usage: Vec<Usage> = Vec::new();
     let mut their_usage = vec![Vec::new(); peers.len()];
@@ -262,13 +265,13 @@ fn beside(
         Row::processes(name, &our_usage, peer.name, theirs, peer.scale, peer.goal)
     });
     let mut rows: Vec<_> = rows.collect();
-    if let Some(most) = most_mib {
+    if let Some(max) = max_mib {
         let peaks: Vec<_> = our_usage.iter().map(|usage| usage.peak_mib).collect();
-        rows.push(Row::alone(
+        rows.push(Row::without_peer(
             name,
             "peak MiB",
             &peaks,
-            Some(Goal::at_most(most)),
+            Some(Goal::at_most(max)),
         ));
     }
     Ok(rows)

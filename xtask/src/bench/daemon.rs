@@ -1,4 +1,4 @@
-//! The exporter as a daemon on loopback.
+//! Runs the exporter as a daemon on loopback.
 
 use std::net::{Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::process::{Child, Command, Stdio};
@@ -10,12 +10,13 @@ use procfs::process::{ClearRefs, Process};
 
 use crate::soak::scrape::Scrape;
 
-/// How long it may take to start.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// It has taken in what was sent when its numbers stand still for so long.
-const PAUSE: Duration = Duration::from_millis(300);
+/// How long the exporter may take to start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+/// The interval between two readings of its CPU time. Once the time no longer grows from one reading
+/// to the next, the exporter has processed everything.
+const SETTLE_INTERVAL: Duration = Duration::from_millis(300);
 
-/// Killed when this is dropped.
+/// A running exporter. It is killed when this is dropped.
 pub(super) struct Daemon {
     child: Child,
     process: Process,
@@ -52,7 +53,7 @@ impl Daemon {
             if let Some(status) = self.child.try_wait().context("waiting for the exporter")? {
                 bail!("the exporter ended by itself: {status}");
             }
-            if begin.elapsed() > PATIENCE {
+            if begin.elapsed() > START_TIMEOUT {
                 bail!("the exporter does not start");
             }
             thread::sleep(Duration::from_millis(20));
@@ -64,11 +65,11 @@ impl Daemon {
         Scrape::fetch(self.publish_port)
     }
 
-    /// Waits until everything that was sent is counted.
+    /// Waits until the exporter has counted everything that was sent.
     pub(super) fn settle(&self) -> anyhow::Result<()> {
         let mut before = self.cpu()?;
         loop {
-            thread::sleep(PAUSE);
+            thread::sleep(SETTLE_INTERVAL);
             let now = self.cpu()?;
             if now - before < 0.02 {
                 return Ok(());
@@ -77,49 +78,49 @@ impl Daemon {
         }
     }
 
-    /// Seconds of all its threads.
+    /// Returns the CPU time of all its threads, in seconds.
     pub(super) fn cpu(&self) -> anyhow::Result<f64> {
         cpu(&self.process)
     }
 
-    /// The same, to the nanosecond: the other counts in hundredths of a second. Threads that ended
-    /// are missing, but the exporter ends none.
+    /// Like [`Self::cpu`], with a resolution of a nanosecond instead of a hundredth of a second.
+    /// Threads that have ended are not included, but the exporter's threads do not end.
     pub(super) fn running_time(&self) -> anyhow::Result<f64> {
         let mut nanos = 0;
         for task in self.process.tasks().context("listing its threads")? {
             let task = task.context("listing its threads")?;
             nanos += task
                 .schedstat()
-                .context("asking what it took")?
+                .context("reading its CPU time")?
                 .sum_exec_runtime;
         }
         #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
         Ok(nanos as f64 / 1e9)
     }
 
-    /// In MiB.
+    /// Returns its resident memory, in MiB.
     pub(super) fn resident(&self) -> anyhow::Result<f64> {
         mib(self
             .process
             .status()
-            .context("asking for its memory")?
+            .context("reading its memory usage")?
             .vmrss)
     }
 
-    /// The most that was resident since it was last forgotten, in MiB.
+    /// Returns its peak resident memory since the last [`Self::reset_peak`], in MiB.
     pub(super) fn peak(&self) -> anyhow::Result<f64> {
         mib(self
             .process
             .status()
-            .context("asking for its memory")?
+            .context("reading its memory usage")?
             .vmhwm)
     }
 
-    /// See proc_pid_clear_refs(5).
-    pub(super) fn forget_peak(&self) -> anyhow::Result<()> {
+    /// Resets the peak of its resident memory: see proc_pid_clear_refs(5).
+    pub(super) fn reset_peak(&self) -> anyhow::Result<()> {
         self.process
             .clear_refs(ClearRefs::PeakRSS)
-            .context("forgetting the peak of its memory")
+            .context("resetting its peak memory")
     }
 }
 
@@ -135,9 +136,9 @@ pub(super) fn process(id: u32) -> anyhow::Result<Process> {
     Process::new(id).with_context(|| format!("looking at process {id}"))
 }
 
-/// Seconds of all threads of a process, those that ended included.
+/// Returns the CPU time of all threads of a process, including those that have ended, in seconds.
 pub(super) fn cpu(process: &Process) -> anyhow::Result<f64> {
-    let stat = process.stat().context("asking what it took")?;
+    let stat = process.stat().context("reading its CPU time")?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     Ok((stat.utime + stat.stime) as f64 / procfs::ticks_per_second() as f64)
 }
@@ -145,10 +146,10 @@ pub(super) fn cpu(process: &Process) -> anyhow::Result<f64> {
 fn mib(kib: Option<u64>) -> anyhow::Result<f64> {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let mib = kib.map(|kib| kib as f64 / 1024.0);
-    mib.context("the system does not tell its memory")
+    mib.context("/proc has no memory usage")
 }
 
-/// A port that was free a moment ago.
+/// Returns a port that is free now. Another program may take it before it is used.
 pub(super) fn free_udp_port() -> anyhow::Result<u16> {
     let socket = UdpSocket::bind("[::]:0").context("no UDP port is free")?;
     Ok(socket.local_addr()?.port())

@@ -1,5 +1,5 @@
-//! The least that a receiver can do: call recvmmsg(2), again and again, with the same buffers as
-//! the exporter.
+//! A minimal receiver as a lower bound for the exporter: calls recvmmsg(2) in a loop, with the same
+//! buffers as the exporter, and discards the datagrams.
 
 use std::array;
 use std::io::{IoSliceMut, Write};
@@ -23,6 +23,7 @@ pub(crate) struct Options {
     port: u16,
 }
 
+/// The result, printed as JSON.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Drained {
     pub(super) datagrams: u64,
@@ -33,16 +34,16 @@ const BATCH: usize = 64;
 const LARGEST_DATAGRAM: usize = 65_536;
 const BUFFER: usize = 16 << 20;
 
-/// The load has ended when nothing came for so long.
+/// When no datagram has arrived for this long, the load has ended.
 const END: Duration = Duration::from_secs(1);
-/// The load may take so long to start, counted in [`END`]s.
+/// How long the load may take to start, as a multiple of [`END`].
 const START: u32 = 30;
 
-/// What is said once it receives.
+/// The line that is printed once the receiver is ready.
 pub(super) const READY: &str = "ready";
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).context("no socket")?;
+    let socket = Socket::new(Domain::IPV6, Type::DGRAM, None).context("cannot create a socket")?;
     socket.set_only_v6(false)?;
     if setsockopt(&socket, RcvBufForce, &BUFFER).is_err() {
         socket.set_recv_buffer_size(BUFFER)?;
@@ -59,13 +60,13 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let mut datagrams: u64 = 0;
     let mut idle = 0;
     loop {
-        let mut places = bytes.chunks_exact_mut(LARGEST_DATAGRAM);
-        let mut places: [_; BATCH] =
-            array::from_fn(|_| [IoSliceMut::new(places.next().unwrap_or_default())]);
+        let mut chunks = bytes.chunks_exact_mut(LARGEST_DATAGRAM);
+        let mut buffers: [_; BATCH] =
+            array::from_fn(|_| [IoSliceMut::new(chunks.next().unwrap_or_default())]);
         let received = recvmmsg(
             socket.as_raw_fd(),
             &mut headers,
-            &mut places,
+            &mut buffers,
             MsgFlags::MSG_WAITFORONE,
             None,
         );
@@ -73,12 +74,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             Ok(received) => datagrams += received.count() as u64,
             Err(Errno::EAGAIN) if datagrams > 0 => break,
             Err(Errno::EAGAIN) if idle < START => idle += 1,
-            Err(Errno::EAGAIN) => bail!("no datagram came"),
+            Err(Errno::EAGAIN) => bail!("no datagram arrived"),
             Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("receiving"),
         }
     }
-    let usage = getrusage(UsageWho::RUSAGE_SELF).context("asking what it took")?;
+    let usage = getrusage(UsageWho::RUSAGE_SELF).context("reading the CPU time")?;
     let cpu = duration(usage.user_time()) + duration(usage.system_time());
     let drained = Drained {
         datagrams,

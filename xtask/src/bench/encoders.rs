@@ -1,4 +1,5 @@
-//! Ours beside prometheus's own `TextEncoder`: both in one process, which links the library.
+//! Compares the exporter's text encoder with `TextEncoder` of the prometheus crate. Both run in one
+//! process, which links the library.
 
 use anyhow::{Context, bail};
 use serde::Deserialize;
@@ -7,7 +8,7 @@ use super::Bench;
 use super::table::{Goal, Row};
 use crate::project;
 
-/// What `benches/encoders.rs` prints, in milliseconds.
+/// The output of `benches/encoders.rs`: the time of each run, in milliseconds.
 #[derive(Deserialize)]
 struct Encoders {
     ours: Vec<f64>,
@@ -25,9 +26,9 @@ pub(super) fn run(_: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     if !output.status.success() {
         bail!("cargo bench --bench encoders ended with {}", output.status);
     }
-    let Encoders { ours, prometheus } =
-        serde_json::from_slice(&output.stdout).context("what benches/encoders.rs says")?;
-    Ok(vec![Row::beside(
+    let Encoders { ours, prometheus } = serde_json::from_slice(&output.stdout)
+        .context("parsing the output of benches/encoders.rs")?;
+    Ok(vec![Row::compared(
         name,
         "ms",
         &ours,

@@ -1,4 +1,4 @@
-//! The captures that are read: made when they are first needed, and kept.
+//! The captures that the cases read. They are generated on first use, and kept.
 
 use std::fs::{self, File};
 use std::io;
@@ -10,7 +10,7 @@ use anyhow::Context;
 use crate::project::{succeed, target};
 use crate::release;
 
-/// How a capture is made.
+/// How to create a capture.
 #[derive(Clone, Copy)]
 pub(super) enum Input {
     Generated {
@@ -21,10 +21,11 @@ pub(super) enum Input {
         seed: u64,
         format: &'static str,
     },
-    /// `A`, by this program, with this ending.
+    /// `A`, compressed by this program, with this file name extension.
     Compressed(&'static str, &'static str),
 }
 
+/// A capture with a snap length of 128 bytes.
 const fn cut(name: &'static str, packets: u64, flows: u64) -> Input {
     Input::Generated {
         name,
@@ -38,9 +39,9 @@ const fn cut(name: &'static str, packets: u64, flows: u64) -> Input {
 
 pub(super) const A: Input = cut("a", A_PACKETS, 20_000);
 pub(super) const A_PACKETS: u64 = 2_000_000;
-/// For those who take long: a fourth of `A`.
+/// A quarter of `A`, for slow peers.
 pub(super) const A_SHORT: Input = cut("a-short", A_PACKETS / 4, 20_000);
-/// Another one like `A`.
+/// Like `A`, with other contents.
 pub(super) const A_SECOND: Input = Input::Generated {
     name: "a-second",
     packets: A_PACKETS,
@@ -70,12 +71,13 @@ pub(super) const E_GZIP: Input = Input::Compressed("gzip", "gz");
 pub(super) const E_ZSTD: Input = Input::Compressed("zstd", "zst");
 pub(super) const THOUSAND_FLOWS: Input = cut("thousand", A_PACKETS, 1_000);
 pub(super) const HUNDRED_THOUSAND_FLOWS: Input = cut("hundred-thousand", A_PACKETS, 100_000);
-/// For streams of a certain rate.
+/// For streams at a fixed rate.
 pub(super) const RATES: Input = cut("rates", RATES_PACKETS, 1_000);
 pub(super) const RATES_PACKETS: u64 = 10_000;
-/// Each packet is a flow.
+/// Each packet belongs to another flow.
 pub(super) const SCRAPE: Input = cut("scrape", 100_000, 100_000);
 
+/// The directory of the captures.
 pub(super) struct Inputs {
     directory: PathBuf,
     /// All sizes are divided by this.
@@ -94,17 +96,18 @@ impl Inputs {
         (size / self.shrink).max(1)
     }
 
-    /// Where this input is. It is in the page cache then, as far as there is room.
+    /// Returns the path of an input, which is created if it does not exist. The file is read once,
+    /// so that it is in the page cache for all programs.
     pub(super) fn path(&self, input: Input) -> anyhow::Result<PathBuf> {
         let name = match input {
             Input::Generated { name, format, .. } => format!("{name}.{format}"),
-            Input::Compressed(_, ending) => format!("a.pcap.{ending}"),
+            Input::Compressed(_, extension) => format!("a.pcap.{extension}"),
         };
         let path = self.directory.join(name);
         if !path.exists() {
-            // What is not whole must not be found the next time.
+            // Written under another name, so that the next run does not use an incomplete file.
             let unfinished = path.with_added_extension("unfinished");
-            self.make(input, &unfinished)?;
+            self.create(input, &unfinished)?;
             fs::rename(&unfinished, &path)
                 .with_context(|| format!("renaming {}", unfinished.display()))?;
         }
@@ -114,7 +117,7 @@ impl Inputs {
         Ok(path)
     }
 
-    fn make(&self, input: Input, path: &Path) -> anyhow::Result<()> {
+    fn create(&self, input: Input, path: &Path) -> anyhow::Result<()> {
         match input {
             Input::Generated {
                 packets,

@@ -1,4 +1,4 @@
-//! What the daemon takes while a stream comes in.
+//! Measures the CPU time and the losses of the daemon while it receives a stream.
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
@@ -20,19 +20,19 @@ use crate::soak::exporter::{Exporter, LISTEN_PORT};
 use crate::soak::load::Load;
 use crate::soak::network::{COLLECTOR, COLLECTOR_LINK, Network};
 
-/// Ours beside a loop that only receives, at the fastest rate that one core sends at.
+/// Compares the exporter with a loop that only receives, at the highest rate that one core can send.
 pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    let mut pace = Vec::new();
+    let mut send_times = Vec::new();
     for _ in 0..bench.pairs {
-        ours.push(into_exporter(bench, &mut pace)?);
-        theirs.push(into_drain(bench, &mut pace)?);
+        ours.push(into_exporter(bench, &mut send_times)?);
+        theirs.push(into_drain(bench, &mut send_times)?);
     }
     let each = |runs: &[Reception]| runs.iter().map(Reception::cpu_each).collect::<Vec<_>>();
     let lost = |runs: &[Reception]| runs.iter().map(Reception::lost).collect::<Vec<_>>();
     let peer = "recvmmsg alone";
     Ok(vec![
-        Row::beside(
+        Row::compared(
             name,
             "CPU us a datagram",
             &each(&ours),
@@ -40,7 +40,7 @@ pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
             &each(&theirs),
             Some(Goal::times(1.3)),
         ),
-        Row::beside(
+        Row::compared(
             name,
             "datagrams lost",
             &lost(&ours),
@@ -49,16 +49,16 @@ pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
             Some(Goal::at_most(0.0)),
         ),
         // 500,000 datagrams/s.
-        Row::alone(
+        Row::without_peer(
             name,
             "replay, us a datagram",
-            &pace,
+            &send_times,
             Some(Goal::at_most(2.0)),
         ),
     ])
 }
 
-/// What became of what was sent.
+/// The result of sending a stream to a receiver. `sent` and `received` are numbers of datagrams.
 pub(super) struct Reception {
     pub(super) sent: f64,
     pub(super) received: f64,
@@ -66,7 +66,7 @@ pub(super) struct Reception {
 }
 
 impl Reception {
-    /// In microseconds.
+    /// Returns the CPU time per datagram, in microseconds.
     pub(super) fn cpu_each(&self) -> f64 {
         self.cpu_seconds / self.received * 1e6
     }
@@ -76,10 +76,12 @@ impl Reception {
     }
 }
 
-fn into_exporter(bench: &Bench, pace: &mut Vec<f64>) -> anyhow::Result<Reception> {
+/// Sends all of `A` to the exporter. Appends the time per datagram sent to `send_times`, in
+/// microseconds.
+fn into_exporter(bench: &Bench, send_times: &mut Vec<f64>) -> anyhow::Result<Reception> {
     let daemon = Daemon::start(pinned(&bench.programs.exporter, RECEIVER), 50_000)?;
     let before = daemon.cpu()?;
-    let sent = replay(bench, daemon.listen_port, pace)?;
+    let sent = replay(bench, daemon.listen_port, send_times)?;
     daemon.settle()?;
     let cpu_seconds = daemon.cpu()? - before;
     let received = daemon.scrape()?.value("tzsp_frames_received_total");
@@ -90,20 +92,21 @@ fn into_exporter(bench: &Bench, pace: &mut Vec<f64>) -> anyhow::Result<Reception
     })
 }
 
-fn into_drain(bench: &Bench, pace: &mut Vec<f64>) -> anyhow::Result<Reception> {
+/// Does the same with the minimal receiver.
+fn into_drain(bench: &Bench, send_times: &mut Vec<f64>) -> anyhow::Result<Reception> {
     let port = daemon::free_udp_port()?;
     let mut child = pinned(&bench.programs.xtask, RECEIVER)
         .args(["drain", &port.to_string()])
         .stdout(Stdio::piped())
         .spawn()
-        .context("cannot start a process of our own")?;
-    let mut words = BufReader::new(child.stdout.take().context("its output is piped")?);
-    await_line(&mut words, READY)?;
-    let sent = replay(bench, port, pace)?;
+        .context("cannot run xtask")?;
+    let mut output = BufReader::new(child.stdout.take().context("its output is piped")?);
+    await_line(&mut output, READY)?;
+    let sent = replay(bench, port, send_times)?;
     let mut last = String::new();
-    words.read_to_string(&mut last)?;
+    output.read_to_string(&mut last)?;
     child.wait()?;
-    let drained: Drained = serde_json::from_str(&last).context("what the drain says")?;
+    let drained: Drained = serde_json::from_str(&last).context("parsing the receiver's output")?;
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     Ok(Reception {
         sent,
@@ -112,7 +115,7 @@ fn into_drain(bench: &Bench, pace: &mut Vec<f64>) -> anyhow::Result<Reception> {
     })
 }
 
-/// Two cores: one sends, the other receives.
+/// The cores of the sending and of the receiving process.
 const SENDER: &str = "0";
 pub(super) const RECEIVER: &str = "1";
 
@@ -122,14 +125,15 @@ pub(super) fn pinned(program: &std::path::Path, core: &str) -> Command {
     command
 }
 
-/// Sends all of `A`, as fast as it goes. Returns how many datagrams that were.
-pub(super) fn replay(bench: &Bench, port: u16, pace: &mut Vec<f64>) -> anyhow::Result<f64> {
+/// Sends all of `A` as fast as possible. Returns the number of datagrams, and appends the time per
+/// datagram to `send_times`, in microseconds.
+pub(super) fn replay(bench: &Bench, port: u16, send_times: &mut Vec<f64>) -> anyhow::Result<f64> {
     let (sent, rate) = send(bench, port, input::A, &["--segments"])?;
-    pace.push(1e6 / rate);
+    send_times.push(1e6 / rate);
     Ok(sent)
 }
 
-/// Sends so many datagrams a second, for so many rounds. Returns how many datagrams that were.
+/// Sends `RATES` `rounds` times, at `pps` datagrams per second. Returns the number of datagrams.
 pub(super) fn replay_at(bench: &Bench, port: u16, pps: u64, rounds: u64) -> anyhow::Result<f64> {
     let (pps, rounds) = (pps.to_string(), rounds.to_string());
     let options = ["--pps", &pps, "--loop", &rounds];
@@ -137,7 +141,7 @@ pub(super) fn replay_at(bench: &Bench, port: u16, pps: u64, rounds: u64) -> anyh
     Ok(sent)
 }
 
-/// Returns how many datagrams were sent, and how many a second.
+/// Runs `xtask replay`. Returns the number of datagrams sent and the number per second.
 fn send(bench: &Bench, port: u16, input: Input, options: &[&str]) -> anyhow::Result<(f64, f64)> {
     let output = pinned(&bench.programs.xtask, SENDER)
         .arg("replay")
@@ -146,33 +150,34 @@ fn send(bench: &Bench, port: u16, input: Input, options: &[&str]) -> anyhow::Res
         .args(options)
         .output()
         .context("cannot replay")?;
-    let words = String::from_utf8_lossy(&output.stdout);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    let sent = number_before(&words, " datagrams sent");
-    let rate = number_before(&words, " datagrams/s");
+    let stdout = String::from_utf8_lossy(&output.stdout);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let sent = number_before(&stdout, " datagrams sent");
+    let rate = number_before(&stdout, " datagrams/s");
     sent.zip(rate)
-        .with_context(|| format!("replay said {words:?} and {errors:?}"))
+        .with_context(|| format!("replay printed {stdout:?} and {stderr:?}"))
 }
 
-/// The number in front of `words`.
+/// Returns the number in front of `words`.
 fn number_before(text: &str, words: &str) -> Option<f64> {
     let (before, _) = text.split_once(words)?;
     before.split_whitespace().next_back()?.parse().ok()
 }
 
-/// Datagrams per second over the cable, and for how long.
+/// The rate of the stream between the namespaces in datagrams per second, and its duration in
+/// seconds.
 const PPS: u32 = 100_000;
 const SECONDS: u64 = 5;
 
-/// How long the last datagrams may take to show.
+/// How long the last datagrams may take to appear in the counters.
 const SETTLING: Duration = Duration::from_secs(1);
 
-/// Ours beside the tshark and dumpcap that it runs, and its losses beside those of dumpcap
-/// alone.
+/// Compares the exporter's CPU time with that of the tshark and dumpcap that it runs, and its losses
+/// with those of dumpcap alone.
 pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     for program in ["tshark", "dumpcap", "ip"] {
         if !bench.has(program) {
-            bail!("{program} does not run here");
+            bail!("{program} is not available");
         }
     }
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
@@ -185,7 +190,7 @@ pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Ro
         lost_alone.push(through_dumpcap(bench)?);
     }
     Ok(vec![
-        Row::beside(
+        Row::compared(
             name,
             "CPU s",
             &ours,
@@ -193,7 +198,7 @@ pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Ro
             &theirs,
             Some(Goal::times(0.15)),
         ),
-        Row::beside(
+        Row::compared(
             name,
             "datagrams lost",
             &lost,
@@ -204,16 +209,19 @@ pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Ro
     ])
 }
 
+/// The result of a stream through the exporter with tshark.
 struct Through {
-    /// CPU seconds.
+    /// The CPU time of the exporter, in seconds.
     exporter: f64,
+    /// The CPU time of tshark and dumpcap, in seconds.
     capture: f64,
+    /// The number of datagrams lost.
     lost: f64,
 }
 
 fn through_exporter(bench: &Bench) -> anyhow::Result<Through> {
     let network = Network::new()?;
-    let log = tempfile::NamedTempFile::new().context("a file for the log")?;
+    let log = tempfile::NamedTempFile::new().context("creating a file for the log")?;
     let mut exporter = Exporter::start(
         &bench.programs.exporter,
         &network.collector,
@@ -246,7 +254,8 @@ fn through_exporter(bench: &Bench) -> anyhow::Result<Through> {
     })
 }
 
-/// The same stream, with the options that the exporter uses. Returns what was lost.
+/// Sends the same stream to dumpcap alone, with the options that the exporter uses. Returns the
+/// number of datagrams lost.
 fn through_dumpcap(bench: &Bench) -> anyhow::Result<f64> {
     let network = Network::new()?;
     let filter = format!("(dst port {LISTEN_PORT}) and udp");
@@ -259,30 +268,31 @@ fn through_dumpcap(bench: &Bench) -> anyhow::Result<f64> {
     let mut child = network
         .collector
         .run(|| command.spawn().context("cannot run dumpcap"))?;
-    // The exporter holds its port as well, or the host would refuse each datagram.
+    // The exporter binds its port as well: otherwise the host would answer each datagram with an ICMP
+    // error.
     let _port = network.collector.run(|| {
-        let port = UdpSocket::bind(("0.0.0.0", LISTEN_PORT)).context("cannot hold the port")?;
+        let port = UdpSocket::bind(("0.0.0.0", LISTEN_PORT)).context("cannot bind the port")?;
         socket2::SockRef::from(&port).set_recv_buffer_size(1)?;
         Ok(port)
     })?;
-    let mut words = BufReader::new(child.stderr.take().context("its errors are piped")?);
-    await_line(&mut words, "File: /dev/null")?;
+    let mut output = BufReader::new(child.stderr.take().context("its errors are piped")?);
+    await_line(&mut output, "File: /dev/null")?;
     let sent = stream(bench, &network)?;
     thread::sleep(SETTLING);
     let id = i32::try_from(child.id()).context("a process id fits")?;
     kill(Pid::from_raw(id), Signal::SIGINT).context("cannot stop dumpcap")?;
     let mut last = String::new();
-    words.read_to_string(&mut last)?;
+    output.read_to_string(&mut last)?;
     child.wait()?;
     let captured = last
         .lines()
         .find_map(|line| line.trim().strip_prefix("Packets captured: "))
         .and_then(|number| number.parse::<f64>().ok())
-        .with_context(|| format!("dumpcap said {last:?}"))?;
+        .with_context(|| format!("dumpcap printed {last:?}"))?;
     Ok(sent - captured)
 }
 
-/// Streams from the sensor to the collector. Returns how many datagrams that were.
+/// Streams from the sensor to the collector. Returns the number of datagrams.
 fn stream(bench: &Bench, network: &Network) -> anyhow::Result<f64> {
     let datagrams = Datagrams::read(&bench.inputs.path(input::SCRAPE)?)?;
     let wanted = bench.inputs.shrunk(u64::from(PPS) * SECONDS);
@@ -291,11 +301,11 @@ fn stream(bench: &Bench, network: &Network) -> anyhow::Result<f64> {
     Ok(sent as f64)
 }
 
-/// Reads up to a line that is `wanted`.
-fn await_line(words: &mut impl BufRead, wanted: &str) -> anyhow::Result<()> {
-    let mut said = String::new();
-    while words.read_line(&mut said)? > 0 {
-        if said
+/// Reads lines until one equals `wanted`.
+fn await_line(output: &mut impl BufRead, wanted: &str) -> anyhow::Result<()> {
+    let mut text = String::new();
+    while output.read_line(&mut text)? > 0 {
+        if text
             .lines()
             .last()
             .is_some_and(|line| line.trim() == wanted)
@@ -303,5 +313,5 @@ fn await_line(words: &mut impl BufRead, wanted: &str) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    bail!("ended before {wanted:?}: {}", said.trim_end())
+    bail!("the output ended before {wanted:?}: {}", text.trim_end())
 }

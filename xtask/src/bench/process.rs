@@ -1,4 +1,4 @@
-//! What one run of a program takes.
+//! Measures the time and memory of one run of a program.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -19,18 +19,21 @@ pub(crate) struct Options {
     arguments: Vec<std::ffi::OsString>,
 }
 
+/// The resources that one run used. Includes the processes that the program waited for.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub(super) struct Usage {
-    /// In seconds, of this process and those that it waited for.
+    /// In seconds.
     pub(super) wall: f64,
+    /// In seconds.
     pub(super) cpu: f64,
     pub(super) peak_mib: f64,
 }
 
-/// Runs `command` with its output thrown away.
+/// Runs `command`, discards its output, and measures it.
 ///
-/// The system tells only of all children together what they took, and a child's peak memory
-/// counts from before it became another program. So a small process of our own starts each.
+/// getrusage(2) reports all children of a process together, and the peak memory of a child includes
+/// that of the process that forked it. So each run has a small parent process of its own: `xtask
+/// probe`.
 pub(super) fn measure(command: &Command) -> anyhow::Result<Usage> {
     let output = Command::new(release::programs()?.xtask)
         .arg("probe")
@@ -39,11 +42,11 @@ pub(super) fn measure(command: &Command) -> anyhow::Result<Usage> {
         .args(command.get_args())
         .stderr(Stdio::piped())
         .output()
-        .context("cannot start a process of our own")?;
+        .context("cannot run xtask probe")?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim_end());
     }
-    serde_json::from_slice(&output.stdout).context("what the probe says")
+    serde_json::from_slice(&output.stdout).context("parsing the output of xtask probe")
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
@@ -58,16 +61,16 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .with_context(|| format!("cannot run {command:?}"))?;
     let wall = begin.elapsed().as_secs_f64();
     if !output.status.success() {
-        let words = String::from_utf8_lossy(&output.stderr);
+        let stderr = String::from_utf8_lossy(&output.stderr);
         bail!(
             "{command:?} ended with {}: {}",
             output.status,
-            words.trim_end()
+            stderr.trim_end()
         );
     }
-    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("asking what it took")?;
+    let usage = getrusage(UsageWho::RUSAGE_CHILDREN).context("reading the resource usage")?;
     let cpu = duration(usage.user_time()) + duration(usage.system_time());
-    // Linux gives KiB.
+    // Linux reports KiB.
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     let peak_mib = usage.max_rss() as f64 / 1024.0;
     let usage = Usage {

@@ -1,5 +1,5 @@
-//! What a datagram takes by the rate at which datagrams come: at low rates the waking of the thread
-//! counts, not what is done with the datagram.
+//! Measures the CPU time per datagram at several rates. At low rates, waking the thread dominates the
+//! cost, not processing the datagram.
 
 use std::path::Path;
 
@@ -7,11 +7,12 @@ use super::live::{self, RECEIVER, Reception, pinned};
 use super::table::{Goal, Row};
 use super::{Bench, daemon::Daemon, input};
 
-/// How a stream is sent, and what another build of the exporter is compared by.
+/// A rate, the names of its two rows in the result, and the goal for the CPU time compared with
+/// another build of the exporter.
 struct Rate {
     cpu: &'static str,
     lost: &'static str,
-    /// Datagrams a second; 0 is as fast as one core sends.
+    /// Datagrams per second; 0 means as fast as one core can send.
     pps: u64,
     goal: Goal,
 }
@@ -36,10 +37,10 @@ const RATES: [Rate; 3] = [
         goal: Goal::times(1.0),
     },
 ];
-/// How long a stream of a certain rate lasts.
+/// The duration of a stream at a fixed rate, in seconds.
 const SECONDS: u64 = 10;
 
-/// Ours, beside another build if there is one to compare with.
+/// Measures the exporter, and compares it with another build if one is given.
 pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for rate in &RATES {
@@ -55,7 +56,7 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
             match &bench.baseline {
                 Some(program) => {
                     let peer = program.display().to_string();
-                    Row::beside(
+                    Row::compared(
                         name,
                         quantity,
                         &each(&ours),
@@ -64,7 +65,7 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
                         Some(goal),
                     )
                 }
-                None => Row::alone(name, quantity, &each(&ours), None),
+                None => Row::without_peer(name, quantity, &each(&ours), None),
             }
         };
         rows.push(row(rate.cpu, Reception::cpu_each, rate.goal));

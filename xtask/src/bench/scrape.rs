@@ -1,4 +1,4 @@
-//! What a scrape of 100,000 flows costs, from a real exporter.
+//! Measures scrapes of 100,000 flows from a running exporter.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
@@ -11,11 +11,11 @@ use super::table::{Goal, Row};
 use super::{Bench, input};
 use crate::project::succeed;
 
-/// Slow enough that no datagram is lost.
+/// Datagrams per second: slow enough that none is lost.
 const PPS: &str = "50000";
 
 /// How long the exporter may take to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let capture = bench.inputs.path(input::SCRAPE)?;
@@ -30,37 +30,37 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
             .stdout(std::process::Stdio::null()),
     )?;
     daemon.settle()?;
-    // What a first request brings along is not the scrape's.
+    // The first request allocates memory that later ones reuse. It is not part of the measurement.
     fetch(daemon.publish_port, "/-/healthy", "identity")?;
     let resident = daemon.resident()?;
-    daemon.forget_peak()?;
+    daemon.reset_peak()?;
 
     let mut plain = Timings::default();
     for _ in 0..bench.pairs {
-        plain.take(&daemon, "identity")?;
+        plain.measure(&daemon, "identity")?;
     }
     let growth = daemon.peak()? - resident;
     let mut gzip = Timings::default();
     for _ in 0..bench.pairs {
-        gzip.take(&daemon, "gzip")?;
+        gzip.measure(&daemon, "gzip")?;
     }
     check_flows(bench, &daemon)?;
 
-    let alone = |quantity, values: &[f64], most: f64| {
-        Row::alone(name, quantity, values, Some(Goal::at_most(most)))
+    let limited = |quantity, values: &[f64], max: f64| {
+        Row::without_peer(name, quantity, values, Some(Goal::at_most(max)))
     };
     Ok(vec![
-        alone("plain, last byte ms", &plain.last, 40.0),
-        Row::alone(name, "plain, first byte ms", &plain.first, None),
-        alone("plain, memory added MiB", &[growth], 2.0),
-        Row::alone(name, "memory before MiB", &[resident], None),
-        alone("gzip, CPU ms", &gzip.cpu, 200.0),
-        alone("gzip, first byte ms", &gzip.first, 20.0),
-        Row::alone(name, "gzip, last byte ms", &gzip.last, None),
+        limited("plain, last byte ms", &plain.last, 40.0),
+        Row::without_peer(name, "plain, first byte ms", &plain.first, None),
+        limited("plain, memory added MiB", &[growth], 2.0),
+        Row::without_peer(name, "memory before MiB", &[resident], None),
+        limited("gzip, CPU ms", &gzip.cpu, 200.0),
+        limited("gzip, first byte ms", &gzip.first, 20.0),
+        Row::without_peer(name, "gzip, last byte ms", &gzip.last, None),
     ])
 }
 
-/// The exporter must have been asked for all that it was to be asked for.
+/// Checks that the exporter had all flows during the measurement.
 fn check_flows(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
     let wanted = bench.inputs.shrunk(100_000);
     let flows = daemon.scrape()?.value("tzsp_flows");
@@ -71,7 +71,7 @@ fn check_flows(bench: &Bench, daemon: &Daemon) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// In milliseconds.
+/// The measurements of each scrape, in milliseconds.
 #[derive(Default)]
 struct Timings {
     first: Vec<f64>,
@@ -80,7 +80,7 @@ struct Timings {
 }
 
 impl Timings {
-    fn take(&mut self, daemon: &Daemon, encoding: &str) -> anyhow::Result<()> {
+    fn measure(&mut self, daemon: &Daemon, encoding: &str) -> anyhow::Result<()> {
         let before = daemon.cpu()?;
         let (first, last) = fetch(daemon.publish_port, "/metrics", encoding)?;
         self.cpu.push((daemon.cpu()? - before) * 1000.0);
@@ -90,11 +90,12 @@ impl Timings {
     }
 }
 
-/// Returns when the body's first byte and its last came.
+/// Fetches a page. Returns the times from the start of the request to the first and to the last byte
+/// of the body.
 fn fetch(port: u16, path: &str, encoding: &str) -> anyhow::Result<(Duration, Duration)> {
     let begin = Instant::now();
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("cannot connect")?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
     let request = format!(
         "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n\
          Connection: close\r\n\r\n"

@@ -1,4 +1,4 @@
-//! What was measured, for people and for machines.
+//! The results: rows that are printed as a table or as JSON.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::process::Usage;
 
-/// What the issue of a case asks for: at most so many times the peer's, and so much.
+/// The upper limit for a quantity: `times` the peer's value, plus `plus`.
 #[derive(Clone, Copy, Serialize)]
 pub(super) struct Goal {
     times: f64,
@@ -36,7 +36,7 @@ pub(super) struct Row {
     ours: Figures,
     peer: Option<String>,
     theirs: Option<Figures>,
-    /// Ours over theirs, of each pair.
+    /// The exporter's value divided by the peer's, for each pair of runs.
     ratio: Option<Spread>,
     goal: Option<Goal>,
     met: Option<bool>,
@@ -58,8 +58,8 @@ pub(super) struct Spread {
 }
 
 impl Row {
-    /// Something of ours alone.
-    pub(super) fn alone(
+    /// Creates a row for the exporter without a peer.
+    pub(super) fn without_peer(
         case: &'static str,
         quantity: &'static str,
         ours: &[f64],
@@ -78,8 +78,8 @@ impl Row {
         }
     }
 
-    /// Ours and theirs, pair by pair.
-    pub(super) fn beside(
+    /// Creates a row that compares the exporter with a peer. The values are in the order of the runs.
+    pub(super) fn compared(
         case: &'static str,
         quantity: &'static str,
         ours: &[f64],
@@ -110,7 +110,8 @@ impl Row {
         }
     }
 
-    /// The wall time of processes. The peer's work was a part of ours: `scale` makes it whole.
+    /// Creates a row that compares the wall time of processes. The peer had a smaller input, so its
+    /// values are multiplied by `scale`.
     pub(super) fn processes(
         case: &'static str,
         ours: &[Usage],
@@ -122,7 +123,7 @@ impl Row {
         let wall = |usages: &[Usage], scale: f64| -> Vec<f64> {
             usages.iter().map(|usage| usage.wall * scale).collect()
         };
-        let mut row = Self::beside(
+        let mut row = Self::compared(
             case,
             "wall s",
             &wall(ours, 1.0),
@@ -167,7 +168,7 @@ impl Spread {
     }
 }
 
-/// 0 of nothing.
+/// Returns the median, or 0 if there are no values.
 fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -265,7 +266,7 @@ fn cells(row: &Row) -> [String; TITLES.len()] {
     ]
 }
 
-/// Three digits that count.
+/// Formats a number with about three significant digits.
 fn number(value: Option<f64>) -> String {
     match value {
         None => String::new(),
@@ -290,9 +291,9 @@ mod tests {
     }
 
     #[test]
-    fn a_goal_is_judged_by_the_ratio_of_pairs() {
+    fn a_goal_is_checked_against_the_median_ratio_of_the_pairs() {
         let (ours, theirs) = ([1.0, 2.0, 3.0], [10.0, 4.0, 30.0]);
-        let row = |goal| Row::beside("a", "wall s", &ours, "tcpdump", &theirs, Some(goal));
+        let row = |goal| Row::compared("a", "wall s", &ours, "tcpdump", &theirs, Some(goal));
         assert_eq!(row(Goal::times(0.1)).met, Some(true));
         assert_eq!(row(Goal::times(0.09)).met, Some(false));
         // The medians are 2 and 10.
@@ -301,8 +302,8 @@ mod tests {
     }
 
     #[test]
-    fn nothing_lost_is_not_more_than_nothing_lost() {
-        let row = Row::beside(
+    fn a_goal_is_met_if_both_values_are_zero() {
+        let row = Row::compared(
             "l",
             "lost",
             &[0.0],
@@ -314,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn the_table_says_what_was_measured() {
+    fn the_table_has_all_measurements() {
         let rows = [
             Row::processes(
                 "a",
@@ -324,7 +325,7 @@ mod tests {
                 4.0,
                 Some(Goal::times(0.05)),
             ),
-            Row::alone("peak", "MiB", &[12.0], Some(Goal::at_most(16.0))),
+            Row::without_peer("peak", "MiB", &[12.0], Some(Goal::at_most(16.0))),
         ];
         let expected = "\
 case  quantity   ours  cpu s  peak MiB  peer              theirs  cpu s  peak MiB          ratio (spread)        goal  met

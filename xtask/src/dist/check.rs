@@ -1,3 +1,5 @@
+//! Checks that packages are reproducible and that the Debian package works.
+
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +9,8 @@ use anyhow::{Context, bail};
 use super::pack;
 use crate::project::{root, succeed};
 
-/// Packs a program twice and compares, then lets the Debian package live its life.
+/// Builds the packages of a program twice and compares them. Then installs, runs, upgrades, removes
+/// and purges the Debian package: see life.sh.
 pub(crate) fn run(program: &Path) -> anyhow::Result<()> {
     let directory = root().join("target/dist-check");
     let first = pack(program, &directory.join("first"), None)?;
@@ -20,12 +23,12 @@ pub(crate) fn run(program: &Path) -> anyhow::Result<()> {
         }
     }
     let next = pack(program, &directory.join("next"), Some("999.0.0-1"))?;
-    let scene = directory.join("scene");
-    fs::create_dir_all(&scene).with_context(|| format!("creating {}", scene.display()))?;
+    let sandbox = directory.join("sandbox");
+    fs::create_dir_all(&sandbox).with_context(|| format!("creating {}", sandbox.display()))?;
     succeed(
         Command::new("unshare")
             .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "sh"])
             .arg(root().join("xtask/src/dist/life.sh"))
-            .args([&first.debian, &next.debian, &scene]),
+            .args([&first.debian, &next.debian, &sandbox]),
     )
 }

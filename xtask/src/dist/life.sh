@@ -1,10 +1,11 @@
-# The life of the Debian package, in a copy of this system that is thrown away: installed, run as
-# its units would, upgraded, removed, purged. The network and the processes are its own.
+# Installs the Debian package in a temporary copy of this system, runs the program as the package's
+# units would, then upgrades, removes and purges the package. The copy has its own network and
+# process namespaces.
 #
 # sh life.sh FIRST.deb NEXT.deb EMPTY-DIRECTORY
 
 set -eu
-first=$1 next=$2 scene=$3
+first=$1 next=$2 sandbox=$3
 name=tzsp-packetstream-exporter
 program=/usr/bin/tzsp_packetstream_exporter
 
@@ -13,44 +14,45 @@ fail() {
     exit 1
 }
 
-mount -t tmpfs none "$scene"
-mkdir "$scene/upper" "$scene/work" "$scene/system"
-mount -t overlay none "$scene/system" \
-    -o "lowerdir=/,upperdir=$scene/upper,workdir=$scene/work"
-cp "$first" "$scene/system/first.deb"
-cp "$next" "$scene/system/next.deb"
-mount -t proc none "$scene/system/proc"
-mount --rbind /dev "$scene/system/dev"
-mount -t tmpfs none "$scene/system/run"
+mount -t tmpfs none "$sandbox"
+mkdir "$sandbox/upper" "$sandbox/work" "$sandbox/system"
+mount -t overlay none "$sandbox/system" \
+    -o "lowerdir=/,upperdir=$sandbox/upper,workdir=$sandbox/work"
+cp "$first" "$sandbox/system/first.deb"
+cp "$next" "$sandbox/system/next.deb"
+mount -t proc none "$sandbox/system/proc"
+mount --rbind /dev "$sandbox/system/dev"
+mount -t tmpfs none "$sandbox/system/run"
 ip link set lo up
-cd "$scene/system"
+cd "$sandbox/system"
 
-in_it() {
-    chroot "$scene/system" "$@"
+inside() {
+    chroot "$sandbox/system" "$@"
 }
 
-# Waits for what takes a moment.
+# Repeats a command until it succeeds.
 eventually() {
     for _ in $(seq 300); do
         if "$@" >/dev/null 2>&1; then return; fi
         sleep 0.1
     done
-    fail "waited in vain: $*"
+    fail "timed out: $*"
 }
 
 metric() {
     curl --silent localhost:9184/metrics | grep --quiet "$1"
 }
 
-# run UNIT CAPABILITIES MASK: as the unit's user, with its capabilities and no others.
+# run UNIT CAPABILITIES MASK: runs the unit's command as an unprivileged user, with these
+# capabilities and no others.
 run() {
-    # systemd reads this file much like a shell.
-    . "$scene/system/etc/default/$name"
+    # The shell reads this file in nearly the same way as systemd.
+    . "$sandbox/system/etc/default/$name"
     command=$(sed -n 's/^ExecStart=//p' "usr/lib/systemd/system/$1.service")
     eval "set -- $2 $3 $command"
     capabilities=$1 mask=$2
     shift 2
-    chroot "$scene/system" setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs \
+    chroot "$sandbox/system" setpriv --reuid 65534 --regid 65534 --clear-groups --no-new-privs \
         --bounding-set "$capabilities" --inh-caps "$capabilities" \
         --ambient-caps "$capabilities" "$@" &
     pid=$!
@@ -65,36 +67,36 @@ run() {
     wait "$pid" || fail "ended with $?"
 }
 
-in_it dpkg --install /first.deb
+inside dpkg --install /first.deb
 for unit in $name tzsp-packetstream-capture; do
-    in_it systemd-analyze verify --man=no "$unit.service"
-    # In tenths, of 10: more than that would be a step back.
-    in_it systemd-analyze security --offline=true --threshold=25 --no-pager "$unit.service" \
-        >"$scene/exposure" || fail "$(cat "$scene/exposure")"
-    tail -n 1 "$scene/exposure"
+    inside systemd-analyze verify --man=no "$unit.service"
+    # The exposure level times 10, from 0 (best) to 100. More than 25 would be a regression.
+    inside systemd-analyze security --offline=true --threshold=25 --no-pager "$unit.service" \
+        >"$sandbox/exposure" || fail "$(cat "$sandbox/exposure")"
+    tail -n 1 "$sandbox/exposure"
     for wanted in etc/systemd/system/*.wants/"$unit.service"; do
         [ ! -e "$wanted" ] || fail "$unit is enabled"
     done
 done
-grep --quiet tzsp proc/[0-9]*/comm && fail "something was started"
-in_it $program --version
+grep --quiet tzsp proc/[0-9]*/comm && fail "the installation started the program"
+inside $program --version
 
 run $name -all 0000000000000000
 run tzsp-packetstream-capture -all,+net_raw,+net_admin 0000000000003000
 
 echo 'ARGS="--log-level warn"' >>etc/default/$name
-in_it dpkg --install /next.deb
-[ "$(in_it dpkg-query --show --showformat '${Version}' $name)" = 999.0.0-1 ]
-tail -n 1 etc/default/$name | grep --quiet warn || fail "the upgrade lost the options"
+inside dpkg --install /next.deb
+[ "$(inside dpkg-query --show --showformat '${Version}' $name)" = 999.0.0-1 ]
+tail -n 1 etc/default/$name | grep --quiet warn || fail "the upgrade overwrote the configuration file"
 run $name -all 0000000000000000
 
-in_it dpkg --listfiles $name >"$scene/files"
-in_it dpkg --remove $name
+inside dpkg --listfiles $name >"$sandbox/files"
+inside dpkg --remove $name
 [ ! -e .$program ] || fail "the program is still there"
-[ -e etc/default/$name ] || fail "the options are gone"
-in_it dpkg --purge $name
+[ -e etc/default/$name ] || fail "removal deleted the configuration file"
+inside dpkg --purge $name
 while read -r file; do
     if [ -f ".$file" ]; then fail "$file is still there"; fi
-done <"$scene/files"
-in_it dpkg-query --status $name >/dev/null 2>&1 && fail "it is still known"
+done <"$sandbox/files"
+inside dpkg-query --status $name >/dev/null 2>&1 && fail "dpkg still lists the package"
 echo "package: installed, run, upgraded, removed and purged"

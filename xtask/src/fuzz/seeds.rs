@@ -1,19 +1,27 @@
-//! What the targets start from: the fixtures, as each target takes its input.
+//! The seed inputs of the fuzz targets: the fixtures, in the input format of each target.
 
 use crate::capture_file::Order;
 use crate::fixtures;
 
-/// Names and contents.
+/// Returns the names and contents of a target's seeds.
 pub(super) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
     let captures = fixtures::captures();
     match target {
         "frame" => captures.iter().flat_map(frames).collect(),
         // Pieces of seven bytes.
-        "capture" => captures.iter().map(|capture| chosen(capture, 6)).collect(),
-        // Mirrored packets and plain ones; IPv6 too with all labels, and with few flows.
+        "capture" => captures
+            .iter()
+            .map(|capture| with_choice(capture, 6))
+            .collect(),
+        // The bits are those of fuzz_targets/analyze.rs: the defaults; not mirrored packets; all
+        // labels and IPv6; low flow limits.
         "analyze" => [0b0000_0000, 0b0000_0001, 0b0000_1010, 0b0011_0000]
             .iter()
-            .flat_map(|&choice| captures.iter().map(move |capture| chosen(capture, choice)))
+            .flat_map(|&choice| {
+                captures
+                    .iter()
+                    .map(move |capture| with_choice(capture, choice))
+            })
             .collect(),
         _ => WEB_CONFIGURATIONS
             .iter()
@@ -25,20 +33,20 @@ pub(super) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
 
 type Capture = (&'static str, Vec<u8>);
 
-/// The capture behind a byte that says how it is to be read.
-fn chosen((name, content): &Capture, choice: u8) -> (String, Vec<u8>) {
+/// Returns the capture after a byte that selects how the target reads it.
+fn with_choice((name, content): &Capture, choice: u8) -> (String, Vec<u8>) {
     let seed = [&[choice], &content[..]].concat();
     (format!("{name}-{choice}"), seed)
 }
 
-/// The frames of a pcap file, each behind its link type and a byte that says that it is whole.
+/// Returns the frames of a pcap file, each after its link type and a 0, which means "not cut".
 fn frames((name, content): &Capture) -> Vec<(String, Vec<u8>)> {
     let (order, header) = match content[..] {
         [0xa1, 0xb2, 0xcd, ..] => (Order::Big, 24),
         [0xa1, ..] => (Order::Big, 16),
         [0x34, ..] => (Order::Little, 24),
         [_, _, _, 0xa1, ..] => (Order::Little, 16),
-        // pcapng holds the same frames.
+        // The pcapng fixtures have the same frames as the pcap fixtures.
         _ => return Vec::new(),
     };
     let word = |at: usize| {

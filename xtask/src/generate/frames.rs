@@ -1,9 +1,9 @@
-//! From an inner packet to the frames that a capture on the collector holds, without an
-//! allocation for each.
+//! Turns an inner packet into the frames that a capture on the collector would contain. Buffers are
+//! reused, so there is no allocation for each packet.
 
 use std::io::{self, Write};
 
-use super::Format;
+use super::CaptureFormat;
 use super::traffic::InnerPacket;
 use crate::capture_file::{LINK_ETHERNET, Order, Pcap, Section};
 use crate::packet::{
@@ -11,18 +11,19 @@ use crate::packet::{
     ROUTEROS, TCP, UDP, filler, internet_checksum,
 };
 
-/// What fits in a frame behind an IPv4 header of 20 bytes at an MTU of 1500.
+/// The maximum payload after an IPv4 header of 20 bytes at an MTU of 1500.
 const FRAGMENT_PAYLOAD: usize = 1480;
 
 /// The largest inner packet that is generated.
 const LARGEST_PACKET: usize = 2000;
 
+/// Writes frames to a capture file.
 pub(super) struct FrameWriter<W> {
     out: W,
-    format: Format,
+    format: CaptureFormat,
     snap_length: u32,
     pcap: Pcap,
-    /// The UDP datagram of the packet at hand.
+    /// The UDP datagram of the current packet.
     datagram: Vec<u8>,
     frame: Vec<u8>,
     filler: Vec<u8>,
@@ -30,14 +31,14 @@ pub(super) struct FrameWriter<W> {
 }
 
 impl<W: Write> FrameWriter<W> {
-    pub(super) fn start(mut out: W, format: Format, snap_length: u32) -> io::Result<Self> {
+    pub(super) fn start(mut out: W, format: CaptureFormat, snap_length: u32) -> io::Result<Self> {
         let pcap = Pcap {
             snap_length,
             ..Pcap::new(LINK_ETHERNET)
         };
         match format {
-            Format::Pcap => out.write_all(&pcap.header())?,
-            Format::Pcapng => {
+            CaptureFormat::Pcap => out.write_all(&pcap.header())?,
+            CaptureFormat::Pcapng => {
                 let section =
                     Section::new(Order::Little).interface(LINK_ETHERNET, snap_length, &[]);
                 out.write_all(&section.finish())?;
@@ -55,7 +56,8 @@ impl<W: Write> FrameWriter<W> {
         })
     }
 
-    /// Writes the frames that carry `packet` and says how many. `at` is in nanoseconds.
+    /// Writes the frames that carry `packet` and returns their number. `at` is in nanoseconds since
+    /// 1970.
     pub(super) fn mirror(&mut self, at: u64, packet: &InnerPacket) -> io::Result<u64> {
         self.identification = self.identification.wrapping_add(1);
         self.encapsulate(packet);
@@ -99,7 +101,7 @@ impl<W: Write> FrameWriter<W> {
     fn encapsulate(&mut self, packet: &InnerPacket) {
         let InnerPacket { flow, total_length } = packet;
         let length = 8 + 5 + 14 + total_length;
-        // Both shapes that RouterOS sends: see the fixtures of those names.
+        // RouterOS sends datagrams in two forms: see the fixtures whose names start with routeros.
         let with_checksum = flow.sensor == 2;
         let source_port = if with_checksum {
             49_731
@@ -159,12 +161,12 @@ impl<W: Write> FrameWriter<W> {
         let captured = original.min(self.snap_length);
         let kept = &self.frame[..captured as usize];
         match self.format {
-            Format::Pcap => {
+            CaptureFormat::Pcap => {
                 self.out
                     .write_all(&self.pcap.record_header(at, captured, original))?;
                 self.out.write_all(kept)
             }
-            Format::Pcapng => {
+            CaptureFormat::Pcapng => {
                 let padding = captured.next_multiple_of(4) - captured;
                 let block_length = 32 + captured + padding;
                 let micros = at / 1000;

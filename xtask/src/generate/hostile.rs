@@ -1,5 +1,5 @@
-//! Every kind of encapsulation in every other, some of it cut and some of it ill: what one decoder
-//! makes of it is to be compared with what another does.
+//! Generates frames with all combinations of encapsulations, some truncated and some malformed. They
+//! serve to compare the results of two decoders.
 
 mod carriers;
 
@@ -39,17 +39,17 @@ const LINKS: [u32; 17] = [
 ];
 
 const PORT: u16 = 37008;
-/// Which tshark knows.
+/// The port of a protocol that tshark dissects.
 const QUAKE: u16 = 26000;
 
 const AUTHENTICATION: u8 = 51;
 const UDP_LITE: u8 = 136;
 
-/// Tags that say what the air was like, one that tshark minds the length of, and unknown ones.
+/// Padding, tags that describe the radio signal, one whose length tshark checks, and unknown tags.
 const TAGS: [u8; 12] = [0, 0, 10, 10, 12, 12, 41, 41, 60, 60, 17, 255];
 const TIME: u8 = 82;
 
-/// Writes so many frames as pcapng, which holds frames of all link types in one file.
+/// Writes this number of frames as pcapng, which can hold frames of all link types in one file.
 pub(super) fn write(out: &mut impl Write, seed: u64, frames: u64) -> io::Result<()> {
     let mut random = Random::new(seed);
     let mut section = Section::new(Order::Little);
@@ -64,7 +64,7 @@ pub(super) fn write(out: &mut impl Write, seed: u64, frames: u64) -> io::Result<
             random.one_of(&[0_u8, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8])
         };
         let frame = random.frame(LINKS[usize::from(interface)]);
-        let record = random.made_ill(frame);
+        let record = random.damage(frame);
         let block = Section::empty(Order::Little);
         let block = block.enhanced(interface.into(), at / 1000, &record, &[]);
         out.write_all(&block.finish())?;
@@ -81,7 +81,7 @@ impl Random {
         usize::try_from(self.below(count as u64)).expect("an index")
     }
 
-    /// Once in so many times.
+    /// Returns `true` with a probability of 1 in `times`.
     fn rarely(&mut self, times: u64) -> bool {
         self.below(times) == 0
     }
@@ -130,7 +130,7 @@ impl Random {
         header: impl Fn(u16, &[u8]) -> Vec<u8>,
     ) -> Vec<u8> {
         let tags = self.tags();
-        // IEEE 802.3, but not behind a cooked header, where a number is no length.
+        // IEEE 802.3, but not after a cooked header, whose protocol field is never a length.
         let has_length = self.rarely(8) && header(0, &[]).len() == 14;
         let (ether_type, packet) = if has_length || (self.rarely(8) && !tags.is_empty()) {
             let llc = self.llc(ether_type, packet);
@@ -161,7 +161,7 @@ impl Random {
         (0..depth).map(tag).collect()
     }
 
-    /// What carries TZSP.
+    /// Returns an outer packet that carries TZSP.
     fn outer(&mut self, is_ipv6: bool) -> Vec<u8> {
         let tzsp = self.tzsp();
         let right = u16::try_from(8 + tzsp.len()).expect("a datagram is short");
@@ -233,7 +233,7 @@ impl Random {
         tzsp
     }
 
-    /// An inner packet.
+    /// Returns an inner packet.
     fn inner(&mut self, is_ipv6: bool) -> Vec<u8> {
         let protocol = self.one_of(&[TCP, TCP, UDP, ICMP, GRE, ESP, SCTP, 253]);
         let length = usize::from(self.within(0, 80));
@@ -251,7 +251,7 @@ impl Random {
         if is_ipv6 {
             let mut next = protocol;
             let mut body = payload.to_vec();
-            // Hop-by-hop or destination options: padding alone, or too much of it.
+            // Hop-by-hop or destination options: one padding option, sometimes longer than the header.
             if self.rarely(4) {
                 let padding = self.one_of(&[4, 4, 4, 4, 255]);
                 body = concat(&[&[next, 0, 1, padding, 0, 0, 0, 0], &body]);
@@ -275,8 +275,8 @@ impl Random {
         header.around(payload)
     }
 
-    /// Half of them are as they were.
-    fn made_ill(&mut self, mut frame: Vec<u8>) -> Record {
+    /// Truncates or corrupts a frame, with a probability of 1 in 2.
+    fn damage(&mut self, mut frame: Vec<u8>) -> Record {
         let at = self.index(frame.len());
         match self.below(10) {
             0 | 1 => Record::cut_at(frame, at),

@@ -1,4 +1,4 @@
-//! What the mirrored network does: which flow sends next, and how large a packet.
+//! Simulates the mirrored network: which flow sends the next packet, and its size.
 
 use std::collections::HashSet;
 
@@ -7,13 +7,14 @@ use rand_pcg::rand_core::{Rng, SeedableRng};
 
 use crate::packet::{ESP, GRE, ICMP, IGMP, OSPF, SCTP, TCP, UDP};
 
-/// One inner packet, and how it reaches the collector.
+/// An inner packet of a flow.
 #[derive(Clone, Copy)]
 pub(super) struct InnerPacket {
     pub(super) flow: Flow,
     pub(super) total_length: u16,
 }
 
+/// A flow, including the sensor that mirrors it and the port that the sensor streams to.
 #[derive(Clone, Copy)]
 pub(super) struct Flow {
     pub(super) source: [u8; 4],
@@ -27,28 +28,28 @@ pub(super) struct Flow {
 /// The sizes of a flow's packets.
 #[derive(Clone, Copy)]
 enum Sizes {
-    /// Data in one direction: full packets, and a smaller one now and then.
+    /// Data in one direction: full packets, and sometimes a smaller one.
     Download,
     /// The acknowledgements of a download.
     Acknowledgements,
     /// Requests, answers and keepalives.
     Interactive,
-    /// About so many bytes.
+    /// Within an eighth of this many bytes.
     Around(u16),
 }
 
-/// How many sensors stream to the collector.
+/// The number of sensors that stream to the collector.
 const SENSORS: u8 = 3;
 
-/// First octets that are public in all of their /8.
+/// First octets of /8 networks whose addresses are all public.
 const PUBLIC_OCTETS: [u8; 12] = [8, 13, 17, 23, 34, 52, 91, 104, 142, 151, 185, 212];
 
 pub(super) struct Traffic {
     random: Random,
     flows: Vec<Flow>,
-    /// Flows before this one have sent something.
+    /// The number of flows that have sent a packet. They come first in `flows`.
     seen: usize,
-    /// In nanoseconds since 1970.
+    /// The simulated time, in nanoseconds since 1970.
     now: u64,
 }
 
@@ -68,7 +69,8 @@ impl Traffic {
         self.seen as u64
     }
 
-    /// The next of `remaining` packets and its time: 10,000 a second on average.
+    /// Returns the next of `remaining` packets and its time. The rate is 10,000 packets per second
+    /// on average.
     pub(super) fn next(&mut self, remaining: u64) -> (u64, InnerPacket) {
         self.now += 2000 * (1 + self.random.below(99));
         let sender = self.next_flow(remaining);
@@ -77,8 +79,9 @@ impl Traffic {
         (self.now, InnerPacket { flow, total_length })
     }
 
-    /// New flows come up evenly over time, all of them by the end. Otherwise a flow that is
-    /// known sends again: Zipf's law, where the second busiest sends half as much as the first.
+    /// Returns the flow that sends the next packet. New flows appear evenly over time, so that all
+    /// have appeared at the end. Otherwise an earlier flow sends again, by Zipf's law: the second
+    /// most active flow sends half as much as the first.
     fn next_flow(&mut self, remaining: u64) -> usize {
         let unseen = (self.flows.len() - self.seen) as u64;
         if self.seen == 0 || self.random.below(remaining) < unseen {
@@ -106,8 +109,8 @@ fn distinct_flows(random: &mut Random, count: u64, ports: &[u16]) -> Vec<Flow> {
     flows
 }
 
-/// Integers only, scaled here, so that a seed gives the same capture on every machine and with
-/// every version of the distributions that others maintain.
+/// A source of random integers. It scales them itself instead of using the distributions of a crate,
+/// so that a seed gives the same capture on every machine and with every version of such a crate.
 pub(super) struct Random(Pcg64Mcg);
 
 impl Random {
@@ -129,7 +132,8 @@ impl Random {
         from + u16::try_from(self.below(span)).expect("the span fits 16 bits")
     }
 
-    /// A rank by Zipf's law: every doubling of ranks is as likely as the one before.
+    /// Returns a rank by Zipf's law. Rank 0, the next two ranks, the next four and so on are all
+    /// equally likely.
     fn rank_below(&mut self, count: usize) -> usize {
         loop {
             let doubling = self.below(u64::from(count.ilog2()) + 1);
@@ -225,9 +229,9 @@ impl Random {
 mod tests {
     use super::*;
 
-    /// Guards the promise that a seed gives the same capture for ever.
+    /// A change of these numbers would change the captures of all seeds.
     #[test]
-    fn a_seed_gives_the_same_numbers_for_ever() {
+    fn a_seed_gives_the_same_numbers_in_every_version() {
         let mut random = Random(Pcg64Mcg::seed_from_u64(1));
         let numbers = [(); 4].map(|()| random.below(1_000_000));
         assert_eq!(numbers, [856_717, 137_554, 470_461, 726_249]);

@@ -1,4 +1,4 @@
-//! A few datagrams in one piece of memory.
+//! A batch of datagrams, which is sent with few system calls.
 
 use std::io::{self, IoSlice};
 use std::net::UdpSocket;
@@ -6,28 +6,30 @@ use std::ops::Range;
 
 use super::datagrams::Payload;
 
-/// As many as one system call takes. The more there are, the more have the same length.
+/// Datagrams in a batch: the maximum of one sendmmsg(2). In a larger batch, more datagrams have the
+/// same length, which helps segmentation.
 const BATCH: usize = 1024;
 
-/// As many as the kernel makes of one: UDP_MAX_SEGMENTS.
+/// The maximum number of segments that the kernel makes of one message: UDP_MAX_SEGMENTS.
 const SEGMENTS: usize = 64;
 
 /// The largest payload of a UDP datagram over IPv4.
 const LARGEST_PAYLOAD: usize = 65_507;
 
-/// What a capture lacks of a payload is sent as zeros: the exporter counts what headers claim.
+/// Bytes that a capture lacks are sent as zeros. That does not change what the exporter counts: it
+/// counts the length in the headers.
 static ZEROS: [u8; LARGEST_PAYLOAD] = [0; LARGEST_PAYLOAD];
 
 pub(super) struct Batch {
     bytes: Vec<u8>,
-    /// Where each payload stands in `bytes`, and how many zeros belong behind it.
+    /// The range of each payload in `bytes`, and the number of zeros to append to it.
     payloads: Vec<(Range<usize>, usize)>,
-    /// Hand over those of the same length as one, for the kernel to split.
+    /// Whether to use UDP segmentation for datagrams of equal length.
     segments: bool,
     calls: calls::Calls,
 }
 
-/// A payload and the zeros behind it.
+/// A payload and the zeros after it.
 type Parts<'a> = [IoSlice<'a>; 2];
 
 impl Batch {
@@ -50,14 +52,15 @@ impl Batch {
 
     pub(super) fn push(&mut self, payload: &Payload<'_>) {
         let whole = payload.claimed_length.min(LARGEST_PAYLOAD);
-        let there = &payload.bytes[..payload.bytes.len().min(whole)];
+        let captured = &payload.bytes[..payload.bytes.len().min(whole)];
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(there);
+        self.bytes.extend_from_slice(captured);
         self.payloads
-            .push((start..self.bytes.len(), whole - there.len()));
+            .push((start..self.bytes.len(), whole - captured.len()));
     }
 
-    /// Sends all, up to the first that fails, and is empty then. Returns how many were sent.
+    /// Sends the datagrams, up to the first that fails, and empties the batch. Returns the number
+    /// of datagrams sent.
     pub(super) fn send(&mut self, socket: &UdpSocket) -> (u64, io::Result<()>) {
         let Self {
             bytes,
@@ -67,7 +70,7 @@ impl Batch {
         } = self;
         let mut parts: Vec<Parts<'_>> = payloads
             .iter()
-            .map(|(place, zeros)| [&bytes[place.clone()], &ZEROS[..*zeros]].map(IoSlice::new))
+            .map(|(range, zeros)| [&bytes[range.clone()], &ZEROS[..*zeros]].map(IoSlice::new))
             .collect();
         let mut sent = 0;
         let mut outcome = Ok(());
@@ -87,7 +90,7 @@ impl Batch {
     }
 }
 
-/// Sends those whose length others have as well, and leaves the rest.
+/// Sends the datagrams that share their length with another one, and leaves the others in `all`.
 fn send_segments(socket: &UdpSocket, all: &mut Vec<Parts<'_>>) -> (usize, io::Result<()>) {
     let length = |parts: &Parts<'_>| parts[0].len() + parts[1].len();
     all.sort_by_key(length);
@@ -124,10 +127,10 @@ mod calls {
 
     use super::{BATCH, Parts};
 
-    /// One system call for many: sendmmsg(2).
+    /// Sends many datagrams with one system call: sendmmsg(2).
     pub(super) struct Calls {
         headers: MultiHeaders<SockaddrStorage>,
-        /// None: the socket is connected.
+        /// All `None`, because the socket is connected.
         addresses: Vec<Option<SockaddrStorage>>,
     }
 
@@ -139,7 +142,8 @@ mod calls {
             }
         }
 
-        /// Returns how many were sent: one at least. If one of them fails, the next call tells.
+        /// Returns the number of datagrams sent, at least one. If a later one fails, the next call
+        /// returns the error.
         pub(super) fn send(
             &mut self,
             socket: &UdpSocket,
@@ -156,8 +160,9 @@ mod calls {
             Ok(sent.count())
         }
 
-        /// UDP_SEGMENT of udp(7). Returns whether they were sent: the kernel splits nothing into
-        /// what is larger than the MTU, and not for every device.
+        /// Sends datagrams as segments of one message: UDP_SEGMENT of udp(7). Returns `false` if
+        /// the kernel refuses that, because a segment exceeds the MTU or the device does not
+        /// support it.
         pub(super) fn send_as_one(
             socket: &UdpSocket,
             payloads: &[Parts<'_>],
@@ -189,7 +194,7 @@ mod calls {
 
     use super::Parts;
 
-    /// One system call for each.
+    /// Sends each datagram with its own system call.
     pub(super) struct Calls(Vec<u8>);
 
     impl Calls {
@@ -197,7 +202,7 @@ mod calls {
             Self(Vec::new())
         }
 
-        /// Returns how many were sent: one.
+        /// Returns the number of datagrams sent, which is one.
         pub(super) fn send(
             &mut self,
             socket: &UdpSocket,
@@ -212,7 +217,7 @@ mod calls {
             Ok(1)
         }
 
-        /// Returns whether they were sent: they cannot be.
+        /// Returns `false`: this system has no UDP segmentation.
         pub(super) fn send_as_one(_: &UdpSocket, _: &[Parts<'_>], _: usize) -> io::Result<bool> {
             Ok(false)
         }

@@ -1,4 +1,4 @@
-//! The TZSP in a capture: from a file to frames, from a frame to a UDP payload.
+//! Finds TZSP in a capture: reads the frames of a file, and the UDP payload of a frame.
 
 use std::fs::File;
 use std::io::{Read, Seek};
@@ -16,7 +16,7 @@ use crate::capture_file::{
     LINK_RAW, LINK_RAW_BSD,
 };
 
-/// Room for the largest frame that a capture may hold.
+/// The size of the read buffer, in bytes, which must hold the largest frame of a capture.
 const LARGEST_FRAME: usize = 1 << 20;
 
 /// Calls `visit` with the link type and the bytes of each frame.
@@ -60,7 +60,7 @@ fn visit_pcapng(file: File, name: &dyn std::fmt::Display, visit: Visit<'_>) -> a
         .with_context(|| format!("{name} is not a capture"))?;
     while let Some(block) = reader.next_raw_block() {
         let (block, state) = block.with_context(|| format!("reading {name}"))?;
-        // A block that cannot be understood is passed over; the next one starts behind it.
+        // A malformed block is skipped. The next one starts after it.
         let Ok(block) = block.try_into_block(state) else {
             continue;
         };
@@ -80,13 +80,14 @@ fn visit_pcapng(file: File, name: &dyn std::fmt::Display, visit: Visit<'_>) -> a
     Ok(())
 }
 
+/// A UDP payload, of which a capture may have only the beginning.
 pub(super) struct Payload<'a> {
     pub(super) bytes: &'a [u8],
-    /// How long the UDP header says that it is.
+    /// The length in the UDP header, without the header itself.
     pub(super) claimed_length: usize,
 }
 
-/// The UDP payload of a frame if it starts like TZSP.
+/// Returns the UDP payload of a frame if it starts like TZSP.
 pub(super) fn tzsp_payload(link: u32, frame: &[u8]) -> Option<Payload<'_>> {
     let packet = ip_packet(link, frame)?;
     let net = packet.net?;
@@ -99,13 +100,13 @@ pub(super) fn tzsp_payload(link: u32, frame: &[u8]) -> Option<Payload<'_>> {
         return None;
     }
     let header = UdpHeaderSlice::from_slice(ip_payload.payload).ok()?;
-    let behind_header = ip_payload.payload.get(8..)?;
+    let after_header = ip_payload.payload.get(8..)?;
     let claimed_length = match header.length() {
-        0 => behind_header.len(),
+        0 => after_header.len(),
         length => usize::from(length).checked_sub(8)?,
     };
-    let there = behind_header.len().min(claimed_length);
-    let bytes = &behind_header[..there];
+    let captured = after_header.len().min(claimed_length);
+    let bytes = &after_header[..captured];
     (bytes.first() == Some(&1)).then_some(Payload {
         bytes,
         claimed_length,
@@ -126,7 +127,7 @@ fn ip_packet(link: u32, frame: &[u8]) -> Option<LaxSlicedPacket<'_>> {
             let (header, rest) = frame.split_at_checked(20)?;
             Some(LaxSlicedPacket::from_ether_type(ether_type(header), rest))
         }
-        // The family is left to the packet's own version.
+        // The version in the IP header tells the family, so the one in the link header is not needed.
         LINK_NULL | LINK_LOOP => LaxSlicedPacket::from_ip(frame.get(4..)?).ok(),
         LINK_RAW | LINK_RAW_BSD | LINK_IPV4 | LINK_IPV6 => LaxSlicedPacket::from_ip(frame).ok(),
         _ => None,

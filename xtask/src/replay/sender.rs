@@ -1,5 +1,4 @@
-//! Datagrams on their way to the exporter: not before their turn, and many in one system call
-//! where many are due.
+//! Sends datagrams at a given rate. Datagrams that are due at the same time are sent as one batch.
 
 use std::io::{self, ErrorKind};
 use std::net::{ToSocketAddrs, UdpSocket};
@@ -11,17 +10,17 @@ use anyhow::{Context, bail};
 use super::batch::Batch;
 use super::datagrams::Payload;
 
-/// How long the last datagram's refusal may take to come back.
-const REFUSAL_PATIENCE: Duration = Duration::from_millis(200);
+/// How long to wait for an ICMP error in response to the last datagram.
+const REFUSAL_TIMEOUT: Duration = Duration::from_millis(200);
 
 pub(super) struct Sender {
     socket: UdpSocket,
     to: String,
-    /// 0 is as fast as it goes.
+    /// Datagrams per second; 0 means as fast as possible.
     pps: u32,
     sent: u64,
     started: Instant,
-    /// Taken, but not yet sent.
+    /// Datagrams that are not sent yet.
     batch: Batch,
 }
 
@@ -40,8 +39,8 @@ impl Sender {
         })
     }
 
-    /// How many datagrams were given to [`Self::send`].
-    pub(super) fn taken(&self) -> u64 {
+    /// Returns the number of datagrams passed to [`Self::send`].
+    pub(super) fn accepted(&self) -> u64 {
         self.sent + self.batch.len() as u64
     }
 
@@ -49,20 +48,20 @@ impl Sender {
         self.started.elapsed()
     }
 
-    /// Sends `payload` when its turn has come; together with those behind it, if these are due
-    /// as well.
+    /// Sends `payload` when it is due. It may stay in the batch until later payloads are added, if
+    /// these are already due as well.
     pub(super) fn send(&mut self, payload: &Payload<'_>) -> anyhow::Result<()> {
         if self.batch.len() == 0 {
-            self.await_turn();
+            self.await_due_time();
         }
         self.batch.push(payload);
-        if self.batch.is_full() || self.taken() >= self.due() {
+        if self.batch.is_full() || self.accepted() >= self.due() {
             self.flush()?;
         }
         Ok(())
     }
 
-    /// Sends what was taken.
+    /// Sends the batch.
     pub(super) fn flush(&mut self) -> anyhow::Result<()> {
         let (sent, outcome) = self.batch.send(&self.socket);
         self.sent += sent;
@@ -74,19 +73,20 @@ impl Sender {
         }
     }
 
-    fn await_turn(&self) {
+    /// Waits until the next datagram is due.
+    fn await_due_time(&self) {
         if self.pps == 0 {
             return;
         }
         #[expect(clippy::cast_precision_loss, reason = "precise for 2^53 datagrams")]
-        let turn = Duration::from_secs_f64(self.sent as f64 / f64::from(self.pps));
-        let early = turn.saturating_sub(self.elapsed());
+        let due = Duration::from_secs_f64(self.sent as f64 / f64::from(self.pps));
+        let early = due.saturating_sub(self.elapsed());
         if !early.is_zero() {
             thread::sleep(early);
         }
     }
 
-    /// How many datagrams should have been sent by now. The first one's turn is at once.
+    /// Returns the number of datagrams that are due by now. The first one is due at once.
     fn due(&self) -> u64 {
         if self.pps == 0 {
             return u64::MAX;
@@ -95,10 +95,10 @@ impl Sender {
         u64::try_from(whole).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// A refusal is reported with the next call on the socket, so the last datagram needs one
-    /// more call.
+    /// Checks whether the last datagram was refused. The kernel reports a refusal with the next call
+    /// on the socket, so the last datagram needs one more call.
     pub(super) fn await_refusal(&self) -> anyhow::Result<()> {
-        self.socket.set_read_timeout(Some(REFUSAL_PATIENCE))?;
+        self.socket.set_read_timeout(Some(REFUSAL_TIMEOUT))?;
         match self.socket.recv(&mut [0]) {
             Err(error) if error.kind() == ErrorKind::ConnectionRefused => self.refused(),
             _ => Ok(()),
@@ -107,14 +107,14 @@ impl Sender {
 
     fn refused(&self) -> anyhow::Result<()> {
         bail!(
-            "nobody listens on {} (after {} datagrams); start the exporter with its --listen-port",
+            "no exporter listens on {} (after {} datagrams); start one with this --listen-port",
             self.to,
             self.sent
         )
     }
 }
 
-/// A socket connected to the first of the host's addresses that there is a route to.
+/// Returns a socket that is connected to the host's first address that has a route.
 fn connect(to: &str) -> anyhow::Result<UdpSocket> {
     let mut failure = None;
     for address in to.to_socket_addrs()? {

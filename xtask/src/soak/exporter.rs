@@ -1,3 +1,5 @@
+//! The exporter under test.
+
 use std::fs::File;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -16,10 +18,10 @@ use super::scrape::Scrape;
 pub(crate) const LISTEN_PORT: u16 = 37008;
 const PUBLISH_PORT: u16 = 9184;
 
-/// How long the exporter may take to start capturing, and to end.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// How often is looked whether it has.
-const PAUSE: Duration = Duration::from_millis(50);
+/// How long the exporter may take to start capturing, and to stop.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The interval between two checks whether it has.
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
 
 /// The exporter under test. It is killed when this is dropped.
 pub(crate) struct Exporter<'a> {
@@ -28,7 +30,7 @@ pub(crate) struct Exporter<'a> {
 }
 
 impl<'a> Exporter<'a> {
-    /// Starts it with these arguments and those that it always has.
+    /// Starts the exporter on a host, with fixed ports and these arguments.
     pub(crate) fn start(
         program: &Path,
         host: &'a Namespace,
@@ -44,7 +46,7 @@ impl<'a> Exporter<'a> {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
-            // What is typed at the terminal is for us.
+            // Keeps signals from the terminal, such as Ctrl-C, away from the exporter.
             .process_group(0);
         let child = host.run(|| {
             interrupt::unblock_for_children()?;
@@ -59,20 +61,22 @@ impl<'a> Exporter<'a> {
         self.child.id()
     }
 
-    /// Waits until the first capture runs.
+    /// Waits until the exporter captures.
     pub(crate) fn await_capture(&mut self) -> anyhow::Result<()> {
         let begin = Instant::now();
         loop {
             self.must_be_alive()?;
             match self.scrape() {
                 Ok(scrape) if scrape.value("tzsp_capture_up") > 0.0 => return Ok(()),
-                _ if begin.elapsed() < PATIENCE => thread::sleep(PAUSE),
-                Ok(_) => bail!("the exporter does not start to capture"),
+                _ if begin.elapsed() < TIMEOUT => thread::sleep(POLL_INTERVAL),
+                Ok(_) => bail!("the exporter does not start capturing"),
                 Err(error) => return Err(error),
             }
         }
     }
 
+    /// # Errors
+    /// The exporter has ended.
     pub(super) fn must_be_alive(&mut self) -> anyhow::Result<()> {
         match self.child.try_wait().context("waiting for the exporter")? {
             Some(status) => bail!("the exporter ended by itself: {status}"),
@@ -84,49 +88,50 @@ impl<'a> Exporter<'a> {
         self.host.run(|| Scrape::fetch(PUBLISH_PORT))
     }
 
-    /// Kills what is called `name` of its capture. Returns whether there was something to kill.
+    /// Kills the processes with this name on its host. Returns whether there were any.
     pub(super) fn kill(&self, name: &str) -> anyhow::Result<bool> {
         let victims = self.host.processes(name)?;
-        // One may have ended in the meantime.
+        // A process may have ended in the meantime.
         let killed = victims
             .into_iter()
             .filter(|&victim| kill(victim, Signal::SIGKILL).is_ok());
         Ok(killed.count() > 0)
     }
 
-    /// Asks it to end. Returns what was wrong with how it did.
+    /// Asks the exporter to stop. Returns the problems with its shutdown.
     pub(crate) fn stop(&mut self) -> anyhow::Result<Vec<String>> {
         let pid = i32::try_from(self.child.id()).context("a process id fits")?;
         kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot stop the exporter")?;
-        let how = match self.status_within(PATIENCE)? {
+        let problem = match self.status_within(TIMEOUT)? {
             Some(status) if status.success() => None,
             Some(status) => Some(format!("ended with {status}")),
-            None => Some(format!("went on for {PATIENCE:?}")),
+            None => Some(format!("did not stop within {TIMEOUT:?}")),
         };
-        let mut complaints: Vec<_> = how
-            .map(|how| format!("asked to stop, the exporter {how}"))
+        let mut problems: Vec<_> = problem
+            .map(|problem| format!("asked to stop, the exporter {problem}"))
             .into_iter()
             .collect();
         for name in ["tshark", "dumpcap"] {
             let left = self.host.processes(name)?;
             if !left.is_empty() {
-                complaints.push(format!("the exporter left a {name} behind"));
+                problems.push(format!("the exporter left a {name} behind"));
             }
             for pid in left {
                 let _ = kill(pid, Signal::SIGKILL);
             }
         }
-        Ok(complaints)
+        Ok(problems)
     }
 
-    fn status_within(&mut self, patience: Duration) -> anyhow::Result<Option<ExitStatus>> {
+    /// Waits for the exporter to end. Returns `None` if it has not ended within `timeout`.
+    fn status_within(&mut self, timeout: Duration) -> anyhow::Result<Option<ExitStatus>> {
         let begin = Instant::now();
         loop {
             let status = self.child.try_wait().context("waiting for the exporter")?;
-            if status.is_some() || begin.elapsed() >= patience {
+            if status.is_some() || begin.elapsed() >= timeout {
                 return Ok(status);
             }
-            thread::sleep(PAUSE);
+            thread::sleep(POLL_INTERVAL);
         }
     }
 }

@@ -1,23 +1,25 @@
+//! Records scrapes and checks them against each other.
+
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::scrape::Scrape;
 
-/// Complaints that are kept: more of them say nothing new.
-const COMPLAINTS_KEPT: usize = 10;
+/// The maximum number of problems that are reported. One bug can cause a problem in every scrape.
+const MAX_PROBLEMS: usize = 10;
 
-/// What the scrapes said, and what was wrong with it.
+/// The recorded scrapes, and the problems that they have shown.
 #[derive(Default)]
 pub(super) struct Ledger {
     samples: Vec<Sample>,
     /// The last value of each counter's sample.
     counters: HashMap<String, f64>,
-    complaints: Vec<String>,
+    problems: Vec<String>,
 }
 
-/// One scrape in a few numbers.
+/// The values of one scrape.
 pub(super) struct Sample {
-    /// Since the load began.
+    /// The time since the load began.
     pub(super) at: Duration,
     pub(super) resident_bytes: f64,
     pub(super) received: f64,
@@ -27,7 +29,7 @@ pub(super) struct Sample {
 }
 
 impl Ledger {
-    pub(super) fn enter(&mut self, at: Duration, scrape: &Scrape) {
+    pub(super) fn record(&mut self, at: Duration, scrape: &Scrape) {
         self.check_counters(at, scrape);
         self.check_accounting(at, scrape);
         self.samples.push(Sample {
@@ -44,8 +46,8 @@ impl Ledger {
         self.samples.last()
     }
 
-    pub(super) fn complaints(&self) -> &[String] {
-        &self.complaints
+    pub(super) fn problems(&self) -> &[String] {
+        &self.problems
     }
 
     pub(super) fn into_samples(self) -> Vec<Sample> {
@@ -56,7 +58,7 @@ impl Ledger {
         for (sample, value) in scrape.counters() {
             let before = self.counters.insert(sample.to_owned(), value);
             if let Some(before) = before.filter(|before| value < *before) {
-                self.complain(at, &format!("{sample} went back from {before} to {value}"));
+                self.report(at, &format!("{sample} went back from {before} to {value}"));
             }
         }
     }
@@ -66,16 +68,16 @@ impl Ledger {
         let counted = scrape.sum("tzsp_observed_packets_total");
         let skipped = scrape.sum("tzsp_frames_skipped_total");
         if (received - counted - skipped).abs() > 0.5 {
-            self.complain(
+            self.report(
                 at,
                 &format!("{received} frames received, {counted} counted, {skipped} skipped"),
             );
         }
     }
 
-    fn complain(&mut self, at: Duration, what: &str) {
-        if self.complaints.len() < COMPLAINTS_KEPT {
-            self.complaints
+    fn report(&mut self, at: Duration, what: &str) {
+        if self.problems.len() < MAX_PROBLEMS {
+            self.problems
                 .push(format!("after {:.0} s: {what}", at.as_secs_f64()));
         }
     }
@@ -91,9 +93,9 @@ mod tests {
         for (scrape, at) in scrapes.iter().zip(0..) {
             let text = format!("# TYPE tzsp_frames_received_total counter\n{scrape}");
             let scrape = Scrape::parse(&text).expect("it is valid");
-            ledger.enter(Duration::from_secs(at), &scrape);
+            ledger.record(Duration::from_secs(at), &scrape);
         }
-        assert_eq!(ledger.complaints(), expected);
+        assert_eq!(ledger.problems(), expected);
     }
 
     const TWO: &str = "tzsp_frames_received_total 2\ntzsp_observed_packets_total{to=\"a\"} 2\n";
@@ -101,7 +103,7 @@ mod tests {
                          tzsp_frames_skipped_total{reason=\"not_ip\"} 1\n";
 
     #[test]
-    fn counters_go_up_only() {
+    fn a_counter_that_decreases_is_a_problem() {
         check(&[TWO, TWO, THREE], &[]);
         check(
             &[TWO, THREE, TWO],
@@ -110,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn every_frame_is_counted_or_skipped() {
+    fn a_frame_that_is_neither_counted_nor_skipped_is_a_problem() {
         check(
             &["tzsp_frames_received_total 2\ntzsp_observed_packets_total{to=\"a\"} 1\n"],
             &["after 0 s: 2 frames received, 1 counted, 0 skipped"],

@@ -1,3 +1,5 @@
+//! The stream of datagrams.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
@@ -8,7 +10,7 @@ use crate::replay::Datagrams;
 use super::exporter::LISTEN_PORT;
 use super::network::Namespace;
 
-/// A sensor that streams to the collector.
+/// A thread on the sensor that streams to the collector.
 pub(crate) struct Load {
     thread: JoinHandle<anyhow::Result<Duration>>,
     progress: Arc<Progress>,
@@ -21,7 +23,7 @@ struct Progress {
 }
 
 impl Load {
-    /// Streams `datagrams` to this address over and over, until `wanted` are sent.
+    /// Streams `datagrams` to this address in a loop, until `wanted` are sent.
     pub(crate) fn start(
         sensor: &Namespace,
         collector: &str,
@@ -32,10 +34,10 @@ impl Load {
         let progress = Arc::new(Progress::default());
         let thread = thread::spawn({
             let progress = Arc::clone(&progress);
-            let door = sensor.door();
+            let handle = sensor.handle();
             let to = format!("{collector}:{LISTEN_PORT}");
             move || {
-                door.enter()?;
+                handle.enter()?;
                 datagrams.stream(&to, pps, |sent| {
                     progress.sent.store(sent, Ordering::Relaxed);
                     sent < wanted && !progress.stop.load(Ordering::Relaxed)
@@ -49,12 +51,12 @@ impl Load {
         self.progress.sent.load(Ordering::Relaxed)
     }
 
-    /// All is sent, or nothing can be sent any more.
+    /// Whether all datagrams are sent, or sending has failed.
     pub(crate) fn has_ended(&self) -> bool {
         self.thread.is_finished()
     }
 
-    /// Waits until all is sent. Returns how many datagrams that were, and how long it took.
+    /// Waits until all datagrams are sent. Returns their number, and how long it took.
     pub(crate) fn finish(self) -> anyhow::Result<(u64, Duration)> {
         let duration = self
             .thread
@@ -63,7 +65,7 @@ impl Load {
         Ok((self.progress.sent.load(Ordering::Relaxed), duration))
     }
 
-    /// Sends nothing more.
+    /// Stops sending.
     pub(crate) fn stop(&self) {
         self.progress.stop.store(true, Ordering::Relaxed);
     }

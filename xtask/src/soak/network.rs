@@ -1,4 +1,4 @@
-//! Two hosts made for the occasion: network namespaces joined by a cable.
+//! Two temporary hosts: network namespaces that are connected by a virtual cable.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -15,8 +15,9 @@ const SENSOR: &str = "192.0.2.2";
 /// The collector's end of the cable, and the sensor's.
 pub(crate) const COLLECTOR_LINK: &str = "cable0";
 const SENSOR_LINK: &str = "cable1";
-/// An interface on the collector's end that comes and goes while the cable stays, so that the sensor
-/// can go on sending. What is sent meanwhile goes to nobody.
+/// An interface on the collector's end of the cable, which is deleted and added again. The cable
+/// itself stays, so that the sensor can continue to send. Datagrams are lost while the interface is
+/// missing.
 pub(crate) const CAPTURED_LINK: &str = "captured0";
 pub(crate) const CAPTURED: &str = "192.0.2.3";
 const CAPTURED_HARDWARE_ADDRESS: &str = "02:00:00:00:00:03";
@@ -37,7 +38,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Adds the interface that comes and goes.
+    /// Adds the interface that is deleted later.
     pub(crate) fn add_captured_link(&self) -> anyhow::Result<()> {
         self.collector.ip(&[
             "link",
@@ -54,7 +55,8 @@ impl Network {
             "private",
         ])?;
         self.collector.ip(&["link", "set", CAPTURED_LINK, "up"])?;
-        // The sensor does not ask for the address, or it would notice.
+        // With a permanent entry, the sensor sends no ARP requests, which would fail while the
+        // interface is missing.
         self.sensor.ip(&[
             "neighbour",
             "replace",
@@ -97,7 +99,7 @@ impl Network {
     }
 }
 
-/// A host. It is gone when this is dropped.
+/// A host, which is a network namespace. It is deleted when this is dropped.
 pub(crate) struct Namespace {
     name: String,
 }
@@ -115,15 +117,15 @@ impl Namespace {
         ip(&[&["-n", self.name.as_str()], arguments].concat())
     }
 
-    /// Does something on this host, in a thread of its own; processes started there stay there.
+    /// Runs `work` on this host, in a thread of its own. Processes that it starts belong to the host.
     pub(crate) fn run<T: Send>(
         &self,
         work: impl FnOnce() -> anyhow::Result<T> + Send,
     ) -> anyhow::Result<T> {
-        let door = self.door();
+        let handle = self.handle();
         thread::scope(|scope| {
             let worker = scope.spawn(|| {
-                door.enter()?;
+                handle.enter()?;
                 work()
             });
             worker
@@ -132,15 +134,15 @@ impl Namespace {
         })
     }
 
-    /// For a thread that outlives the borrow.
-    pub(crate) fn door(&self) -> Door {
-        Door(PathBuf::from("/run/netns").join(&self.name))
+    /// Returns a handle for a thread that outlives the borrow.
+    pub(crate) fn handle(&self) -> NamespaceHandle {
+        NamespaceHandle(PathBuf::from("/run/netns").join(&self.name))
     }
 
-    /// The processes of this name on this host. Unlike a search from the parent down, this also
-    /// finds a dumpcap whose tshark was killed.
+    /// Returns the processes with this name on this host. Unlike a search for the exporter's
+    /// descendants, this also finds a dumpcap whose parent tshark was killed.
     pub(crate) fn processes(&self, name: &str) -> anyhow::Result<Vec<Pid>> {
-        let namespace = fs::metadata(self.door().0)
+        let namespace = fs::metadata(self.handle().0)
             .with_context(|| format!("looking at namespace {}", self.name))?
             .ino();
         let processes = fs::read_dir("/proc").context("reading /proc")?;
@@ -161,14 +163,15 @@ impl Namespace {
 impl Drop for Namespace {
     fn drop(&mut self) {
         if ip(&["netns", "delete", &self.name]).is_err() {
-            eprintln!("please remove it: ip netns delete {}", self.name);
+            eprintln!("please delete the namespace: ip netns delete {}", self.name);
         }
     }
 }
 
-pub(crate) struct Door(PathBuf);
+/// The path of a namespace.
+pub(crate) struct NamespaceHandle(PathBuf);
 
-impl Door {
+impl NamespaceHandle {
     /// Moves this thread to the host.
     pub(crate) fn enter(&self) -> anyhow::Result<()> {
         let name = self.0.display();
@@ -177,7 +180,7 @@ impl Door {
     }
 }
 
-/// `ip` from iproute2.
+/// Runs `ip` from iproute2.
 fn ip(arguments: &[&str]) -> anyhow::Result<()> {
     let output = Command::new("ip")
         .args(arguments)

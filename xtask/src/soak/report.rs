@@ -1,34 +1,34 @@
-//! What came of it, and whether that is good.
+//! The results of a run, and the checks that decide whether it has failed.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::ledger::{Ledger, Sample};
 
-/// How much memory may grow then: what an allocator may move about.
+/// How much memory may grow after [`WARM`], in bytes: a tolerance for fragmentation in the allocator.
 const BYTES_ALLOWED: f64 = 4.0 * MIB;
 const MIB: f64 = 1_048_576.0;
 
-/// By how much the stated time without a capture may be off each time that the interface goes, in
-/// seconds: how long it takes to make one and to notice that it is gone.
+/// The tolerance for the reported time without a capture, in seconds for each deletion of the
+/// interface: the time to add an interface and to notice that it is gone.
 const SECONDS_ALLOWED: f64 = 0.2;
 
-/// When the flows are known and all was used once.
+/// The time after which all flows have been seen and all buffers have been allocated.
 const WARM: Duration = Duration::from_mins(1);
 
-/// How often the capture was killed.
+/// How many times the capture was killed.
 #[derive(Default)]
 pub(super) struct Kills {
     tshark: u64,
     dumpcap: u64,
-    /// Its interface was deleted.
+    /// Deletions of its interface.
     interface: u64,
-    /// The exporter was just waiting to start the capture again.
-    in_vain: u64,
+    /// Attempts that found no process, because the exporter had not restarted the capture yet.
+    missed: u64,
 }
 
 impl Kills {
-    /// tshark and dumpcap take turns.
+    /// Returns the process to kill next: tshark and dumpcap alternately.
     pub(super) fn next_victim(&self) -> &'static str {
         if self.tshark > self.dumpcap {
             "dumpcap"
@@ -37,17 +37,17 @@ impl Kills {
         }
     }
 
-    /// The next victim was killed, or was not there.
+    /// Counts an attempt to kill the next victim.
     pub(super) fn count(&mut self, killed: bool) {
         let counter = match (killed, self.next_victim()) {
-            (false, _) => &mut self.in_vain,
+            (false, _) => &mut self.missed,
             (true, "tshark") => &mut self.tshark,
             (true, _) => &mut self.dumpcap,
         };
         *counter += 1;
     }
 
-    /// The interface was deleted. Returns how often it was.
+    /// Counts a deletion of the interface. Returns the number of deletions so far.
     pub(super) fn count_interface(&mut self) -> u64 {
         self.interface += 1;
         self.interface
@@ -74,21 +74,21 @@ pub(super) fn progress(ledger: &Ledger, kills: &Kills, sent: u64) -> String {
 }
 
 pub(super) struct Report {
-    /// How long the load lasted.
+    /// The duration of the load.
     pub(super) duration: Duration,
     pub(super) kills: Kills,
     pub(super) sent: u64,
-    /// Time without a capture when the load ended.
+    /// The reported time without a capture at the end of the load.
     pub(super) lost_seconds: f64,
-    /// At least one; the last one was taken when all had arrived.
+    /// At least one. The last one was taken after all datagrams had arrived.
     pub(super) samples: Vec<Sample>,
-    pub(super) complaints: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 impl Report {
-    /// Why it is not good.
+    /// Returns the reasons why the run has failed.
     pub(super) fn failures(&self) -> Vec<String> {
-        let mut failures = self.complaints.clone();
+        let mut failures = self.problems.clone();
         let (warm, end) = (self.warm().resident_bytes, self.end().resident_bytes);
         let growth = end - warm;
         if growth > BYTES_ALLOWED {
@@ -109,25 +109,26 @@ impl Report {
         failures
     }
 
-    /// Sent, and neither received nor dropped nor lost in stated time.
+    /// Returns the number of datagrams that were sent, but neither received, nor reported as dropped,
+    /// nor sent during the reported time without a capture.
     fn unexplained(&self) -> f64 {
         let end = self.end();
         self.sent as f64 - end.received - end.dropped - self.expected_loss()
     }
 
     fn end(&self) -> &Sample {
-        self.samples.last().expect("a scrape ends it")
+        self.samples.last().expect("the run ends with a scrape")
     }
 
-    /// The first sample after the first minute, or the first one of all if there is none but
-    /// the last.
+    /// Returns the first sample after [`WARM`]. If there is none except the last sample, returns the
+    /// first of all.
     fn warm(&self) -> &Sample {
         let earlier = &self.samples[..self.samples.len() - 1];
         let warm = earlier.iter().find(|sample| sample.at >= WARM);
         warm.unwrap_or(&self.samples[0])
     }
 
-    /// Resident memory of all samples, from the least to the most.
+    /// Returns the resident memory of all samples, sorted.
     fn resident_bytes(&self) -> Vec<f64> {
         let samples = self.samples.iter();
         let mut resident: Vec<_> = samples.map(|sample| sample.resident_bytes).collect();
@@ -150,7 +151,7 @@ impl fmt::Display for Report {
             tshark,
             dumpcap,
             interface,
-            in_vain,
+            missed,
         } = self.kills;
         let kills = self.kills.total();
         let end = self.end();
@@ -165,8 +166,8 @@ impl fmt::Display for Report {
         row(
             "kills",
             format!(
-                "{kills}: tshark {tshark}, dumpcap {dumpcap}, interface {interface}; {in_vain} times \
-                 none was there"
+                "{kills}: tshark {tshark}, dumpcap {dumpcap}, interface {interface}; {missed} times \
+                 no process was running"
             ),
         )?;
         row("captures started", end.iterations.to_string())?;
@@ -216,12 +217,12 @@ mod tests {
                 tshark: 1,
                 dumpcap: 1,
                 interface: 0,
-                in_vain: 0,
+                missed: 0,
             },
             sent: 120_000,
             lost_seconds: 10.0,
             samples: resident_mib.iter().zip(0..).map(sample).collect(),
-            complaints: Vec::new(),
+            problems: Vec::new(),
         }
     }
 
@@ -231,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn memory_may_not_grow_after_the_first_minute() {
+    fn memory_growth_after_the_first_minute_is_a_failure() {
         check(&[10.0], &[]);
         check(&[10.0, 14.0], &[]);
         check(&[10.0, 14.1], &["memory grew by 4.1 MiB, 41 %"]);
@@ -240,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lost_time_does_not_explain_is_unexplained() {
+    fn datagrams_lost_outside_the_reported_time_are_unexplained() {
         let text = report(&[10.0]).to_string();
         assert!(
             text.contains("expected loss          20000, at 2000.0/s\n"),
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn each_deleted_interface_explains_a_fifth_of_a_second() {
+    fn each_deletion_of_the_interface_allows_a_fifth_of_a_second() {
         let mut report = report(&[10.0]);
         report.kills.interface = 5;
         report.lost_seconds = 9.1;
@@ -266,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn tshark_and_dumpcap_are_killed_in_turn() {
+    fn tshark_and_dumpcap_are_killed_alternately() {
         let mut kills = Kills::default();
         let mut victims = Vec::new();
         for killed in [true, false, true, true] {
@@ -274,6 +275,6 @@ mod tests {
             kills.count(killed);
         }
         assert_eq!(victims, ["tshark", "dumpcap", "dumpcap", "tshark"]);
-        assert_eq!((kills.total(), kills.in_vain), (3, 1));
+        assert_eq!((kills.total(), kills.missed), (3, 1));
     }
 }

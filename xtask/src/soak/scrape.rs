@@ -1,4 +1,4 @@
-//! The text format, as far as it is needed here.
+//! Fetches a scrape and parses its text format, as far as needed here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
@@ -8,17 +8,18 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 /// How long the exporter may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
+/// The samples of a scrape.
 pub(crate) struct Scrape {
-    /// Values by name and labels as they stand in the text.
+    /// Values by name and labels, which are written as in the text.
     samples: BTreeMap<String, f64>,
     /// The names of the counters.
     counters: BTreeSet<String>,
 }
 
 impl Scrape {
-    /// Asks the exporter that publishes on this port of this host.
+    /// Scrapes the exporter on this port of the loopback address.
     pub(crate) fn fetch(port: u16) -> anyhow::Result<Self> {
         let response = response(port).context("cannot scrape the exporter")?;
         let Some((head, body)) = response.split_once("\r\n\r\n") else {
@@ -54,12 +55,12 @@ impl Scrape {
         Ok(scrape)
     }
 
-    /// The sample without labels of this name; 0 if there is none.
+    /// Returns the value of the sample with this name and no labels, or 0 if there is none.
     pub(crate) fn value(&self, name: &str) -> f64 {
         self.samples.get(name).copied().unwrap_or_default()
     }
 
-    /// The sum of a family.
+    /// Returns the sum of the samples of a family.
     pub(super) fn sum(&self, family: &str) -> f64 {
         let samples = self.samples.iter();
         let values = samples.filter(|(sample, _)| family_of(sample) == family);
@@ -67,7 +68,7 @@ impl Scrape {
         values.fold(0.0, |sum, (_, value)| sum + value)
     }
 
-    /// All samples of all counters.
+    /// Returns all samples of all counters.
     pub(super) fn counters(&self) -> impl Iterator<Item = (&str, f64)> {
         let samples = self.samples.iter();
         let counters = samples.filter(|(sample, _)| self.counters.contains(family_of(sample)));
@@ -79,11 +80,12 @@ fn family_of(sample: &str) -> &str {
     sample.split('{').next().unwrap_or(sample)
 }
 
-/// HTTP 1.0, so that the body is not sent in chunks and ends with the connection.
+/// Fetches the response with HTTP 1.0, so that the body is not sent in chunks and ends with the
+/// connection.
 fn response(port: u16) -> anyhow::Result<String> {
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
-    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
     stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n")?;
     let mut response = String::new();
     stream.read_to_string(&mut response)?;
@@ -105,7 +107,7 @@ tzsp_observed_packets_total{from=\"192.0.2.2\",protocol=\"tcp\"} 4
 ";
 
     #[test]
-    fn samples_are_found_by_name_and_added_up_by_family() {
+    fn samples_are_found_by_name_and_summed_by_family() {
         let scrape = Scrape::parse(TEXT).expect("it is valid");
         assert_eq!(format!("{}", scrape.value("tzsp_flows")), "2");
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What may carry an inner packet, beside Ethernet with VLAN tags.
+//! Encapsulations of an inner packet other than Ethernet with VLAN tags.
 
 use super::{Random, ether_type};
 use crate::capture_file::{
@@ -8,14 +8,14 @@ use crate::packet::{concat, inner_ethernet, mpls, pppoe, pppoe_compressed, snap}
 use crate::radio::{avs, ppi, ppi_with_common, prism, radiotap};
 
 impl Random {
-    /// LLC and SNAP, sometimes of another organisation.
+    /// Returns a packet in LLC and SNAP, sometimes with the code of another organisation.
     pub(super) fn llc(&mut self, ether_type: u16, packet: &[u8]) -> Vec<u8> {
         let mut llc = snap(ether_type, packet);
         llc[5] = self.one_of(&[0x00, 0x00, 0x00, 0xf8, 0x0c]);
         llc
     }
 
-    /// A stack of labels, rarely one without a bottom.
+    /// Returns a packet after a stack of MPLS labels, which rarely lacks the bottom-of-stack bit.
     pub(super) fn labels(&mut self, packet: &[u8]) -> Vec<u8> {
         let depth = self.one_of(&[1_usize, 1, 1, 2, 3, 8]);
         let labels: Vec<u32> = (0..depth)
@@ -28,7 +28,8 @@ impl Random {
         stack
     }
 
-    /// A PPP protocol of two bytes or one around IP, sometimes with labels between.
+    /// Returns an IP packet in PPP with a protocol field of one or two bytes, sometimes with MPLS
+    /// labels in between.
     fn ppp(&mut self, is_ipv6: bool, packet: &[u8]) -> Vec<u8> {
         let protocol = if is_ipv6 { 0x57 } else { 0x21 };
         match self.below(4) {
@@ -38,7 +39,7 @@ impl Random {
         }
     }
 
-    /// A frame of a link type that carries a packet of its own.
+    /// Returns a frame that is not mirrored, of a link type whose frames carry IP packets.
     pub(super) fn plain(&mut self, link: u32) -> Vec<u8> {
         let is_ipv6 = self.rarely(4);
         let packet = self.inner(is_ipv6);
@@ -66,14 +67,14 @@ impl Random {
         }
     }
 
-    /// 802.11 behind what the link type has before it.
+    /// Returns an 802.11 frame after the radio header of the link type.
     pub(super) fn radio(&mut self, link: u32, ether_type: u16, packet: &[u8]) -> Vec<u8> {
         match link {
             LINK_PRISM => {
                 let order = self.one_of(&[Order::Little, Order::Big]);
                 let wlan = self.wlan(ether_type, packet, false);
                 if self.rarely(10) {
-                    // A longer header, which says so.
+                    // A longer header whose length field is correct.
                     let mut frame = prism(order, &concat(&[&[0; 4], &wlan]));
                     frame[4..8].copy_from_slice(&order.u32(148));
                     return frame;
@@ -93,7 +94,7 @@ impl Random {
         }
     }
 
-    /// A PPPoE session, whose length may be wrong.
+    /// Returns a packet in a PPPoE session, whose length field may be wrong.
     pub(super) fn session(&mut self, is_ipv6: bool, packet: &[u8]) -> Vec<u8> {
         let mut session = match self.below(6) {
             0 => pppoe_compressed(if is_ipv6 { 0x57 } else { 0x21 }, packet),
@@ -107,8 +108,8 @@ impl Random {
         session
     }
 
-    /// Data to the access point, with or without quality of service, and with padding up to a
-    /// multiple of 4 bytes behind the header if it has any.
+    /// Returns an 802.11 data frame to the access point, with or without quality of service. If
+    /// `is_padded`, the header is padded to a multiple of 4 bytes.
     fn wlan(&mut self, ether_type: u16, packet: &[u8], is_padded: bool) -> Vec<u8> {
         let with_qos = self.rarely(2);
         let without_llc = self.rarely(20);
