@@ -5,6 +5,7 @@ mod exporter;
 mod history;
 mod holder;
 pub mod log;
+mod outcome;
 mod packets;
 mod process;
 mod recent;
@@ -29,8 +30,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use crate::aggregator::Settings;
-use crate::capture::quiet::QuietPort;
-use crate::capture::{PacketCapture, tshark, udp};
+use crate::capture::udp::{self, DiscardSocket};
+use crate::capture::{PacketCapture, tshark};
 use crate::flow::CHECKPOINT_INTERVAL;
 use crate::wire::ListenPorts;
 use crate::{http, memory};
@@ -273,7 +274,7 @@ enum Bound {
     Packets {
         backend: Backend,
         options: PacketCapture,
-        quiet: Vec<QuietPort>,
+        quiet: Vec<DiscardSocket>,
     },
     Sockets(Vec<udp::Listener>),
 }
@@ -348,9 +349,9 @@ fn choose(method: Method) -> Backend {
 }
 
 /// A port that another program uses is quiet already, unless that program wants it otherwise.
-fn keep_quiet(ports: &[u16]) -> Vec<QuietPort> {
+fn keep_quiet(ports: &[u16]) -> Vec<DiscardSocket> {
     let quiet = ports.iter().filter_map(|&port| {
-        QuietPort::bind(port)
+        DiscardSocket::bind(port)
             .inspect_err(|error| {
                 warn!(
                     "cannot keep the host from answering on UDP port {port}: {error}{}; the \

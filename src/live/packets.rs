@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::exporter::Exporter;
-use super::supervisor::Outcome;
+use super::outcome::Outcome;
 use crate::aggregator::FrameBatch;
 use crate::capture::PacketCapture;
 use crate::capture::native::{self, OpenError, PacketSocket, ReceiveError, Receiver};

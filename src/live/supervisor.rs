@@ -15,6 +15,7 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::exporter::Exporter;
 use super::history::Run;
+use super::outcome::Outcome;
 use super::{Error, packets, service};
 use crate::aggregator::FrameBatch;
 use crate::capture::tshark::{self, Ending, Output, Tshark};
@@ -100,19 +101,6 @@ struct Supervisor {
     backend: Backend,
     options: PacketCapture,
     exporter: Arc<Exporter>,
-}
-
-/// How one run of a capture went.
-pub(super) enum Outcome {
-    /// It ended because the daemon was asked to stop.
-    Stopped,
-    /// It ended before its stream began.
-    NeverStarted(String),
-    Ended {
-        reason: String,
-        /// For how long it captured.
-        ran: Duration,
-    },
 }
 
 impl Supervisor {

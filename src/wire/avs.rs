@@ -9,8 +9,8 @@
 //!
 //! Everything is in network byte order.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
 /// Version and length.
 const MIN_LENGTH: u32 = 8;

@@ -14,9 +14,9 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, llc};
+use crate::frame::Captured;
 
 /// Of Linux's own numbers the one for LLC: `ETH_P_802_2`.
 const LLC: u16 = 0x0004;

@@ -1,12 +1,12 @@
 //! The mirrored frame itself, for programs that read Ethernet but no TZSP.
 
-use super::captured::Captured;
-use super::link::{self, LinkType};
+use super::link;
 use super::options::ListenPorts;
 use super::outer::{self, Datagram};
 use super::payload::LinkError;
 use super::tzsp::{self, Mirrored};
 use super::{inner, wlan};
+use crate::frame::{Captured, LinkType};
 
 /// A mirrored frame of Ethernet, or one of 802.11 as a bridge would put it on Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,7 +50,7 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
     }
     let (header, rest) = match mirrored.link {
         LinkType::ETHERNET => (None, frame),
-        link if link.is_wlan() => {
+        link if link::is_wlan(link) => {
             let (header, rest) = bridged(link, frame).map_err(|_| NotEthernet::Wlan)?;
             (Some(header), rest)
         }

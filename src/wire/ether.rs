@@ -12,9 +12,9 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::llc;
 use super::payload::{LinkError, MIN_ETHER_TYPE, Payload};
+use crate::frame::Captured;
 
 /// Used for stacked tags before IEEE 802.1ad, like 0x9100.
 const VLAN_9200: EtherType = EtherType(0x9200);

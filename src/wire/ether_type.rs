@@ -2,13 +2,13 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
-use super::link::{self, LinkType};
+use super::link;
 use super::options::ListenPorts;
 use super::outer::datagram;
 use super::payload::LinkError;
 use super::skipped::Skipped;
 use super::tzsp;
+use crate::frame::{Captured, LinkType};
 
 /// Returns the EtherType, behind all VLAN tags, of a frame that was skipped because it carries no
 /// IP: that of the mirrored frame for [`Skipped::InnerNotIp`], unless frames are decoded as they

@@ -13,12 +13,12 @@
 
 use etherparse::{EtherType, IpNumber, UdpHeader};
 
-use super::captured::Captured;
 use super::inner;
 use super::ip::Ip;
 use super::ipv4::Ipv4;
 use super::observation::Observation;
 use super::outer::Datagram;
+use crate::frame::Captured;
 
 /// Version 4, and a header of 5 words.
 const VERSION_IHL: u8 = 0x45;

@@ -2,15 +2,15 @@
 
 use etherparse::{EtherType, IpNumber};
 
-use super::captured::Captured;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::link::{self, LinkType};
+use super::link;
 use super::observation::{Observation, Truncated};
 use super::outer::Datagram;
 use super::payload::{LinkError, Payload};
 use super::skipped::Skipped;
 use super::{mpls, pppoe};
+use crate::frame::{Captured, LinkType};
 
 /// Decodes the packet in a mirrored frame, which `datagram` carried. Also returns it from its IP
 /// header on, with the length that the outer headers leave for it.

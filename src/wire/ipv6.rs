@@ -17,7 +17,7 @@ use std::net::Ipv6Addr;
 
 use etherparse::{IpNumber, Ipv6Header, Ipv6HeaderSlice};
 
-use super::captured::Captured;
+use crate::frame::Captured;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ipv6 {

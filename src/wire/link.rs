@@ -2,67 +2,34 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{avs, cooked, ether, loopback, ppi, ppp, pppoe, prism, radiotap, wlan};
+use crate::frame::{Captured, LinkType};
 
-/// A link type as captures number them: <https://www.tcpdump.org/linktypes.html>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkType(pub u16);
+/// Whether frames of this type may carry datagrams from a sensor. The others are decoded where
+/// they are mirrored, or to count their own packets.
+pub(super) fn carries_datagrams(link: LinkType) -> bool {
+    matches!(
+        link,
+        LinkType::NULL
+            | LinkType::ETHERNET
+            | LinkType::RAW_BSD
+            | LinkType::RAW_OPENBSD
+            | LinkType::RAW
+            | LinkType::LOOP
+            | LinkType::LINUX_SLL
+            | LinkType::IPV4
+            | LinkType::IPV6
+            | LinkType::LINUX_SLL2
+    )
+}
 
-impl LinkType {
-    pub const NULL: Self = Self(0);
-    pub const ETHERNET: Self = Self(1);
-    /// PPP, with address and control fields or without.
-    pub const PPP: Self = Self(9);
-    /// Raw IP, as some systems number it in files.
-    pub const RAW_BSD: Self = Self(12);
-    /// Raw IP, as OpenBSD numbers it.
-    pub const RAW_OPENBSD: Self = Self(14);
-    /// PPP in HDLC-like framing, or Cisco's HDLC.
-    pub const PPP_HDLC: Self = Self(50);
-    /// PPPoE sessions, without Ethernet.
-    pub const PPPOE: Self = Self(51);
-    pub const RAW: Self = Self(101);
-    pub const WLAN: Self = Self(105);
-    pub const LOOP: Self = Self(108);
-    pub const LINUX_SLL: Self = Self(113);
-    /// 802.11 behind a Prism header, or one of AVS.
-    pub const WLAN_PRISM: Self = Self(119);
-    pub const WLAN_RADIOTAP: Self = Self(127);
-    /// TZSP itself, without the datagram that carried it.
-    pub const TZSP: Self = Self(128);
-    pub const WLAN_AVS: Self = Self(163);
-    pub const PPI: Self = Self(192);
-    pub const IPV4: Self = Self(228);
-    pub const IPV6: Self = Self(229);
-    pub const LINUX_SLL2: Self = Self(276);
-
-    /// Whether frames of this type may carry datagrams from a sensor. The others are decoded where
-    /// they are mirrored, or to count their own packets.
-    pub(super) fn carries_datagrams(self) -> bool {
-        matches!(
-            self,
-            Self::NULL
-                | Self::ETHERNET
-                | Self::RAW_BSD
-                | Self::RAW_OPENBSD
-                | Self::RAW
-                | Self::LOOP
-                | Self::LINUX_SLL
-                | Self::IPV4
-                | Self::IPV6
-                | Self::LINUX_SLL2
-        )
-    }
-
-    /// Whether frames of this type are 802.11, whatever stands before it.
-    pub(super) fn is_wlan(self) -> bool {
-        matches!(
-            self,
-            Self::WLAN | Self::WLAN_PRISM | Self::WLAN_RADIOTAP | Self::WLAN_AVS
-        )
-    }
+/// Whether frames of this type are 802.11, with or without a radio header before it.
+pub(super) fn is_wlan(link: LinkType) -> bool {
+    matches!(
+        link,
+        LinkType::WLAN | LinkType::WLAN_PRISM | LinkType::WLAN_RADIOTAP | LinkType::WLAN_AVS
+    )
 }
 
 /// Finds what a frame carries, behind all VLAN tags.
@@ -84,7 +51,7 @@ pub(super) fn payload(
         LinkType::IPV6 => Ok(Payload::untagged(EtherType::IPV6, frame)),
         LinkType::PPP | LinkType::PPP_HDLC => ppp::parse_framed(frame),
         LinkType::PPPOE => Ok(Payload::untagged(pppoe::SESSION, frame)),
-        link if link.is_wlan() => wlan_data(link, frame)?.payload(),
+        link if is_wlan(link) => wlan_data(link, frame)?.payload(),
         _ => Err(LinkError::Unsupported),
     }
 }

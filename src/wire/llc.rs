@@ -12,8 +12,8 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, MIN_ETHER_TYPE, Payload};
+use crate::frame::Captured;
 
 /// Decodes an LLC header. VLAN tags may follow it.
 pub(super) fn parse(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {

@@ -14,9 +14,9 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, ppp};
+use crate::frame::Captured;
 
 const AF_INET: u32 = 2;
 /// AF_INET6 of Linux; of NetBSD and OpenBSD; of FreeBSD; of macOS.

@@ -19,7 +19,6 @@
 )]
 
 mod avs;
-mod captured;
 mod cooked;
 mod decapsulate;
 mod ether;
@@ -46,11 +45,10 @@ mod skipped;
 mod tzsp;
 mod wlan;
 
-pub use captured::Captured;
+pub use crate::frame::{Captured, LinkType};
 pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
 pub use ether_type::ether_type_of;
 pub use ip::Ip;
-pub use link::LinkType;
 pub use observation::{Observation, Truncated};
 pub use options::{DecodeOptions, ListenPorts};
 pub use outer::{Datagram, datagram};

@@ -12,8 +12,8 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
+use crate::frame::Captured;
 
 pub(super) const UNICAST: EtherType = EtherType(0x8847);
 /// RFC 5332: a label that the sender of the frame assigned.

@@ -4,14 +4,14 @@ use std::net::Ipv4Addr;
 
 use etherparse::{EtherType, IpNumber, UdpHeader, UdpHeaderSlice};
 
-use super::captured::Captured;
 use super::ip::Ip;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::link::{self, LinkType};
+use super::link;
 use super::payload::LinkError;
 use super::pppoe;
 use super::skipped::Skipped;
+use crate::frame::{Captured, LinkType};
 
 /// A UDP datagram that may carry TZSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +42,7 @@ impl<'a> Datagram<'a> {
 /// # Errors
 /// The reason why there is none.
 pub fn datagram(link: LinkType, frame: Captured<'_>) -> Result<Datagram<'_>, Skipped> {
-    if !link.carries_datagrams() {
+    if !link::carries_datagrams(link) {
         return match link {
             LinkType::TZSP => Ok(Datagram::bare(frame)),
             _ => Err(Skipped::UnsupportedLink),

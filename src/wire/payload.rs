@@ -2,7 +2,7 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
+use crate::frame::Captured;
 
 /// IEEE 802.3, section 3.2.6: smaller numbers are lengths, or of another kind.
 pub(super) const MIN_ETHER_TYPE: u16 = 0x0600;

@@ -11,8 +11,8 @@
 //! Everything is little-endian. Of the fields only 802.11-Common matters here: it tells of a check
 //! sequence at the end of the frame.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
 /// The fixed header.
 const MIN_LENGTH: u16 = 8;

@@ -15,9 +15,9 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, mpls};
+use crate::frame::Captured;
 
 /// RFC 1332.
 const IPV4: u16 = 0x0021;

@@ -11,9 +11,9 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::ppp;
+use crate::frame::Captured;
 
 pub(super) const SESSION: EtherType = EtherType(0x8864);
 

@@ -10,8 +10,8 @@
 //! Everything is in the byte order of the capturing machine. Some drivers write an AVS header under
 //! the same number, which has its length at the same place.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
 /// The message code and the length itself.
 const MIN_LENGTH: u32 = 8;

@@ -10,8 +10,8 @@
 //! Everything is little-endian. Each word that says what follows has a bit for one more such word.
 //! Of the fields only the flags matter here, which stand behind the time at most.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
 /// Version, padding, length and one word of what follows.
 const MIN_LENGTH: u16 = 8;

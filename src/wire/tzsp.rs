@@ -13,9 +13,9 @@
 //! Tag 16 is not looked at: senders call it "decrypted", Wireshark "undecrypted". Whether an
 //! 802.11 frame is encrypted stands in its own header.
 
-use super::captured::Captured;
-use super::link::LinkType;
+use super::link::is_wlan;
 use super::skipped::Skipped;
+use crate::frame::{Captured, LinkType};
 
 const VERSION: u8 = 1;
 const TYPE_RECEIVED: u8 = 0;
@@ -73,7 +73,7 @@ pub(super) fn unwrap(payload: Captured<'_>) -> Result<Mirrored<'_>, Skipped> {
         [TAG_END, frame @ ..] => (frame, Tags::default()),
         tags => read_tags(tags)?,
     };
-    if tags.fcs_error && link.is_wlan() {
+    if tags.fcs_error && is_wlan(link) {
         return Err(Skipped::TzspFcsError);
     }
     Ok(Mirrored {

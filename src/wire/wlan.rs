@@ -11,9 +11,9 @@
 //! some sensors leave there, is no different from padding: lengths come from the packet's header.
 //! Some drivers pad the header to a multiple of 4 bytes, and say so in radiotap.
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, llc};
+use crate::frame::Captured;
 
 /// A data frame and the two stations that it is between.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

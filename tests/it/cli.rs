@@ -69,12 +69,12 @@ fn unknown_option() {
     assert_snapshot!(run(&["--listen-prot", "37008"]));
 }
 
-/// What the live capture starts tshark with is nobody else's business.
+/// The internal argument that starts child processes is neither a subcommand nor suggested.
 #[test]
-fn a_subcommand_that_there_is_not() {
-    let all = ["run", "run-leashed", "analyse"].map(|typed| run(&[typed]));
+fn unknown_subcommand() {
+    let all = ["run", "run-child", "analyse"].map(|typed| run(&[typed]));
     for said in &all {
-        assert!(!said.contains("tip: a similar subcommand exists: 'run-leashed'"));
+        assert!(!said.contains("tip: a similar subcommand exists: 'run-child'"));
     }
     assert_snapshot!(all.concat());
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::record::{Belief, Item, MAX_RECORD, Onward, Reading};
 use crate::capture::Frame;
-use crate::wire::LinkType;
+use crate::frame::LinkType;
 
 /// libpcap's largest snap length. Wireshark, too, takes a longer record for damage, unless
 /// the header announces longer ones.

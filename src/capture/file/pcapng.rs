@@ -19,7 +19,7 @@ use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
 use super::record::{Item, MAX_RECORD, Onward, Reading};
 use crate::capture::Frame;
-use crate::wire::LinkType;
+use crate::frame::LinkType;
 
 /// How a capture starts: the type of a section header, the same in both byte orders.
 pub(super) const MAGIC: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];

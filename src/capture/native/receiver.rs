@@ -11,7 +11,7 @@ use super::batch::Batch;
 use super::interface::Interface;
 use super::{PacketSocket, ReceiveError, filter, socket};
 use crate::capture::{Frame, Pause, ReceiveBuffer, gather};
-use crate::wire::LinkType;
+use crate::frame::LinkType;
 
 /// How long a read waits for the first packet: the caller then sees whether it is to stop.
 const PATIENCE: Duration = Duration::from_millis(200);

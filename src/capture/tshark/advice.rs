@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Ending, Group, leash};
+use super::{Ending, Group, child};
 
 /// How long `tshark -D` may take. It asks every extcap program for its interfaces, and takes about
 /// a second where there are many.
@@ -55,7 +55,7 @@ pub async fn advice(ending: &Ending) -> Option<String> {
 
 /// The list that `tshark -D` prints.
 async fn interfaces() -> Option<String> {
-    let child = Command::from(leash::command("tshark"))
+    let child = Command::from(child::command("tshark"))
         .arg("-D")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

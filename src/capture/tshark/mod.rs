@@ -1,6 +1,7 @@
 //! tshark as the source of frames: `tshark -w -` hands dumpcap's pcapng stream through.
 
 mod advice;
+pub mod child;
 mod output;
 
 use std::fs::File;
@@ -16,7 +17,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{PacketCapture, leash};
+use super::PacketCapture;
 pub use advice::{advice, remedy};
 pub use output::Output;
 
@@ -117,7 +118,7 @@ impl Tshark {
     pub fn start(options: &PacketCapture) -> io::Result<(Self, Output)> {
         let arguments = options.tshark_arguments();
         debug!(?arguments, "starting tshark");
-        let mut child = Command::from(leash::command("tshark"))
+        let mut child = Command::from(child::command("tshark"))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -188,7 +189,7 @@ enum Asked {
 }
 
 impl Group {
-    /// The group that a child started by [`leash::command`] leads.
+    /// The group that a child started by [`child::command`] leads.
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|pid| i32::try_from(pid).ok()))
     }
@@ -242,11 +243,11 @@ impl Ending {
         lines.collect::<Vec<_>>().join(" ")
     }
 
-    /// tshark could not even be run: see [`leash`].
+    /// tshark could not even be run: see [`child`].
     #[must_use]
     pub fn is_not_installed(&self) -> bool {
         let status = self.status.and_then(|status| status.code());
-        status == Some(i32::from(leash::STATUS_NOT_FOUND))
+        status == Some(i32::from(child::STATUS_NOT_FOUND))
     }
 
     /// What it says the kernel dropped: lines like `5 packets dropped from eth0`.

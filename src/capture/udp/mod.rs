@@ -5,6 +5,7 @@ mod batch;
 #[cfg(not(target_os = "linux"))]
 #[path = "single.rs"]
 mod batch;
+mod discard;
 mod kernel;
 
 use std::io;
@@ -16,6 +17,7 @@ use socket2::{Protocol, Socket, Type};
 use super::{Pause, ReceiveBuffer, gather, raise_receive_buffer};
 use crate::dual_stack;
 use batch::Batch;
+pub use discard::DiscardSocket;
 pub use kernel::Drops;
 
 /// How long a read waits for the first datagram: the caller then sees whether it is to stop.
@@ -125,6 +127,6 @@ fn has_read(outcome: io::Result<()>) -> io::Result<bool> {
 }
 
 /// A socket on this port, all addresses, prepared before it has the port.
-pub(super) fn bind(port: u16, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
+fn bind(port: u16, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
     dual_stack::bind(port, Type::DGRAM, Protocol::UDP, prepare)
 }
