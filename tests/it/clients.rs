@@ -410,7 +410,8 @@ fn memory_limits_the_number_of_concurrent_scrapes() {
     let never_idle = ["--flow-idle-timeout", "0"];
     let (_tools, mut exporter) = loaded_through(&["prlimit", "--data=67108864"], &never_idle);
     // 32 MiB and 50,000 * 128 bytes leave room for three times 4 MiB and 50,000 * 96 bytes.
-    exporter.line_with("answering 3 scrapes at a time, not 40: ulimit -d allows 64 MiB");
+    exporter
+        .line_with("answering at most 3 concurrent scrapes instead of 40: ulimit -d allows 64 MiB");
     let stalled: Vec<_> = (0..40).map(|_| ask_for_metrics(&exporter)).collect();
     let scrape = eventually("a scrape", || {
         let (status, body) = exporter.get("/metrics");

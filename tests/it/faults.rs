@@ -315,7 +315,7 @@ fn what_the_kernel_dropped_never_goes_back() {
     limit_open_files(&exporter, 4);
     assert_eq!(ask(), dropped(&before));
     assert_eq!(ask(), dropped(&before));
-    exporter.line_with("cannot read what the kernel dropped");
+    exporter.line_with("cannot read the kernel's drop counters");
     limit_open_files(&exporter, open_files(&exporter) + 20);
     assert_eq!(ask(), dropped(&before));
     exporter.signal(Signal::SIGTERM);

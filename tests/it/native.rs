@@ -387,7 +387,7 @@ fn without_tshark_the_capture_is_native_and_says_why() {
         ..Place::default()
     };
     let mut exporter = Exporter::start_at(&place, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.line_with("--capture chooses");
+    let line = exporter.line_with("use --capture to choose");
     assert!(
         line.contains("capturing through packet sockets, because tshark is not installed;"),
         "{line}"
@@ -402,7 +402,7 @@ fn without_tshark_the_capture_is_native_and_says_why() {
         ..Place::default()
     };
     let mut exporter = Exporter::start_at(&place, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.line_with("--capture chooses");
+    let line = exporter.line_with("use --capture to choose");
     assert!(
         line.contains("capturing through tshark, because /"),
         "{line}"

@@ -94,7 +94,7 @@ fn a_hangup_without_a_terminal_ends_nothing() {
     };
     let mut exporter = Exporter::start_at(&place, &["--listen-port", "0"]);
     exporter.signal(Signal::SIGHUP);
-    exporter.line_with("SIGHUP: nothing to do");
+    exporter.line_with("ignoring SIGHUP");
     assert_eq!(exporter.get("/-/healthy").0, 200);
     exporter.signal(Signal::SIGTERM);
     let (status, said) = exporter.ended();
