@@ -11,8 +11,8 @@ use tzsp_packetstream_exporter::capture::tshark::child;
 use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, ChildCommand, Task};
 use tzsp_packetstream_exporter::{analyze, live, memory, panics};
 
-/// Prints a problem or warning to standard error. A failure to write it is ignored, so that the work
-/// goes on if standard error is closed.
+/// Prints a problem or warning to standard error. A failure to write it is ignored, so that the
+/// work goes on if standard error is closed.
 macro_rules! print_problem {
     ($($words:tt)*) => {{
         let _ = writeln!(io::stderr(), $($words)*);
@@ -58,7 +58,8 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     match memory::check(&settings.limits) {
         Ok(None) => {}
         Ok(Some(warning)) => print_problem!("warning: {warning}"),
-        // The default limit may exceed a small machine's memory, but few captures have so many flows.
+        // The default limit may exceed a small machine's memory, but few captures have so many
+        // flows.
         Err(refusal) if settings.limits.flows == ANALYZED_FLOWS => {
             print_problem!("warning: {refusal}")
         }

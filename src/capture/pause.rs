@@ -24,8 +24,8 @@ const LONGEST: Duration = Duration::from_millis(10);
 const SHORTEST: Duration = Duration::from_millis(1);
 
 /// The rate, in bytes a second, that is always expected even if the stream has been slower so far,
-/// because a burst comes without warning. It is a million of the smallest datagrams a second, each of
-/// which takes about 1 KB of the buffer.
+/// because a burst comes without warning. It is a million of the smallest datagrams a second, each
+/// of which takes about 1 KB of the buffer.
 const EXPECTED: u64 = 1_000_000_000;
 /// The fraction of the buffer that may fill during a pause is one in this many. The rest is for the
 /// time until the thread gets a processor, and for bursts that are faster than [`EXPECTED`].
@@ -42,7 +42,8 @@ const MEMORY: Duration = Duration::from_secs(1);
 pub struct Pause {
     /// How many bytes may gather during a pause.
     budget: u64,
-    /// The fastest rate at which the buffer filled lately, in bytes a second; at least [`EXPECTED`].
+    /// The fastest rate at which the buffer filled lately, in bytes a second; at least
+    /// [`EXPECTED`].
     rate: u64,
 }
 
@@ -59,8 +60,8 @@ impl Pause {
 
     /// Returns how long to pause after a read; `None` means no pause.
     ///
-    /// There is none after a full batch, because more datagrams are waiting already, and none at all
-    /// with a small buffer.
+    /// There is none after a full batch, because more datagrams are waiting already, and none at
+    /// all with a small buffer.
     #[must_use]
     pub fn after_read(&self, batch_is_full: bool) -> Option<Duration> {
         if batch_is_full {
@@ -71,8 +72,8 @@ impl Pause {
         (wait >= SHORTEST).then_some(wait)
     }
 
-    /// Updates the rate: `queued` bytes gathered in the buffer `within` this time since the read that
-    /// emptied it.
+    /// Updates the rate: `queued` bytes gathered in the buffer `within` this time since the read
+    /// that emptied it.
     pub fn filled(&mut self, queued: usize, within: Duration) {
         let nanos = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX).max(1);
         let queued = u64::try_from(queued).unwrap_or(u64::MAX);

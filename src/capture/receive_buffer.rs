@@ -41,8 +41,8 @@ impl ReceiveBuffer {
 
 /// Asks for a receive buffer of this many bytes and returns how many the kernel grants.
 pub(super) fn raise_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
-    // Exceeding the system's limit needs a privilege (CAP_NET_ADMIN). Without it, an ordinary request
-    // gets as much as the limit allows.
+    // Exceeding the system's limit needs a privilege (CAP_NET_ADMIN). Without it, an ordinary
+    // request gets as much as the limit allows.
     #[cfg(target_os = "linux")]
     let forced = {
         use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};

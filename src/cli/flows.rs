@@ -1,4 +1,5 @@
-//! The options that live mode and `analyze` share: what distinguishes flows, and how many there are.
+//! The options that live mode and `analyze` share: what distinguishes flows, and how many there
+//! are.
 
 use std::time::Duration;
 

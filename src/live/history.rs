@@ -100,7 +100,8 @@ impl History {
         self.last_frame
     }
 
-    /// Returns a flag that is set while a capture runs, for readers that must not wait for the lock.
+    /// Returns a flag that is set while a capture runs, for readers that must not wait for the
+    /// lock.
     pub(super) fn up_now(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.up_now)
     }

@@ -15,8 +15,8 @@ pub(super) enum Transport {
 /// Returns the program that uses a port which could not be bound because of `error`, such as
 /// `name (pid 123)`.
 ///
-/// `None` if the port is not in use or the program cannot be found: only root sees the open files of
-/// other users' processes. Without an `address`, the port was to be bound on all addresses.
+/// `None` if the port is not in use or the program cannot be found: only root sees the open files
+/// of other users' processes. Without an `address`, the port was to be bound on all addresses.
 pub(super) fn holder(
     error: &io::Error,
     transport: Transport,

@@ -171,7 +171,8 @@ pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
         }
     }
     // A scrape needs a thread. One is started now, so that a limit on threads is an error at the
-    // start, and threads never time out: even if no more may be started later, scrapes have this one.
+    // start, and threads never time out: even if no more may be started later, scrapes have this
+    // one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(Duration::MAX)
@@ -350,7 +351,8 @@ fn choose(method: Method) -> Backend {
 
 /// Binds sockets that keep the host from answering the stream with ICMP errors.
 ///
-/// If another program uses a port, the host sends none for it anyway, so a failure is only a warning.
+/// If another program uses a port, the host sends none for it anyway, so a failure is only a
+/// warning.
 fn discard(ports: &[u16]) -> Vec<DiscardSocket> {
     let sockets = ports.iter().filter_map(|&port| {
         DiscardSocket::bind(port)

@@ -92,8 +92,8 @@ fn explain(error: &OpenError, is_first: bool) -> String {
     }
 }
 
-/// Asks for a receive buffer of this size. A warning that it was not granted is logged for the first
-/// run only, because later runs will not be granted it either.
+/// Asks for a receive buffer of this size. A warning that it was not granted is logged for the
+/// first run only, because later runs will not be granted it either.
 fn raise_buffer(socket: &PacketSocket, buffer_mib: u32, is_first: bool) {
     const MIB: usize = 1024 * 1024;
 

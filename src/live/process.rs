@@ -44,8 +44,9 @@ mod linux {
         }
     }
 
-    /// Returns when the process started, since the Unix epoch. Computed once: the kernel adjusts the
-    /// boot time whenever the clock is set, and a start time that moves would look like a restart.
+    /// Returns when the process started, since the Unix epoch. Computed once: the kernel adjusts
+    /// the boot time whenever the clock is set, and a start time that moves would look like a
+    /// restart.
     fn started(stat: Option<&Stat>) -> Option<Duration> {
         static STARTED: OnceLock<Option<Duration>> = OnceLock::new();
         *STARTED.get_or_init(|| {
@@ -68,7 +69,8 @@ mod linux {
         }
     }
 
-    /// Returns a value of `IpExt`: one line has the names, the next one the values in the same order.
+    /// Returns a value of `IpExt`: one line has the names, the next one the values in the same
+    /// order.
     fn octets(network: &str, name: &str) -> Option<u64> {
         let mut lines = network.lines().filter(|line| line.starts_with("IpExt:"));
         let names = lines.next()?.split_ascii_whitespace();

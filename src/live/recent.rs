@@ -17,8 +17,8 @@ pub(super) struct RecentFrames {
 }
 
 impl Default for RecentFrames {
-    /// Begins with an empty checkpoint at time zero, so that frames before the first real checkpoint
-    /// count as recent.
+    /// Begins with an empty checkpoint at time zero, so that frames before the first real
+    /// checkpoint count as recent.
     fn default() -> Self {
         Self {
             checkpoints: VecDeque::from([(Duration::ZERO, FrameCounts::default())]),
@@ -37,8 +37,8 @@ impl RecentFrames {
         }
     }
 
-    /// Returns the part of `frames` that was counted in about the last minute, or since the start if
-    /// that is less.
+    /// Returns the part of `frames` that was counted in about the last minute, or since the start
+    /// if that is less.
     pub(super) fn of(&self, frames: &FrameCounts) -> FrameCounts {
         match self.checkpoints.front() {
             Some((_, earlier)) => frames.since(earlier),

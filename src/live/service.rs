@@ -15,8 +15,8 @@ pub(super) fn stopping() {
     notify(NotifyState::Stopping);
 }
 
-/// Calls `check` and then notifies systemd's watchdog, twice in each interval that systemd asks for.
-/// If `check` does not return, systemd restarts the daemon.
+/// Calls `check` and then notifies systemd's watchdog, twice in each interval that systemd asks
+/// for. If `check` does not return, systemd restarts the daemon.
 pub(super) async fn watchdog(check: impl Fn()) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;

@@ -148,7 +148,8 @@ impl Supervisor {
             };
         }
         let ending = tshark.end(stream.ended()).await;
-        // If the stream did not end, some process keeps the pipe open. The run is over nevertheless.
+        // If the stream did not end, some process keeps the pipe open. The run is over
+        // nevertheless.
         self.exporter.lock().history.ended(run, Instant::now());
         if stream.began.is_some() && !began_in_time {
             // The capture began and ended before this task noticed.

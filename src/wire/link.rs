@@ -1,4 +1,4 @@
-//! From the link layer of a frame to the packet that it carries.
+//! Finds the payload of a frame, for every link type.
 
 use etherparse::EtherType;
 
@@ -32,12 +32,12 @@ pub(super) fn is_wlan(link: LinkType) -> bool {
     )
 }
 
-/// Finds what a frame carries, behind all VLAN tags.
+/// Returns the payload of a frame, behind all VLAN tags.
 pub(super) fn payload(
     mut link: LinkType,
     mut frame: Captured<'_>,
 ) -> Result<Payload<'_>, LinkError> {
-    // PPI may hold PPI. Each takes 8 bytes at least, so the loop ends.
+    // PPI may contain PPI. Each header has at least 8 bytes, so the loop ends.
     while link == LinkType::PPI {
         (link, frame) = behind_ppi(frame)?;
     }
@@ -56,7 +56,7 @@ pub(super) fn payload(
     }
 }
 
-/// The 802.11 data frame behind what stands before it; the link type must be one of 802.11.
+/// Decodes an 802.11 data frame behind its radio header, if any.
 pub(super) fn wlan_data(link: LinkType, frame: Captured<'_>) -> Result<wlan::Data<'_>, LinkError> {
     match link {
         LinkType::WLAN => wlan::parse(frame, false),
@@ -70,7 +70,7 @@ pub(super) fn wlan_data(link: LinkType, frame: Captured<'_>) -> Result<wlan::Dat
     }
 }
 
-/// A packet of neither version contradicts the link type.
+/// Returns an IP packet of either version. Anything else contradicts the link type.
 fn raw_ip(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     Payload::by_version(frame).map_err(|_| LinkError::Malformed)
 }
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_ip_is_known_by_its_version_or_its_link_type() {
+    fn raw_ip_is_recognised_by_its_version_or_its_link_type() {
         for link in [LinkType::RAW, LinkType::RAW_BSD, LinkType::RAW_OPENBSD] {
             check(link, &[0x45], Ok(0x0800));
             check(link, &[0x60], Ok(0x86dd));
@@ -110,7 +110,7 @@ mod tests {
         check(LinkType::PPI, &of([9, 0, 0, 0], &[0x21]), Ok(0x0800));
         check(LinkType::PPI, &of([12, 0, 0, 0], &[0x60]), Ok(0x86dd));
         check(LinkType::PPI, &of([51, 0, 0, 0], &[]), Ok(0x8864));
-        // TZSP is no link layer, and the link type has two bytes.
+        // TZSP is not a link layer here, and link types have two bytes.
         let unsupported = Err(LinkError::Unsupported);
         check(LinkType::PPI, &of([128, 0, 0, 0], &[1]), unsupported);
         check(LinkType::PPI, &of([1, 0, 1, 0], &[0; 60]), unsupported);

@@ -154,6 +154,37 @@ fn analyze_with_a_listen_port_twice() {
     ]));
 }
 
+/// Every number is refused with the range that is accepted.
+#[test]
+fn wrong_numbers() {
+    let wrong = [
+        ("--listen-port", "", "0 to 65535"),
+        ("--publish-port", "65536", "0 to 65535"),
+        ("--capture-buffer", "0", "1 to 2047"),
+        ("--capture-buffer", "2048", "1 to 2047"),
+        ("--snaplen", "3", "96 to 262144"),
+        ("--snaplen", "262145", "96 to 262144"),
+        ("--receive-buffer", "1024", "1 to 1023"),
+        ("--max-sensors", "many", "1 to 1000"),
+        ("--max-sensors", "1001", "1 to 1000"),
+    ];
+    for (option, value, range) in wrong {
+        let said = run(&["--interface", "lo", &format!("{option}={value}")]);
+        let expected = format!(": write a number from {range}\n");
+        assert!(said.contains(&expected), "{option} {value}: {said}");
+    }
+    let said = run(&["--web.max-requests=many"]);
+    assert!(
+        said.contains(": write a whole number such as 40\n"),
+        "{said}"
+    );
+    for jobs in ["0", "1025", "all"] {
+        let said = run(&["analyze", &format!("--jobs={jobs}"), "x.pcap"]);
+        let expected = ": write a number from 1 to 1024\n";
+        assert!(said.contains(expected), "{jobs}: {said}");
+    }
+}
+
 /// Every option of the flows refuses what it cannot take, in both modes.
 #[test]
 fn wrong_values_of_the_flow_options() {

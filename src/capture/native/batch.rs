@@ -13,8 +13,8 @@ use super::ether_type::ether_type;
 /// really fill.
 const BATCH_SIZE: usize = 64;
 
-/// The size of the Ethernet header that is put before each packet, because the kernel has removed the
-/// original one. Its addresses stay zero, since nothing reads them.
+/// The size of the Ethernet header that is put before each packet, because the kernel has removed
+/// the original one. Its addresses stay zero, since nothing reads them.
 const HEADER: usize = 14;
 /// The offset of the EtherType in this header.
 const ETHER_TYPE: usize = 12;

@@ -8,8 +8,8 @@ const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const PPPOE_SESSION: u16 = 0x8864;
 
-/// Returns the EtherType of what `packet` begins with. `length` is the packet's original length, and
-/// `protocol` what the socket reported for it.
+/// Returns the EtherType of what `packet` begins with. `length` is the packet's original length,
+/// and `protocol` what the socket reported for it.
 ///
 /// Linux removes the outermost VLAN tag. In a stack of tags, the packet then begins with the next
 /// tag, but since Linux 6.10 the socket reports the protocol behind all tags. So if the bytes look

@@ -2,7 +2,8 @@
 //!
 //! It passes UDP datagrams to the listen ports, behind VLAN tags and PPPoE, in IPv4 and IPv6, and
 //! first fragments like whole datagrams. It finds the port in the same way as [`wire`](crate::wire)
-//! but does not check lengths: a datagram that contradicts itself passes and is counted as malformed.
+//! but does not check lengths: a datagram that contradicts itself passes and is counted as
+//! malformed.
 //!
 //! IEEE 802.3 frames with LLC do not pass, as with libpcap's filters, because no sensor sends its
 //! stream in them.
@@ -20,8 +21,8 @@ mod interpreter;
 #[cfg(test)]
 mod tests;
 
-/// The most ports that fit into a filter: the kernel accepts 4,096 instructions, and each port needs
-/// two.
+/// The most ports that fit into a filter: the kernel accepts 4,096 instructions, and each port
+/// needs two.
 pub(super) const MOST_PORTS: usize = 1_500;
 
 /// How many tags, or IPv6 extension headers, are followed. Classic BPF has no loops, so the code is

@@ -53,7 +53,8 @@ impl Receiver {
         })
     }
 
-    /// Waits up to 200 ms for packets and reads those that are queued. Returns whether there were any.
+    /// Waits up to 200 ms for packets and reads those that are queued. Returns whether there were
+    /// any.
     ///
     /// # Errors
     /// The interface is gone, or the socket cannot be read any more.
@@ -78,8 +79,8 @@ impl Receiver {
         self.has_read(outcome)
     }
 
-    /// Sleeps some milliseconds if the last read emptied the socket, so that the next one finds more
-    /// than one packet. See [`Pause`].
+    /// Sleeps some milliseconds if the last read emptied the socket, so that the next one finds
+    /// more than one packet. See [`Pause`].
     pub fn pause(&mut self) {
         gather(&mut self.pause, self.batch.is_full(), &self.socket);
     }

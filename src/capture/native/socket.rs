@@ -111,8 +111,8 @@ impl PacketSocket {
     /// on, packets are queued.
     ///
     /// This binds the socket to a link-layer address with the protocol "all". Building such an
-    /// address would need `unsafe` code, so the system builds it: a second socket with this protocol,
-    /// whose filter drops everything, returns its own address.
+    /// address would need `unsafe` code, so the system builds it: a second socket with this
+    /// protocol, whose filter drops everything, returns its own address.
     ///
     /// # Errors
     /// The interface no longer exists, or the system refuses to bind the socket.

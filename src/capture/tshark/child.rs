@@ -4,7 +4,7 @@
 //! On Linux the child first runs this executable again, with [`SUBCOMMAND`]. It asks the kernel for
 //! a signal at its parent's death and then becomes the program (execve(2)). The detour is needed
 //! because code that runs between fork and exec in our own process would be `unsafe`. On other
-//! systems a child ends when it next writes to a pipe that nobody reads.
+//! systems a child ends at its next write to the closed pipe.
 
 use std::ffi::OsString;
 use std::io;

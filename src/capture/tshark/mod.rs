@@ -30,8 +30,8 @@ const END_TIMEOUT: Duration = Duration::from_secs(1);
 /// How many bytes of tshark's messages are kept, from their end, to explain why it ended.
 const MESSAGES_KEPT: usize = 4096;
 
-/// How many characters of the messages an error quotes: enough for the first sentence, which has the
-/// cause, and not for the page of advice that follows.
+/// How many characters of the messages an error quotes: enough for the first sentence, which has
+/// the cause, and not for the page of advice that follows.
 const CHARACTERS_QUOTED: usize = 200;
 /// The beginnings of irrelevant lines, which tshark prints when it runs as root or cannot read its
 /// settings. It breaks some of these lines before the path.
@@ -114,7 +114,8 @@ impl Tshark {
     /// Starts tshark. Also returns its output, a pcapng stream that a thread has to read.
     ///
     /// # Errors
-    /// The system cannot start another process. If tshark is not installed, its [`Ending`] shows it.
+    /// The system cannot start another process. If tshark is not installed, its [`Ending`] shows
+    /// it.
     pub fn start(options: &PacketCapture) -> io::Result<(Self, Output)> {
         let arguments = options.tshark_arguments();
         debug!(?arguments, "starting tshark");
@@ -151,7 +152,7 @@ impl Tshark {
     /// Asks tshark to flush its output and end, and kills it if it does not.
     ///
     /// `drained` completes when the stream was read to its end. Takes at most [`DELAY`] plus three
-    /// seconds, whatever tshark does.
+    /// seconds, even if tshark does not react.
     pub async fn end(mut self, drained: impl Future<Output = ()>) -> Ending {
         {
             // Wait first: packets on their way still arrive, and a tshark that is ending by itself
@@ -336,7 +337,7 @@ mod tests {
              permitted) Please check to make sure you have sufficient permissions. On Debian and \
              Debian derivatives such as Ubuntu, if y..."
         );
-        // Unreadable settings are no lack of permission to capture.
+        // Unreadable settings do not mean that capturing is not permitted.
         let harmless = Ending {
             status: None,
             messages: messages[..4].concat() + "There is no device named \"eth7\".\n",

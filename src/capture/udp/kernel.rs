@@ -8,8 +8,8 @@ use crate::capture::DropCounter;
 
 /// Counts the datagrams that the kernel dropped at one socket.
 ///
-/// `SO_RXQ_OVFL` has the same number, but only together with the next datagram that gets through, so
-/// drops at the end of a burst would be missed. This table has it at any time.
+/// `SO_RXQ_OVFL` has the same number, but only together with the next datagram that gets through,
+/// so drops at the end of a burst would be missed. This table has it at any time.
 #[derive(Debug)]
 pub struct Drops {
     inode: u64,

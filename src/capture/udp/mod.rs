@@ -111,8 +111,8 @@ impl Receiver {
         self.batch.datagrams()
     }
 
-    /// Sleeps some milliseconds if the last read emptied the socket, so that the next one finds more
-    /// than one datagram. See [`Pause`].
+    /// Sleeps some milliseconds if the last read emptied the socket, so that the next one finds
+    /// more than one datagram. See [`Pause`].
     pub fn pause(&mut self) {
         gather(&mut self.pause, self.batch.is_full(), &self.socket);
     }

@@ -37,8 +37,8 @@ pub(super) const PROTOCOL: u32 = METADATA;
 pub(super) const PACKET_TYPE: u32 = METADATA + 4;
 pub(super) const INTERFACE: u32 = METADATA + 8;
 
-/// A return value that exceeds every packet's length, so that the kernel cuts nothing. If it did, the
-/// original length would be lost; the receiver's buffer cuts instead.
+/// A return value that exceeds every packet's length, so that the kernel cuts nothing. If it did,
+/// the original length would be lost; the receiver's buffer cuts instead.
 const WHOLE_PACKET: u32 = 0x4_0000;
 
 /// A value that can be loaded into the accumulator.
@@ -162,8 +162,8 @@ impl Program {
         self.instructions
     }
 
-    /// Appends a conditional jump over an unconditional one, because a conditional jump reaches only
-    /// 255 instructions.
+    /// Appends a conditional jump over an unconditional one, because a conditional jump reaches
+    /// only 255 instructions.
     fn jump_if(&mut self, code: u16, k: u32, label: Label) {
         self.instructions.push(Instruction {
             code,

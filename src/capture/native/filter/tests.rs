@@ -190,8 +190,8 @@ fn packet(frame: &Frame<'_>) -> Option<Packet> {
     }
 }
 
-/// Checks that the filter passes a frame exactly if `wire` finds a datagram to a listen port in it. It
-/// may also pass malformed datagrams.
+/// Checks that the filter passes a frame exactly if `wire` finds a datagram to a listen port in it.
+/// It may also pass malformed datagrams.
 #[track_caller]
 fn check_frame(program: &[Instruction], ports: &[u16], frame: &Frame<'_>) -> bool {
     let Some(packet) = packet(frame) else {
