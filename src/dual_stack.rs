@@ -5,13 +5,14 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
-/// Binds a socket to `port` on all addresses. `prepare` sets its options before it has the port.
+/// Binds a socket to `port` on all addresses. `prepare` sets its options before the port
+/// is bound.
 ///
-/// One socket serves both families where there is IPv6, and IPv4 alone where there is not.
+/// The socket is for both families, or for IPv4 alone if the host has no IPv6.
 ///
 /// # Errors
-/// The port is taken, or may not be used.
-pub(crate) fn bind(
+/// The port is in use, or this process may not bind it.
+pub fn bind(
     port: u16,
     kind: Type,
     protocol: Protocol,
@@ -33,11 +34,11 @@ pub(crate) fn bind(
     }
 }
 
-/// Binds a socket to one address. The unspecified one of IPv6 stands for both families.
+/// Binds a socket to one address. The unspecified IPv6 address (`::`) means both families.
 ///
 /// # Errors
-/// The port is taken, or may not be used; or the address is none of this host's.
-pub(crate) fn bind_to(
+/// The port is in use, this process may not bind it, or the host does not have the address.
+pub fn bind_to(
     address: SocketAddr,
     kind: Type,
     protocol: Protocol,
@@ -53,7 +54,8 @@ pub(crate) fn bind_to(
     Ok(socket)
 }
 
-/// Systems without IPv6 fail in several ways. These two would fail for IPv4 alike.
+/// Whether the host may have no IPv6. Such hosts fail with various errors, so only the two that
+/// IPv4 would run into as well are excluded.
 fn may_lack_ipv6(error: &io::Error) -> bool {
     !matches!(
         error.kind(),

@@ -1,29 +1,25 @@
-//! A frame's way through the program:
+//! The rooms of the program, in the order in which a frame meets them. A room imports only rooms
+//! above it; ARCHITECTURE.md says what each never does.
 //!
-//! 1. [`capture`] hands over frames: from capture files and streams, from packet sockets, from a
-//!    tshark child, from UDP sockets.
-//! 2. [`wire`] says what the bytes of one frame mean, or why it counts in no flow.
-//! 3. [`flow`] keeps the flows and their counters, within limits. [`aggregator`] ties these steps
-//!    together and accounts for every frame.
-//! 4. [`metrics`] turns a snapshot into the text that Prometheus reads.
-//! 5. [`http`] serves it, or it goes to standard output.
+//! - [`panics`] ends the process on a panic; [`dual_stack`] binds sockets for IPv4 and IPv6.
+//! - [`frame`]: the types that [`capture`] hands to [`wire`].
+//! - [`capture`] gets frames from files, streams, packet sockets, a tshark child and UDP sockets.
+//! - [`wire`] decodes one frame, or returns the reason why it counts in no flow.
+//! - [`flow`] keeps flows and their counters, within limits.
+//! - [`aggregator`] ties `wire` to `flow` and accounts for every frame.
+//! - [`memory`] refuses, at the start, limits that do not fit into memory.
+//! - [`metrics`] renders a snapshot as text; [`http`] serves it.
+//! - [`analyze`] is the one-shot run, [`live`] the daemon, [`cli`] their command line.
 //!
-//! [`cli`] is what can be typed; [`analyze`] and [`live`] are the recipes that join the rooms
-//! for a one-shot run and for the daemon. Apart from these, no room uses one further down the
-//! way. [`memory`] refuses, at the start, more flows than can be kept; [`panics`] leaves nothing
-//! half alive.
-//!
-//! What always holds:
-//! - Frames received = packets of all flows + frames skipped, by reason.
-//! - `wire`, `flow` and `metrics` open nothing, print nothing and read no clock.
-//! - Bytes from the network cause neither a panic nor growth without a limit.
+//! Always: frames received = packets of all flows + frames skipped, by reason.
 
 pub mod aggregator;
 pub mod analyze;
 pub mod capture;
 pub mod cli;
-mod dual_stack;
+pub mod dual_stack;
 pub mod flow;
+pub mod frame;
 pub mod http;
 pub mod live;
 pub mod memory;

@@ -1,4 +1,5 @@
-//! Parse, run, report: the only printing and the only exit codes.
+//! Parses the command line, runs the task and reports errors: the only place that prints them and
+//! chooses exit codes.
 
 use std::io::{self, BufWriter, Write};
 use std::process::ExitCode;
@@ -6,12 +7,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::analyze::Stop;
-use tzsp_packetstream_exporter::capture::leash;
-use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, Leashed, Task};
+use tzsp_packetstream_exporter::capture::tshark::child;
+use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, ChildCommand, Task};
 use tzsp_packetstream_exporter::{analyze, live, memory, panics};
 
-/// Standard error is for problems and warnings. If nobody takes them, the work goes on.
-macro_rules! complain {
+/// Prints a problem or warning to standard error. A failure to write it is ignored, so that the
+/// work goes on if standard error is closed.
+macro_rules! print_problem {
     ($($words:tt)*) => {{
         let _ = writeln!(io::stderr(), $($words)*);
     }};
@@ -24,67 +26,71 @@ fn main() -> ExitCode {
     let result = match task {
         Task::Live(options, settings) => live::run(options, settings).map_err(anyhow::Error::from),
         Task::Analyze(options, settings) => print_analysis(options, settings),
-        Task::RunLeashed(leashed) => return run_leashed(&leashed),
+        Task::RunChild(command) => return run_child(&command),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            complain!("error: {error:#}");
+            print_problem!("error: {error:#}");
             ExitCode::FAILURE
         }
     }
 }
 
-/// Returns only if the program cannot be run, with the status that a shell would end with.
-fn run_leashed(leashed: &Leashed) -> ExitCode {
-    let Leashed {
+/// Replaces this process with the program. Returns only if that fails, with the exit status that a
+/// shell would use.
+fn run_child(command: &ChildCommand) -> ExitCode {
+    let ChildCommand {
         parent,
         program,
         arguments,
-    } = leashed;
-    let error = leash::become_leashed(*parent, program, arguments);
-    complain!("cannot run {}: {error}", program.display());
+    } = command;
+    let error = child::exec(*parent, program, arguments);
+    print_problem!("cannot run {}: {error}", program.display());
     ExitCode::from(if error.kind() == io::ErrorKind::NotFound {
-        leash::STATUS_NOT_FOUND
+        child::STATUS_NOT_FOUND
     } else {
-        leash::STATUS_NOT_RUNNABLE
+        child::STATUS_NOT_RUNNABLE
     })
 }
 
 fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Result<()> {
     match memory::check(&settings.limits) {
         Ok(None) => {}
-        Ok(Some(warning)) => complain!("warning: {warning}"),
-        // Few captures have so many flows.
-        Err(refusal) if settings.limits.flows == ANALYZED_FLOWS => complain!("warning: {refusal}"),
+        Ok(Some(warning)) => print_problem!("warning: {warning}"),
+        // The default limit may exceed a small machine's memory, but few captures have so many
+        // flows.
+        Err(refusal) if settings.limits.flows == ANALYZED_FLOWS => {
+            print_problem!("warning: {refusal}")
+        }
         Err(refusal) => return Err(refusal.into()),
     }
     let stop = Stop::on_signals().context("cannot watch for signals")?;
     let mut out = BufWriter::new(io::stdout().lock());
     let report = analyze::run(options, settings, &stop, &mut out);
-    // What the buffer still holds cannot be written: the report says why.
+    // Discards what the buffer still holds: it could not be written, and the report has the error.
     let _ = out.into_parts();
     let (warnings, errors): (Vec<_>, Vec<_>) = report
         .problems
         .into_iter()
         .partition(analyze::Problem::is_warning);
     for warning in warnings {
-        complain!("warning: {warning}");
+        print_problem!("warning: {warning}");
     }
     if let Some(warning) = report.not_written {
-        complain!("warning: {warning}");
+        print_problem!("warning: {warning}");
     }
     if let Some(warning) = report.limit_reached {
-        complain!("warning: {warning}");
+        print_problem!("warning: {warning}");
     }
     if let Some(warning) = report.silence {
-        complain!("warning: {warning}");
+        print_problem!("warning: {warning}");
     }
     if stop.is_asked_for() {
-        complain!("warning: interrupted: the output is of what was read until then");
+        print_problem!("warning: interrupted: the output is of what was read until then");
     }
     if let Some(survey) = report.nothing_counted {
-        complain!("warning: {survey}");
+        print_problem!("warning: {survey}");
     }
     let errors = errors.into_iter().map(anyhow::Error::from);
     let failure = report.failure.filter(|failure| !failure.is_closed_pipe());
@@ -96,7 +102,7 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
         return Ok(());
     };
     for error in errors {
-        complain!("error: {error:#}");
+        print_problem!("error: {error:#}");
     }
     Err(last)
 }

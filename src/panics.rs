@@ -1,10 +1,11 @@
-//! A panic ends the process, whichever thread it is in: a daemon that lost a thread would go on
-//! serving numbers that no longer move.
+//! Ends the process on a panic in any thread. A daemon that lost a thread would go on serving
+//! numbers that no longer change.
 
 use std::{panic, process};
 
-/// From now on. The release profile has `panic = "abort"` besides, which leaves no code behind
-/// that could go on; this holds in every profile.
+/// Installs a panic hook that prints the usual report and then aborts the process.
+///
+/// The release profile sets `panic = "abort"` as well; this hook does the same in every profile.
 pub fn end_the_process() {
     let report = panic::take_hook();
     panic::set_hook(Box::new(move |panic| {
@@ -21,7 +22,7 @@ mod tests {
 
     const IN_CHILD: &str = "TZSP_TEST_PANICS";
 
-    /// The test runs itself once more, as the process that is to end.
+    /// Runs this test again as a child process, which panics.
     #[test]
     fn a_panic_of_any_thread_ends_the_process() {
         if env::var_os(IN_CHILD).is_some() {
@@ -30,14 +31,14 @@ mod tests {
             return;
         }
         let name = "panics::tests::a_panic_of_any_thread_ends_the_process";
-        let this = env::current_exe().expect("it runs");
-        let child = Command::new(this)
+        let executable = env::current_exe().expect("it runs");
+        let child = Command::new(executable)
             .args(["--exact", name, "--nocapture"])
             .env(IN_CHILD, "")
             .output()
-            .expect("it runs a second time");
+            .expect("it runs again");
         assert_eq!(child.status.signal(), Some(6), "{child:?}");
-        let said = String::from_utf8_lossy(&child.stderr);
-        assert!(said.contains("on purpose"), "{said}");
+        let stderr = String::from_utf8_lossy(&child.stderr);
+        assert!(stderr.contains("on purpose"), "{stderr}");
     }
 }

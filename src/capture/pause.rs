@@ -1,9 +1,9 @@
-//! How long to wait between two reads of a socket.
+//! The pause between two reads of a socket.
 //!
-//! At ordinary rates, a thread that reads whatever is there is woken for nearly every datagram, and
-//! waking costs several times what counting does. A wait of some milliseconds after a read that
-//! emptied the socket lets datagrams gather in the kernel's buffer. Meanwhile nothing may be
-//! dropped, so the wait depends on how much that buffer holds and how fast it fills.
+//! Without a pause, at ordinary rates, the reading thread wakes up for nearly every datagram, and a
+//! wake-up costs several times as much as counting the datagram. A pause of some milliseconds after
+//! each read that emptied the socket lets datagrams gather in the kernel's buffer. Nothing may be
+//! dropped meanwhile, so the pause depends on the size of that buffer and on how fast it fills.
 //!
 //! ```text
 //! loop {
@@ -17,37 +17,39 @@
 
 use std::time::Duration;
 
-/// Long enough that at 1,000 datagrams/s one wake-up serves ten of them. Short enough that a scrape
-/// shows what arrived 50 ms before it, even if the thread then waits for a processor and a lock.
+/// The longest pause. At 1,000 datagrams/s, one wake-up then serves ten of them; and a scrape still
+/// shows what arrived 50 ms before it, even if the thread has to wait for a processor and a lock.
 const LONGEST: Duration = Duration::from_millis(10);
-/// Below this, the wait itself costs about as much as it saves.
+/// The shortest pause. A shorter one would cost about as much as it saves.
 const SHORTEST: Duration = Duration::from_millis(1);
 
-/// Bytes a second that may arrive at any time, even if far fewer arrived so far: a burst gives no
-/// warning. A million datagrams/s of the smallest size, which take about 1 KB of the buffer each.
+/// The rate, in bytes a second, that is always expected even if the stream has been slower so far,
+/// because a burst comes without warning. It is a million of the smallest datagrams a second, each
+/// of which takes about 1 KB of the buffer.
 const EXPECTED: u64 = 1_000_000_000;
-/// The part of the buffer that may fill during a wait. The rest is for the time until the thread
-/// gets a processor, and for bursts that are faster than [`EXPECTED`].
+/// The fraction of the buffer that may fill during a pause is one in this many. The rest is for the
+/// time until the thread gets a processor, and for bursts that are faster than [`EXPECTED`].
 const SHARE: u64 = 4;
 
-/// A rate beyond [`EXPECTED`] is forgotten after this time.
+/// How long it takes until a rate above [`EXPECTED`] is forgotten.
 const MEMORY: Duration = Duration::from_secs(1);
 
-/// Decides how long to wait before the next read of one socket.
+/// Decides how long to pause before the next read of one socket.
 ///
 /// Sizes are in the kernel's accounting (see [`ReceiveBuffer`](super::ReceiveBuffer)), where a
 /// small datagram takes many times the bytes of its payload.
 #[derive(Debug)]
 pub struct Pause {
-    /// What may gather during a wait.
+    /// How many bytes may gather during a pause.
     budget: u64,
-    /// The fastest that the buffer filled lately, in bytes a second; at least [`EXPECTED`].
+    /// The fastest rate at which the buffer filled lately, in bytes a second; at least
+    /// [`EXPECTED`].
     rate: u64,
 }
 
 impl Pause {
-    /// `limit` is the size of the receive buffer that the kernel granted; 0 if it is not known,
-    /// and then there is never a wait.
+    /// Creates a pause for a socket whose receive buffer has `limit` bytes, as the kernel granted
+    /// them. With 0, for an unknown size, there is never a pause.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -56,10 +58,10 @@ impl Pause {
         }
     }
 
-    /// How long to wait after a read; `None`: not at all.
+    /// Returns how long to pause after a read; `None` means no pause.
     ///
-    /// A full batch did not empty the socket, so more is waiting already. With a small buffer, there
-    /// is never a wait.
+    /// There is none after a full batch, because more datagrams are waiting already, and none at
+    /// all with a small buffer.
     #[must_use]
     pub fn after_read(&self, batch_is_full: bool) -> Option<Duration> {
         if batch_is_full {
@@ -70,8 +72,8 @@ impl Pause {
         (wait >= SHORTEST).then_some(wait)
     }
 
-    /// Takes into account that `queued` bytes gathered in the buffer `within` this time, since the
-    /// read that emptied it.
+    /// Updates the rate: `queued` bytes gathered in the buffer `within` this time since the read
+    /// that emptied it.
     pub fn filled(&mut self, queued: usize, within: Duration) {
         let nanos = u64::try_from(within.as_nanos()).unwrap_or(u64::MAX).max(1);
         let queued = u64::try_from(queued).unwrap_or(u64::MAX);
@@ -79,7 +81,7 @@ impl Pause {
         self.rate = rate.max(self.remembered(within)).max(EXPECTED);
     }
 
-    /// What is left of the rate after this time.
+    /// Returns the old rate, reduced in proportion to the time since it was measured.
     fn remembered(&self, time: Duration) -> u64 {
         let left = MEMORY.saturating_sub(time).as_micros();
         let left = u128::from(self.rate) * left / MEMORY.as_micros();
@@ -118,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_waiting_already_is_read_at_once() {
+    fn there_is_no_wait_after_a_full_batch() {
         let pause = Pause::new(32 * MIB);
         assert_eq!(pause.after_read(true), None);
         assert!(pause.after_read(false).is_some());
@@ -159,7 +161,7 @@ mod tests {
 
     /// The thread was stopped for ten seconds, and the buffer is full.
     #[test]
-    fn a_buffer_that_filled_slowly_is_no_fast_stream() {
+    fn a_full_buffer_after_a_long_time_is_not_a_fast_stream() {
         let mut pause = Pause::new(40_000_000);
         pause.filled(40_000_000, Duration::from_secs(10));
         check(&pause, Some(10_000));

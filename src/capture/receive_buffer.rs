@@ -1,5 +1,5 @@
-//! What the kernel tells of a socket's receive buffer: `SO_MEMINFO`, linux/sock_diag.h. The option
-//! works for UDP and packet sockets alike, since Linux 4.11.
+//! The state of a socket's receive buffer: `SO_MEMINFO`, linux/sock_diag.h. UDP and packet sockets
+//! have the option since Linux 4.11.
 
 use std::io;
 use std::thread;
@@ -15,13 +15,13 @@ use super::Pause;
 pub struct ReceiveBuffer {
     /// Bytes in use.
     pub queued: usize,
-    /// How many there may be before the kernel drops datagrams.
+    /// Bytes that may be in use before the kernel drops datagrams.
     pub limit: usize,
 }
 
 #[cfg(target_os = "linux")]
 impl ReceiveBuffer {
-    /// `None` if the kernel does not tell.
+    /// Returns the state of a socket's buffer; `None` if the kernel does not support the option.
     pub fn of(socket: &impl std::os::fd::AsFd) -> Option<Self> {
         let [queued, limit, ..] = nix::sys::socket::getsockopt(socket, option::MemInfo).ok()?;
         Some(Self {
@@ -33,7 +33,7 @@ impl ReceiveBuffer {
 
 #[cfg(not(target_os = "linux"))]
 impl ReceiveBuffer {
-    /// No other system tells.
+    /// Returns `None`: only Linux has the option.
     pub fn of<S>(_socket: &S) -> Option<Self> {
         None
     }
@@ -41,7 +41,8 @@ impl ReceiveBuffer {
 
 /// Asks for a receive buffer of this many bytes and returns how many the kernel grants.
 pub(super) fn raise_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<usize> {
-    // Without the privilege to go beyond the system's limit, the plain request remains.
+    // Exceeding the system's limit needs a privilege (CAP_NET_ADMIN). Without it, an ordinary
+    // request gets as much as the limit allows.
     #[cfg(target_os = "linux")]
     let forced = {
         use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
@@ -53,7 +54,7 @@ pub(super) fn raise_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<
         socket.set_recv_buffer_size(bytes)?;
     }
     let granted = socket.recv_buffer_size()?;
-    // Linux doubles the number, for its own bookkeeping: socket(7).
+    // Linux doubles the requested number to account for its own overhead: socket(7).
     Ok(if cfg!(target_os = "linux") {
         granted / 2
     } else {
@@ -61,8 +62,7 @@ pub(super) fn raise_receive_buffer(socket: &Socket, bytes: usize) -> io::Result<
     })
 }
 
-/// Lets packets gather in the receive buffer of `socket` for as long as `pause` says, so that the next
-/// read finds more than one.
+/// Sleeps as long as `pause` decides, so that packets gather in the receive buffer of `socket`.
 pub(super) fn gather(pause: &mut Pause, batch_is_full: bool, socket: &Socket) {
     let Some(wait) = pause.after_read(batch_is_full) else {
         return;
@@ -81,7 +81,7 @@ mod option {
 
     /// `SO_MEMINFO` of asm-generic/socket.h, which libc does not name.
     const SO_MEMINFO: libc::c_int = 55;
-    /// `SK_MEMINFO_VARS`: the kernel fills in so many numbers.
+    /// `SK_MEMINFO_VARS`: how many numbers the kernel fills in.
     const NUMBERS: usize = 9;
 
     sockopt_impl!(
@@ -99,20 +99,20 @@ mod tests {
 
     use super::*;
 
-    /// The limit is what SO_RCVBUF says: twice what was asked for, socket(7).
+    /// The limit is that of SO_RCVBUF, twice the requested number: socket(7).
     #[test]
     fn a_datagram_takes_more_than_its_bytes() {
         let socket = UdpSocket::bind("127.0.0.1:0").expect("a port is free");
         let shared = socket2::SockRef::from(&socket);
         shared.set_recv_buffer_size(50_000).expect("it is small");
-        let empty = ReceiveBuffer::of(&socket).expect("Linux tells");
+        let empty = ReceiveBuffer::of(&socket).expect("Linux supports it");
         assert_eq!((empty.queued, empty.limit), (0, 100_000));
 
         let address = socket.local_addr().expect("it is bound");
         for _ in 0..10 {
             socket.send_to(&[0; 59], address).expect("it is sent");
         }
-        let filled = ReceiveBuffer::of(&socket).expect("Linux tells");
+        let filled = ReceiveBuffer::of(&socket).expect("Linux supports it");
         assert!((7_680..=40_960).contains(&filled.queued), "{filled:?}");
     }
 }

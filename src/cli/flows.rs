@@ -1,28 +1,23 @@
-//! The options that live mode and `analyze` share: how flows are told apart, and how many.
+//! The options that live mode and `analyze` share: what distinguishes flows, and how many there
+//! are.
 
 use std::time::Duration;
 
 use clap::Args;
 
+use super::number::number;
 use super::{Contradiction, wrong};
 use crate::flow::{Classes, FlowLimits, Labels, Network, PrefixLength, Shape};
 
-/// More flows than any Prometheus takes from one target.
+/// More flows than any Prometheus can scrape from one target.
 const MOST_FLOWS: u32 = 100_000_000;
 
 pub(super) fn max_flows(text: &str) -> Result<u32, String> {
-    number(text, 1, MOST_FLOWS)
+    number(1..=MOST_FLOWS)(text)
 }
 
 fn max_idle_flows(text: &str) -> Result<u32, String> {
-    number(text, 0, 10 * MOST_FLOWS)
-}
-
-fn number(text: &str, least: u32, most: u32) -> Result<u32, String> {
-    let number = text.parse().ok();
-    number
-        .filter(|number| (least..=most).contains(number))
-        .ok_or_else(|| format!("write a number from {least} to {most}"))
+    number(0..=10 * MOST_FLOWS)(text)
 }
 
 #[derive(Debug, Args)]
@@ -79,7 +74,7 @@ impl FlowArguments {
     }
 }
 
-/// A time as Prometheus writes it.
+/// Parses a time in the notation that Prometheus uses, such as `1h30m`.
 pub(super) fn duration(text: &str) -> Result<Duration, &'static str> {
     humantime::parse_duration(text).map_err(|_| "write a time such as 15s, 5m, 1h or 1h30m")
 }

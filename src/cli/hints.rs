@@ -1,4 +1,4 @@
-//! Better advice than clap's for what people type by mistake.
+//! Better advice than clap's for common mistakes on the command line.
 
 use std::path::Path;
 
@@ -10,17 +10,17 @@ use super::Cli;
 /// The subcommand that reads captures.
 const ANALYZE: &str = "analyze";
 
-/// The command line of `analyze`, with the name that its usage shows.
+/// Returns clap's command for `analyze`, with the program's name for its usage line.
 pub(super) fn analyze_command() -> Command {
     let mut command = Cli::command();
-    // Without it, the subcommand does not know the name of the program.
+    // Without this, the subcommand's usage line would lack the program's name.
     command.build();
     let analyze = command.find_subcommand(ANALYZE);
     analyze.cloned().unwrap_or(command)
 }
 
-/// Replaces clap's advice where this program knows better: an option of the other mode, and a
-/// capture where a subcommand is expected.
+/// Replaces clap's advice in two cases: for an option of the other mode, and for a capture file
+/// where a subcommand is expected.
 pub(super) fn advised(mut error: Error, is_analyze: bool) -> Error {
     let mistake = match error.kind() {
         ErrorKind::UnknownArgument => ContextKind::InvalidArg,

@@ -1,26 +1,29 @@
-//! What `analyze` writes, and how.
+//! The options of `analyze` for its output.
 
 use std::time::Duration;
 
-use clap::{Args, ValueEnum, value_parser};
+use clap::{Args, ValueEnum};
 
-use super::{Contradiction, duration, wrong};
+use super::flows::duration;
+use super::number::number;
+use super::{Contradiction, wrong};
 use crate::analyze::Output;
 
-/// More than people read; with a bound, a table never takes much memory.
-const MOST_ROWS: i64 = 10_000;
+/// More rows than people read. The limit bounds the memory for a table.
+const MOST_ROWS: u32 = 10_000;
 
-/// Samples at whole seconds are exact in every tool that reads them.
+/// Whole seconds only, because every tool represents them exactly.
 const STEPS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_hours(24);
 
+/// The default of `--top`.
 const TOP: u32 = 20;
 
 #[derive(Debug, Args)]
 pub(super) struct OutputArguments {
     /// Output format: metrics as Prometheus or OpenMetrics text, one JSON object, tables for people,
     /// or nothing
-    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Format::Prometheus)]
-    format: Format,
+    #[arg(long, value_enum, value_name = "FORMAT", default_value_t = OutputFormat::Prometheus)]
+    format: OutputFormat,
 
     /// Write samples at this interval of the capture's time, such as 15s, for
     /// `promtool tsdb create-blocks-from openmetrics`; requires --format openmetrics
@@ -28,12 +31,12 @@ pub(super) struct OutputArguments {
     every: Option<Duration>,
 
     /// Number of rows in each table; requires --format table [default: 20]
-    #[arg(long, value_name = "NUMBER", value_parser = value_parser!(u32).range(1..=MOST_ROWS))]
+    #[arg(long, value_name = "NUMBER", value_parser = number::<u32>(1..=MOST_ROWS))]
     top: Option<u32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
+enum OutputFormat {
     Prometheus,
     Openmetrics,
     Json,
@@ -43,27 +46,27 @@ enum Format {
 
 impl OutputArguments {
     pub(super) fn output(&self) -> Result<Output, Contradiction> {
-        if self.every.is_some() && self.format != Format::Openmetrics {
+        if self.every.is_some() && self.format != OutputFormat::Openmetrics {
             return Err(wrong(
                 "'--every' writes samples with their time, which '--format openmetrics' alone has",
             ));
         }
-        if self.top.is_some() && self.format != Format::Table {
+        if self.top.is_some() && self.format != OutputFormat::Table {
             return Err(wrong(
                 "'--top' shortens tables: give '--format table' with it",
             ));
         }
         Ok(match self.format {
-            Format::Prometheus => Output::Prometheus,
-            Format::Openmetrics => match self.every {
+            OutputFormat::Prometheus => Output::Prometheus,
+            OutputFormat::Openmetrics => match self.every {
                 Some(step) => Output::Timeline { step },
                 None => Output::OpenMetrics,
             },
-            Format::Json => Output::Json,
-            Format::Table => Output::Table {
+            OutputFormat::Json => Output::Json,
+            OutputFormat::Table => Output::Table {
                 top: self.top.unwrap_or(TOP) as usize,
             },
-            Format::None => Output::Nothing,
+            OutputFormat::None => Output::Nothing,
         })
     }
 }

@@ -1,21 +1,21 @@
-//! How long to wait before a capture is started again. Reads no clock.
+//! The wait before a capture is restarted. Reads no clock.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
-/// The shortest run that shows that captures work. Without it, a capture that lives for a second
-/// would be started again every two seconds, for ever.
+/// The shortest run that resets the wait. Without this minimum, a capture that always ends after a
+/// second would be restarted every two seconds for ever.
 const HEALTHY_RUN: Duration = Duration::from_secs(5);
 const SHORTEST_WAIT: Duration = Duration::from_millis(500);
 const LONGEST_WAIT: Duration = Duration::from_secs(15);
 
-/// Waits that double from half a second to 15 seconds, each with up to as much again as jitter,
-/// and that start anew after a run that was long enough.
+/// Exponential backoff: waits that double from half a second to 15 seconds, each with random jitter
+/// of up to its own length. A run that was long enough resets it.
 ///
-/// Long enough means longer than the wait before it: then a capture that dies now and then is down
-/// for about a second each time, and never for longer than it ran, whatever the rhythm of its
-/// deaths. One that fails at once is tried twice a minute in the end.
+/// Long enough means at least [`HEALTHY_RUN`] and longer than the wait before the run. A capture
+/// that dies now and then is therefore down for about a second each time, and never for longer than
+/// it ran. A capture that fails at once is retried at least twice a minute.
 #[derive(Debug)]
 pub(super) struct Backoff {
     waits: ExponentialBackoff,
@@ -54,7 +54,8 @@ fn waits() -> ExponentialBackoff {
 mod tests {
     use super::*;
 
-    /// Checks the waits after runs of so many milliseconds. The jitter at most doubles a wait.
+    /// Checks pairs of a run and the shortest wait after it, in milliseconds. The jitter at most
+    /// doubles a wait.
     #[track_caller]
     fn check(backoff: &mut Backoff, runs_and_waits: &[(u64, u64)]) {
         for &(ran, shortest) in runs_and_waits {
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn a_run_longer_than_the_wait_before_it_starts_anew() {
+    fn a_run_longer_than_the_wait_before_it_resets_the_backoff() {
         let mut backoff = Backoff::new();
         let first_failures = [(0, 500), (0, 1000), (0, 2000)];
         check(&mut backoff, &first_failures);
@@ -87,8 +88,8 @@ mod tests {
         check(&mut backoff, &[(14_000, 15_000), (31_000, 500)]);
     }
 
-    /// The soak of 900 seconds: while the wait started anew only after a minute of health, such
-    /// a capture was down for 39 % of the time.
+    /// Found by a soak test of 900 seconds: when only a run of a minute reset the backoff, such a
+    /// capture was down for 39 % of the time.
     #[test]
     fn a_capture_that_dies_every_45_seconds_is_down_for_about_a_second_each_time() {
         let mut backoff = Backoff::new();

@@ -1,3 +1,5 @@
+//! What the capture threads write and the scrapes read.
+
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
@@ -15,35 +17,36 @@ use crate::http::Pages;
 use crate::metrics::{self, Overview, WebState};
 use crate::wire::Skipped;
 
-/// What the capture threads write and the scrapes read.
+/// The state that all threads of the daemon share.
 pub(super) struct Exporter {
-    /// The time of the flow table counts from here.
+    /// The zero of the flow table's clock.
     began: Instant,
-    state: Mutex<State>,
+    state: Mutex<ExporterState>,
     drops: Mutex<Drops>,
     recent: Mutex<RecentFrames>,
-    /// Whether a capture runs. Readiness is asked for on the runtime's thread, which must not wait
-    /// while a scrape copies all flows under the lock.
+    /// Whether a capture runs. Outside of the lock, because the runtime's thread answers readiness
+    /// checks and must not wait while a scrape copies all flows under the lock.
     is_up: Arc<AtomicBool>,
-    /// When the newest scrape was made that reached its client, in nanoseconds on the flow table's
-    /// clock; 0 before the first. The runtime's thread sets it, which must not wait for the lock;
-    /// whoever takes the lock next hands it on.
+    /// The time of the newest scrape that reached its client, in nanoseconds on the flow table's
+    /// clock; 0 before the first. The runtime's thread sets it and must not wait for the lock, so
+    /// [`lock`](Self::lock) passes it on to the aggregator.
     delivered: AtomicU64,
-    /// What is captured, and how, once that is known.
+    /// The description of the source of frames, once it is known.
     source: OnceLock<String>,
 }
 
-/// What the kernel drops.
+/// Counters of the frames that the kernel dropped.
 #[derive(Default)]
 struct Drops {
     counters: Vec<Box<dyn DropCounter>>,
-    /// What was dropped according to counters that are no longer watched.
+    /// The totals of earlier counters, whose sockets are closed.
     earlier: u64,
-    /// The kernel did not tell when it was last asked. This is logged once.
+    /// Whether the last read failed. A failure is logged only after a success.
     is_unknown: bool,
 }
 
-pub(super) struct State {
+/// The part of the exporter that is under the lock.
+pub(super) struct ExporterState {
     pub(super) aggregator: Aggregator,
     pub(super) history: History,
 }
@@ -55,7 +58,7 @@ impl Exporter {
             began: Instant::now(),
             is_up: history.up_now(),
             delivered: AtomicU64::new(0),
-            state: Mutex::new(State {
+            state: Mutex::new(ExporterState {
                 aggregator: Aggregator::new(settings),
                 history,
             }),
@@ -65,31 +68,30 @@ impl Exporter {
         }
     }
 
-    /// Says in words what is captured, and how.
-    pub(super) fn describe(&self, source: &str) {
+    /// Sets the description of the source of frames, which the landing page shows.
+    pub(super) fn set_source(&self, source: &str) {
         self.source.get_or_init(|| source.to_owned());
     }
 
-    /// Remembers, for the landing page, what was counted until now.
+    /// Takes a checkpoint of the flow counters, from which the landing page computes recent rates.
     pub(super) fn checkpoint_flows(&self) {
         let now = self.now();
         self.lock().aggregator.checkpoint(now);
     }
 
-    /// Remembers what became of the frames until now, and returns what became of those of the last
-    /// minute.
+    /// Takes a checkpoint of the frame counts and returns the counts of the last minute.
     pub(super) fn checkpoint(&self, frames: &FrameCounts) -> FrameCounts {
         let mut recent = self.recent.lock().expect(NO_PANIC);
         recent.checkpoint(self.now(), frames.clone());
         recent.of(frames)
     }
 
-    /// The time by which flows come and go.
+    /// Returns the time on the flow table's clock.
     pub(super) fn now(&self) -> Duration {
         self.began.elapsed()
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ExporterState> {
         let mut state = self.state.lock().expect(NO_PANIC);
         let delivered = self.delivered.load(Ordering::Relaxed);
         if delivered > 0 {
@@ -98,23 +100,22 @@ impl Exporter {
         state
     }
 
-    /// From now on, sensors are told apart, up to this many, and these listen ports are shown.
+    /// Starts to distinguish up to `limit` sensors, and to report these listen ports.
     pub(super) fn watch_sensors(&self, listen_ports: &[u16], limit: u32) {
         let sensors = Sensors::new(listen_ports, limit);
         self.lock().aggregator.watch_sensors(sensors);
     }
 
-    /// From now on, what the kernel drops according to these counters counts. What it dropped
-    /// according to those before them still does.
+    /// Replaces the drop counters. The totals of the previous ones are kept.
     pub(super) fn watch_drops(&self, counters: Vec<Box<dyn DropCounter>>) {
         let mut drops = self.drops.lock().expect(NO_PANIC);
         drops.earlier = drops.total();
         drops.counters = counters;
     }
 
-    /// Says once, at the end, what there was.
+    /// Logs the totals of the whole run, at shutdown.
     pub(super) fn log_totals(&self) {
-        // The sockets are closed: their drops were read for the last time before that.
+        // Not read again: the sockets are closed, and their drops were read just before that.
         let dropped = self.drops.lock().expect(NO_PANIC).total();
         let state = self.lock();
         let frames = state.aggregator.frames();
@@ -133,13 +134,12 @@ impl Exporter {
         );
     }
 
-    /// Asks the kernel what it dropped until now, and returns all that it ever dropped.
+    /// Reads the kernel's drop counters and returns the total since the start.
     ///
-    /// A scrape calls this after it has read what was received, not before. Datagrams come out of a
-    /// socket in the order in which they went in. So whatever was sent before the newest frame that
-    /// counts as received has been received as well, or its drop is in the number that is read
-    /// afterwards. Read the other way round, a drop between the two readings would be missing on
-    /// both sides, although a later frame counts.
+    /// A scrape must call this after it has copied the received frames, not before. A socket is
+    /// first in, first out, so every datagram older than the newest counted one was either counted
+    /// as well or dropped before this read. In the other order, a drop between the two reads would
+    /// be missing from both numbers although a later frame is counted.
     pub(super) fn read_drops(&self) -> u64 {
         let mut drops = self.drops.lock().expect(NO_PANIC);
         drops.read();
@@ -154,8 +154,8 @@ impl Drops {
         let was_unknown = std::mem::replace(&mut self.is_unknown, failure.is_some());
         if let Some(error) = failure.filter(|_| !was_unknown) {
             warn!(
-                "cannot read what the kernel dropped: {error}; \
-                 tzsp_capture_dropped_total stays what it was until it can be read"
+                "cannot read the kernel's drop counters: {error}; \
+                 tzsp_capture_dropped_total keeps its value until they can be read"
             );
         }
     }
@@ -170,7 +170,7 @@ const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
     fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
-        // Only the copying happens under the lock; sorting and text do not.
+        // Only the copy happens under the lock; sorting and rendering do not block the capture.
         let (at, flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
             let at = self.now();
@@ -241,18 +241,18 @@ mod tests {
     use crate::metrics::Refused;
     use crate::wire::{DecodeOptions, ListenPorts};
 
-    /// A kernel that drops a datagram and lets the next one through, right behind each reading of
-    /// its drops. So the even ones are received and the odd ones are dropped.
+    /// A kernel that, right after each read of its drops, drops one datagram and lets the next one
+    /// through. So every second datagram is received, and the others are dropped.
     #[derive(Debug)]
     struct Kernel {
         exporter: Weak<Exporter>,
         dropped: u64,
-        told: u64,
+        reported: u64,
     }
 
     impl DropCounter for Kernel {
         fn read(&mut self) -> io::Result<()> {
-            self.told = self.dropped;
+            self.reported = self.dropped;
             self.dropped += 1;
             if let Some(exporter) = self.exporter.upgrade() {
                 exporter.receive();
@@ -261,7 +261,7 @@ mod tests {
         }
 
         fn total(&self) -> u64 {
-            self.told
+            self.reported
         }
     }
 
@@ -281,7 +281,7 @@ mod tests {
         }
     }
 
-    /// How many were received and dropped, according to the metrics.
+    /// Returns how many frames were received and dropped, according to the metrics.
     fn scraped(exporter: &Exporter) -> (u64, u64) {
         let mut text = Vec::new();
         let web = WebState::new([0; Refused::ALL.len()], 0, true);
@@ -321,7 +321,7 @@ mod tests {
     }
 
     #[test]
-    fn readiness_is_told_while_a_scrape_holds_the_lock() {
+    fn readiness_is_reported_while_a_scrape_holds_the_lock() {
         let exporter = Arc::new(exporter());
         {
             let history = &mut exporter.lock().history;
@@ -338,15 +338,15 @@ mod tests {
     }
 
     #[test]
-    fn no_datagram_before_one_that_counts_is_missing_on_both_sides() {
+    fn every_datagram_before_a_counted_one_is_received_or_dropped() {
         let exporter = Arc::new(exporter());
         exporter.watch_drops(vec![Box::new(Kernel {
             exporter: Arc::downgrade(&exporter),
             dropped: 0,
-            told: 0,
+            reported: 0,
         })]);
-        for look in [scraped, shown, scraped, shown] {
-            let (received, dropped) = look(&exporter);
+        for read in [scraped, shown, scraped, shown] {
+            let (received, dropped) = read(&exporter);
             // The number of the newest datagram that counts as received.
             let newest = 2 * received;
             assert!(received + dropped >= newest, "{received} + {dropped}");

@@ -1,3 +1,5 @@
+//! When captures ran, and for how long there was none.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -6,34 +8,36 @@ use crate::metrics::CaptureState;
 
 /// Identifies one run of a capture.
 ///
-/// A run may be given up before its stream ends: a child of a killed tshark can keep the pipe
-/// open. What such a run does later must change nothing, because its successor counts by then.
+/// A run may be abandoned before its stream ends, because a child of a killed tshark can keep the
+/// pipe open. An abandoned run must not change anything: its successor is current by then, and
+/// frames would be counted twice.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run(u64);
 
-/// When a capture ran and when it did not.
+/// The history of all captures: how often one ran, and for how long none did.
 #[derive(Debug, Default)]
 pub(super) struct History {
-    /// How many runs there have been, those included that never started.
+    /// The number of runs so far, including those that never started.
     runs: u64,
-    /// The run that counts: neither ended nor given up.
+    /// The run whose frames are counted: the newest, unless it has ended or was abandoned.
     current: Option<Run>,
+    /// The number of runs that started.
     iterations: u64,
-    /// A copy of `up`, to be read without the lock that guards the rest.
+    /// A copy of `up` that can be read without the lock around the rest.
     up_now: Arc<AtomicBool>,
     up: bool,
-    /// Since when a capture runs, or none does any more; `None` before the first.
+    /// When `up` last changed; `None` before the first capture.
     since: Option<Instant>,
-    /// Time without a capture, up to when the last one started.
+    /// The time without a capture, up to the start of the newest one.
     lost: Duration,
-    /// Frames that the captures say they dropped.
+    /// The frames that ended captures reported as dropped.
     dropped: u64,
     /// When the last frame was captured, since the Unix epoch.
     last_frame: Option<Duration>,
 }
 
 impl History {
-    /// Returns the identity of a new run, and gives up the one before it.
+    /// Starts a new run and abandons the previous one.
     pub(super) fn new_run(&mut self, now: Instant) -> Run {
         if let Some(before) = self.current {
             self.ended(before, now);
@@ -44,12 +48,12 @@ impl History {
         run
     }
 
-    /// Whether this run still counts: it is the newest, and was neither ended nor given up.
+    /// Whether this run is the newest, has not ended and was not abandoned.
     pub(super) fn is_current(&self, run: Run) -> bool {
         self.current == Some(run)
     }
 
-    /// The capture runs, unless another one counts by now.
+    /// Records that a run captures. Has no effect unless the run is current.
     pub(super) fn started(&mut self, run: Run, now: Instant) {
         if self.is_current(run) {
             self.iterations += 1;
@@ -58,9 +62,10 @@ impl History {
         }
     }
 
-    /// Ends a run, or gives it up; without effect if another one counts by now.
+    /// Records that a run ended or was abandoned. Has no effect unless the run is current.
     ///
-    /// `since` is when it last took in what there was, which may be before it ended.
+    /// Time without a capture counts from `since`: when the run last certainly captured everything,
+    /// which may be earlier than its end.
     pub(super) fn ended(&mut self, run: Run, since: Instant) {
         if !self.is_current(run) {
             return;
@@ -78,16 +83,16 @@ impl History {
         self.up_now.store(up, Ordering::Relaxed);
     }
 
-    /// Adds what an ended capture says it dropped.
-    pub(super) fn dropped(&mut self, frames: u64) {
+    /// Adds the number of frames that an ended capture reported as dropped.
+    pub(super) fn add_dropped(&mut self, frames: u64) {
         self.dropped += frames;
     }
 
-    /// Frames came; the last of them was captured then, since the Unix epoch.
+    /// Records when the newest frame was captured, since the Unix epoch.
     ///
-    /// Not the latest time that any frame has had: that would stand still after the clock was set
-    /// back, and look like a stream that ended.
-    pub(super) fn frames_until(&mut self, at: Duration) {
+    /// This is not the maximum over all frames: after the clock was set back, a maximum would not
+    /// change for a while and look like a stream that ended.
+    pub(super) fn set_last_frame(&mut self, at: Duration) {
         self.last_frame = Some(at);
     }
 
@@ -95,7 +100,8 @@ impl History {
         self.last_frame
     }
 
-    /// Tells whether a capture runs, to those who must not wait for a lock.
+    /// Returns a flag that is set while a capture runs, for readers that must not wait for the
+    /// lock.
     pub(super) fn up_now(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.up_now)
     }
@@ -110,7 +116,7 @@ impl History {
         }
     }
 
-    /// Time without a capture since the last one ended.
+    /// Returns the time since the last capture ended; zero while one runs and before the first.
     fn down(&self, now: Instant) -> Duration {
         match self.lasting(now) {
             Some(down) if !self.up => down,
@@ -118,6 +124,7 @@ impl History {
         }
     }
 
+    /// Returns how long a capture has been running, or missing.
     fn lasting(&self, now: Instant) -> Option<Duration> {
         self.since.map(|since| now.saturating_duration_since(since))
     }
@@ -132,7 +139,7 @@ mod tests {
         let mut history = History::default();
         assert_eq!(history.last_frame(), None);
         for seconds in [1_700_000_000, 1_800_000_000, 1_700_000_001] {
-            history.frames_until(Duration::from_secs(seconds));
+            history.set_last_frame(Duration::from_secs(seconds));
             assert_eq!(history.last_frame(), Some(Duration::from_secs(seconds)));
         }
     }
@@ -160,31 +167,32 @@ mod tests {
         assert_eq!((state.up, state.iterations), (false, 2));
         assert_eq!(state.lasting, Some(Duration::from_secs(2)));
     }
+
     #[test]
-    fn what_is_left_of_a_run_changes_nothing_once_it_was_given_up() {
+    fn an_abandoned_run_changes_nothing() {
         let mut history = History::default();
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         let up_now = history.up_now();
 
-        let given_up = history.new_run(at(0));
-        history.started(given_up, at(0));
-        history.ended(given_up, at(10));
-        assert!(!history.is_current(given_up));
-        history.started(given_up, at(11));
+        let abandoned = history.new_run(at(0));
+        history.started(abandoned, at(0));
+        history.ended(abandoned, at(10));
+        assert!(!history.is_current(abandoned));
+        history.started(abandoned, at(11));
         assert_eq!(history.state(at(12)).iterations, 1);
         assert_eq!(history.state(at(12)).lost, Duration::from_secs(2));
 
         let successor = history.new_run(at(13));
-        history.started(given_up, at(13));
+        history.started(abandoned, at(13));
         history.started(successor, at(15));
-        history.ended(given_up, at(20));
+        history.ended(abandoned, at(20));
         let state = history.state(at(25));
         assert_eq!((state.up, state.iterations), (true, 2));
         assert_eq!(state.lost, Duration::from_secs(5));
         assert!(up_now.load(Ordering::Relaxed));
 
-        // It is the newest, so its predecessor has ended although nobody said so.
+        // A new run abandons its predecessor.
         let never_started = history.new_run(at(30));
         assert!(!history.is_current(successor));
         history.ended(never_started, at(35));

@@ -1,4 +1,4 @@
-//! Which program holds a port that this one wants.
+//! Finds the program that uses a port, for error messages.
 
 use std::io;
 use std::net::IpAddr;
@@ -12,9 +12,11 @@ pub(super) enum Transport {
     Udp,
 }
 
-/// The program that holds a port which could not be bound because of `error`: `name (pid 123)`.
-/// `None` if the port is not in use, or if it cannot be found out: only root sees what the
-/// processes of other users have open. Without an `address`, the port of any address is meant.
+/// Returns the program that uses a port which could not be bound because of `error`, such as
+/// `name (pid 123)`.
+///
+/// `None` if the port is not in use or the program cannot be found: only root sees the open files
+/// of other users' processes. Without an `address`, the port was to be bound on all addresses.
 pub(super) fn holder(
     error: &io::Error,
     transport: Transport,
@@ -39,7 +41,7 @@ fn search(_transport: Transport, _address: Option<IpAddr>, _port: u16) -> Option
     None
 }
 
-/// Whether a socket with this local address keeps another from `address` and `port`.
+/// Whether a socket with this local address prevents another from binding `address` and `port`.
 #[cfg(any(target_os = "linux", test))]
 fn conflicts(local: SocketAddr, address: Option<IpAddr>, port: u16) -> bool {
     let wanted = address.filter(|address| !address.is_unspecified());
@@ -49,7 +51,7 @@ fn conflicts(local: SocketAddr, address: Option<IpAddr>, port: u16) -> bool {
     local.port() == port && is_same
 }
 
-/// The local addresses and inodes of the sockets that hold a port, in this network namespace.
+/// Returns the local addresses and inodes of all bound sockets in this network namespace.
 #[cfg(target_os = "linux")]
 fn sockets(transport: Transport) -> Vec<(SocketAddr, u64)> {
     use procfs::net::{TcpState, tcp, tcp6, udp, udp6};
@@ -89,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_socket_on_all_addresses_or_the_same_one_is_in_the_way() {
+    fn sockets_on_all_addresses_or_on_the_same_one_conflict() {
         let check = |local: &str, address: Option<&str>, expected: bool| {
             let address = address.map(|address| address.parse().expect("an address"));
             let local = local.parse().expect("a socket address");

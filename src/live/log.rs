@@ -1,4 +1,4 @@
-//! What the daemon logs, and how. Nothing is logged per packet.
+//! Sets up the daemon's log on standard error. Nothing is logged per packet.
 
 use std::io;
 
@@ -11,12 +11,12 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
-    pub format: Format,
+    pub format: LogFormat,
     pub level: Level,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub enum LogFormat {
     Text,
     Json,
 }
@@ -29,7 +29,7 @@ pub enum Level {
     Debug,
 }
 
-/// Logs to standard error from now on.
+/// Starts logging to standard error.
 pub(super) fn start(options: Options) {
     let level = match options.level {
         Level::Error => LevelFilter::ERROR,
@@ -41,15 +41,14 @@ pub(super) fn start(options: Options) {
         .with_max_level(level)
         .with_target(false)
         .with_ansi(false)
-        // Whoever read standard error may be gone. Complaining of that, on standard error, would
-        // be a panic.
+        // The reader of standard error may be gone. Reporting that on standard error would panic.
         .log_internal_errors(false)
         .with_timer(SystemTime)
         .with_writer(io::stderr);
-    // The libraries below tell of each frame of HTTP/2.
+    // At the level debug, libraries log each frame of HTTP/2.
     let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), level);
     match options.format {
-        Format::Text => log.finish().with(ours).init(),
-        Format::Json => log.json().flatten_event(true).finish().with(ours).init(),
+        LogFormat::Text => log.finish().with(ours).init(),
+        LogFormat::Json => log.json().flatten_event(true).finish().with(ours).init(),
     }
 }

@@ -1,10 +1,11 @@
-//! The daemon: bind, capture, serve, shut down.
+//! The daemon: binds its ports, captures, serves the metrics and shuts down.
 
 mod backoff;
 mod exporter;
 mod history;
 mod holder;
 pub mod log;
+mod outcome;
 mod packets;
 mod process;
 mod recent;
@@ -29,8 +30,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use crate::aggregator::Settings;
-use crate::capture::quiet::QuietPort;
-use crate::capture::{PacketCapture, tshark, udp};
+use crate::capture::udp::{self, DiscardSocket};
+use crate::capture::{PacketCapture, tshark};
 use crate::flow::CHECKPOINT_INTERVAL;
 use crate::wire::ListenPorts;
 use crate::{http, memory};
@@ -39,30 +40,30 @@ use holder::{Transport, holder};
 use signals::Signals;
 use supervisor::Backend;
 
-/// What the daemon is to do.
+/// The options of the daemon.
 #[derive(Debug)]
 pub struct Options {
     pub source: Source,
     pub listen_ports: Vec<u16>,
-    /// None means all addresses.
+    /// `None` means all addresses.
     pub publish_address: Option<IpAddr>,
     pub publish_port: u16,
     pub web_config_file: Option<PathBuf>,
-    /// Scrapes at a time; 0 means any number.
+    /// Maximum number of concurrent scrapes; 0 means no limit.
     pub max_requests: usize,
-    /// Sensors that are told apart.
+    /// Maximum number of sensors to distinguish.
     pub max_sensors: u32,
     pub log: log::Options,
 }
 
-/// Where the frames come from.
+/// The source of the frames.
 #[derive(Debug)]
 pub enum Source {
-    /// Packets on network interfaces.
+    /// Packets captured on network interfaces.
     Packets(PacketCapture, Method),
-    /// Datagrams on the listen ports.
+    /// Datagrams received on the listen ports.
     Sockets {
-        /// The kernel's buffer for each socket, in MiB.
+        /// Size of the kernel's buffer for each socket, in MiB.
         receive_buffer: u32,
     },
 }
@@ -78,7 +79,7 @@ pub enum Method {
     Native,
 }
 
-/// Why the daemon cannot go on.
+/// Why the daemon cannot start or had to stop.
 #[derive(Debug, Error)]
 pub enum Error {
     #[error("cannot start: {0}")]
@@ -124,7 +125,7 @@ fn published(address: Option<IpAddr>, port: u16) -> String {
     }
 }
 
-/// What to do about an address and a TCP port that cannot be bound.
+/// Returns advice about an address and TCP port that cannot be bound.
 fn publish_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrNotAvailable => {
@@ -134,18 +135,18 @@ fn publish_advice(error: &io::Error) -> &'static str {
             "choose a port of at least 1024 with --publish-port, or give the program \
              CAP_NET_BIND_SERVICE"
         }
-        _ => "stop what uses it, or choose another with --publish-port",
+        _ => "stop that program, or choose another port with --publish-port",
     }
 }
 
-/// What to do about a UDP port that cannot be bound.
+/// Returns advice about a UDP port that cannot be bound.
 fn listen_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied => {
             "choose a port of at least 1024 with --listen-port, or give the program \
              CAP_NET_BIND_SERVICE"
         }
-        _ => "stop what uses it, or choose another with --listen-port",
+        _ => "stop that program, or choose another port with --listen-port",
     }
 }
 
@@ -156,7 +157,7 @@ fn used_by(holder: Option<&str>) -> String {
 /// Runs until SIGINT or SIGTERM.
 ///
 /// # Errors
-/// It cannot start, or cannot go on.
+/// The daemon cannot start, or its UDP sockets cannot be read any more.
 pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
     if let Some(warning) = memory::check(&settings.limits)? {
@@ -166,11 +167,12 @@ pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     if let Some((fitting, why)) = memory::fewer_scrapes(&settings.limits, wanted) {
         options.max_requests = fitting;
         if wanted > 0 {
-            info!("answering {fitting} scrapes at a time, not {wanted}: {why}");
+            info!("answering at most {fitting} concurrent scrapes instead of {wanted}: {why}");
         }
     }
-    // A scrape needs a thread. The first is made now, while its lack can be told, and none ends
-    // before the program: whatever threads are allowed later, there is one to wait for.
+    // A scrape needs a thread. One is started now, so that a limit on threads is an error at the
+    // start, and threads never time out: even if no more may be started later, scrapes have this
+    // one.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .thread_keep_alive(Duration::MAX)
@@ -180,7 +182,7 @@ pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     let _ = probe.map_err(Error::Threads)?.join();
     runtime.spawn_blocking(|| {});
     let outcome = runtime.block_on(daemon(options, settings));
-    // Nobody waits for a password that is still being checked.
+    // Does not wait for password checks that are still running.
     runtime.shutdown_background();
     outcome
 }
@@ -209,14 +211,14 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     };
 
     let bound = Bound::new(options.source, &options.listen_ports)?;
-    // What the system chose for port 0 is what sensors stream to.
+    // Sensors stream to the port that the system chose for port 0.
     settings.decode.listen_ports = ListenPorts::Only(bound.ports());
     let exporter = Arc::new(Exporter::new(settings));
     exporter.watch_sensors(&bound.ports(), options.max_sensors);
     let (stop, stopped) = watch::channel(false);
     let what = bound.describe();
     let capture = bound.capture(Arc::clone(&exporter), stopped.clone());
-    exporter.describe(&what);
+    exporter.set_source(&what);
     info!(
         "tzsp_packetstream_exporter {}: {what}; metrics are at \
          {scheme}://{host}:{published}/metrics",
@@ -233,7 +235,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let watched = Arc::clone(&exporter);
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
-    let checkpoints = tokio::spawn(mark(Arc::clone(&exporter)));
+    let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -256,8 +258,8 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
 
-/// Remembers now and then what was counted, for ever.
-async fn mark(exporter: Arc<Exporter>) {
+/// Takes checkpoints of the flow counters at regular intervals, for ever.
+async fn checkpoint_regularly(exporter: Arc<Exporter>) {
     let mut checkpoints = interval_at(Instant::now() + CHECKPOINT_INTERVAL, CHECKPOINT_INTERVAL);
     checkpoints.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -268,12 +270,12 @@ async fn mark(exporter: Arc<Exporter>) {
 
 type Capture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// A source of frames, with all that it needs bound.
+/// A source of frames whose sockets are bound.
 enum Bound {
     Packets {
         backend: Backend,
         options: PacketCapture,
-        quiet: Vec<QuietPort>,
+        discard: Vec<DiscardSocket>,
     },
     Sockets(Vec<udp::Listener>),
 }
@@ -283,7 +285,7 @@ impl Bound {
         Ok(match source {
             Source::Packets(options, method) => Self::Packets {
                 backend: choose(method),
-                quiet: keep_quiet(&options.listen_ports),
+                discard: discard(&options.listen_ports),
                 options,
             },
             Source::Sockets { receive_buffer } => {
@@ -292,7 +294,7 @@ impl Bound {
         })
     }
 
-    /// The ports that streams come to. None of them is 0.
+    /// Returns the UDP ports that receive TZSP. None of them is 0.
     fn ports(&self) -> Vec<u16> {
         match self {
             Self::Packets { options, .. } => options.listen_ports.clone(),
@@ -300,7 +302,7 @@ impl Bound {
         }
     }
 
-    /// What it is going to do, in words.
+    /// Describes the source in words, for the log and the landing page.
     fn describe(&self) -> String {
         let ports = ports(&self.ports());
         match self {
@@ -319,9 +321,9 @@ impl Bound {
             Self::Packets {
                 backend,
                 options,
-                quiet,
+                discard,
             } => Box::pin(async move {
-                let _quiet = quiet;
+                let _discard = discard;
                 supervisor::capture(backend, options, exporter, stop).await
             }),
             Self::Sockets(listeners) => Box::pin(sockets::receive(listeners, exporter, stop)),
@@ -329,7 +331,7 @@ impl Bound {
     }
 }
 
-/// Where both are possible, tshark is the one that the exporter before this one had.
+/// Chooses how to capture. Automatically, it prefers tshark, which earlier versions always used.
 fn choose(method: Method) -> Backend {
     let (backend, why) = match (method, tshark::installed()) {
         (Method::Tshark, _) => return Backend::Tshark,
@@ -343,27 +345,30 @@ fn choose(method: Method) -> Backend {
             "this system has no packet sockets".to_owned(),
         ),
     };
-    info!("capturing through {backend}, because {why}; --capture chooses");
+    info!("capturing through {backend}, because {why}; use --capture to choose");
     backend
 }
 
-/// A port that another program uses is quiet already, unless that program wants it otherwise.
-fn keep_quiet(ports: &[u16]) -> Vec<QuietPort> {
-    let quiet = ports.iter().filter_map(|&port| {
-        QuietPort::bind(port)
+/// Binds sockets that keep the host from answering the stream with ICMP errors.
+///
+/// If another program uses a port, the host sends none for it anyway, so a failure is only a
+/// warning.
+fn discard(ports: &[u16]) -> Vec<DiscardSocket> {
+    let sockets = ports.iter().filter_map(|&port| {
+        DiscardSocket::bind(port)
             .inspect_err(|error| {
                 warn!(
                     "cannot keep the host from answering on UDP port {port}: {error}{}; the \
-                     capture goes on all the same",
+                     capture goes on",
                     used_by(holder(error, Transport::Udp, None, port).as_deref())
                 );
             })
             .ok()
     });
-    quiet.collect()
+    sockets.collect()
 }
 
-/// `port 1` or `ports 1, 2`.
+/// Formats a list of ports: `port 1` or `ports 1, 2`.
 fn ports(ports: &[u16]) -> String {
     let list: Vec<_> = ports.iter().map(u16::to_string).collect();
     let noun = if ports.len() == 1 { "port" } else { "ports" };
@@ -379,9 +384,9 @@ mod tests {
     use crate::http::Pages;
     use crate::wire::{DecodeOptions, ListenPorts};
 
-    /// The waiting is skipped; the exporter's own time goes on, a little.
+    /// tokio's clock is paused and skips the waits; the exporter's own clock is real.
     #[tokio::test(start_paused = true)]
-    async fn what_was_counted_is_marked_all_the_time() {
+    async fn checkpoints_are_taken_all_the_time() {
         let exporter = Arc::new(Exporter::new(Settings {
             decode: DecodeOptions {
                 listen_ports: ListenPorts::Any,
@@ -396,7 +401,7 @@ mod tests {
                 leave_unseen: false,
             },
         }));
-        let checkpoints = tokio::spawn(mark(Arc::clone(&exporter)));
+        let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
         tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;
         assert_eq!(since(), Duration::ZERO);

@@ -1,4 +1,4 @@
-//! One run of a capture through packet sockets: one thread for each.
+//! One run of a capture through packet sockets, with one thread for each socket.
 
 use std::io;
 use std::sync::Arc;
@@ -10,17 +10,17 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use super::exporter::Exporter;
-use super::supervisor::Outcome;
+use super::outcome::Outcome;
 use crate::aggregator::FrameBatch;
 use crate::capture::PacketCapture;
 use crate::capture::native::{self, OpenError, PacketSocket, ReceiveError, Receiver};
 
-/// How long the rest of what was received may take at the end.
+/// How long the sockets may be drained at the end.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Captures until `stop` says so or something is in its way. Calls `started` once it runs.
+/// Captures until `stop` is true or a socket fails. Calls `started` once the capture runs.
 ///
-/// `is_first`: no capture has run before, so what is wrong is told at length.
+/// With `is_first`, no capture has run before, so errors include advice for the operator.
 pub(super) async fn run(
     options: &PacketCapture,
     exporter: &Arc<Exporter>,
@@ -55,7 +55,7 @@ pub(super) async fn run(
     // The channel closes when the last thread has ended.
     while failures.recv().await.is_some() {}
     let since = match &failure {
-        // Packets may have been missed since the interface was last seen.
+        // Packets may have been missed since the interface was last known to exist.
         Some(ReceiveError::Gone { seen, .. }) => *seen,
         _ => Instant::now(),
     };
@@ -69,7 +69,7 @@ pub(super) async fn run(
     }
 }
 
-/// Opens the sockets. What arrives waits to be read.
+/// Opens the sockets and starts them; packets then wait in the receive buffers.
 fn open(
     options: &PacketCapture,
     exporter: &Exporter,
@@ -92,7 +92,8 @@ fn explain(error: &OpenError, is_first: bool) -> String {
     }
 }
 
-/// Says only once that it is not granted: it will not be granted to later runs either.
+/// Asks for a receive buffer of this size. A warning that it was not granted is logged for the
+/// first run only, because later runs will not be granted it either.
 fn raise_buffer(socket: &PacketSocket, buffer_mib: u32, is_first: bool) {
     const MIB: usize = 1024 * 1024;
 
@@ -100,8 +101,8 @@ fn raise_buffer(socket: &PacketSocket, buffer_mib: u32, is_first: bool) {
     let wanted = buffer_mib as usize * MIB;
     match socket.raise_buffer(wanted) {
         Ok(granted) if granted < wanted && is_first => warn!(
-            "the capture buffer of {name} has {} KiB instead of {buffer_mib} MiB: the kernel gives \
-             no more. Raise its limit: sysctl -w net.core.rmem_max={wanted}; or give the program \
+            "the capture buffer of {name} has {} KiB instead of {buffer_mib} MiB: the kernel \
+             grants no more. Raise its limit: sysctl -w net.core.rmem_max={wanted}; or give the program \
              CAP_NET_ADMIN",
             granted / 1024
         ),
@@ -110,7 +111,8 @@ fn raise_buffer(socket: &PacketSocket, buffer_mib: u32, is_first: bool) {
     }
 }
 
-/// Starts a thread that counts what a socket gets. It tells why it ended, if nobody asked it to.
+/// Starts a thread that counts the packets of a socket. It sends an error to `failed` if it has to
+/// end before `stop` is set.
 fn spawn(
     socket: PacketSocket,
     exporter: &Arc<Exporter>,
@@ -133,13 +135,13 @@ fn count(socket: PacketSocket, exporter: &Exporter, stop: &AtomicBool) -> Result
     let mut receiver = Receiver::new(socket)?;
     let mut batch = exporter.lock().aggregator.batch();
     let outcome = count_until(stop, &mut receiver, exporter, &mut batch);
-    // What is in the socket still counts.
+    // Drain the socket: packets that arrived before the end are counted.
     receiver.close()?;
     let begin = Instant::now();
     while begin.elapsed() < DRAIN && matches!(receiver.fill_at_once(), Ok(true)) {
         count_batch(&receiver, exporter, &mut batch);
     }
-    // Once the socket is closed, the kernel no longer tells what it dropped there.
+    // Read now: the drop counter disappears with the socket.
     exporter.read_drops();
     outcome
 }
@@ -153,7 +155,7 @@ fn count_until(
     while !stop.load(Ordering::Relaxed) {
         if receiver.fill()? {
             count_batch(receiver, exporter, batch);
-            // Only after the count: a scrape does not wait for the pause.
+            // Pause only after counting, so that a scrape never misses packets because of it.
             receiver.pause();
         }
     }
@@ -168,5 +170,5 @@ fn count_batch(receiver: &Receiver, exporter: &Exporter, batch: &mut FrameBatch)
     }
     let mut state = exporter.lock();
     state.aggregator.record_batch(batch);
-    state.history.frames_until(at);
+    state.history.set_last_frame(at);
 }

@@ -1,4 +1,4 @@
-//! What the system tells of this process: proc(5) on Linux, nothing elsewhere.
+//! The operating system's numbers about this process: from proc(5) on Linux, none elsewhere.
 
 use crate::metrics::ProcessState;
 
@@ -44,8 +44,9 @@ mod linux {
         }
     }
 
-    /// Found out once: when the clock is set, the kernel moves the time of the boot, and a process
-    /// whose start moves looks like one that was restarted.
+    /// Returns when the process started, since the Unix epoch. Computed once: the kernel adjusts
+    /// the boot time whenever the clock is set, and a start time that moves would look like a
+    /// restart.
     fn started(stat: Option<&Stat>) -> Option<Duration> {
         static STARTED: OnceLock<Option<Duration>> = OnceLock::new();
         *STARTED.get_or_init(|| {
@@ -54,7 +55,7 @@ mod linux {
         })
     }
 
-    /// The kernel counts time in hundredths of a second, as a rule.
+    /// Converts clock ticks, usually hundredths of a second.
     fn ticks(ticks: u64) -> Duration {
         let in_a_second = ticks_per_second().max(1);
         let rest = (ticks % in_a_second) as f64 / in_a_second as f64;
@@ -68,7 +69,8 @@ mod linux {
         }
     }
 
-    /// A value of `IpExt`: one line has the names, the next the values in the same order.
+    /// Returns a value of `IpExt`: one line has the names, the next one the values in the same
+    /// order.
     fn octets(network: &str, name: &str) -> Option<u64> {
         let mut lines = network.lines().filter(|line| line.starts_with("IpExt:"));
         let names = lines.next()?.split_ascii_whitespace();
@@ -82,7 +84,7 @@ mod linux {
         use super::*;
 
         #[test]
-        fn octets_stand_below_their_names() {
+        fn octets_are_found_by_the_name_in_the_line_above() {
             let network = "TcpExt: InOctets ArpFilter\nTcpExt: 1 2\n\
                 IpExt: InNoRoutes InOctets OutOctets\nIpExt: 3 4 5\n";
             assert_eq!(octets(network, "InOctets"), Some(4));

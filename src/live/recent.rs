@@ -1,21 +1,24 @@
+//! The frames of the last minute, by what became of them.
+
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::aggregator::FrameCounts;
 
-/// How far back recent frames go.
+/// The time that counts as recent.
 const WINDOW: Duration = Duration::from_mins(1);
 
-/// What became of the frames of the last minute: checkpoints of the counts, one a second.
+/// Checkpoints of the frame counts, one a second, from which the counts of the last minute follow.
 #[derive(Debug)]
 pub(super) struct RecentFrames {
-    /// When each was taken, by the exporter's time, the oldest first. All but the first are younger
-    /// than the window.
+    /// Each checkpoint with its time on the exporter's clock, oldest first. All but the first are
+    /// younger than the window.
     checkpoints: VecDeque<(Duration, FrameCounts)>,
 }
 
 impl Default for RecentFrames {
-    /// Nothing was counted at the start, however late the first checkpoint is taken.
+    /// Begins with an empty checkpoint at time zero, so that frames before the first real
+    /// checkpoint count as recent.
     fn default() -> Self {
         Self {
             checkpoints: VecDeque::from([(Duration::ZERO, FrameCounts::default())]),
@@ -24,6 +27,7 @@ impl Default for RecentFrames {
 }
 
 impl RecentFrames {
+    /// Takes a checkpoint and discards those that are no longer needed.
     pub(super) fn checkpoint(&mut self, now: Duration, frames: FrameCounts) {
         self.checkpoints.push_back((now, frames));
         while let Some((next, _)) = self.checkpoints.get(1)
@@ -33,7 +37,8 @@ impl RecentFrames {
         }
     }
 
-    /// The frames among `frames` of about the last minute, or of all the time if that is less.
+    /// Returns the part of `frames` that was counted in about the last minute, or since the start
+    /// if that is less.
     pub(super) fn of(&self, frames: &FrameCounts) -> FrameCounts {
         match self.checkpoints.front() {
             Some((_, earlier)) => frames.since(earlier),
@@ -49,7 +54,7 @@ mod tests {
 
     /// Ten frames a second, of which one is IPv6 for the first minute.
     #[test]
-    fn what_is_older_than_a_minute_no_longer_counts() {
+    fn frames_older_than_a_minute_are_not_recent() {
         let mut recent = RecentFrames::default();
         let mut frames = FrameCounts::default();
         frames.received = 7;

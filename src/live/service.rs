@@ -1,20 +1,22 @@
-//! What systemd is told when it started this program: sd_notify(3).
+//! Notifications to systemd, if it started this program: sd_notify(3).
 
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tracing::debug;
 
-/// A capture runs and metrics are served.
+/// Notifies systemd that a capture runs and metrics are served.
 pub(super) fn ready() {
-    tell(NotifyState::Ready);
+    notify(NotifyState::Ready);
 }
 
+/// Notifies systemd that the shutdown has begun.
 pub(super) fn stopping() {
-    tell(NotifyState::Stopping);
+    notify(NotifyState::Stopping);
 }
 
-/// Tells the watchdog, as often as systemd asks for, that `check` came back.
+/// Calls `check` and then notifies systemd's watchdog, twice in each interval that systemd asks
+/// for. If `check` does not return, systemd restarts the daemon.
 pub(super) async fn watchdog(check: impl Fn()) {
     let Some(limit) = sd_notify::watchdog_enabled() else {
         return std::future::pending().await;
@@ -23,11 +25,11 @@ pub(super) async fn watchdog(check: impl Fn()) {
     loop {
         interval.tick().await;
         check();
-        tell(NotifyState::Watchdog);
+        notify(NotifyState::Watchdog);
     }
 }
 
-fn tell(state: NotifyState<'_>) {
+fn notify(state: NotifyState<'_>) {
     if let Err(error) = sd_notify::notify(&[state]) {
         debug!(%error, "cannot notify systemd");
     }

@@ -1,4 +1,4 @@
-//! The signals that ask for an end, and SIGHUP.
+//! Waits for SIGINT, SIGTERM and SIGHUP.
 
 #[cfg(unix)]
 use std::fs::File;
@@ -11,14 +11,14 @@ use tracing::info;
 pub(super) struct Signals {
     interrupt: tokio::signal::unix::Signal,
     terminate: tokio::signal::unix::Signal,
-    /// None if it is ignored, as nohup(1) does.
+    /// `None` if the process was started with SIGHUP ignored, as nohup(1) does.
     hangup: Option<tokio::signal::unix::Signal>,
     has_terminal: bool,
 }
 
 #[cfg(unix)]
 impl Signals {
-    /// From now on they no longer end the process by themselves.
+    /// Registers handlers, so that the signals no longer end the process by themselves.
     pub(super) fn new() -> io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
@@ -34,10 +34,10 @@ impl Signals {
         })
     }
 
-    /// Waits for one that asks for an end and returns its name.
+    /// Waits for a signal that asks the process to end, and returns its name.
     ///
-    /// SIGHUP tells those who run on a terminal that it is gone. From others it asks a daemon to
-    /// read its configuration again, which this one does without being asked.
+    /// For a process on a terminal, SIGHUP means that the terminal was closed. For a daemon it is a
+    /// request to reload the configuration, which this one does without a signal.
     pub(super) async fn next(&mut self) -> &'static str {
         loop {
             tokio::select! {
@@ -48,7 +48,7 @@ impl Signals {
             if self.has_terminal {
                 return "SIGHUP: the terminal is gone";
             }
-            info!("SIGHUP: nothing to do; changes of the web configuration are found without it");
+            info!("ignoring SIGHUP: the web configuration is reloaded by itself when it changes");
         }
     }
 }
@@ -71,7 +71,7 @@ fn ignores_hangup() -> bool {
     status.is_ok_and(|status| status.sigign & 1 != 0)
 }
 
-/// No safe way tells: then SIGHUP is taken.
+/// There is no safe way to find out on this system, so SIGHUP is handled.
 #[cfg(all(unix, not(target_os = "linux")))]
 fn ignores_hangup() -> bool {
     false

@@ -1,4 +1,4 @@
-//! Receives on UDP sockets: one thread for each.
+//! Receives TZSP on UDP sockets, with one thread for each socket.
 
 use std::io;
 use std::sync::Arc;
@@ -15,8 +15,8 @@ use super::{Error, service};
 use crate::capture::DropCounter;
 use crate::capture::udp::{Listener, Receiver};
 
-/// How long the rest of what was received may take at the end. A stream that is faster than we are
-/// would never end.
+/// How long the sockets may be drained at the end. Without a limit, a stream that is faster than
+/// this program would keep it from ending.
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Binds a socket to each port.
@@ -41,7 +41,7 @@ fn raise_buffer(listener: &Listener, buffer_mib: u32) {
     match listener.raise_buffer(wanted) {
         Ok(granted) if granted < wanted => warn!(
             "the receive buffer of UDP port {port} has {} KiB instead of {buffer_mib} MiB: the \
-             kernel gives no more. Raise its limit: sysctl -w net.core.rmem_max={wanted}",
+             kernel grants no more. Raise its limit: sysctl -w net.core.rmem_max={wanted}",
             granted / 1024
         ),
         Ok(_) => {}
@@ -49,7 +49,7 @@ fn raise_buffer(listener: &Listener, buffer_mib: u32) {
     }
 }
 
-/// Takes datagrams in until `stop` says so.
+/// Counts datagrams until `stop` is true.
 pub(super) async fn receive(
     listeners: Vec<Listener>,
     exporter: Arc<Exporter>,
@@ -76,7 +76,7 @@ pub(super) async fn receive(
         let failed = failed.clone();
         let spawned = thread::Builder::new().spawn(move || {
             let port = listener.port();
-            if let Err(error) = record_batch(listener, &exporter, &stopping) {
+            if let Err(error) = count(listener, &exporter, &stopping) {
                 let _ = failed.blocking_send(Error::Receive { port, error });
             }
         });
@@ -97,7 +97,7 @@ pub(super) async fn receive(
     result
 }
 
-fn record_batch(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Result<()> {
+fn count(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> io::Result<()> {
     let port = listener.port();
     let mut receiver = Receiver::new(listener);
     let mut batch = exporter.lock().aggregator.batch();
@@ -109,29 +109,29 @@ fn record_batch(listener: Listener, exporter: &Exporter, stop: &AtomicBool) -> i
         }
         let mut state = exporter.lock();
         state.aggregator.record_batch(&mut batch);
-        state.history.frames_until(at);
+        state.history.set_last_frame(at);
     });
-    // Once the socket is closed, the kernel no longer tells what it dropped there.
+    // Read now: the drop counter disappears with the socket.
     exporter.read_drops();
     outcome
 }
 
-/// Counts batches until `stop` says so, and then what is still in the socket.
+/// Counts batches until `stop` is set, then drains the socket.
 fn receive_until(
     stop: &AtomicBool,
     receiver: &mut Receiver,
-    mut count: impl FnMut(&Receiver),
+    mut count_batch: impl FnMut(&Receiver),
 ) -> io::Result<()> {
     while !stop.load(Ordering::Relaxed) {
         if receiver.fill()? {
-            count(receiver);
-            // Only after the count: a scrape does not wait for the pause.
+            count_batch(receiver);
+            // Pause only after counting, so that a scrape never misses datagrams because of it.
             receiver.pause();
         }
     }
     let begin = Instant::now();
     while begin.elapsed() < DRAIN && receiver.fill_at_once()? {
-        count(receiver);
+        count_batch(receiver);
     }
     Ok(())
 }

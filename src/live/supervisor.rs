@@ -1,7 +1,7 @@
-//! Keeps a capture running, whatever happens to it.
+//! Keeps a capture running, and restarts it whenever it ends.
 //!
-//! One run of a capture has one identity ([`Run`]). Its thread may outlive it, so everything that
-//! the thread does goes under the lock and asks first whether its run still counts.
+//! Each run of a capture has an identity ([`Run`]). A run's thread may outlive the run, so the
+//! thread takes the lock for every change and first checks that its run is still current.
 
 use std::sync::Arc;
 use std::thread;
@@ -15,12 +15,13 @@ use tracing::{info, warn};
 use super::backoff::Backoff;
 use super::exporter::Exporter;
 use super::history::Run;
+use super::outcome::Outcome;
 use super::{Error, packets, service};
 use crate::aggregator::FrameBatch;
 use crate::capture::tshark::{self, Ending, Output, Tshark};
 use crate::capture::{CaptureError, CaptureReader, PacketCapture};
 
-/// What captures packets.
+/// The mechanism that captures packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Backend {
     Tshark,
@@ -36,8 +37,8 @@ impl fmt::Display for Backend {
     }
 }
 
-/// Captures until `stop` says so. Once a capture has run, its end is no reason to give up: it is
-/// started again, for ever.
+/// Captures until `stop` is true. Once a capture has run, it is restarted whenever it ends; only a
+/// first capture that cannot start is an error.
 pub(super) async fn capture(
     backend: Backend,
     options: PacketCapture,
@@ -72,10 +73,10 @@ async fn stopped(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }
 
-/// A time without a capture.
+/// A period without a capture.
 struct Down {
     since: Instant,
-    /// What was logged last, so that it is not logged for every attempt.
+    /// The reason logged last, so that the same one is not logged again for each attempt.
     reason: String,
 }
 
@@ -102,21 +103,8 @@ struct Supervisor {
     exporter: Arc<Exporter>,
 }
 
-/// How one run of a capture went.
-pub(super) enum Outcome {
-    /// It ended because the daemon was asked to stop.
-    Stopped,
-    /// It ended before its stream began.
-    NeverStarted(String),
-    Ended {
-        reason: String,
-        /// For how long it captured.
-        ran: Duration,
-    },
-}
-
 impl Supervisor {
-    /// Runs a capture once, from its start to its end.
+    /// Runs one capture, from its start to its end.
     async fn run(&self, down: &mut Option<Down>, stop: &mut watch::Receiver<bool>) -> Outcome {
         match self.backend {
             Backend::Tshark => self.run_tshark(down, stop).await,
@@ -160,16 +148,17 @@ impl Supervisor {
             };
         }
         let ending = tshark.end(stream.ended()).await;
-        // If the stream did not end, something keeps the pipe open: the run is over all the same.
+        // If the stream did not end, some process keeps the pipe open. The run is over
+        // nevertheless.
         self.exporter.lock().history.ended(run, Instant::now());
         if stream.began.is_some() && !began_in_time {
-            // It was over before we could look.
+            // The capture began and ended before this task noticed.
             self.log_start(down.take());
         }
         let end = stream.end.take().unwrap_or_default();
-        // The stream's last block has the number; if the block is missing, tshark's words have it.
+        // The last block of the stream has the number; if it is missing, tshark's messages have it.
         let dropped = end.dropped.max(ending.dropped());
-        self.exporter.lock().history.dropped(dropped);
+        self.exporter.lock().history.add_dropped(dropped);
         if is_stopped {
             return Outcome::Stopped;
         }
@@ -183,7 +172,7 @@ impl Supervisor {
             };
         }
         let reason = reason_never_started(&ending, end.error, down.is_none());
-        // Once a capture ran, the operator knows how to start one.
+        // Advice is for the first start only: an operator whose capture ran knows how to start one.
         if down.is_some() {
             return Outcome::NeverStarted(reason);
         }
@@ -201,7 +190,7 @@ impl Supervisor {
         match down {
             None => info!("capturing on {interfaces}"),
             Some(down) => info!(
-                "capturing on {interfaces} again, after {:.1} s without",
+                "capturing on {interfaces} again, after {:.1} s without a capture",
                 down.since.elapsed().as_secs_f64()
             ),
         }
@@ -209,8 +198,8 @@ impl Supervisor {
     }
 }
 
-/// Says why a capture never began: with `advise`, what to do about it first, if that is known; then
-/// tshark's own words.
+/// Returns why a capture never began: with `advise`, first what to do about it, if that is known;
+/// then tshark's own messages.
 fn reason_never_started(ending: &Ending, error: Option<CaptureError>, advise: bool) -> String {
     let remedy = if advise { tshark::remedy(ending) } else { None };
     if let Some(remedy) = remedy
@@ -218,10 +207,10 @@ fn reason_never_started(ending: &Ending, error: Option<CaptureError>, advise: bo
     {
         return remedy.to_owned();
     }
-    // An empty stream says nothing new when tshark has ended.
+    // That the stream was empty adds nothing to the fact that tshark ended.
     let words = match error.filter(|error| !matches!(error, CaptureError::Empty)) {
         Some(error) => {
-            format!("{ending}; instead of a capture stream it sent something else: {error}")
+            format!("{ending}; its output is not a capture stream: {error}")
         }
         None => ending.to_string(),
     };
@@ -238,10 +227,10 @@ fn with_advice(reason: String, advice: Option<String>) -> String {
     }
 }
 
-/// A thread that reads what tshark captures.
+/// A thread that reads and counts tshark's output.
 struct Stream {
     events: mpsc::UnboundedReceiver<Event>,
-    /// When the header arrived: from then on, the capture counts as running.
+    /// When the stream's header arrived: from then on, the capture is up.
     began: Option<Instant>,
     end: Option<End>,
 }
@@ -254,7 +243,7 @@ enum Event {
 #[derive(Default)]
 struct End {
     error: Option<CaptureError>,
-    /// Frames that the stream itself says were dropped.
+    /// The frames that the stream reports as dropped.
     dropped: u64,
 }
 
@@ -264,7 +253,7 @@ impl Stream {
         thread::Builder::new().spawn(move || {
             let mut reader = CaptureReader::new(output);
             let mut newest = Duration::ZERO;
-            let error = record_batch(&mut reader, &exporter, run, &sender, &mut newest).err();
+            let error = count(&mut reader, &exporter, run, &sender, &mut newest).err();
             let clock = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
             let now = Instant::now();
             let since = now.checked_sub(lost_for(newest, clock)).unwrap_or(now);
@@ -279,7 +268,7 @@ impl Stream {
         })
     }
 
-    /// Waits until the header has arrived, or cannot arrive any more.
+    /// Waits for the stream's header, or for the end of the stream.
     async fn begun(&mut self) {
         while self.began.is_none() && self.end.is_none() {
             self.next().await;
@@ -301,18 +290,19 @@ impl Stream {
     }
 }
 
-/// For how long frames may be missing at the end of a stream whose newest frame was captured then,
-/// since the Unix epoch: what came later and within the delay may never have got here.
+/// Returns for how long frames may be missing at the end of a stream. `newest` is when its newest
+/// frame was captured and `clock` the current time, both since the Unix epoch.
 ///
-/// A frame from the future means that the clock was set back: then it may be the whole delay.
+/// Packets take up to [`tshark::DELAY`] to arrive here, so those of that time may be lost. A newest
+/// frame in the future means that the clock was set back, and then the whole delay is assumed.
 fn lost_for(newest: Duration, clock: Duration) -> Duration {
     let ago = clock.checked_sub(newest);
     ago.map_or(tshark::DELAY, |ago| ago.min(tshark::DELAY))
 }
 
-/// Counts all frames of a stream, to its end or until the run was given up. What a given-up run
-/// still delivers must not count: its successor may have captured the same frames.
-fn record_batch(
+/// Counts all frames of a stream, until it ends or the run is abandoned. Frames of an abandoned run
+/// must not be counted, because its successor may have captured the same ones.
+fn count(
     reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
     run: Run,
@@ -322,14 +312,14 @@ fn record_batch(
     let mut has_begun = false;
     let mut batch = exporter.lock().aggregator.batch();
     while reader.fill()? {
-        let result = take_in_frames(reader, exporter, run, &mut batch, newest);
+        let result = add_frames(reader, exporter, run, &mut batch, newest);
         let mut state = exporter.lock();
         if !state.history.is_current(run) {
             return Ok(());
         }
         state.aggregator.record_batch(&mut batch);
         if !newest.is_zero() {
-            state.history.frames_until(*newest);
+            state.history.set_last_frame(*newest);
         }
         if reader.has_header() && !has_begun {
             has_begun = true;
@@ -343,7 +333,8 @@ fn record_batch(
     Ok(())
 }
 
-fn take_in_frames(
+/// Decodes the frames that the reader has buffered, and records the batch whenever it is full.
+fn add_frames(
     reader: &mut CaptureReader<Output>,
     exporter: &Exporter,
     run: Run,
@@ -368,7 +359,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_the_clock_says_no_more_than_the_delay_is_lost() {
+    fn at_most_the_delay_is_lost_whatever_the_clock_shows() {
         let check = |newest, clock, expected| {
             let lost = lost_for(Duration::from_millis(newest), Duration::from_millis(clock));
             assert_eq!(lost, Duration::from_millis(expected));
@@ -377,7 +368,7 @@ mod tests {
         check(newest, newest, 0);
         check(newest, newest + 100, 100);
         check(newest, newest + 60_000, 300);
-        // Set back by a day, before 1970 as the clock has it, and forward by a year.
+        // The clock is set back by a day, back to 1970, and forward by a year.
         check(newest, newest - 86_400_000, 300);
         check(newest, 0, 300);
         check(newest, newest + 31_536_000_000, 300);

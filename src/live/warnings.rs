@@ -1,4 +1,4 @@
-//! What is wrong with the stream as a whole, said now and then: nothing is logged per packet.
+//! Warnings about the stream as a whole. Nothing is logged per packet.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use super::exporter::Exporter;
 use crate::metrics::units::share;
 use crate::metrics::{Explanation, Unusual};
 
-/// How often it is looked whether there is something to say.
-const LOOK: Duration = Duration::from_secs(1);
-/// How often the same is said again, while it goes on.
+/// How often the counters are checked.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
+/// How often a warning is repeated while its cause persists.
 const REPEAT: Duration = Duration::from_mins(1);
 
-/// Looks after the exporter for ever.
+/// Checks the counters for ever and logs warnings.
 pub(super) async fn warn(exporter: Arc<Exporter>) {
-    let mut looks = interval(LOOK);
+    let mut checks = interval(CHECK_INTERVAL);
     let mut own_stream = OwnStream::default();
     let mut limit_was_reached = false;
-    let mut reasons_said = Vec::new();
+    let mut warned_reasons = Vec::new();
     loop {
-        let now = looks.tick().await;
+        let now = checks.tick().await;
         let (frames, occupancy) = {
             let state = exporter.lock();
             let aggregator = &state.aggregator;
@@ -30,8 +30,8 @@ pub(super) async fn warn(exporter: Arc<Exporter>) {
         };
         let recent = exporter.checkpoint(&frames);
         for (reason, skipped) in Unusual::of(&recent).reasons {
-            if !reasons_said.contains(&reason) {
-                reasons_said.push(reason);
+            if !warned_reasons.contains(&reason) {
+                warned_reasons.push(reason);
                 let Explanation { meaning, remedy } = Explanation::of(reason);
                 warn!(
                     "{} of the frames of the last minute are skipped as {}: {meaning}. Remedy: {}",
@@ -41,7 +41,7 @@ pub(super) async fn warn(exporter: Arc<Exporter>) {
                 );
             }
         }
-        if own_stream.is_news(frames.self_captured, now)
+        if own_stream.should_warn(frames.self_captured, now)
             && let Some(sensor) = frames.self_capturing_sensor
         {
             warn!(
@@ -55,31 +55,33 @@ pub(super) async fn warn(exporter: Arc<Exporter>) {
             limit_was_reached = true;
             warn!(
                 "the limit of {} flows was reached: packets of more flows are counted as `other`; \
-                 tzsp_flows_demand tells what --max-flows would hold them",
+                 tzsp_flows_demand shows which --max-flows is needed",
                 occupancy.limit
             );
         }
     }
 }
 
-/// Whether the sensors' own stream is worth a word.
+/// Rate limit for warnings that a sensor mirrors its own stream.
 #[derive(Default)]
 struct OwnStream {
+    /// The number of its packets at the last warning.
     packets: u64,
-    said: Option<Instant>,
+    warned: Option<Instant>,
 }
 
 impl OwnStream {
-    fn is_news(&mut self, packets: u64, now: Instant) -> bool {
-        let is_news = packets > self.packets
-            && self
-                .said
-                .is_none_or(|said| now.duration_since(said) >= REPEAT);
-        if is_news {
-            self.packets = packets;
-            self.said = Some(now);
+    /// Returns whether to warn now that `packets` were seen so far, and if so, records the warning.
+    fn should_warn(&mut self, packets: u64, now: Instant) -> bool {
+        let is_recent = self
+            .warned
+            .is_some_and(|warned| now.duration_since(warned) < REPEAT);
+        if packets <= self.packets || is_recent {
+            return false;
         }
-        is_news
+        self.packets = packets;
+        self.warned = Some(now);
+        true
     }
 }
 
@@ -88,15 +90,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_own_stream_is_worth_a_word_a_minute_while_it_goes_on() {
+    fn a_mirrored_own_stream_is_warned_of_once_a_minute_while_it_goes_on() {
         let begin = Instant::now();
         let at = |seconds| begin + Duration::from_secs(seconds);
         let mut own_stream = OwnStream::default();
-        assert!(!own_stream.is_news(0, at(0)));
-        assert!(own_stream.is_news(1, at(1)));
-        assert!(!own_stream.is_news(100, at(60)));
-        assert!(own_stream.is_news(200, at(61)));
-        assert!(!own_stream.is_news(200, at(1000)));
-        assert!(own_stream.is_news(201, at(1001)));
+        assert!(!own_stream.should_warn(0, at(0)));
+        assert!(own_stream.should_warn(1, at(1)));
+        assert!(!own_stream.should_warn(100, at(60)));
+        assert!(own_stream.should_warn(200, at(61)));
+        assert!(!own_stream.should_warn(200, at(1000)));
+        assert!(own_stream.should_warn(201, at(1001)));
     }
 }

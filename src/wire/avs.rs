@@ -9,13 +9,13 @@
 //!
 //! Everything is in network byte order.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
 /// Version and length.
 const MIN_LENGTH: u32 = 8;
 
-/// Passes over the header by the length that it states.
+/// Skips the header, using its length field.
 pub(super) fn skip(frame: Captured<'_>) -> Result<Captured<'_>, LinkError> {
     let [_, _, _, _, a, b, c, d, ..] = *frame.bytes else {
         return Err(LinkError::Malformed);

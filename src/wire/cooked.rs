@@ -1,4 +1,4 @@
-//! Linux cooked captures, which `-i any` gives: <https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html>.
+//! Linux cooked captures, as `-i any` produces them: <https://www.tcpdump.org/linktypes/LINKTYPE_LINUX_SLL.html>.
 //!
 //! ```text
 //!  version 1  +-------------------------+------------+---------
@@ -14,11 +14,11 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, llc};
+use crate::frame::Captured;
 
-/// Of Linux's own numbers the one for LLC: `ETH_P_802_2`.
+/// Linux's own number for LLC: `ETH_P_802_2`.
 const LLC: u16 = 0x0004;
 
 pub(super) fn parse_v1(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
@@ -83,7 +83,7 @@ mod tests {
         check(parse_v2, &v2(0x81, 0x00), &tag, Ok(0x86dd));
         check(parse_v1, &v1(0, 4), &snap, Ok(0x0800));
         check(parse_v2, &v2(0, 4), &snap, Ok(0x0800));
-        // Any other small number is no length: Novell's frames (1), CAN (12).
+        // Any other small number is not a length: Novell's frames (1), CAN (12).
         check(parse_v1, &v1(0, 1), &snap, none);
         check(parse_v2, &v2(0, 12), &snap, none);
     }

@@ -1,35 +1,36 @@
-//! The mirrored frame itself, for programs that read Ethernet but no TZSP.
+//! Extracts the mirrored frame, for programs that read Ethernet but not TZSP.
 
-use super::captured::Captured;
-use super::link::{self, LinkType};
+use super::link;
 use super::options::ListenPorts;
 use super::outer::{self, Datagram};
 use super::payload::LinkError;
 use super::tzsp::{self, Mirrored};
 use super::{inner, wlan};
+use crate::frame::{Captured, LinkType};
 
-/// A mirrored frame of Ethernet, or one of 802.11 as a bridge would put it on Ethernet.
+/// A mirrored Ethernet frame, or a mirrored 802.11 frame as a bridge would forward it to Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EthernetFrame<'a> {
-    /// Made of an 802.11 header. Without one, `rest` is the whole frame.
+    /// The Ethernet header built from an 802.11 header. If `None`, `rest` is the whole frame.
     pub header: Option<[u8; 14]>,
     pub rest: &'a [u8],
-    /// How long the frame was, header included, as far as anything tells; never less than is there.
+    /// The original length in bytes, header included, as far as it can be determined; never less
+    /// than the bytes that are there.
     pub length: usize,
 }
 
-/// Why a mirrored frame cannot be one of Ethernet.
+/// Why a mirrored frame cannot be represented as Ethernet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotEthernet {
-    /// Nothing of it is there.
+    /// No byte of it was captured.
     Empty,
-    /// It has no addresses but those of IP.
+    /// It is bare IP, without link-layer addresses.
     RawIp,
-    /// 802.11 without data, encrypted, in parts, or with data that has no EtherType.
+    /// An 802.11 frame without data, encrypted, fragmented, or with data that has no EtherType.
     Wlan,
 }
 
-/// The mirrored frame in a captured frame; `None` if there is none.
+/// Returns the mirrored frame in a captured frame; `None` if there is none.
 #[must_use]
 pub fn decapsulate<'a>(
     link: LinkType,
@@ -50,7 +51,7 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
     }
     let (header, rest) = match mirrored.link {
         LinkType::ETHERNET => (None, frame),
-        link if link.is_wlan() => {
+        link if link::is_wlan(link) => {
             let (header, rest) = bridged(link, frame).map_err(|_| NotEthernet::Wlan)?;
             (Some(header), rest)
         }
@@ -64,15 +65,17 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
     })
 }
 
-/// The Ethernet header that a bridge would make of an 802.11 data frame, and what follows it.
+/// Returns the Ethernet header that a bridge would build for an 802.11 data frame, and what follows
+/// it.
 fn bridged(link: LinkType, frame: Captured<'_>) -> Result<([u8; 14], Captured<'_>), LinkError> {
     let data = link::wlan_data(link, frame)?;
     let snap = data.snap()?;
     Ok((header(&data, snap.ether_type.0), snap.packet))
 }
 
-/// How long `rest`, the end of a mirrored frame, was: at least what the outer headers leave for it,
-/// what the frame's tag 41 says, and what the IP packet in it claims.
+/// Returns the original length of `rest`, the end of a mirrored frame: the largest of the length
+/// that the outer headers leave for it, the one in TZSP tag 41, and the one that its IP packet
+/// claims.
 fn length(mirrored: Mirrored<'_>, rest: Captured<'_>) -> usize {
     let frame = mirrored.frame;
     let before_rest = frame.length().saturating_sub(rest.length());

@@ -7,14 +7,14 @@
 //!  +-------------+-------------+----------------------+-----------------------+---------
 //! ```
 //!
-//! A number below 0x600 is the length of IEEE 802.3: LLC follows it. The length is not used: the
-//! packet inside says how long it is.
+//! A number below 0x600 is a length, as in IEEE 802.3, and LLC follows it. The length is not used,
+//! because the packet inside has its own.
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::llc;
 use super::payload::{LinkError, MIN_ETHER_TYPE, Payload};
+use crate::frame::Captured;
 
 /// Used for stacked tags before IEEE 802.1ad, like 0x9100.
 const VLAN_9200: EtherType = EtherType(0x9200);
@@ -31,7 +31,7 @@ pub(super) fn parse(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     behind_type_or_length(type_or_length, frame.behind_header(rest))
 }
 
-/// Decodes what an EtherType announces where this number is never a length.
+/// Decodes what follows an EtherType, for link layers where this number is never a length.
 pub(super) fn behind_type(
     ether_type: EtherType,
     rest: Captured<'_>,
@@ -42,9 +42,9 @@ pub(super) fn behind_type(
     behind_type_or_length(ether_type, rest)
 }
 
-/// Passes over VLAN tags and LLC headers in any number: each VLAN tag (IEEE 802.1Q, 802.1ad and the
-/// numbers in use before it) holds two bytes of tag and then what Ethernet has behind its
-/// addresses.
+/// Skips any number of VLAN tags and LLC headers. Each VLAN tag (IEEE 802.1Q, 802.1ad and the
+/// numbers in use before it) consists of two bytes and then an EtherType or length, as in the
+/// Ethernet header.
 #[inline(always)]
 fn behind_type_or_length(
     mut ether_type: EtherType,
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn tags_of_each_type_are_passed_over() {
+    fn tags_of_each_type_are_skipped() {
         check(&[0x08, 0x00, 0x45], Ok((0x0800, None, &[0x45])));
         for tag in [[0x81, 0x00], [0x88, 0xa8], [0x91, 0x00], [0x92, 0x00]] {
             let tagged = [&tag[..], &[0xe0, 10, 0x86, 0xdd, 0x60]].concat();
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn a_length_announces_llc_also_behind_a_tag_and_before_one() {
+    fn llc_follows_a_length_behind_a_tag_and_before_one() {
         let llc = |ether_type: [u8; 2]| [&[0xaa, 0xaa, 0x03, 0, 0, 0][..], &ether_type].concat();
         let of = |parts: &[&[u8]]| parts.concat();
         let ip = Ok((0x0800, None, &[0x45][..]));
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_cut_before_its_type_is_malformed() {
+    fn a_frame_cut_before_its_type_is_malformed() {
         let frame = [0x81, 0, 0, 7, 0, 9, 0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00];
         for length in 0..frame.len() {
             check(&frame[..length], Err(LinkError::Malformed));
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn where_no_length_can_be_a_small_number_is_no_ether_type() {
+    fn small_numbers_are_unknown_where_there_is_no_length() {
         let rest = Captured::whole(&[0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00]);
         let small = behind_type(EtherType(0x05ff), rest);
         assert_eq!(small, Err(LinkError::NoEtherType));

@@ -1,19 +1,19 @@
-//! Which EtherType a frame has that carries no IP: for reports, not for counting.
+//! The EtherType of frames that carry no IP, for reports about skipped frames.
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
-use super::link::{self, LinkType};
+use super::link;
 use super::options::ListenPorts;
 use super::outer::datagram;
 use super::payload::LinkError;
 use super::skipped::Skipped;
 use super::tzsp;
+use crate::frame::{Captured, LinkType};
 
 /// Returns the EtherType, behind all VLAN tags, of a frame that was skipped because it carries no
-/// IP: that of the mirrored frame for [`Skipped::InnerNotIp`], unless frames are decoded as they
-/// are. 0 stands for a payload without an EtherType, such as LLC without SNAP. `None` if the frame
-/// has none.
+/// IP: that of the mirrored frame for [`Skipped::InnerNotIp`], unless frames are decoded without
+/// TZSP. 0 means a payload without an EtherType, such as LLC without SNAP. `None` if the frame has
+/// no payload.
 #[must_use]
 pub fn ether_type_of(
     link: LinkType,
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mirrored_frame_has_its_own() {
+    fn a_mirrored_frame_has_its_own_ether_type() {
         let check = |tzsp: &[u8], frame: &[u8], expected| {
             let bytes = [tzsp, frame].concat();
             let reason = Skipped::InnerNotIp;

@@ -13,12 +13,12 @@
 
 use etherparse::{EtherType, IpNumber, UdpHeader};
 
-use super::captured::Captured;
 use super::inner;
 use super::ip::Ip;
 use super::ipv4::Ipv4;
 use super::observation::Observation;
 use super::outer::Datagram;
+use crate::frame::Captured;
 
 /// Version 4, and a header of 5 words.
 const VERSION_IHL: u8 = 0x45;
@@ -26,7 +26,7 @@ const VERSION_IHL: u8 = 0x45;
 const TZSP_RECEIVED: [u8; 5] = [1, 0, 0, 1, 1];
 const TZSP_TRANSMIT: [u8; 5] = [1, 1, 0, 1, 1];
 
-/// The datagram in a frame of Ethernet.
+/// Returns the datagram in an Ethernet frame.
 #[inline(always)]
 pub(super) fn datagram(frame: &[u8]) -> Option<Datagram<'_>> {
     let (header, rest) = frame.split_first_chunk::<42>()?;
@@ -64,7 +64,7 @@ pub(super) fn datagram(frame: &[u8]) -> Option<Datagram<'_>> {
     })
 }
 
-/// What a datagram carries.
+/// Decodes the mirrored packet in a datagram.
 #[inline(always)]
 pub(super) fn inner(datagram: &Datagram<'_>) -> Option<Observation> {
     let (header, rest) = datagram.payload.bytes.split_first_chunk::<39>()?;

@@ -1,19 +1,19 @@
-//! From the mirrored frame to the IP packet in it.
+//! Decodes the IP packet in a mirrored frame.
 
 use etherparse::{EtherType, IpNumber};
 
-use super::captured::Captured;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::link::{self, LinkType};
+use super::link;
 use super::observation::{Observation, Truncated};
 use super::outer::Datagram;
 use super::payload::{LinkError, Payload};
 use super::skipped::Skipped;
 use super::{mpls, pppoe};
+use crate::frame::{Captured, LinkType};
 
-/// Decodes the packet in a mirrored frame, which `datagram` carried. Also returns it from its IP
-/// header on, with the length that the outer headers leave for it.
+/// Decodes the packet in a mirrored frame, which `datagram` carried. Also returns the packet
+/// itself, from its IP header on, with the length that the outer headers leave for it.
 pub(super) fn packet<'a>(
     link: LinkType,
     frame: Captured<'a>,
@@ -42,7 +42,7 @@ pub(super) fn packet<'a>(
     Ok((seen, packet))
 }
 
-/// Finds what a frame carries, behind PPPoE and MPLS if they are there, in this order.
+/// Returns the payload of a frame, behind PPPoE and MPLS if they are there, in this order.
 fn tunneled(link: LinkType, frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     let mut carried = link::payload(link, frame)?;
     let vlan = carried.vlan;
@@ -55,7 +55,7 @@ fn tunneled(link: LinkType, frame: Captured<'_>) -> Result<Payload<'_>, LinkErro
     Ok(Payload { vlan, ..carried })
 }
 
-/// Why a frame without a payload counts in no flow.
+/// Returns the reason to skip a frame whose payload cannot be reached.
 fn reason(error: LinkError) -> Skipped {
     match error {
         LinkError::Unsupported => Skipped::UnsupportedLink,
@@ -68,7 +68,7 @@ fn reason(error: LinkError) -> Skipped {
     }
 }
 
-/// What the packet itself says.
+/// The fields that come from the inner packet itself.
 fn in_ipv4(carried: Captured<'_>) -> Option<Observation> {
     let header = Ipv4::parse(carried.bytes)?;
     let bytes = match header.total_length {
@@ -94,9 +94,9 @@ fn in_ipv4(carried: Captured<'_>) -> Option<Observation> {
 fn in_ipv6(carried: Captured<'_>) -> Option<Observation> {
     let header = Ipv6::parse(carried.bytes)?;
     let bytes = match (header.payload_length, header.next_header) {
-        // Nothing follows, so what is there is padding.
+        // No next header, so the remaining bytes are padding.
         (0, IpNumber::IPV6_NO_NEXT_HEADER) => Ipv6::LENGTH,
-        // A jumbogram, or what segmentation offload leaves.
+        // A jumbogram, or a length that segmentation offload left empty.
         (0, _) => carried.length(),
         (claimed, _) => usize::from(claimed).saturating_add(Ipv6::LENGTH),
     };
@@ -114,7 +114,7 @@ fn in_ipv6(carried: Captured<'_>) -> Option<Observation> {
     })
 }
 
-/// Why a packet of so many bytes is not there whole, if it is not.
+/// Returns why a packet that claims this many bytes is incomplete; `None` if it is complete.
 #[inline(always)]
 pub(super) fn truncated(
     bytes: u64,
@@ -132,7 +132,7 @@ pub(super) fn truncated(
     }
 }
 
-/// Source and destination port: the first four bytes of these protocols' headers.
+/// Returns source and destination port, the first four bytes of these protocols' headers.
 #[inline(always)]
 pub(super) fn ports(protocol: IpNumber, payload: Captured<'_>) -> Option<(u16, u16)> {
     match (protocol, payload.bytes) {

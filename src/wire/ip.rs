@@ -1,18 +1,18 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// An IP address as numbers, which stay in registers. An [`IpAddr`] is a row of bytes, and each
-/// passing on of one goes through memory: for the addresses of a frame, that takes longer than all
-/// the rest of its decoding.
+/// An IP address as integers, which fit into registers. An [`IpAddr`] is an array of bytes that is
+/// copied through memory whenever it is passed on, and for the addresses of a frame that would take
+/// longer than the rest of its decoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ip {
     V4(u32),
-    /// The upper half and the lower one.
+    /// The upper and the lower 64 bits.
     V6(u64, u64),
 }
 
 impl Ip {
-    /// The address, if it is one of IPv4.
+    /// Returns the address if it is IPv4.
     #[inline]
     #[must_use]
     pub fn ipv4(self) -> Option<Ipv4Addr> {

@@ -1,4 +1,4 @@
-//! IPv4 (RFC 791, section 3.1), as far as its 20 fixed bytes tell.
+//! The fixed 20 bytes of the IPv4 header (RFC 791, section 3.1).
 //!
 //! ```text
 //!   0                   1                   2                   3
@@ -15,7 +15,7 @@
 //!  +---------------------------------------------------------------+
 //! ```
 //!
-//! The options may have been cut away: nothing here needs them.
+//! Options may be missing from the captured bytes; they are not needed.
 
 use etherparse::IpNumber;
 
@@ -26,11 +26,11 @@ pub(super) struct Ipv4 {
     pub(super) source: Ip,
     pub(super) destination: Ip,
     pub(super) protocol: IpNumber,
-    /// RFC 2474, section 3: the upper six bits of what was the type of service.
+    /// The upper six bits of the type of service: RFC 2474, section 3.
     pub(super) dscp: u8,
     /// In bytes, options included: 20 to 60.
     pub(super) header_length: usize,
-    /// In bytes, header included. 0 where segmentation offload left it empty.
+    /// In bytes, header included. 0 if segmentation offload left it empty.
     pub(super) total_length: u16,
     pub(super) more_fragments: bool,
     /// In units of 8 bytes.
@@ -38,13 +38,13 @@ pub(super) struct Ipv4 {
 }
 
 impl Ipv4 {
-    /// Of the fixed header, in bytes.
+    /// Length of the fixed header in bytes.
     pub(super) const LENGTH: usize = 20;
-    /// In the field that flags and offset share.
+    /// The mask of the offset in the field that it shares with the flags.
     pub(super) const MORE_FRAGMENTS: u16 = 0x2000;
     pub(super) const FRAGMENT_OFFSET: u16 = 0x1fff;
 
-    /// `None` if the fixed header is not there whole, or contradicts itself.
+    /// Decodes the header; `None` if it is cut short or contradicts itself.
     pub(super) fn parse(packet: &[u8]) -> Option<Self> {
         let fixed = packet.first_chunk::<{ Self::LENGTH }>()?;
         #[rustfmt::skip]

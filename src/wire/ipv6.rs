@@ -17,15 +17,15 @@ use std::net::Ipv6Addr;
 
 use etherparse::{IpNumber, Ipv6Header, Ipv6HeaderSlice};
 
-use super::captured::Captured;
+use crate::frame::Captured;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Ipv6 {
     pub(super) source: Ipv6Addr,
     pub(super) destination: Ipv6Addr,
-    /// RFC 2474, section 3: the upper six bits of the traffic class.
+    /// The upper six bits of the traffic class: RFC 2474, section 3.
     pub(super) dscp: u8,
-    /// In bytes, without these 40. 0 in a jumbogram and where segmentation offload left it empty.
+    /// In bytes, without these 40. 0 in a jumbogram, or if segmentation offload left it empty.
     pub(super) payload_length: u16,
     pub(super) next_header: IpNumber,
 }
@@ -33,7 +33,7 @@ pub(super) struct Ipv6 {
 impl Ipv6 {
     pub(super) const LENGTH: usize = Ipv6Header::LEN;
 
-    /// `None` if the 40 bytes are not there whole, or are no IPv6.
+    /// Decodes the fixed header; `None` if it is cut short or is not IPv6.
     pub(super) fn parse(packet: &[u8]) -> Option<Self> {
         let header = Ipv6HeaderSlice::from_slice(packet).ok()?;
         Some(Self {
@@ -45,7 +45,7 @@ impl Ipv6 {
         })
     }
 
-    /// What stands behind the 40 bytes of `packet`.
+    /// Returns what follows the 40 bytes in `packet`.
     pub(super) fn payload(self, packet: &[u8]) -> Captured<'_> {
         let payload = packet.get(Self::LENGTH..).unwrap_or_default();
         match self.payload_length {
@@ -55,7 +55,7 @@ impl Ipv6 {
     }
 }
 
-/// Which extension headers are walked.
+/// Which extension headers to skip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Through {
     /// Hop-by-hop, routing, destination options and fragment.
@@ -64,12 +64,12 @@ pub(super) enum Through {
     Authentication,
 }
 
-/// Where a chain of extension headers leads.
+/// The end of a chain of extension headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Chain<'a> {
-    /// The first number that is walked no further; the last one known if the chain is cut.
+    /// The first next-header number that is not skipped, or the last one known if the chain is cut.
     pub(super) protocol: IpNumber,
-    /// What stands behind the chain; `None` if it is cut before its end.
+    /// What follows the chain; `None` if the chain is cut short.
     pub(super) rest: Option<Captured<'a>>,
     pub(super) more_fragments: bool,
     /// A fragment other than the first: `protocol` is that of the first, and `rest` is payload.
@@ -85,7 +85,7 @@ pub(super) fn walk(first: IpNumber, payload: Captured<'_>, through: Through) -> 
         later_fragment: false,
     };
     let mut rest = payload;
-    // Every turn takes a byte at least, so the walk ends.
+    // Each iteration consumes at least one byte, so the loop ends.
     while !chain.later_fragment {
         let (next, size) = match (chain.protocol, rest.bytes) {
             (
@@ -98,7 +98,7 @@ pub(super) fn walk(first: IpNumber, payload: Captured<'_>, through: Through) -> 
                     *next,
                     usize::from(*units).saturating_add(1).saturating_mul(8),
                 ),
-                // Its size is cut away, and so is all behind it.
+                // The length field is cut away, and so is everything behind it.
                 [next] => (*next, usize::MAX),
                 [] => return chain,
             },

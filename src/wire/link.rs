@@ -1,77 +1,44 @@
-//! From the link layer of a frame to the packet that it carries.
+//! Finds the payload of a frame, for every link type.
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{avs, cooked, ether, loopback, ppi, ppp, pppoe, prism, radiotap, wlan};
+use crate::frame::{Captured, LinkType};
 
-/// A link type as captures number them: <https://www.tcpdump.org/linktypes.html>.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct LinkType(pub u16);
-
-impl LinkType {
-    pub const NULL: Self = Self(0);
-    pub const ETHERNET: Self = Self(1);
-    /// PPP, with address and control fields or without.
-    pub const PPP: Self = Self(9);
-    /// Raw IP, as some systems number it in files.
-    pub const RAW_BSD: Self = Self(12);
-    /// Raw IP, as OpenBSD numbers it.
-    pub const RAW_OPENBSD: Self = Self(14);
-    /// PPP in HDLC-like framing, or Cisco's HDLC.
-    pub const PPP_HDLC: Self = Self(50);
-    /// PPPoE sessions, without Ethernet.
-    pub const PPPOE: Self = Self(51);
-    pub const RAW: Self = Self(101);
-    pub const WLAN: Self = Self(105);
-    pub const LOOP: Self = Self(108);
-    pub const LINUX_SLL: Self = Self(113);
-    /// 802.11 behind a Prism header, or one of AVS.
-    pub const WLAN_PRISM: Self = Self(119);
-    pub const WLAN_RADIOTAP: Self = Self(127);
-    /// TZSP itself, without the datagram that carried it.
-    pub const TZSP: Self = Self(128);
-    pub const WLAN_AVS: Self = Self(163);
-    pub const PPI: Self = Self(192);
-    pub const IPV4: Self = Self(228);
-    pub const IPV6: Self = Self(229);
-    pub const LINUX_SLL2: Self = Self(276);
-
-    /// Whether frames of this type may carry datagrams from a sensor. The others are decoded where
-    /// they are mirrored, or to count their own packets.
-    pub(super) fn carries_datagrams(self) -> bool {
-        matches!(
-            self,
-            Self::NULL
-                | Self::ETHERNET
-                | Self::RAW_BSD
-                | Self::RAW_OPENBSD
-                | Self::RAW
-                | Self::LOOP
-                | Self::LINUX_SLL
-                | Self::IPV4
-                | Self::IPV6
-                | Self::LINUX_SLL2
-        )
-    }
-
-    /// Whether frames of this type are 802.11, whatever stands before it.
-    pub(super) fn is_wlan(self) -> bool {
-        matches!(
-            self,
-            Self::WLAN | Self::WLAN_PRISM | Self::WLAN_RADIOTAP | Self::WLAN_AVS
-        )
-    }
+/// Whether frames of this type may carry datagrams from a sensor. The others are decoded where
+/// they are mirrored, or to count their own packets.
+pub(super) fn carries_datagrams(link: LinkType) -> bool {
+    matches!(
+        link,
+        LinkType::NULL
+            | LinkType::ETHERNET
+            | LinkType::RAW_BSD
+            | LinkType::RAW_OPENBSD
+            | LinkType::RAW
+            | LinkType::LOOP
+            | LinkType::LINUX_SLL
+            | LinkType::IPV4
+            | LinkType::IPV6
+            | LinkType::LINUX_SLL2
+    )
 }
 
-/// Finds what a frame carries, behind all VLAN tags.
+/// Whether frames of this type are 802.11, with or without a radio header before it.
+pub(super) fn is_wlan(link: LinkType) -> bool {
+    matches!(
+        link,
+        LinkType::WLAN | LinkType::WLAN_PRISM | LinkType::WLAN_RADIOTAP | LinkType::WLAN_AVS
+    )
+}
+
+/// Returns the payload of a frame, behind all VLAN tags.
 #[inline(always)]
 pub(super) fn payload(
     mut link: LinkType,
     mut frame: Captured<'_>,
 ) -> Result<Payload<'_>, LinkError> {
-    // PPI may hold PPI. Each takes 8 bytes at least, so the loop ends.
+    // PPI may contain PPI. Each header has at least 8 bytes, so the loop ends.
     while link == LinkType::PPI {
         (link, frame) = behind_ppi(frame)?;
     }
@@ -85,12 +52,12 @@ pub(super) fn payload(
         LinkType::IPV6 => Ok(Payload::untagged(EtherType::IPV6, frame)),
         LinkType::PPP | LinkType::PPP_HDLC => ppp::parse_framed(frame),
         LinkType::PPPOE => Ok(Payload::untagged(pppoe::SESSION, frame)),
-        link if link.is_wlan() => wlan_data(link, frame)?.payload(),
+        link if is_wlan(link) => wlan_data(link, frame)?.payload(),
         _ => Err(LinkError::Unsupported),
     }
 }
 
-/// The 802.11 data frame behind what stands before it; the link type must be one of 802.11.
+/// Decodes an 802.11 data frame behind its radio header, if any.
 pub(super) fn wlan_data(link: LinkType, frame: Captured<'_>) -> Result<wlan::Data<'_>, LinkError> {
     match link {
         LinkType::WLAN => wlan::parse(frame, false),
@@ -104,7 +71,7 @@ pub(super) fn wlan_data(link: LinkType, frame: Captured<'_>) -> Result<wlan::Dat
     }
 }
 
-/// A packet of neither version contradicts the link type.
+/// Returns an IP packet of either version. Anything else contradicts the link type.
 fn raw_ip(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     Payload::by_version(frame).map_err(|_| LinkError::Malformed)
 }
@@ -126,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_ip_is_known_by_its_version_or_its_link_type() {
+    fn raw_ip_is_recognised_by_its_version_or_its_link_type() {
         for link in [LinkType::RAW, LinkType::RAW_BSD, LinkType::RAW_OPENBSD] {
             check(link, &[0x45], Ok(0x0800));
             check(link, &[0x60], Ok(0x86dd));
@@ -144,7 +111,7 @@ mod tests {
         check(LinkType::PPI, &of([9, 0, 0, 0], &[0x21]), Ok(0x0800));
         check(LinkType::PPI, &of([12, 0, 0, 0], &[0x60]), Ok(0x86dd));
         check(LinkType::PPI, &of([51, 0, 0, 0], &[]), Ok(0x8864));
-        // TZSP is no link layer, and the link type has two bytes.
+        // TZSP is not a link layer here, and link types have two bytes.
         let unsupported = Err(LinkError::Unsupported);
         check(LinkType::PPI, &of([128, 0, 0, 0], &[1]), unsupported);
         check(LinkType::PPI, &of([1, 0, 1, 0], &[0; 60]), unsupported);

@@ -12,8 +12,8 @@
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, MIN_ETHER_TYPE, Payload};
+use crate::frame::Captured;
 
 /// Decodes an LLC header. VLAN tags may follow it.
 pub(super) fn parse(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
@@ -28,7 +28,7 @@ pub(super) fn parse(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
             }
         }
         [0xaa, 0xaa, 0x03, _, _, _, _, _, ..] => Err(LinkError::NoEtherType),
-        // It may be the start of such a header.
+        // These bytes may be the beginning of such a header.
         [] | [0xaa] | [0xaa, 0xaa] | [0xaa, 0xaa, 0x03, ..] => Err(LinkError::Malformed),
         _ => Err(LinkError::NoEtherType),
     }
@@ -49,13 +49,13 @@ mod tests {
         check(&[0xaa, 0xaa, 0x03, 0, 0, 0, 0x08, 0x00, 0x45], Ok(0x0800));
         check(&[0xaa, 0xaa, 0x03, 0, 0, 0xf8, 0x86, 0xdd], Ok(0x86dd));
         let none = Err(LinkError::NoEtherType);
-        // Cisco, and a number that is no EtherType.
+        // Cisco, and a number that is not an EtherType.
         check(&[0xaa, 0xaa, 0x03, 0, 0, 0x0c, 0x20, 0x00], none);
         check(&[0xaa, 0xaa, 0x03, 0, 0, 0, 0x05, 0xff], none);
     }
 
     #[test]
-    fn other_llc_holds_none() {
+    fn other_llc_has_no_ether_type() {
         let none = Err(LinkError::NoEtherType);
         // Spanning tree, NetBIOS, raw IPX, IP by its own service access point, and an XID.
         check(&[0x42, 0x42, 0x03, 0, 0], none);

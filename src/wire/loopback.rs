@@ -1,4 +1,4 @@
-//! BSD's loopback headers, NULL and LOOP, and what others put into them.
+//! BSD's loopback headers, NULL and LOOP, including what other systems put into them.
 //!
 //! ```text
 //!  +-------------------------------+--------
@@ -8,15 +8,15 @@
 //! ```
 //!
 //! A family is in the byte order of the capturing machine for NULL and of the network for LOOP.
-//! Either is accepted: the values cannot be confused. Some programs write an EtherType, some a
-//! number of two bytes, and some PPP. Wireshark tells them apart by their values, in
-//! `packet-null.c`, and so is it done here.
+//! Both orders are accepted, because the values are unambiguous. Some programs write an EtherType,
+//! some a number of two bytes, and some PPP. They are distinguished by their values, as in
+//! Wireshark's `packet-null.c`.
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, ppp};
+use crate::frame::Captured;
 
 const AF_INET: u32 = 2;
 /// AF_INET6 of Linux; of NetBSD and OpenBSD; of FreeBSD; of macOS.
@@ -44,7 +44,7 @@ pub(super) fn parse(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     }
 }
 
-/// The number in a header, whatever its size and byte order.
+/// Returns the number in a header, for every size and byte order.
 fn number(header: [u8; 4]) -> u32 {
     match header {
         // A family of two bytes, big-endian: the first two, as IRIX has it, or the last two of a
@@ -67,14 +67,14 @@ mod tests {
     }
 
     #[test]
-    fn a_family_is_known_in_both_byte_orders() {
+    fn a_family_is_recognised_in_both_byte_orders() {
         check([2, 0, 0, 0], Ok(0x0800));
         check([0, 0, 0, 2], Ok(0x0800));
         for family in [10, 24, 28, 30] {
             check([family, 0, 0, 0], Ok(0x86dd));
             check([0, 0, 0, family], Ok(0x86dd));
         }
-        // AppleTalk, nothing, and what is no number of either kind.
+        // AppleTalk, zero, and a number that is neither a family nor an EtherType.
         for other in [[16, 0, 0, 0], [0; 4], [0, 0, 1, 0], [0, 0, 0x05, 0xdc]] {
             check(other, Err(LinkError::NoEtherType));
         }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn ppp_may_stand_there() {
+    fn the_header_may_be_ppp() {
         check([0xff, 0x03, 0x00, 0x21], Ok(0x0800));
         check([0xff, 0x03, 0x57, 0x60], Ok(0x86dd));
         check([0xff, 0x03, 0xc0, 0x21], Err(LinkError::NoEtherType));

@@ -1,12 +1,12 @@
-//! What the bytes of one frame mean: link layer, outer packet, TZSP, inner packet.
+//! Decodes one frame: link layer, outer packet, TZSP, inner packet.
 //!
 //! `outer` finds the datagram in a captured frame, `tzsp` the mirrored frame in a datagram, and
-//! `inner` the packet in a mirrored frame. For outer and inner frames alike, `link` knows what a
-//! frame of each link type carries. Every protocol has a file of its own.
+//! `inner` the packet in a mirrored frame. For outer and inner frames alike, `link` finds the
+//! payload of each link type. Every protocol has its own file.
 //!
 //! Everything here is pure: no allocation, no clock, no input or output. Mirrored packets
 //! are normally cut short, so each layer uses what is there and takes lengths from the
-//! headers. A frame that counts in no flow says why, as a [`Skipped`].
+//! headers. For a frame that counts in no flow, the reason is returned as a [`Skipped`].
 
 #![cfg_attr(
     not(test),
@@ -19,7 +19,6 @@
 )]
 
 mod avs;
-mod captured;
 mod cooked;
 mod decapsulate;
 mod ether;
@@ -46,11 +45,10 @@ mod skipped;
 mod tzsp;
 mod wlan;
 
-pub use captured::Captured;
+pub use crate::frame::{Captured, LinkType};
 pub use decapsulate::{EthernetFrame, NotEthernet, decapsulate};
 pub use ether_type::ether_type_of;
 pub use ip::Ip;
-pub use link::LinkType;
 pub use observation::{Observation, Truncated};
 pub use options::{DecodeOptions, ListenPorts};
 pub use outer::{Datagram, datagram};
@@ -59,7 +57,7 @@ pub use skipped::Skipped;
 /// Slow path: decodes any captured frame, from its link-layer header to the inner packet.
 ///
 /// # Errors
-/// The reason why the frame counts in no flow: the first that it meets.
+/// The first reason, in the order of the layers, why the frame counts in no flow.
 pub fn decode_full(
     link: LinkType,
     frame: Captured<'_>,
@@ -96,7 +94,7 @@ pub fn decode_fast(
 /// matter.
 ///
 /// # Errors
-/// The reason why the datagram counts in no flow: the first that it meets.
+/// The first reason, in the order of the layers, why the datagram counts in no flow.
 pub fn decode_datagram_full(
     datagram: &Datagram<'_>,
     options: &DecodeOptions,

@@ -7,13 +7,13 @@
 //!  +---------------------------------------+-----+-+---------------+
 //! ```
 //!
-//! S is set at the bottom of the stack. Nothing tells what follows it; where it is IP, its first
+//! S is set at the bottom of the stack. No field identifies the payload. If it is IP, its first
 //! four bits are the version (RFC 4928).
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
+use crate::frame::Captured;
 
 pub(super) const UNICAST: EtherType = EtherType(0x8847);
 /// RFC 5332: a label that the sender of the frame assigned.
@@ -21,7 +21,7 @@ pub(super) const MULTICAST: EtherType = EtherType(0x8848);
 
 const BOTTOM_OF_STACK: u8 = 1;
 
-/// Passes over a stack of labels of any depth.
+/// Skips a stack of labels of any depth.
 pub(super) fn parse(stack: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     let mut rest = stack.bytes;
     // Each iteration takes 4 bytes, so the loop ends.
@@ -48,7 +48,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_four_bits_behind_the_bottom_tell_the_version() {
+    fn the_first_four_bits_behind_the_bottom_are_the_version() {
         check(&[0, 1, 0x01, 64, 0x45], Ok((0x0800, &[0x45])));
         // Label 0xfffff in class 7, then label 3 in class 0.
         check(

@@ -1,19 +1,20 @@
-//! What decoding a frame yields.
+//! The result of decoding a frame.
 
 use etherparse::IpNumber;
 
 use super::ip::Ip;
 
-/// What one inner packet adds to its flow.
+/// One decoded inner packet, as it is counted in its flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Observation {
     /// Both addresses are IPv4, or both are IPv6.
     pub source: Ip,
     pub destination: Ip,
     pub protocol: IpNumber,
-    /// UDP destination port of the datagram; 0 where none carried the packet.
+    /// UDP destination port of the datagram; 0 if the packet came without one.
     pub listen_port: u16,
-    /// Source address of the datagram; unspecified where none carried the packet.
+    /// Source address of the datagram; unspecified if the packet came
+    /// without one.
     pub sensor: Ip,
     /// Source and destination port, if the protocol has ports and they are there.
     pub ports: Option<(u16, u16)>,
@@ -23,18 +24,18 @@ pub struct Observation {
     pub dscp: u8,
     /// Length of the inner packet, header included, as its header claims it.
     pub bytes: u64,
-    /// Why the inner packet is not there whole, if it is not.
+    /// Why the inner packet is incomplete, if it is.
     pub truncated: Option<Truncated>,
 }
 
-/// What kept a counted inner packet from being there whole.
+/// Why a counted inner packet is incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truncated {
     /// The inner packet claims more than the datagram carries.
     Sensor,
-    /// Only the first fragment of the datagram is here.
+    /// The frame has only the first fragment of the datagram.
     Fragment,
-    /// The capture kept less than was sent.
+    /// The capture kept fewer bytes than were sent.
     Snaplen,
 }
 

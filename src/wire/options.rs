@@ -3,11 +3,11 @@
 /// The UDP destination ports whose datagrams are unwrapped.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ListenPorts {
-    /// Every datagram that starts like TZSP, whatever its port.
+    /// Every datagram that starts like TZSP, to any port.
     Any,
-    /// These ports alone.
+    /// Only these ports.
     Only(Vec<u16>),
-    /// No datagram is unwrapped: each frame's own packet counts.
+    /// No datagram is unwrapped: each frame's own packet is counted.
     Plain,
 }
 
@@ -15,7 +15,7 @@ pub enum ListenPorts {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DecodeOptions {
     pub listen_ports: ListenPorts,
-    /// Count inner IPv6 packets too, rather than skip them.
+    /// Whether to count inner IPv6 packets instead of skipping them.
     pub ipv6: bool,
 }
 

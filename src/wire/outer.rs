@@ -1,32 +1,32 @@
-//! From a captured frame to the UDP datagram in it.
+//! Finds the UDP datagram in a captured frame.
 
 use std::net::Ipv4Addr;
 
 use etherparse::{EtherType, IpNumber, UdpHeader, UdpHeaderSlice};
 
-use super::captured::Captured;
 use super::ip::Ip;
 use super::ipv4::Ipv4;
 use super::ipv6::{self, Ipv6, Through};
-use super::link::{self, LinkType};
+use super::link;
 use super::payload::{LinkError, Payload};
 use super::pppoe;
 use super::skipped::Skipped;
+use crate::frame::{Captured, LinkType};
 
 /// A UDP datagram that may carry TZSP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Datagram<'a> {
-    /// Who sent it: the sensor.
+    /// The address of the sender, the sensor.
     pub source: Ip,
     pub destination_port: u16,
-    /// What stands behind the UDP header, with the length that this header claims for it.
+    /// What follows the UDP header, with the length that this header claims for it.
     pub payload: Captured<'a>,
-    /// The datagram's other fragments are not here.
+    /// Whether this is a first fragment, so that the rest of the datagram is missing.
     pub first_fragment: bool,
 }
 
 impl<'a> Datagram<'a> {
-    /// TZSP that stands in a capture without the datagram that carried it.
+    /// Creates a datagram for TZSP that was captured without UDP.
     pub(super) fn bare(payload: Captured<'a>) -> Self {
         Self {
             source: Ipv4Addr::UNSPECIFIED.into(),
@@ -37,12 +37,12 @@ impl<'a> Datagram<'a> {
     }
 }
 
-/// The UDP datagram in a captured frame, whatever its port.
+/// Returns the UDP datagram in a captured frame, for any port.
 ///
 /// # Errors
-/// The reason why there is none.
+/// The reason why the frame has none.
 pub fn datagram(link: LinkType, frame: Captured<'_>) -> Result<Datagram<'_>, Skipped> {
-    if !link.carries_datagrams() {
+    if !link::carries_datagrams(link) {
         return match link {
             LinkType::TZSP => Ok(Datagram::bare(frame)),
             _ => Err(Skipped::UnsupportedLink),
@@ -64,7 +64,7 @@ fn ip_packet(carried: Payload<'_>) -> Result<Datagram<'_>, Skipped> {
     }
 }
 
-/// Why a frame without a payload carries no datagram.
+/// Returns the reason to skip a frame whose payload cannot be reached.
 fn reason(error: LinkError) -> Skipped {
     match error {
         LinkError::Malformed => Skipped::OuterMalformed,
@@ -118,7 +118,8 @@ fn in_ipv6(packet: &[u8]) -> Result<Datagram<'_>, Skipped> {
 fn udp(source: Ip, packet: Captured<'_>, more_fragments: bool) -> Result<Datagram<'_>, Skipped> {
     let header = UdpHeaderSlice::from_slice(packet.bytes).map_err(|_| Skipped::OuterMalformed)?;
     let datagram = match header.length() {
-        // RFC 2675, section 4, and what segmentation offload leaves: the rest of the packet.
+        // A jumbogram (RFC 2675, section 4), or a length that segmentation offload left empty: the
+        // rest of the packet.
         0 => packet,
         1..=7 => return Err(Skipped::OuterMalformed),
         length => Captured::claimed(packet.bytes, usize::from(length)),

@@ -1,24 +1,26 @@
-//! What a link layer carries, and why it may not be reached.
+//! The payload of a link layer, and why it may not be reachable.
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
+use crate::frame::Captured;
 
-/// IEEE 802.3, section 3.2.6: smaller numbers are lengths, or of another kind.
+/// The smallest EtherType: IEEE 802.3, section 3.2.6. Smaller numbers have other meanings, such as
+/// lengths.
 pub(super) const MIN_ETHER_TYPE: u16 = 0x0600;
 
-/// What a link layer carries.
+/// The payload of a link layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Payload<'a> {
-    /// What `packet` is. Where a link layer has other numbers, the EtherType of the same meaning.
+    /// The type of `packet`. If the link layer has other numbers, the EtherType of the same
+    /// meaning.
     pub(super) ether_type: EtherType,
-    /// The VLAN identifier of the outermost tag, if there is a tag.
+    /// The VLAN identifier of the outermost tag, if there is one.
     pub(super) vlan: Option<u16>,
     pub(super) packet: Captured<'a>,
 }
 
-/// Why the payload of a frame is not reached. Outer and inner frames have a reason of their own
-/// for each.
+/// Why the payload of a frame cannot be reached. Outer and inner frames map each to a reason of
+/// their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum LinkError {
     /// A link type that is not decoded.
@@ -47,10 +49,10 @@ impl<'a> Payload<'a> {
         }
     }
 
-    /// An IP packet that nothing announces: its first four bits are the version.
+    /// Returns an IP packet whose type no header states: its first four bits are the version.
     ///
     /// # Errors
-    /// [`LinkError::Malformed`] if nothing is there, [`LinkError::NoEtherType`] if it is no IP.
+    /// [`LinkError::Malformed`] if there are no bytes, [`LinkError::NoEtherType`] if it is not IP.
     #[inline]
     pub(super) fn by_version(packet: Captured<'a>) -> Result<Self, LinkError> {
         let [version_and_more, ..] = packet.bytes else {

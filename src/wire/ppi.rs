@@ -8,11 +8,11 @@
 //!  +---------+--------+---------+-----------+---------------------+------
 //! ```
 //!
-//! Everything is little-endian. Of the fields only 802.11-Common matters here: it tells of a check
-//! sequence at the end of the frame.
+//! Everything is little-endian. Of the fields, only 802.11-Common matters here: it has a flag for a
+//! check sequence at the end of the frame.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
 /// The fixed header.
 const MIN_LENGTH: u16 = 8;
@@ -20,10 +20,10 @@ const MIN_LENGTH: u16 = 8;
 const ALIGNED: u8 = 1;
 
 const FIELD_WLAN_COMMON: u16 = 2;
-/// Of its flags, which follow 8 bytes of time.
+/// The bit of its flags, which follow 8 bytes of time, for a check sequence.
 const FCS_AT_END: u8 = 1;
 
-/// The number of the link type behind the header, and the frame without a check sequence.
+/// Returns the link type number in the header, and the frame without a check sequence.
 pub(super) fn parse(frame: Captured<'_>) -> Result<(u32, Captured<'_>), LinkError> {
     let [_, flags, low, high, a, b, c, d, fields @ ..] = frame.bytes else {
         return Err(LinkError::Malformed);
@@ -46,7 +46,7 @@ pub(super) fn parse(frame: Captured<'_>) -> Result<(u32, Captured<'_>), LinkErro
     Ok((link, behind))
 }
 
-/// Whether a field tells of a check sequence at the end of the frame.
+/// Whether a field states that the frame ends with a check sequence.
 fn has_fcs(mut fields: &[u8], are_aligned: bool) -> bool {
     while let [type_low, type_high, low, high, rest @ ..] = fields {
         let length = usize::from(u16::from_le_bytes([*low, *high]));
@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn a_field_tells_of_a_check_sequence() {
+    fn a_field_states_a_check_sequence() {
         check(0, &common(0), 24);
         check(0, &common(1), 20);
         // Behind a field of 3 bytes, padded or not.

@@ -11,13 +11,14 @@
 //! ```
 //!
 //! Section 6.5 of RFC 1661: a protocol of two bytes below 256 may be sent as one. The last bit of
-//! a protocol's first byte is 0 and that of its second byte 1, so one can tell.
+//! a protocol's first byte is 0 and that of its second byte is 1, so the two forms are
+//! distinguishable.
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, mpls};
+use crate::frame::Captured;
 
 /// RFC 1332.
 const IPV4: u16 = 0x0021;
@@ -92,10 +93,10 @@ mod tests {
     }
 
     #[test]
-    fn hdlc_of_cisco_holds_an_ether_type() {
+    fn cisco_hdlc_has_an_ether_type() {
         check(&[0x0f, 0, 0x08, 0, 0x45], Ok((0x0800, &[0x45])));
         check(&[0x8f, 0, 0x86, 0xdd, 0x60], Ok((0x86dd, &[0x60])));
-        // Keepalives (SLARP) are no IP, and small numbers are no lengths.
+        // Keepalives (SLARP) are not IP, and small numbers are not lengths.
         check(&[0x8f, 0, 0x80, 0x35, 0], Ok((0x8035, &[0])));
         let llc = [0x0f, 0, 0, 9, 0xaa, 0xaa, 0x03, 0, 0, 0, 8, 0];
         check(&llc, Err(LinkError::NoEtherType));

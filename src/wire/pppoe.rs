@@ -7,17 +7,17 @@
 //!  +---------------+--------+--------------+-----------+-----
 //! ```
 //!
-//! The length is not used: the packet inside says how long it is.
+//! The length is not used, because the packet inside has its own.
 
 use etherparse::EtherType;
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::ppp;
+use crate::frame::Captured;
 
 pub(super) const SESSION: EtherType = EtherType(0x8864);
 
-/// Decodes a session's header and the PPP in it.
+/// Decodes a session's header and the PPP behind it.
 pub(super) fn parse(frame: Captured<'_>) -> Result<Payload<'_>, LinkError> {
     let (_, rest) = frame
         .bytes

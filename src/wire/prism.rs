@@ -1,4 +1,4 @@
-//! What Prism cards and their successors put before an 802.11 frame.
+//! The header that drivers for Prism cards and their successors put before an 802.11 frame.
 //!
 //! ```text
 //!  +---------------+----------------+-------------+-------------------------------+-------
@@ -8,21 +8,21 @@
 //! ```
 //!
 //! Everything is in the byte order of the capturing machine. Some drivers write an AVS header under
-//! the same number, which has its length at the same place.
+//! the same link type number; its length field has the same offset.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
 /// The message code and the length itself.
 const MIN_LENGTH: u32 = 8;
 
-/// Passes over the header by the length that it states.
+/// Skips the header, using its length field.
 pub(super) fn skip(frame: Captured<'_>) -> Result<Captured<'_>, LinkError> {
     let [_, _, _, _, a, b, c, d, ..] = *frame.bytes else {
         return Err(LinkError::Malformed);
     };
     let length = u32::from_be_bytes([a, b, c, d]);
-    // No header is so long that its length could be read either way.
+    // Headers are short, so the length is plausible in one byte order only.
     let length = length.min(length.swap_bytes());
     if length < MIN_LENGTH {
         return Err(LinkError::Malformed);
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn the_length_is_known_in_both_byte_orders() {
+    fn the_length_is_recognised_in_both_byte_orders() {
         check([0x44, 0, 0, 0, 144, 0, 0, 0], 136 + 24, Ok(24));
         check([0, 0, 0, 0x44, 0, 0, 0, 144], 136 + 24, Ok(24));
         check([0x41, 0, 0, 0, 0, 1, 0, 0], 248 + 24, Ok(24));

@@ -7,16 +7,16 @@
 //!  +---------+---------+---------+--------------+-----------------------+-------
 //! ```
 //!
-//! Everything is little-endian. Each word that says what follows has a bit for one more such word.
-//! Of the fields only the flags matter here, which stand behind the time at most.
+//! Everything is little-endian. Each presence word ("what follows") has a bit for one more such
+//! word. Of the fields, only the flags matter here. At most the time precedes them.
 
-use super::captured::Captured;
 use super::payload::LinkError;
+use crate::frame::Captured;
 
-/// Version, padding, length and one word of what follows.
+/// The size of version, padding, length and one presence word.
 const MIN_LENGTH: u16 = 8;
 
-// What follows: bits of the first word, and one of each.
+// Bits of the first presence word, and one bit that each presence word has.
 const HAS_TIME: u32 = 1 << 0;
 const HAS_FLAGS: u32 = 1 << 1;
 const HAS_MORE_WORDS: u32 = 1 << 31;
@@ -28,13 +28,13 @@ const DATA_PAD: u8 = 0x20;
 /// An 802.11 frame, and how it is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Radiotap<'a> {
-    /// The frame, without a check sequence if the header tells of one.
+    /// The frame, without a check sequence if the header states that there is one.
     pub(super) frame: Captured<'a>,
-    /// Between the 802.11 header and the body is padding up to a multiple of 4 bytes.
+    /// Whether the 802.11 header is padded to a multiple of 4 bytes.
     pub(super) has_data_pad: bool,
 }
 
-/// Passes over the header by the length that it states.
+/// Skips the header, using its length field.
 pub(super) fn parse(frame: Captured<'_>) -> Result<Radiotap<'_>, LinkError> {
     let [_, _, low, high, fields @ ..] = frame.bytes else {
         return Err(LinkError::Malformed);
@@ -61,7 +61,7 @@ pub(super) fn parse(frame: Captured<'_>) -> Result<Radiotap<'_>, LinkError> {
     })
 }
 
-/// The flags in what follows the length, if they are there.
+/// Returns the flags from what follows the length, if they are present.
 fn flags(fields: &[u8]) -> Option<u8> {
     let (words, _) = fields.as_chunks::<4>();
     let mut words = words.iter().map(|word| u32::from_le_bytes(*word));
@@ -104,12 +104,12 @@ mod tests {
     #[test]
     fn the_length_leads_to_the_frame() {
         check(&[0, 0, 8, 0, 0, 0, 0, 0], 24, false);
-        // Signal and noise, which are not looked at.
+        // Signal and noise, which are ignored.
         check(&[0, 0, 10, 0, 0x60, 0, 0, 0, 0x30, 0xff], 24, false);
     }
 
     #[test]
-    fn flags_tell_of_a_check_sequence_and_of_padding() {
+    fn flags_state_a_check_sequence_and_padding() {
         check(&[0, 0, 9, 0, 2, 0, 0, 0, 0x00], 24, false);
         check(&[0, 0, 9, 0, 2, 0, 0, 0, 0x10], 20, false);
         check(&[0, 0, 9, 0, 2, 0, 0, 0, 0x20], 24, true);
@@ -117,7 +117,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_stand_behind_all_words_and_the_time() {
+    fn flags_follow_all_presence_words_and_the_time() {
         let time = [0xff; 8];
         let with_time = [&[0, 0, 17, 0, 3, 0, 0, 0][..], &time, &[0x30]].concat();
         check(&with_time, 20, true);
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_sequence_that_is_cut_away_is_not_missed() {
+    fn a_check_sequence_that_is_cut_away_does_not_matter() {
         let header = [0, 0, 9, 0, 2, 0, 0, 0, 0x10];
         let of = |there: usize, length: usize| {
             let bytes = [&header[..], &vec![0x55; there]].concat();

@@ -1,7 +1,7 @@
 /// Why a frame counts in no flow, in the order in which a frame meets the reasons.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Skipped {
-    /// The capture's link type is not one that is read.
+    /// The capture's link type is not supported.
     UnsupportedLink,
     /// The frame ends, or contradicts itself, before the end of the UDP header.
     OuterMalformed,
@@ -11,11 +11,11 @@ pub enum Skipped {
     NotUdp,
     /// A fragment other than the first: it has no UDP header.
     LaterFragment,
-    /// UDP to a port that is not listened to.
+    /// UDP to a port that is not a listen port.
     OtherPort,
     /// An empty datagram, or one whose first byte is not TZSP version 1.
     NotTzsp,
-    /// TZSP types 4 (keepalive) and 5 (port opener), which carry nothing.
+    /// TZSP types 4 (keepalive) and 5 (port opener), which carry no frame.
     TzspKeepalive,
     /// A TZSP type other than 0, 1, 4 and 5.
     TzspUnsupportedType,
@@ -24,7 +24,7 @@ pub enum Skipped {
     TzspUnsupportedEncapsulation,
     /// The TZSP header has no end tag, or a tag reaches past the end.
     TzspMalformed,
-    /// The sensor says that it received the 802.11 frame with a wrong check sequence.
+    /// The sensor reports that it received the 802.11 frame with a wrong check sequence.
     TzspFcsError,
     /// The inner frame ends, or contradicts itself, before the end of the IP header.
     InnerMalformed,
@@ -65,7 +65,7 @@ impl Skipped {
         Self::InnerIpv6,
     ];
 
-    /// Whether the frame is a datagram to a listen port, so that its sensor is known.
+    /// Whether the frame is a datagram to a listen port, so that it has a sensor.
     #[must_use]
     pub fn has_sensor(self) -> bool {
         !matches!(

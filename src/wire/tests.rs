@@ -4,7 +4,7 @@ use etherparse::IpNumber;
 
 use super::*;
 
-/// A whole mirrored TCP packet as RouterOS sends it, spelt out.
+/// A complete mirrored TCP packet as RouterOS sends it.
 #[rustfmt::skip]
 const FRAME: [u8; 14 + 20 + 8 + 5 + 14 + 40] = [
     // Ethernet
@@ -54,7 +54,7 @@ fn tcp(bytes: u64, truncated: Option<Truncated>) -> Observation {
     }
 }
 
-/// Changes bytes of [`FRAME`] and checks what comes out.
+/// Changes bytes of [`FRAME`] and checks the result.
 #[track_caller]
 fn check(changes: &[(usize, u8)], expected: Result<Observation, Skipped>) {
     let mut frame = FRAME;
@@ -65,7 +65,7 @@ fn check(changes: &[(usize, u8)], expected: Result<Observation, Skipped>) {
 }
 
 #[test]
-fn a_whole_frame_is_read() {
+fn a_complete_frame_is_decoded() {
     check(&[], Ok(tcp(40, None)));
 }
 
@@ -81,7 +81,7 @@ fn check_both_paths(frame: Captured<'_>) -> bool {
 }
 
 #[test]
-fn the_fast_path_takes_what_routers_send_and_nothing_else() {
+fn the_fast_path_decodes_what_routers_send_and_nothing_else() {
     let is_fast = |at: usize, bytes: &[u8]| {
         let mut frame = FRAME;
         frame[at..at + bytes.len()].copy_from_slice(bytes);
@@ -139,7 +139,7 @@ fn other_ports_are_skipped_when_ports_are_named() {
 }
 
 #[test]
-fn a_frame_cut_anywhere_says_where() {
+fn a_frame_cut_anywhere_is_skipped_with_the_reason() {
     for length in 0..FRAME.len() {
         let expected = match length {
             0..TZSP => Err(Skipped::OuterMalformed),
@@ -157,7 +157,7 @@ fn a_frame_cut_anywhere_says_where() {
 }
 
 #[test]
-fn the_protocol_is_judged_before_the_fragment_offset() {
+fn the_protocol_is_checked_before_the_fragment_offset() {
     const PROTOCOL: usize = 14 + 9;
     const OFFSET: usize = 14 + 7;
     check(&[(PROTOCOL, 6)], Err(Skipped::NotUdp));
@@ -199,7 +199,7 @@ fn an_inner_total_length_of_0_takes_what_udp_leaves() {
 }
 
 #[test]
-fn a_datagram_from_a_socket_is_read_alike() {
+fn a_datagram_from_a_socket_is_decoded_alike() {
     let datagram = Datagram {
         source: [192, 168, 88, 1].into(),
         destination_port: 37008,
@@ -221,7 +221,7 @@ fn a_datagram_from_a_socket_is_read_alike() {
 }
 
 #[test]
-fn ports_belong_to_some_protocols_and_to_first_fragments() {
+fn only_some_protocols_and_only_first_fragments_have_ports() {
     const PROTOCOL: usize = INNER_IP + 9;
     let of = |protocol, ports| {
         Ok(Observation {

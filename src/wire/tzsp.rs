@@ -7,15 +7,15 @@
 //!  +---------+--------+-----------------+----------------+---------+-------
 //! ```
 //!
-//! A tag is its number, one byte of length and that many bytes, except padding (0) and
-//! the end (1), which are a lone byte each.
+//! A tag is its number, one byte of length and that many bytes. Padding (0) and the end (1) are
+//! single bytes.
 //!
-//! Tag 16 is not looked at: senders call it "decrypted", Wireshark "undecrypted". Whether an
-//! 802.11 frame is encrypted stands in its own header.
+//! Tag 16 is ignored: its meaning is unclear, "decrypted" for senders and "undecrypted" for
+//! Wireshark. The header of an 802.11 frame itself states whether it is encrypted.
 
-use super::captured::Captured;
-use super::link::LinkType;
+use super::link::is_wlan;
 use super::skipped::Skipped;
+use crate::frame::{Captured, LinkType};
 
 const VERSION: u8 = 1;
 const TYPE_RECEIVED: u8 = 0;
@@ -26,7 +26,7 @@ const TAG_PADDING: u8 = 0;
 const TAG_END: u8 = 1;
 /// One byte, not 0 if the frame was received with a wrong check sequence.
 const TAG_FCS_ERROR: u8 = 17;
-/// Two bytes: how long the frame was before the sensor cut it.
+/// Two bytes: the length of the frame before the sensor cut it.
 const TAG_ORIGINAL_LENGTH: u8 = 41;
 
 /// A mirrored frame.
@@ -35,11 +35,11 @@ pub(super) struct Mirrored<'a> {
     pub(super) link: LinkType,
     /// With the length that the outer headers leave for it.
     pub(super) frame: Captured<'a>,
-    /// What the sensor says of the frame's length, if it does.
+    /// The frame's original length as the sensor reports it, if it does.
     pub(super) original_length: Option<u16>,
 }
 
-/// What an encapsulation is among the link types of captures, whose numbers are others.
+/// Returns the link type that corresponds to an encapsulation. The two have different numbers.
 fn link_type(encapsulation: u16) -> Option<LinkType> {
     match encapsulation {
         1 => Some(LinkType::ETHERNET),
@@ -52,7 +52,7 @@ fn link_type(encapsulation: u16) -> Option<LinkType> {
     }
 }
 
-/// The frame behind the TZSP header.
+/// Returns the frame behind the TZSP header.
 pub(super) fn unwrap(payload: Captured<'_>) -> Result<Mirrored<'_>, Skipped> {
     let [VERSION, rest @ ..] = payload.bytes else {
         return Err(Skipped::NotTzsp);
@@ -73,7 +73,7 @@ pub(super) fn unwrap(payload: Captured<'_>) -> Result<Mirrored<'_>, Skipped> {
         [TAG_END, frame @ ..] => (frame, Tags::default()),
         tags => read_tags(tags)?,
     };
-    if tags.fcs_error && link.is_wlan() {
+    if tags.fcs_error && is_wlan(link) {
         return Err(Skipped::TzspFcsError);
     }
     Ok(Mirrored {
@@ -89,7 +89,7 @@ struct Tags {
     original_length: Option<u16>,
 }
 
-/// What stands behind the tags, and what they say.
+/// What follows the tags, and the values of the tags that matter.
 fn read_tags(mut rest: &[u8]) -> Result<(&[u8], Tags), Skipped> {
     let mut tags = Tags::default();
     loop {

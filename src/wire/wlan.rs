@@ -7,15 +7,15 @@
 //!  +---------------+----------+-------------------+----------+-----------+-----+------+------+---
 //! ```
 //!
-//! The body starts with LLC and SNAP, which hold an EtherType. A check sequence at the end, which
-//! some sensors leave there, is no different from padding: lengths come from the packet's header.
-//! Some drivers pad the header to a multiple of 4 bytes, and say so in radiotap.
+//! The body starts with LLC and SNAP, which contain an EtherType. A check sequence at the end,
+//! which some sensors leave there, does no harm: like padding, it lies behind the length in the
+//! packet's header. Some drivers pad the header to a multiple of 4 bytes and state so in radiotap.
 
-use super::captured::Captured;
 use super::payload::{LinkError, Payload};
 use super::{ether, llc};
+use crate::frame::Captured;
 
-/// A data frame and the two stations that it is between.
+/// A data frame with its source and destination station.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Data<'a> {
     pub(super) destination: [u8; 6],
@@ -23,8 +23,8 @@ pub(super) struct Data<'a> {
     pub(super) body: Captured<'a>,
 }
 
-// Of the frame control field: in the first byte the lowest two bits are the version, then come
-// two of type and four of subtype.
+// The frame control field. In the first byte, the lowest two bits are the version, followed by two
+// bits of type and four of subtype.
 const VERSION_AND_TYPE: u8 = 0b1111;
 const DATA: u8 = 0b1000;
 const VERSION: u8 = 0b0011;
@@ -36,12 +36,13 @@ const FROM_DS: u8 = 0x02;
 const PROTECTED: u8 = 0x40;
 const HT_CONTROL: u8 = 0x80;
 
-/// Decodes a data frame. `has_data_pad` says that its header is padded.
+/// Decodes a data frame. `has_data_pad` states whether its header is padded to a multiple of 4
+/// bytes.
 pub(super) fn parse(frame: Captured<'_>, has_data_pad: bool) -> Result<Data<'_>, LinkError> {
     let [control, flags, ..] = *frame.bytes else {
         return Err(LinkError::Malformed);
     };
-    // Version 1 belongs to networks below 1 GHz, and is laid out differently.
+    // Version 1, for networks below 1 GHz, has a different layout.
     if control & VERSION != 0 {
         return Err(LinkError::Malformed);
     }
@@ -86,7 +87,7 @@ fn body(control: u8, flags: u8, frame: Captured<'_>) -> Result<Data<'_>, LinkErr
             return Err(LinkError::WlanAggregate);
         }
         body = rest;
-        // Elsewhere this flag asks for a strict order.
+        // In other frames, this flag requests strict ordering.
         if flags & HT_CONTROL != 0 {
             (_, body) = take::<4>(body)?;
         }
@@ -104,12 +105,12 @@ fn take<const N: usize>(bytes: &[u8]) -> Result<([u8; N], &[u8]), LinkError> {
 }
 
 impl<'a> Data<'a> {
-    /// What the body carries, with the VLAN tags before it if there are some.
+    /// Returns the type and bytes of the body, before any VLAN tags are skipped.
     pub(super) fn snap(&self) -> Result<Payload<'a>, LinkError> {
         llc::parse(self.body)
     }
 
-    /// What the body carries, behind VLAN tags.
+    /// Returns the payload of the body, behind VLAN tags.
     pub(super) fn payload(&self) -> Result<Payload<'a>, LinkError> {
         let snap = self.snap()?;
         ether::behind_type(snap.ether_type, snap.packet)
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_flags_tell_which_address_is_whose() {
+    fn the_flags_decide_the_meaning_of_the_addresses() {
         check(&frame(0x08, 0, &[]), A, B);
         check(&frame(0x08, FROM_DS, &[]), A, C);
         check(&frame(0x08, TO_DS, &[]), C, B);
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn every_type_but_data_has_no_data() {
+    fn only_data_frames_have_data() {
         for control in (0..=0xff).filter(|control| control & VERSION == 0) {
             let is_data = control & 0x0c == 0x08 && control & 0x40 == 0;
             let frame = frame(control, TO_DS, &[0, 0]);
@@ -181,7 +182,7 @@ mod tests {
     }
 
     #[test]
-    fn a_frame_cut_anywhere_says_so() {
+    fn a_frame_cut_anywhere_is_malformed() {
         let whole = frame(0x88, TO_DS | HT_CONTROL, &[0x05, 0, 1, 2, 3, 4]);
         for length in 0..whole.len() {
             let expected = match length {

@@ -69,12 +69,12 @@ fn unknown_option() {
     assert_snapshot!(run(&["--listen-prot", "37008"]));
 }
 
-/// The hidden subcommand that starts tshark must not appear in suggestions.
+/// The internal argument that starts child processes is neither a subcommand nor suggested.
 #[test]
 fn unknown_subcommand() {
-    let all = ["run", "run-leashed", "analyse"].map(|typed| run(&[typed]));
+    let all = ["run", "run-child", "analyse"].map(|typed| run(&[typed]));
     for stderr in &all {
-        assert!(!stderr.contains("tip: a similar subcommand exists: 'run-leashed'"));
+        assert!(!stderr.contains("tip: a similar subcommand exists: 'run-child'"));
     }
     assert_snapshot!(all.concat());
 }
@@ -152,6 +152,37 @@ fn analyze_with_a_listen_port_twice() {
         "1",
         "x.pcap"
     ]));
+}
+
+/// Every number out of range is rejected with the range that is accepted.
+#[test]
+fn invalid_numbers() {
+    let invalid = [
+        ("--listen-port", "", "0 to 65535"),
+        ("--publish-port", "65536", "0 to 65535"),
+        ("--capture-buffer", "0", "1 to 2047"),
+        ("--capture-buffer", "2048", "1 to 2047"),
+        ("--snaplen", "3", "96 to 262144"),
+        ("--snaplen", "262145", "96 to 262144"),
+        ("--receive-buffer", "1024", "1 to 1023"),
+        ("--max-sensors", "many", "1 to 1000"),
+        ("--max-sensors", "1001", "1 to 1000"),
+    ];
+    for (option, value, range) in invalid {
+        let stderr = run(&["--interface", "lo", &format!("{option}={value}")]);
+        let expected = format!(": write a number from {range}\n");
+        assert!(stderr.contains(&expected), "{option} {value}: {stderr}");
+    }
+    let stderr = run(&["--web.max-requests=many"]);
+    assert!(
+        stderr.contains(": write a whole number such as 40\n"),
+        "{stderr}"
+    );
+    for jobs in ["0", "1025", "all"] {
+        let stderr = run(&["analyze", &format!("--jobs={jobs}"), "x.pcap"]);
+        let expected = ": write a number from 1 to 1024\n";
+        assert!(stderr.contains(expected), "{jobs}: {stderr}");
+    }
 }
 
 /// Every flow option rejects invalid values, live and in `analyze`.

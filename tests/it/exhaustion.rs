@@ -173,7 +173,7 @@ fn the_count_of_kernel_drops_never_decreases() {
     limit_open_files(&exporter, 4);
     assert_eq!(ask(), dropped(&before));
     assert_eq!(ask(), dropped(&before));
-    exporter.wait_for_line("cannot read what the kernel dropped");
+    exporter.wait_for_line("cannot read the kernel's drop counters");
     limit_open_files(&exporter, open_files(&exporter) + 20);
     assert_eq!(ask(), dropped(&before));
     exporter.signal(Signal::SIGTERM);

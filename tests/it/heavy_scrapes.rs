@@ -113,7 +113,9 @@ fn memory_limits_the_number_of_concurrent_scrapes() {
         wrapped_exporter_with_many_flows(&["prlimit", "--data=67108864"], &never_idle);
     // Of 64 MiB, 32 MiB and 50,000 * 128 bytes are reserved. The rest is enough for three scrapes
     // of 4 MiB and 50,000 * 96 bytes each.
-    exporter.wait_for_line("answering 3 scrapes at a time, not 40: ulimit -d allows 64 MiB");
+    exporter.wait_for_line(
+        "answering at most 3 concurrent scrapes instead of 40: ulimit -d allows 64 MiB",
+    );
     let stalled: Vec<_> = (0..40).map(|_| ask_for_metrics(&exporter)).collect();
     let scrape = eventually("a scrape", || {
         let (status, body) = exporter.get("/metrics");

@@ -164,7 +164,7 @@ fn a_publish_port_in_use_is_an_error_that_names_its_user() {
     let this = std::env::current_exe().unwrap();
     let expected = format!(
         "error: cannot publish metrics on TCP port {port}: Address already in use (os error 98), \
-         used by {} (pid {}); stop what uses it, or choose another with --publish-port\n",
+         used by {} (pid {}); stop that program, or choose another port with --publish-port\n",
         file_name(&this),
         std::process::id()
     );
@@ -183,7 +183,7 @@ fn a_listen_port_in_use_is_an_error_that_names_its_user() {
     let this = std::env::current_exe().unwrap();
     let expected = format!(
         "error: cannot listen on UDP port {port}: Address already in use (os error 98), used by \
-         {} (pid {}); stop what uses it, or choose another with --listen-port\n",
+         {} (pid {}); stop that program, or choose another port with --listen-port\n",
         file_name(&this),
         std::process::id()
     );

@@ -115,7 +115,7 @@ fn without_tshark_the_capture_is_native_and_the_log_states_why() {
         ..LaunchOptions::default()
     };
     let mut exporter = Exporter::start_with(&launch, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.wait_for_line("--capture chooses");
+    let line = exporter.wait_for_line("use --capture to choose");
     assert!(
         line.contains("capturing through packet sockets, because tshark is not installed;"),
         "{line}"
@@ -130,7 +130,7 @@ fn without_tshark_the_capture_is_native_and_the_log_states_why() {
         ..LaunchOptions::default()
     };
     let mut exporter = Exporter::start_with(&launch, &["--interface", COLLECTOR_LINK]);
-    let line = exporter.wait_for_line("--capture chooses");
+    let line = exporter.wait_for_line("use --capture to choose");
     assert!(
         line.contains("capturing through tshark, because /"),
         "{line}"

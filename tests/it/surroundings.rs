@@ -94,7 +94,7 @@ fn sighup_without_a_terminal_is_ignored() {
     };
     let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
     exporter.signal(Signal::SIGHUP);
-    exporter.wait_for_line("SIGHUP: nothing to do");
+    exporter.wait_for_line("ignoring SIGHUP");
     assert_eq!(exporter.get("/-/healthy").0, 200);
     exporter.signal(Signal::SIGTERM);
     let (status, log) = exporter.wait_for_exit();

@@ -105,7 +105,7 @@ fn a_failure_to_start_quotes_tshark_and_states_the_remedy() {
     insta::assert_snapshot!(failure_to_start(killed.path()), @"error: cannot capture: tshark ended (signal: 9 (SIGKILL))");
 
     let something_else = fake_tshark("echo 'This is not a capture, but a longer text.'; exit 0");
-    insta::assert_snapshot!(failure_to_start(something_else.path()), @"error: cannot capture: tshark ended (exit status: 0); instead of a capture stream it sent something else: this is neither a pcap nor a pcapng capture");
+    insta::assert_snapshot!(failure_to_start(something_else.path()), @"error: cannot capture: tshark ended (exit status: 0); its output is not a capture stream: this is neither a pcap nor a pcapng capture");
 }
 
 #[test]

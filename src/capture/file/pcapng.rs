@@ -20,7 +20,7 @@ use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 use super::record::{Item, MAX_RECORD, Mode, Plausible, Resume, Window};
 use super::signature;
 use crate::capture::Frame;
-use crate::wire::LinkType;
+use crate::frame::LinkType;
 
 /// More interfaces than a section of any real capture has. Each is kept until its section ends.
 const MAX_INTERFACES: usize = 65_536;

@@ -1,4 +1,4 @@
-//! Packets in batches: one system call for many (recvmmsg(2)).
+//! Receives packets in batches, with one system call for many (recvmmsg(2)).
 
 use std::array;
 use std::io::{self, IoSliceMut};
@@ -9,12 +9,14 @@ use socket2::Socket;
 
 use super::ether_type::ether_type;
 
-/// Packets in a batch at most. Memory is used only as far as packets really fill it.
-const BATCH: usize = 64;
+/// Maximum number of packets in a batch. The system provides memory only for the pages that packets
+/// really fill.
+const BATCH_SIZE: usize = 64;
 
-/// An Ethernet header stands before each packet, so that frames are read as those of any capture.
-/// Its addresses stay zero: nobody looks at them.
+/// The size of the Ethernet header that is put before each packet, because the kernel has removed
+/// the original one. Its addresses stay zero, since nothing reads them.
 const HEADER: usize = 14;
+/// The offset of the EtherType in this header.
 const ETHER_TYPE: usize = 12;
 
 pub(super) struct Batch {
@@ -31,19 +33,19 @@ impl Batch {
     pub(super) fn new(snaplen: usize) -> Self {
         let size = snaplen.max(HEADER);
         Self {
-            bytes: vec![0; BATCH * size],
+            bytes: vec![0; BATCH_SIZE * size],
             size,
-            headers: MultiHeaders::preallocate(BATCH, None),
-            received: Vec::with_capacity(BATCH),
+            headers: MultiHeaders::preallocate(BATCH_SIZE, None),
+            received: Vec::with_capacity(BATCH_SIZE),
         }
     }
 
-    /// Waits for the first packet, then reads what else is there already.
+    /// Waits for the first packet, then receives those that are queued already.
     pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<()> {
         self.receive_with(socket, MsgFlags::MSG_WAITFORONE)
     }
 
-    /// Reads what is there already.
+    /// Receives the packets that are queued already, without waiting.
     pub(super) fn receive_at_once(&mut self, socket: &Socket) -> io::Result<()> {
         self.receive_with(socket, MsgFlags::MSG_DONTWAIT)
     }
@@ -51,7 +53,7 @@ impl Batch {
     fn receive_with(&mut self, socket: &Socket, flags: MsgFlags) -> io::Result<()> {
         self.received.clear();
         let mut buffers = self.bytes.chunks_exact_mut(self.size);
-        let mut buffers: [_; BATCH] = array::from_fn(|_| {
+        let mut buffers: [_; BATCH_SIZE] = array::from_fn(|_| {
             let buffer = buffers.next().unwrap_or_default();
             let (_, packet) = buffer.split_at_mut(HEADER.min(buffer.len()));
             [IoSliceMut::new(packet)]
@@ -60,7 +62,7 @@ impl Batch {
             socket.as_raw_fd(),
             &mut self.headers,
             &mut buffers,
-            // A packet that is longer than its buffer tells how long it was.
+            // With MSG_TRUNC, the kernel reports the original length of a packet that is cut.
             flags | MsgFlags::MSG_TRUNC,
             None,
         )?;
@@ -78,12 +80,12 @@ impl Batch {
         Ok(())
     }
 
-    /// Whether there may be more in the socket.
+    /// Whether more packets may be queued.
     pub(super) fn is_full(&self) -> bool {
-        self.received.len() == BATCH
+        self.received.len() == BATCH_SIZE
     }
 
-    /// The frames that were read last: what was kept of each, and how long it was.
+    /// Returns the frames of the last batch: each with its captured bytes and its original length.
     pub(super) fn frames(&self) -> impl Iterator<Item = (&[u8], usize)> {
         let frames = self.bytes.chunks_exact(self.size).zip(&self.received);
         frames.map(|(frame, &(_, length))| {

@@ -1,6 +1,6 @@
-//! What stands at the beginning of a packet from a socket of type `SOCK_DGRAM`.
+//! The EtherType of the beginning of a packet from a socket of type `SOCK_DGRAM`.
 
-/// The tags that Linux knows: IEEE 802.1Q and 802.1ad.
+/// The VLAN tags that Linux supports: IEEE 802.1Q and 802.1ad.
 const VLAN: u16 = 0x8100;
 const PROVIDER_BRIDGE: u16 = 0x88a8;
 
@@ -8,12 +8,13 @@ const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 const PPPOE_SESSION: u16 = 0x8864;
 
-/// The EtherType of what `packet` begins with, which was `length` bytes long.
+/// Returns the EtherType of what `packet` begins with. `length` is the packet's original length,
+/// and `protocol` what the socket reported for it.
 ///
-/// Linux takes off the outermost VLAN tag. Under a stack of tags the packet begins with the next
-/// one, but since 6.10 the protocol that the socket tells is the one behind all tags. So a packet
-/// that looks like tags that lead to this protocol begins with a tag, unless it also looks like the
-/// protocol itself.
+/// Linux removes the outermost VLAN tag. In a stack of tags, the packet then begins with the next
+/// tag, but since Linux 6.10 the socket reports the protocol behind all tags. So if the bytes look
+/// like tags that lead to `protocol`, the packet begins with a tag, unless the bytes are also
+/// plausible as `protocol` itself.
 pub(super) fn ether_type(protocol: u16, packet: &[u8], length: usize) -> u16 {
     if is_tagged(protocol, packet) && !is_plausible(protocol, packet, length) {
         VLAN
@@ -22,9 +23,8 @@ pub(super) fn ether_type(protocol: u16, packet: &[u8], length: usize) -> u16 {
     }
 }
 
-/// Whether the packet begins with tags that lead to this protocol.
-///
-/// The kernel gives up after eight tags, and says 0.
+/// Whether the packet begins with tags that lead to this protocol. Behind more than eight tags, the
+/// kernel reports 0.
 fn is_tagged(protocol: u16, mut packet: &[u8]) -> bool {
     if matches!(protocol, VLAN | PROVIDER_BRIDGE) {
         return false;
@@ -38,7 +38,7 @@ fn is_tagged(protocol: u16, mut packet: &[u8]) -> bool {
     false
 }
 
-/// Whether the packet makes sense as this protocol.
+/// Whether the packet is plausible as this protocol.
 fn is_plausible(protocol: u16, packet: &[u8], length: usize) -> bool {
     match (protocol, packet) {
         (IPV4, [0x45..=0x4f, _, high, low, ..]) => {
@@ -55,7 +55,8 @@ fn u16_of(high: u8, low: u8) -> usize {
     u16::from_be_bytes([high, low]).into()
 }
 
-/// RFC 1071: the sum of the header, its checksum included, is all ones.
+/// Whether the IPv4 header's checksum is correct. RFC 1071: the sum over the header, including its
+/// checksum, is all ones.
 fn has_valid_checksum(packet: &[u8]) -> bool {
     let header_length = usize::from(packet[0] & 0x0f) * 4;
     let Some(header) = packet.get(..header_length) else {
@@ -73,7 +74,7 @@ fn has_valid_checksum(packet: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// 20 bytes of IPv4 with a right checksum (worked out by hand): UDP, from 0.0.0.0 to 0.0.0.0.
+    /// An IPv4 header with a correct checksum (computed by hand): UDP, from 0.0.0.0 to 0.0.0.0.
     fn ipv4(total_length: u16) -> Vec<u8> {
         let mut header = vec![0x45, 0, 0, 0, 0, 0, 0, 0, 64, 17, 0, 0];
         header.extend([0; 8]);
@@ -102,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packet_without_tags_is_what_its_protocol_says() {
+    fn a_packet_without_tags_has_the_reported_protocol() {
         check(IPV4, &ipv4(100), 100, IPV4);
         check(IPV6, &[0x60; 40], 40, IPV6);
         check(PPPOE_SESSION, &[0x11; 40], 40, PPPOE_SESSION);
@@ -111,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn under_a_stack_the_next_tag_is_found() {
+    fn in_a_stack_of_tags_the_next_tag_is_found() {
         check(IPV4, &tagged(&[[0, 5]], [8, 0], &ipv4(100)), 104, VLAN);
         let deep = tagged(&[[0, 5], [0, 6], [0, 7]], [8, 0], &ipv4(100));
         check(IPV4, &deep, 112, VLAN);
@@ -123,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tag_that_looks_like_a_version_is_still_a_tag() {
+    fn a_tag_that_looks_like_an_ip_version_is_still_a_tag() {
         // Priority 2, VLAN 0x505; priority 3, VLAN 5.
         check(IPV4, &tagged(&[[0x45, 5]], [8, 0], &ipv4(3000)), 3004, VLAN);
         let sixth = tagged(&[[0x60, 5]], [0x86, 0xdd], &[0x60; 40]);

@@ -1,14 +1,15 @@
-//! The filter of a packet socket: a program of classic BPF that the kernel runs over each packet.
+//! The filter of a packet socket: a classic BPF program that the kernel runs for each packet.
 //!
-//! It passes UDP datagrams to the listen ports, under any VLAN tags and PPPoE, in IPv4 and IPv6,
-//! and first fragments like whole datagrams. It looks where [`wire`](crate::wire) looks, and
-//! believes lengths less: a datagram that contradicts itself passes and is counted as malformed.
+//! It passes UDP datagrams to the listen ports, behind VLAN tags and PPPoE, in IPv4 and IPv6, and
+//! first fragments like whole datagrams. It finds the port in the same way as [`wire`](crate::wire)
+//! but does not check lengths: a datagram that contradicts itself passes and is counted as
+//! malformed.
 //!
-//! IEEE 802.3 frames with LLC do not pass, as with libpcap's filters: no sensor sends its stream in
-//! them.
+//! IEEE 802.3 frames with LLC do not pass, as with libpcap's filters, because no sensor sends its
+//! stream in them.
 //!
-//! The packet begins behind the link-layer header, as sockets of type `SOCK_DGRAM` have it. The
-//! kernel has taken off the outermost VLAN tag; the tags under it are still there.
+//! The packet begins behind the link-layer header, as for all sockets of type `SOCK_DGRAM`. The
+//! kernel has removed the outermost VLAN tag; further tags are still there.
 
 mod program;
 
@@ -20,40 +21,41 @@ mod interpreter;
 #[cfg(test)]
 mod tests;
 
-/// As many as fit: the kernel takes 4,096 instructions, and each port needs two.
+/// The most ports that fit into a filter: the kernel accepts 4,096 instructions, and each port
+/// needs two.
 pub(super) const MOST_PORTS: usize = 1_500;
 
-/// Stacks of tags and chains of IPv6 headers are followed this far; there are no loops in classic
-/// BPF. What goes deeper passes, and is decided by [`wire`](crate::wire).
+/// How many tags, or IPv6 extension headers, are followed. Classic BPF has no loops, so the code is
+/// repeated this often. Deeper packets pass, and [`wire`](crate::wire) decides.
 const DEPTH: usize = 8;
 
 const IPV4: u32 = 0x0800;
 const IPV6: u32 = 0x86dd;
 const PPPOE_SESSION: u32 = 0x8864;
-/// IEEE 802.1Q, 802.1ad, and two in use before that.
+/// The EtherTypes of VLAN tags: IEEE 802.1Q, 802.1ad, and two that were used before 802.1ad.
 const TAGS: [u32; 4] = [0x8100, 0x88a8, 0x9100, 0x9200];
 
-/// RFC 1332 and RFC 5072, in two bytes.
+/// PPP protocol numbers: RFC 1332 and RFC 5072.
 const PPP_IPV4: u32 = 0x0021;
 const PPP_IPV6: u32 = 0x0057;
 
 const UDP: u32 = 17;
-/// Hop-by-hop options, routing, destination options: they say how long they are.
+/// Extension headers with a length field: hop-by-hop options, routing, destination options.
 const IPV6_EXTENSIONS: [u32; 3] = [0, 43, 60];
 const IPV6_FRAGMENT: u32 = 44;
 
 /// linux/if_packet.h: `PACKET_OUTGOING`.
 const OUTGOING: u32 = 4;
 
-/// Passes nothing.
+/// Returns a program that drops every packet.
 pub(super) fn nothing() -> Vec<Instruction> {
     let mut program = Program::default();
     program.drop();
     program.finish()
 }
 
-/// Passes datagrams to these ports that arrive at the interface with this index; `None` means at
-/// any.
+/// Returns a program that passes datagrams to these ports if they arrive at the interface with this
+/// index; `None` means any interface.
 pub(super) fn datagrams(ports: &[u16], interface: Option<u32>) -> Vec<Instruction> {
     let mut program = Program::default();
     let layers = Layers {
@@ -77,7 +79,7 @@ pub(super) fn datagrams(ports: &[u16], interface: Option<u32>) -> Vec<Instructio
     program.finish()
 }
 
-/// Where the parts of the program begin. X is the offset of the layer that a part looks at.
+/// The labels at which the parts of the program begin. In each part, X is the offset of its layer.
 struct Layers {
     ipv4: Label,
     ipv6: Label,
@@ -87,7 +89,7 @@ struct Layers {
     drop: Label,
 }
 
-/// What this host sends is not what it receives; on loopback it would count twice.
+/// Drops packets that this host sends. On loopback, each packet would otherwise count twice.
 fn arrival(program: &mut Program, interface: Option<u32>, layers: &Layers) {
     program.load(Load::PacketType);
     program.if_equal(OUTGOING, layers.drop);
@@ -100,7 +102,7 @@ fn arrival(program: &mut Program, interface: Option<u32>, layers: &Layers) {
     }
 }
 
-/// The EtherType is that behind the tags that the kernel took off.
+/// Follows VLAN tags. The first EtherType is the one behind the tag that the kernel removed.
 fn link(program: &mut Program, layers: &Layers) {
     program.set_offset(0);
     program.load(Load::Protocol);
@@ -124,14 +126,15 @@ fn by_ether_type(program: &mut Program, layers: &Layers, tag: Label) {
     program.go_to(layers.drop);
 }
 
-/// RFC 2516: six bytes of header, then the PPP protocol in two bytes, or compressed in one.
+/// RFC 2516: a header of six bytes, then the PPP protocol in two bytes, or compressed in one.
 fn pppoe(program: &mut Program, layers: &Layers) {
     program.place(layers.pppoe);
     program.load(Load::Half(6));
     program.advance_keeping(8);
     program.if_equal(PPP_IPV4, layers.ipv4);
     program.if_equal(PPP_IPV6, layers.ipv6);
-    // One byte less.
+    // The compressed form: the protocol is the first of the two bytes, and the packet begins a byte
+    // earlier.
     program.shift_right(8);
     program.advance_keeping(u32::MAX);
     program.if_equal(PPP_IPV4, layers.ipv4);
@@ -176,7 +179,7 @@ fn ipv6(program: &mut Program, layers: &Layers) {
         program.advance_keeping(8);
         program.go_to(next);
 
-        // Its length is in units of 8 bytes, the first of which is not counted.
+        // The length field is in units of 8 bytes and does not include the first unit.
         program.place(extension);
         program.load(Load::Byte(0));
         program.keep();

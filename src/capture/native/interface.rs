@@ -1,4 +1,4 @@
-//! Interfaces by name.
+//! Finds network interfaces by name.
 
 use std::io;
 
@@ -6,8 +6,8 @@ use nix::ifaddrs::getifaddrs;
 use nix::net::if_::{if_nameindex, if_nametoindex};
 use nix::sys::socket::LinkAddr;
 
-/// An interface as it was when its socket was opened. One of the same name that comes later has
-/// another index.
+/// An interface as it was when its socket was opened. If it is deleted and created again under the
+/// same name, it has another index.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Interface {
     pub(super) name: String,
@@ -15,7 +15,7 @@ pub(super) struct Interface {
 }
 
 impl Interface {
-    /// `None` if there is none of this name.
+    /// Finds the interface with this name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(Self {
             name: name.to_owned(),
@@ -23,12 +23,13 @@ impl Interface {
         })
     }
 
-    pub(super) fn is_there(&self) -> bool {
+    /// Whether the interface still exists.
+    pub(super) fn exists(&self) -> bool {
         if_nametoindex(self.name.as_str()) == Ok(self.index)
     }
 
-    /// Its address for packet sockets. Interfaces without a hardware address, such as tun and
-    /// wireguard, are listed without one.
+    /// Returns the interface's link-layer address. It is `None` for interfaces without a hardware
+    /// address, such as tun and wireguard.
     pub(super) fn link_address(&self) -> io::Result<Option<LinkAddr>> {
         let mut addresses = getifaddrs()?.filter_map(|entry| entry.address);
         let index = usize::try_from(self.index).ok();
@@ -39,7 +40,7 @@ impl Interface {
     }
 }
 
-/// The names of all interfaces.
+/// Returns the names of all interfaces; `None` if the system cannot list them.
 pub(super) fn names() -> Option<Vec<String>> {
     let interfaces = if_nameindex().ok()?;
     let names = interfaces.iter().map(nix::net::if_::Interface::name);

@@ -1,10 +1,10 @@
-//! Packet capture without a capture program: packet sockets of Linux, packet(7).
+//! Packet capture without tshark: Linux packet sockets, packet(7).
 //!
-//! A filter in the kernel ([`filter`]) passes the stream and nothing else, so the sockets see what
-//! tshark's capture filter passes, and streams under stacks of VLAN tags, PPPoE and fragments of
-//! IPv6 as well. CAP_NET_RAW is all that is needed.
+//! A filter in the kernel (`filter`) passes only the TZSP stream. It passes what tshark's capture
+//! filter passes, and also streams behind stacks of VLAN tags, in PPPoE and in IPv6 fragments. The
+//! program needs no privilege but CAP_NET_RAW.
 //!
-//! Elsewhere there are no such sockets, and opening them is an error.
+//! On other systems, opening the sockets is an error.
 
 #[cfg(target_os = "linux")]
 mod batch;
@@ -35,7 +35,7 @@ pub use receiver::Receiver;
 pub use socket::Receiver;
 pub use socket::{Drops, PacketSocket, open};
 
-/// What stands for all interfaces.
+/// The name that stands for all interfaces.
 pub const ANY: &str = "any";
 
 /// Why packet sockets cannot be opened.
@@ -51,19 +51,19 @@ pub enum OpenError {
     NoInterface(String),
     #[error("{0} and {1} are the same interface, so everything would count twice")]
     SameInterface(String, String),
-    #[error("{0} listen ports are more than a filter holds, which is {1}")]
+    #[error("too many listen ports for a capture filter: {0}, of at most {1}")]
     TooManyPorts(usize, usize),
     #[error("cannot open a packet socket: {0}")]
     System(#[from] io::Error),
 }
 
-/// Why nothing can be received any more.
+/// Why a packet socket cannot be read any more.
 #[derive(Debug, Error)]
 pub enum ReceiveError {
     #[error("the interface {interface} is gone")]
     Gone {
         interface: String,
-        /// Until when it was surely there.
+        /// When it was last known to exist.
         seen: Instant,
     },
     #[error("cannot read from a packet socket: {0}")]
@@ -71,7 +71,7 @@ pub enum ReceiveError {
 }
 
 impl OpenError {
-    /// What to do about it, where the error itself does not say so.
+    /// Returns advice that the error message itself does not contain.
     #[must_use]
     pub fn advice(&self) -> Option<String> {
         match self {

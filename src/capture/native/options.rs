@@ -1,5 +1,5 @@
-//! Options of sockets that neither nix nor socket2 has. The types are those of the kernel's
-//! headers, which nothing checks.
+//! Socket options that neither nix nor socket2 has. The compiler cannot check their types, so they
+//! must match the kernel's headers.
 
 use nix::{getsockopt_impl, libc, setsockopt_impl, sockopt_impl};
 
@@ -13,7 +13,7 @@ sockopt_impl!(
 );
 
 sockopt_impl!(
-    /// An int. Since Linux 4.20.
+    /// An int, since Linux 4.20.
     IgnoreOutgoing,
     SetOnly,
     libc::SOL_PACKET,

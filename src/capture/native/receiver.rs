@@ -1,4 +1,4 @@
-//! Reads a packet socket, and notices when its interface is gone.
+//! Reads a packet socket, and detects that its interface was deleted.
 
 use std::io;
 use std::sync::Arc;
@@ -11,34 +11,37 @@ use super::batch::Batch;
 use super::interface::Interface;
 use super::{PacketSocket, ReceiveError, filter, socket};
 use crate::capture::{Frame, Pause, ReceiveBuffer, gather};
-use crate::wire::LinkType;
+use crate::frame::LinkType;
 
-/// How long a read waits for the first packet: the caller then sees whether it is to stop.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a read waits for the first packet, so that its caller can regularly check whether to
+/// stop.
+const READ_TIMEOUT: Duration = Duration::from_millis(200);
 
-/// How often is looked whether the interface is still there. The kernel tells when an interface
-/// that is up goes, but not when it was down or the filter chooses it.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often to check that the interface still exists. The kernel reports the deletion of an
+/// interface that is up, but not of one that is down, nor if the filter selects the interface.
+const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Reads what a socket gets, in batches. It stays on the thread that made it.
+/// Reads the packets of a socket in batches, on one thread.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Arc<Socket>,
     interface: Option<Interface>,
     batch: Batch,
     pause: Pause,
-    /// When the interface was last there.
+    /// When the interface was last known to exist.
     seen: Instant,
-    /// The kernel said that the interface is down, and nothing came since. One that is being deleted
-    /// is down first, and a moment later gone.
+    /// Whether the kernel reported that the interface is down, and no packet arrived since. An
+    /// interface that is being deleted goes down first and disappears a moment later.
     is_down: bool,
 }
 
 impl Receiver {
+    /// Creates a receiver for an open socket.
+    ///
     /// # Errors
-    /// The socket is broken.
+    /// The system refuses to change the socket.
     pub fn new(socket: PacketSocket) -> io::Result<Self> {
-        socket.socket.set_read_timeout(Some(PATIENCE))?;
+        socket.socket.set_read_timeout(Some(READ_TIMEOUT))?;
         let buffer = ReceiveBuffer::of(&*socket.socket);
         Ok(Self {
             pause: Pause::new(buffer.map_or(0, |buffer| buffer.limit)),
@@ -50,46 +53,48 @@ impl Receiver {
         })
     }
 
-    /// Waits up to 200 ms for packets and reads those that are there; `false` if none came.
+    /// Waits up to 200 ms for packets and reads those that are queued. Returns whether there were
+    /// any.
     ///
     /// # Errors
     /// The interface is gone, or the socket cannot be read any more.
     pub fn fill(&mut self) -> Result<bool, ReceiveError> {
-        if self.is_down || self.seen.elapsed() >= LOOK {
-            self.look_for_interface()?;
+        if self.is_down || self.seen.elapsed() >= CHECK_INTERVAL {
+            self.check_interface()?;
         }
         let outcome = self.batch.receive(&self.socket);
         self.has_read(outcome)
     }
 
-    /// Reads the packets that are there, without a wait; `false` if there are none.
+    /// Reads the packets that are queued, without waiting. Returns whether there were any.
     ///
     /// # Errors
     /// The socket cannot be read any more.
     pub fn fill_at_once(&mut self) -> Result<bool, ReceiveError> {
         let mut outcome = self.batch.receive_at_once(&self.socket);
         if outcome.as_ref().is_err_and(is_network_down) {
-            // Told before what is in the socket.
+            // The kernel reports this error once, before the packets that are queued.
             outcome = self.batch.receive_at_once(&self.socket);
         }
         self.has_read(outcome)
     }
 
-    /// Waits some milliseconds if the last read emptied the socket, so that the next one finds more
-    /// than one packet. See [`Pause`].
+    /// Sleeps some milliseconds if the last read emptied the socket, so that the next one finds
+    /// more than one packet. See [`Pause`].
     pub fn pause(&mut self) {
         gather(&mut self.pause, self.batch.is_full(), &self.socket);
     }
 
-    /// Lets no more packets in, so that reading comes to an end.
+    /// Stops accepting packets, so that the queue can be read to its end.
     ///
     /// # Errors
-    /// The socket is broken.
+    /// The system refuses to change the socket.
     pub fn close(&self) -> io::Result<()> {
         socket::attach(&self.socket, &filter::nothing())
     }
 
-    /// The batch that was read last, as frames that arrived at this time, since the Unix epoch.
+    /// Returns the packets of the last batch as frames that were captured at `at`, since the Unix
+    /// epoch.
     pub fn frames(&self, at: Duration) -> impl Iterator<Item = Frame<'_>> {
         self.batch.frames().map(move |(bytes, length)| Frame {
             at,
@@ -108,21 +113,21 @@ impl Receiver {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
                 Ok(false)
             }
-            // Told once. An interface that is merely down goes on by itself when it is up.
+            // Reported once. If the interface is merely down, packets arrive again once it is up.
             _ if is_network_down(&error) => {
                 self.is_down = true;
-                // Until now, packets came in.
+                // Up to now, packets were received.
                 self.seen = Instant::now();
-                self.look_for_interface()?;
+                self.check_interface()?;
                 Ok(false)
             }
             _ => Err(error.into()),
         }
     }
 
-    fn look_for_interface(&mut self) -> Result<(), ReceiveError> {
+    fn check_interface(&mut self) -> Result<(), ReceiveError> {
         match &self.interface {
-            Some(interface) if !interface.is_there() => Err(ReceiveError::Gone {
+            Some(interface) if !interface.exists() => Err(ReceiveError::Gone {
                 interface: interface.name.clone(),
                 seen: self.seen,
             }),

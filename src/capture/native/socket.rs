@@ -1,4 +1,4 @@
-//! Opens packet sockets, and asks them what the kernel dropped.
+//! Opens packet sockets, and reads how many packets the kernel dropped.
 
 use std::io;
 use std::os::fd::AsRawFd;
@@ -14,20 +14,20 @@ use super::options::{AddMembership, IgnoreOutgoing, MemoryInfo};
 use super::{ANY, OpenError, filter};
 use crate::capture::{DropCounter, PacketCapture, raise_receive_buffer};
 
-/// A socket that gets the stream as one interface receives it, or all of them.
+/// A socket that receives the TZSP stream from one interface, or from all.
 #[derive(Debug)]
 pub struct PacketSocket {
     pub(super) socket: Arc<Socket>,
-    /// None: all interfaces.
+    /// `None` means all interfaces.
     pub(super) interface: Option<Interface>,
-    /// How many bytes of each frame are kept.
+    /// Number of bytes to keep of each frame.
     pub(super) snaplen: usize,
 }
 
-/// Opens a socket for each interface. It gets nothing until it [begins](PacketSocket::begin).
+/// Opens a socket for each interface. It receives nothing before [`begin`](PacketSocket::begin).
 ///
 /// # Errors
-/// An interface is not there, or this process may not capture.
+/// An interface does not exist or is given twice, or this process may not capture.
 pub fn open(options: &PacketCapture) -> Result<Vec<PacketSocket>, OpenError> {
     if options.listen_ports.len() > filter::MOST_PORTS {
         let ports = options.listen_ports.len();
@@ -41,7 +41,7 @@ pub fn open(options: &PacketCapture) -> Result<Vec<PacketSocket>, OpenError> {
                 Interface::named(name).ok_or_else(|| OpenError::NoInterface(name.to_owned()))?,
             ),
         };
-        // Interfaces may have several names.
+        // Different names may be aliases of one interface, so indexes are compared.
         let mut others = sockets.iter().filter_map(|other| other.interface.as_ref());
         if let Some(new) = &interface
             && let Some(other) = others.find(|other| other.index == new.index)
@@ -56,23 +56,23 @@ pub fn open(options: &PacketCapture) -> Result<Vec<PacketSocket>, OpenError> {
     Ok(sockets)
 }
 
-/// The names of all interfaces.
+/// Returns the names of all interfaces.
 pub(super) fn interfaces() -> Option<Vec<String>> {
     interface::names()
 }
 
 impl PacketSocket {
     fn open(interface: Option<Interface>, options: &PacketCapture) -> Result<Self, OpenError> {
-        // Without a protocol, nothing gets in before the filter stands.
+        // Without a protocol, the socket receives nothing before the filter is attached.
         let socket = packet_socket(None)?;
         let index = interface.as_ref().map(|interface| interface.index);
         attach(&socket, &filter::datagrams(&options.listen_ports, index))?;
-        // Kernels before 4.20 cannot: then the filter alone drops what this host sends.
+        // Fails before Linux 4.20, where the filter alone drops the packets that this host sends.
         let _ = setsockopt(&socket, IgnoreOutgoing, &true);
         if options.promiscuous
             && let Some(index) = index
         {
-            be_promiscuous(&socket, index)?;
+            make_promiscuous(&socket, index)?;
         }
         Ok(Self {
             socket: Arc::new(socket),
@@ -81,7 +81,7 @@ impl PacketSocket {
         })
     }
 
-    /// The interface, or `any`.
+    /// Returns the name of the interface, or `any`.
     #[must_use]
     pub fn name(&self) -> &str {
         self.interface
@@ -92,12 +92,12 @@ impl PacketSocket {
     /// Asks for a receive buffer of this many bytes and returns how many the kernel grants.
     ///
     /// # Errors
-    /// The socket is broken.
+    /// The system refuses to change the socket.
     pub fn raise_buffer(&self, bytes: usize) -> io::Result<usize> {
         raise_receive_buffer(&self.socket, bytes)
     }
 
-    /// What the kernel tells of the packets that it dropped for want of room.
+    /// Returns a counter of the packets that the kernel dropped because the buffer was full.
     #[must_use]
     pub fn drops(&self) -> Drops {
         Drops {
@@ -107,14 +107,15 @@ impl PacketSocket {
         }
     }
 
-    /// Lets packets in: those of the interface, or of all where the filter chooses. From then on,
-    /// they wait to be read.
+    /// Starts receiving packets: those of the interface, or of all if the filter selects. From then
+    /// on, packets are queued.
     ///
-    /// The address that says so has to come from the system, for there is no safe way to make one.
-    /// Another socket, which takes all protocols and lets nothing in, tells its own.
+    /// This binds the socket to a link-layer address with the protocol "all". Building such an
+    /// address would need `unsafe` code, so the system builds it: a second socket with this
+    /// protocol, whose filter drops everything, returns its own address.
     ///
     /// # Errors
-    /// The interface is not there any more, or the socket is broken.
+    /// The interface no longer exists, or the system refuses to bind the socket.
     pub fn begin(&self) -> Result<(), OpenError> {
         let model = packet_socket(Some(Protocol::from(SockProtocol::EthAll as i32)))?;
         attach(&model, &filter::nothing())?;
@@ -125,7 +126,7 @@ impl PacketSocket {
         }
         let address: SockaddrStorage = getsockname(model.as_raw_fd()).map_err(io::Error::from)?;
         match bind(self.socket.as_raw_fd(), &address) {
-            // An interface that is down: it begins when it is up.
+            // The interface is down: packets arrive once it is up.
             Ok(()) | Err(Errno::ENETDOWN) => Ok(()),
             Err(error) => Err(OpenError::System(error.into())),
         }
@@ -155,8 +156,8 @@ pub(super) fn attach(socket: &Socket, program: &[filter::Instruction]) -> io::Re
     socket.attach_filter(&program)
 }
 
-/// The interface takes frames for other hosts too, until the socket is closed.
-fn be_promiscuous(socket: &Socket, index: u32) -> io::Result<()> {
+/// Makes the interface receive frames for other hosts too, until the socket is closed.
+fn make_promiscuous(socket: &Socket, index: u32) -> io::Result<()> {
     /// linux/if_packet.h: `PACKET_MR_PROMISC`.
     const PROMISCUOUS: u16 = 1;
 
@@ -174,13 +175,13 @@ fn be_promiscuous(socket: &Socket, index: u32) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Drops {
     socket: Weak<Socket>,
-    /// The kernel's number when it was last read; it wraps around at 32 bits.
+    /// The kernel's counter when it was last read. It wraps around at 32 bits.
     seen: u32,
     total: u64,
 }
 
 impl DropCounter for Drops {
-    /// Nothing is added once the socket is closed.
+    /// Adds nothing once the socket is closed.
     fn read(&mut self) -> io::Result<()> {
         if let Some(socket) = self.socket.upgrade() {
             let [.., now] = getsockopt(&socket, MemoryInfo)?;

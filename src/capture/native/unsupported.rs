@@ -1,4 +1,4 @@
-//! There are no packet sockets here.
+//! Stands in for `socket.rs` and `receiver.rs` on systems without packet sockets.
 
 use std::convert::Infallible;
 use std::io;
@@ -7,20 +7,22 @@ use std::time::Duration;
 use super::{OpenError, ReceiveError};
 use crate::capture::{DropCounter, Frame, PacketCapture};
 
-/// Nobody has one.
+/// Has no values, because sockets cannot be opened.
 #[derive(Debug)]
 pub struct PacketSocket(Infallible);
 
-/// Nobody has one.
+/// Has no values, because sockets cannot be opened.
 #[derive(Debug)]
 pub struct Receiver(Infallible);
 
-/// Nobody has one.
+/// Has no values, because sockets cannot be opened.
 #[derive(Debug)]
 pub struct Drops(Infallible);
 
+/// Fails.
+///
 /// # Errors
-/// Always.
+/// Always: packet sockets exist on Linux only.
 pub fn open(_options: &PacketCapture) -> Result<Vec<PacketSocket>, OpenError> {
     let error = io::Error::new(
         io::ErrorKind::Unsupported,

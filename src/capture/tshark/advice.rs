@@ -1,4 +1,4 @@
-//! What to do when tshark cannot start capturing.
+//! Advice for the operator when tshark cannot start capturing.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -6,13 +6,13 @@ use std::time::Duration;
 use tokio::process::Command;
 use tokio::time::timeout;
 
-use super::{Ending, Group, leash};
+use super::{Ending, Group, child};
 
 /// How long `tshark -D` may take. It asks every extcap program for its interfaces, and takes about
 /// a second where there are many.
 const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// What the operator can do about an ending whose cause is known, to be said first.
+/// Returns what the operator can do about an ending whose cause is known.
 #[must_use]
 pub fn remedy(ending: &Ending) -> Option<&'static str> {
     if ending.is_not_installed() {
@@ -22,7 +22,7 @@ pub fn remedy(ending: &Ending) -> Option<&'static str> {
              brew install wireshark), or leave out --interface to receive on plain UDP sockets",
         );
     }
-    let words = ending.relevant_words();
+    let messages = ending.relevant_messages();
     let refusals = [
         "Permission denied",
         "permission to",
@@ -30,7 +30,7 @@ pub fn remedy(ending: &Ending) -> Option<&'static str> {
     ];
     refusals
         .iter()
-        .any(|refusal| words.contains(refusal))
+        .any(|refusal| messages.contains(refusal))
         .then_some(
             "not permitted: to capture without being root, add the user to the group wireshark (Debian, Ubuntu: \
          dpkg-reconfigure wireshark-common, then usermod -aG wireshark USER), or run: setcap \
@@ -39,12 +39,12 @@ pub fn remedy(ending: &Ending) -> Option<&'static str> {
         )
 }
 
-/// Lists the interfaces to choose from, if this ending says that there is none of that name.
+/// Returns the list of interfaces, if tshark ended because an interface does not exist.
 ///
-/// It may be dropped at any time: then the tshark that it runs is killed.
+/// Cancel safe: dropping the future kills the tshark that lists them.
 pub async fn advice(ending: &Ending) -> Option<String> {
-    let said = |words: &str| ending.words.contains(words);
-    if said("no device named") || said("No such device") || said("no interface") {
+    let mentions = |message: &str| ending.messages.contains(message);
+    if mentions("no device named") || mentions("No such device") || mentions("no interface") {
         return Some(match timeout(LIST_TIMEOUT, interfaces()).await {
             Ok(interfaces) => format!("--interface takes one of these:\n{}", interfaces?),
             Err(_) => "--interface takes one of those that `tshark -D` lists".to_owned(),
@@ -53,9 +53,9 @@ pub async fn advice(ending: &Ending) -> Option<String> {
     None
 }
 
-/// The list that `tshark -D` prints.
+/// Returns the list that `tshark -D` prints.
 async fn interfaces() -> Option<String> {
-    let child = Command::from(leash::command("tshark"))
+    let child = Command::from(child::command("tshark"))
         .arg("-D")
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -1,6 +1,8 @@
-//! tshark as the source of frames: `tshark -w -` hands dumpcap's pcapng stream through.
+//! tshark as a source of frames: `tshark -w -` passes on the pcapng stream of dumpcap, its capture
+//! process.
 
 mod advice;
+pub mod child;
 mod output;
 
 use std::fs::File;
@@ -16,23 +18,23 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::{PacketCapture, leash};
+use super::PacketCapture;
 pub use advice::{advice, remedy};
 pub use output::Output;
 
-/// How long a packet may take from the interface to the stream: dumpcap takes packets from the
-/// kernel in blocks and waits for a block to fill up, but (measured) no longer than 250 ms.
+/// How long a packet may take from the interface to the stream. dumpcap gets packets from the
+/// kernel in blocks and waits for a block to fill up, for at most 250 ms as measured.
 pub const DELAY: Duration = Duration::from_millis(300);
-/// How long tshark may take to end once it was asked to.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// How much of the end of what tshark says is kept to explain its own end.
-const WORDS_KEPT: usize = 4096;
+/// How long tshark may take to end after a signal.
+const END_TIMEOUT: Duration = Duration::from_secs(1);
+/// How many bytes of tshark's messages are kept, from their end, to explain why it ended.
+const MESSAGES_KEPT: usize = 4096;
 
-/// How many characters of that an error message quotes: enough for the sentence that matters, which
-/// comes first, and not for the page of advice behind it.
-const WORDS_QUOTED: usize = 200;
-/// How lines begin that tshark prints as root, or where it cannot read its settings; it breaks some
-/// of these before the path.
+/// How many characters of the messages an error quotes: enough for the first sentence, which has
+/// the cause, and not for the page of advice that follows.
+const CHARACTERS_QUOTED: usize = 200;
+/// The beginnings of irrelevant lines, which tshark prints when it runs as root or cannot read its
+/// settings. It breaks some of these lines before the path.
 const NOISE: [&str; 6] = [
     "\"/",
     "Running as user",
@@ -43,9 +45,9 @@ const NOISE: [&str; 6] = [
 ];
 
 impl PacketCapture {
-    /// What tshark is started with; interfaces may be numbers from `tshark -D`. The settings stand
-    /// before the interfaces: behind the first
-    /// of them, they would hold for that one alone.
+    /// Returns the arguments for tshark. Interfaces may be numbers from `tshark -D`.
+    ///
+    /// The settings precede the interfaces, because settings after an interface hold for it alone.
     #[must_use]
     pub fn tshark_arguments(&self) -> Vec<String> {
         let ports: Vec<_> = self
@@ -70,7 +72,7 @@ impl PacketCapture {
     }
 }
 
-/// Where tshark is on the PATH, if it is.
+/// Returns the path of tshark, if it is on the PATH.
 #[must_use]
 pub fn installed() -> Option<PathBuf> {
     let name = format!("tshark{}", env::consts::EXE_SUFFIX);
@@ -97,27 +99,27 @@ fn is_program(path: &Path) -> bool {
 #[derive(Debug)]
 pub struct Tshark {
     child: Child,
-    words: JoinHandle<String>,
+    messages: JoinHandle<String>,
     group: Group,
 }
 
-/// How tshark ended, and the last that it said.
+/// How tshark ended, and its last messages on standard error.
 #[derive(Debug)]
 pub struct Ending {
     pub status: Option<ExitStatus>,
-    pub words: String,
+    pub messages: String,
 }
 
 impl Tshark {
-    /// Starts tshark. Also returns its output: a pcapng stream, to be read by a thread.
+    /// Starts tshark. Also returns its output, a pcapng stream that a thread has to read.
     ///
     /// # Errors
-    /// The system cannot run another process. That tshark is not installed shows in its
-    /// [`Ending`].
+    /// The system cannot start another process. If tshark is not installed, its [`Ending`] shows
+    /// it.
     pub fn start(options: &PacketCapture) -> io::Result<(Self, Output)> {
         let arguments = options.tshark_arguments();
         debug!(?arguments, "starting tshark");
-        let mut child = Command::from(leash::command("tshark"))
+        let mut child = Command::from(child::command("tshark"))
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -130,110 +132,111 @@ impl Tshark {
         #[cfg(windows)]
         let pipe = File::from(stdout.into_owned_handle()?);
         let stderr = child.stderr.take().expect("standard error is piped");
-        let words = tokio::spawn(last_words(stderr));
+        let messages = tokio::spawn(last_messages(stderr));
         let group = Group::of(&child);
         let tshark = Self {
             child,
-            words,
+            messages,
             group,
         };
         Ok((tshark, Output::new(pipe)))
     }
 
-    /// Waits until it ends by itself. It may go on capturing then: dumpcap is a process of its
-    /// own, and [`end`](Self::end) is still to be called.
+    /// Waits until tshark exits by itself. Its dumpcap may go on capturing, so [`end`](Self::end)
+    /// must still be called.
     pub async fn exited(&mut self) {
-        // An error means that nobody can wait for it any more.
+        // An error means that the process can no longer be waited for.
         let _ = self.child.wait().await;
     }
 
-    /// Asks it to hand over what it has captured and to end; makes it end if it does not.
+    /// Asks tshark to flush its output and end, and kills it if it does not.
     ///
-    /// `drained` is done when the stream was read to its end. Whatever tshark does, this takes no
-    /// longer than [`DELAY`] and three times [`PATIENCE`].
+    /// `drained` completes when the stream was read to its end. Takes at most [`DELAY`] plus three
+    /// seconds, even if tshark does not react.
     pub async fn end(mut self, drained: impl Future<Output = ()>) -> Ending {
         {
-            // Packets that are under way arrive, and a tshark that is ending by itself gets to
-            // tell its own status.
+            // Wait first: packets on their way still arrive, and a tshark that is ending by itself
+            // exits with its own status rather than with that of our signal.
             let mut over = pin!(async { tokio::join!(self.child.wait(), drained) });
             if timeout(DELAY, &mut over).await.is_err() {
-                self.group.signal(Asked::Kindly);
-                if timeout(PATIENCE, &mut over).await.is_err() {
+                self.group.signal(GroupSignal::Terminate);
+                if timeout(END_TIMEOUT, &mut over).await.is_err() {
                     debug!("tshark did not end when asked to");
                 }
             }
         }
-        // Whatever is left is of no use any more.
-        self.group.signal(Asked::Firmly);
+        // Kills what is left of the group, such as a dumpcap that outlived tshark.
+        self.group.signal(GroupSignal::Kill);
         let _ = self.child.start_kill();
-        // The kernel does not end a process that waits for a broken device.
-        let status = timeout(PATIENCE, self.child.wait()).await;
-        let words = timeout(PATIENCE, self.words).await;
+        // Even a killed process may not end while it waits for a broken device.
+        let status = timeout(END_TIMEOUT, self.child.wait()).await;
+        let messages = timeout(END_TIMEOUT, self.messages).await;
         Ending {
             status: status.ok().and_then(Result::ok),
-            words: words.ok().and_then(Result::ok).unwrap_or_default(),
+            messages: messages.ok().and_then(Result::ok).unwrap_or_default(),
         }
     }
 }
 
-/// The process group of a tshark, with its dumpcap and whatever else it started. What is left of
-/// the group when this is dropped is killed.
+/// The process group of a tshark, with its dumpcap and all else that it started. Dropping this
+/// kills what is left of the group.
 #[derive(Debug)]
 struct Group(Option<i32>);
 
 #[derive(Debug, Clone, Copy)]
-enum Asked {
-    Kindly,
-    Firmly,
+enum GroupSignal {
+    Terminate,
+    Kill,
 }
 
 impl Group {
-    /// The group that a child started by [`leash::command`] leads.
+    /// Returns the group of a child that was started with [`child::command`], which makes it the
+    /// group's leader.
     fn of(child: &Child) -> Self {
         Self(child.id().and_then(|pid| i32::try_from(pid).ok()))
     }
 
     #[cfg(unix)]
-    fn signal(&self, asked: Asked) {
+    fn signal(&self, signal: GroupSignal) {
         use nix::sys::signal::{Signal, killpg};
         use nix::unistd::Pid;
 
-        let signal = match asked {
-            Asked::Kindly => Signal::SIGTERM,
-            Asked::Firmly => Signal::SIGKILL,
+        let signal = match signal {
+            GroupSignal::Terminate => Signal::SIGTERM,
+            GroupSignal::Kill => Signal::SIGKILL,
         };
         if let Some(group) = self.0 {
-            // All of it may have ended by itself.
+            // An error means that the whole group has ended already.
             let _ = killpg(Pid::from_raw(group), signal);
         }
     }
 
-    /// Elsewhere there are no groups: dumpcap ends when its reader is gone.
+    /// Does nothing: other systems have no process groups, and dumpcap ends when its reader does.
     #[cfg(not(unix))]
-    fn signal(&self, _asked: Asked) {}
+    fn signal(&self, _signal: GroupSignal) {}
 }
 
 impl Drop for Group {
     fn drop(&mut self) {
-        self.signal(Asked::Firmly);
+        self.signal(GroupSignal::Kill);
     }
 }
 
 impl Ending {
-    /// The start of what tshark said about its end, on one line.
+    /// Returns the beginning of tshark's relevant messages, on one line.
     #[must_use]
-    pub fn said(&self) -> String {
-        let words = self.relevant_words();
-        match words.char_indices().nth(WORDS_QUOTED) {
-            Some((end, _)) => format!("{}...", words[..end].trim_end()),
-            None => words,
+    pub fn quote(&self) -> String {
+        let messages = self.relevant_messages();
+        match messages.char_indices().nth(CHARACTERS_QUOTED) {
+            Some((end, _)) => format!("{}...", messages[..end].trim_end()),
+            None => messages,
         }
     }
 
-    /// What tshark said, on one line, without complaints about its own settings. Those are about
+    /// Returns tshark's messages on one line, without those about its own settings: they concern
     /// dissection, which does not happen here.
-    pub(super) fn relevant_words(&self) -> String {
-        let lines = self.words.lines().map(str::trim);
+    pub(super) fn relevant_messages(&self) -> String {
+        let lines = self.messages.lines().map(str::trim);
         let lines = lines.map(|line| line.trim_start_matches("tshark:").trim_start());
         let lines = lines.filter(|line| {
             let is_noise = NOISE.iter().any(|noise| line.starts_with(noise));
@@ -242,17 +245,18 @@ impl Ending {
         lines.collect::<Vec<_>>().join(" ")
     }
 
-    /// tshark could not even be run: see [`leash`].
+    /// Whether tshark was not found: see [`child`].
     #[must_use]
     pub fn is_not_installed(&self) -> bool {
         let status = self.status.and_then(|status| status.code());
-        status == Some(i32::from(leash::STATUS_NOT_FOUND))
+        status == Some(i32::from(child::STATUS_NOT_FOUND))
     }
 
-    /// What it says the kernel dropped: lines like `5 packets dropped from eth0`.
+    /// Returns the number of packets that tshark reports as dropped by the kernel, in lines such as
+    /// `5 packets dropped from eth0`.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        let counts = self.words.lines().filter_map(|line| {
+        let counts = self.messages.lines().filter_map(|line| {
             let (count, rest) = line.trim().split_once(' ')?;
             let (what, _interface) = rest.split_once(" dropped from ")?;
             matches!(what, "packet" | "packets").then(|| count.parse::<u64>().ok())?
@@ -267,31 +271,32 @@ impl fmt::Display for Ending {
             Some(status) => write!(f, "tshark ended ({status})")?,
             None => write!(f, "tshark ended")?,
         }
-        match self.said() {
-            said if said.is_empty() => Ok(()),
-            said => write!(f, ": {said}"),
+        match self.quote() {
+            quote if quote.is_empty() => Ok(()),
+            quote => write!(f, ": {quote}"),
         }
     }
 }
 
-/// Reads standard error to its end, so that tshark never waits for us, and keeps the last of it.
-async fn last_words(mut stderr: ChildStderr) -> String {
-    let mut words = Vec::new();
+/// Reads standard error to its end, so that a full pipe never blocks tshark, and returns the last
+/// [`MESSAGES_KEPT`] bytes.
+async fn last_messages(mut stderr: ChildStderr) -> String {
+    let mut messages = Vec::new();
     let mut is_cut = false;
     let mut piece = [0; 1024];
     while let Ok(size @ 1..) = stderr.read(&mut piece).await {
         let piece = &piece[..size];
         debug!(words = %String::from_utf8_lossy(piece).trim_end(), "tshark says");
-        words.extend_from_slice(piece);
-        let superfluous = words.len().saturating_sub(WORDS_KEPT);
+        messages.extend_from_slice(piece);
+        let superfluous = messages.len().saturating_sub(MESSAGES_KEPT);
         is_cut |= superfluous > 0;
-        words.drain(..superfluous);
+        messages.drain(..superfluous);
     }
-    if is_cut && let Some(end) = words.iter().position(|byte| *byte == b'\n') {
-        // Half a line would not be recognised for what it is.
-        words.drain(..=end);
+    if is_cut && let Some(end) = messages.iter().position(|byte| *byte == b'\n') {
+        // Removes the partial first line: it would not be recognised as irrelevant.
+        messages.drain(..=end);
     }
-    String::from_utf8_lossy(&words).into_owned()
+    String::from_utf8_lossy(&messages).into_owned()
 }
 
 #[cfg(test)]
@@ -299,19 +304,19 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(words: &str, dropped: u64) {
+    fn check(messages: &str, dropped: u64) {
         let ending = Ending {
             status: None,
-            words: words.to_owned(),
+            messages: messages.to_owned(),
         };
-        assert_eq!(ending.dropped(), dropped, "{words}");
+        assert_eq!(ending.dropped(), dropped, "{messages}");
     }
 
     /// tshark 4.0 as a user whose settings belong to another one; there are 31 of the first line.
     #[test]
-    fn what_is_quoted_is_about_the_capture_and_short() {
+    fn a_quote_is_short_and_about_the_capture() {
         let tables = "Error loading table 'SNMP Users': Permission denied\n".repeat(31);
-        let words = [
+        let messages = [
             tables.as_str(),
             "Can't open your preferences file \"/root/preferences\": Permission denied.\n",
             "Could not open your capture filter file\n\"/root/cfilters\": Permission denied.\n",
@@ -324,25 +329,25 @@ mod tests {
         ];
         let ending = Ending {
             status: None,
-            words: words.concat(),
+            messages: messages.concat(),
         };
         assert_eq!(
-            ending.said(),
+            ending.quote(),
             "You do not have permission to capture on device \"lo\". (socket: Operation not \
              permitted) Please check to make sure you have sufficient permissions. On Debian and \
              Debian derivatives such as Ubuntu, if y..."
         );
-        // Unreadable settings are no lack of permission to capture.
+        // Unreadable settings do not mean that capturing is not permitted.
         let harmless = Ending {
             status: None,
-            words: words[..4].concat() + "There is no device named \"eth7\".\n",
+            messages: messages[..4].concat() + "There is no device named \"eth7\".\n",
         };
         assert_eq!(remedy(&harmless), None);
-        assert_eq!(harmless.said(), "There is no device named \"eth7\".");
+        assert_eq!(harmless.quote(), "There is no device named \"eth7\".");
     }
 
     #[test]
-    fn dropped_packets_are_read_from_what_tshark_says() {
+    fn dropped_packets_are_read_from_messages_of_tshark() {
         check("", 0);
         check("1 packet dropped from eth0\n", 1);
         check(

@@ -1,26 +1,28 @@
+//! The pipe from tshark.
+
 use std::fs::File;
 use std::io::{self, Read};
 use std::thread;
 use std::time::Duration;
 
-/// What the pipe is to hold: the most that Linux grants without a privilege, pipe(7).
+/// The capacity of the pipe in bytes: the most that Linux grants without a privilege, pipe(7).
 #[cfg(target_os = "linux")]
 const PIPE_SIZE: i32 = 1024 * 1024;
 
-/// How long packets may gather in the pipe. It takes more than 300,000 packets/s of 300 bytes to
-/// fill it meanwhile, and then dumpcap only waits for the rest of the pause: the kernel's capture
-/// buffer holds many times as much. [`DELAY`](super::DELAY) has room for it.
+/// How long packets may gather in the pipe. More than 300,000 packets/s of 300 bytes would fill it
+/// in this time. dumpcap then blocks for the rest of the pause, which is harmless because the
+/// kernel's capture buffer holds many times as much. [`DELAY`](super::DELAY) includes this pause.
 const PAUSE: Duration = Duration::from_millis(10);
 
 /// The pcapng stream of a tshark.
 ///
-/// dumpcap writes a few dozen packets at a time, and waking up for each of its writes takes longer
-/// than all that becomes of the packets. So when a read has emptied the pipe, the next one comes
-/// after a pause; what arrives in a quiet pipe is still read at once.
+/// dumpcap writes a few dozen packets at a time, and a wake-up for each write would cost more than
+/// decoding and counting its packets. So a read that follows one that emptied the pipe first waits
+/// for the pause. A read that finds the pipe empty then still returns as soon as data arrives.
 #[derive(Debug)]
 pub struct Output {
     pipe: File,
-    /// A pipe of the usual size would fill up in the pause.
+    /// Whether the pipe has [`PIPE_SIZE`]. One of the usual size would fill up during the pause.
     is_wide: bool,
     is_emptied: bool,
 }
@@ -50,7 +52,7 @@ impl Read for Output {
 fn widen(pipe: &File) -> bool {
     use nix::fcntl::{FcntlArg, fcntl};
 
-    // The administrator may grant less: then every write is read as it comes.
+    // The administrator may have set a lower limit. Then there is no pause.
     fcntl(pipe, FcntlArg::F_SETPIPE_SZ(PIPE_SIZE)).is_ok()
 }
 
@@ -87,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_written_is_read() {
+    fn everything_written_is_read() {
         check(false, 300_000);
         check(true, 300_000);
         check(true, 1_000);

@@ -1,4 +1,4 @@
-//! What the kernel knows about UDP sockets: /proc/net/udp, see proc_net(5).
+//! The kernel's drop counters of UDP sockets: /proc/net/udp, proc_net(5).
 
 use std::io;
 
@@ -8,12 +8,12 @@ use crate::capture::DropCounter;
 
 /// Counts the datagrams that the kernel dropped at one socket.
 ///
-/// `SO_RXQ_OVFL` tells the same number, but only along with the next datagram that gets
-/// through, so the end of a burst would go unseen. This table has it at any time.
+/// `SO_RXQ_OVFL` has the same number, but only together with the next datagram that gets through,
+/// so drops at the end of a burst would be missed. This table has it at any time.
 #[derive(Debug)]
 pub struct Drops {
     inode: u64,
-    /// The kernel's number when it was last read; it wraps around at 32 bits.
+    /// The kernel's counter when it was last read. It wraps around at 32 bits.
     seen: u32,
     total: u64,
 }
@@ -43,7 +43,7 @@ impl DropCounter for Drops {
     }
 }
 
-/// A line of the table.
+/// One line of the table.
 struct Entry {
     inode: u64,
     drops: u32,
@@ -62,20 +62,20 @@ impl Entry {
     }
 }
 
-/// The first that `wanted` finds something in.
+/// Returns the first result of `find` over the entries of the tables for IPv6 and IPv4.
 #[cfg(target_os = "linux")]
-fn table_entry<T>(wanted: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
+fn table_entry<T>(find: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
     use std::io::BufRead;
 
     for table in ["/proc/self/net/udp6", "/proc/self/net/udp"] {
         let table = match std::fs::File::open(table) {
             Ok(table) => io::BufReader::new(table),
-            // No IPv6 on this host.
+            // This host has no IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
         for line in table.lines().skip(1) {
-            if let Some(found) = Entry::parse(&line?).and_then(&wanted) {
+            if let Some(found) = Entry::parse(&line?).and_then(&find) {
                 return Ok(Some(found));
             }
         }
@@ -84,7 +84,7 @@ fn table_entry<T>(wanted: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> 
 }
 
 #[cfg(not(target_os = "linux"))]
-fn table_entry<T>(_wanted: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
+fn table_entry<T>(_find: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_of_the_table_is_read() {
+    fn a_line_of_the_table_is_parsed() {
         let line = "  331: 00000000000000000000000000000000:9090 00000000000000000000000000000000:0000 \
                     07 00000000:00000000 00:00000000 00000000     0        0 48711 2 0000000000000000 4242";
         let entry = Entry::parse(line).expect("a line as Linux prints it");

@@ -1,10 +1,11 @@
-//! UDP sockets that receive TZSP without any capture program.
+//! UDP sockets that receive TZSP without any capture.
 
 #[cfg(target_os = "linux")]
 mod batch;
 #[cfg(not(target_os = "linux"))]
 #[path = "single.rs"]
 mod batch;
+mod discard;
 mod kernel;
 
 use std::io;
@@ -16,22 +17,24 @@ use socket2::{Protocol, Socket, Type};
 use super::{Pause, ReceiveBuffer, gather, raise_receive_buffer};
 use crate::dual_stack;
 use batch::Batch;
+pub use discard::DiscardSocket;
 pub use kernel::Drops;
 
-/// How long a read waits for the first datagram: the caller then sees whether it is to stop.
-const PATIENCE: Duration = Duration::from_millis(200);
+/// How long a read waits for the first datagram, so that its caller can regularly check whether to
+/// stop.
+const READ_TIMEOUT: Duration = Duration::from_millis(200);
 
 /// The largest UDP payload over IPv4 is 65,507 bytes; over IPv6 it is 20 more.
 const LARGEST_DATAGRAM: usize = 65_527;
 
-/// A socket on one listen port, all addresses, IPv4 and IPv6.
+/// A socket on one listen port, on all addresses, for IPv4 and IPv6.
 #[derive(Debug)]
 pub struct Listener {
     socket: Socket,
     port: u16,
 }
 
-/// Reads what a listener gets, in batches. It stays on the thread that made it.
+/// Reads the datagrams of a listener in batches, on one thread.
 #[derive(Debug)]
 pub struct Receiver {
     socket: Socket,
@@ -40,11 +43,13 @@ pub struct Receiver {
 }
 
 impl Listener {
+    /// Binds a socket to `port` on all addresses; 0 lets the system choose one.
+    ///
     /// # Errors
-    /// The port is taken, or may not be used.
+    /// The port is in use, or this process may not bind it.
     pub fn bind(port: u16) -> io::Result<Self> {
         let socket = bind(port, |_| Ok(()))?;
-        socket.set_read_timeout(Some(PATIENCE))?;
+        socket.set_read_timeout(Some(READ_TIMEOUT))?;
         let address = socket.local_addr()?.as_socket();
         Ok(Self {
             socket,
@@ -52,7 +57,7 @@ impl Listener {
         })
     }
 
-    /// The port it is bound to: the system's choice if 0 was asked for.
+    /// Returns the bound port: the system's choice if it was 0.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -61,12 +66,12 @@ impl Listener {
     /// Asks for a receive buffer of this many bytes and returns how many the kernel grants.
     ///
     /// # Errors
-    /// The socket is broken.
+    /// The system refuses to change the socket.
     pub fn raise_buffer(&self, bytes: usize) -> io::Result<usize> {
         raise_receive_buffer(&self.socket, bytes)
     }
 
-    /// What the kernel tells of the datagrams that it dropped for want of room.
+    /// Returns a counter of the datagrams that the kernel dropped because the buffer was full.
     #[must_use]
     pub fn drops(&self) -> Drops {
         Drops::of(&self.socket)
@@ -84,7 +89,8 @@ impl Receiver {
         }
     }
 
-    /// Waits up to 200 ms for datagrams and reads those that are there; `false` if none came.
+    /// Waits up to 200 ms for datagrams and reads those that are queued. Returns whether there were
+    /// any.
     ///
     /// # Errors
     /// The socket cannot be read any more.
@@ -92,7 +98,7 @@ impl Receiver {
         has_read(self.batch.receive(&self.socket))
     }
 
-    /// Reads the datagrams that are there, without a wait; `false` if there are none.
+    /// Reads the datagrams that are queued, without waiting. Returns whether there were any.
     ///
     /// # Errors
     /// The socket cannot be read any more.
@@ -100,13 +106,13 @@ impl Receiver {
         has_read(self.batch.receive_at_once(&self.socket))
     }
 
-    /// The batch that was read last: who sent each datagram, and the payload.
+    /// Returns the datagrams of the last batch: each with its sender's address and its payload.
     pub fn datagrams(&self) -> impl Iterator<Item = (IpAddr, &[u8])> {
         self.batch.datagrams()
     }
 
-    /// Waits some milliseconds if the last read emptied the socket, so that the next one finds more
-    /// than one datagram. See [`Pause`].
+    /// Sleeps some milliseconds if the last read emptied the socket, so that the next one finds
+    /// more than one datagram. See [`Pause`].
     pub fn pause(&mut self) {
         gather(&mut self.pause, self.batch.is_full(), &self.socket);
     }
@@ -124,7 +130,7 @@ fn has_read(outcome: io::Result<()>) -> io::Result<bool> {
     }
 }
 
-/// A socket on this port, all addresses, prepared before it has the port.
-pub(super) fn bind(port: u16, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
+/// Binds a UDP socket to `port` on all addresses. `prepare` sets its options before that.
+fn bind(port: u16, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
     dual_stack::bind(port, Type::DGRAM, Protocol::UDP, prepare)
 }

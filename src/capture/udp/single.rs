@@ -1,4 +1,4 @@
-//! Datagrams one by one, where there is no call for many.
+//! Receives datagrams one at a time, on systems without recvmmsg(2). Same interface as `batch.rs`.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr};
@@ -31,7 +31,7 @@ impl Batch {
         Ok(())
     }
 
-    /// Takes what is there already.
+    /// Receives a datagram that is queued already, without waiting.
     pub(super) fn receive_at_once(&mut self, socket: &Socket) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let received = self.receive(socket);
@@ -39,7 +39,7 @@ impl Batch {
         received
     }
 
-    /// One at a time: there may always be more in the socket.
+    /// Returns true: with one datagram at a time, more may always be queued.
     pub(super) fn is_full(&self) -> bool {
         true
     }

@@ -1,4 +1,5 @@
-//! Runs a filter as the kernel would: the instructions that [`program`](super::program) writes.
+//! Runs a filter as the kernel would, for tests: the instructions that [`program`](super::program)
+//! writes.
 
 use super::program::{
     A_TO_X, ADD, ADD_X, AND, INTERFACE, Instruction, JUMP, JUMP_IF_ANY_BIT, JUMP_IF_EQUAL, KEEP,
@@ -6,19 +7,19 @@ use super::program::{
     SHIFT_LEFT, SHIFT_RIGHT, X_TO_A,
 };
 
-/// A packet as a socket of type `SOCK_DGRAM` has it.
+/// A packet as a socket of type `SOCK_DGRAM` receives it.
 #[derive(Debug, Clone)]
 pub(super) struct Packet {
     pub(super) protocol: u16,
-    /// To whom it was addressed: linux/if_packet.h.
+    /// The packet type, such as `PACKET_HOST` or `PACKET_OUTGOING`: linux/if_packet.h.
     pub(super) kind: u32,
     pub(super) interface: u32,
-    /// From behind the link-layer header on.
+    /// The bytes behind the link-layer header.
     pub(super) bytes: Vec<u8>,
 }
 
 impl Packet {
-    /// A packet that arrived for this host.
+    /// Creates a packet that arrived at this host and is addressed to it.
     pub(super) fn new(protocol: u16, bytes: &[u8]) -> Self {
         Self {
             protocol,
@@ -28,7 +29,8 @@ impl Packet {
         }
     }
 
-    /// A frame of Ethernet as Linux receives it: without its header and its outermost VLAN tag.
+    /// Creates a packet from an Ethernet frame, as Linux does: without the header and the outermost
+    /// VLAN tag.
     pub(super) fn of_ethernet(frame: &[u8]) -> Option<Self> {
         let (header, rest) = frame.split_first_chunk::<14>()?;
         let protocol = u16::from_be_bytes([header[12], header[13]]);
@@ -42,12 +44,12 @@ impl Packet {
     }
 }
 
-/// Whether the packet passes.
+/// Whether the filter passes the packet.
 pub(super) fn passes(program: &[Instruction], packet: &Packet) -> bool {
     run(program, packet).unwrap_or(0) > 0
 }
 
-/// `None` if something is loaded that is not there.
+/// Returns the program's result; `None` if it loads bytes beyond the end of the packet.
 fn run(program: &[Instruction], packet: &Packet) -> Option<u32> {
     let (mut a, mut x, mut kept) = (0_u32, 0_u32, 0_u32);
     let mut at = 0;

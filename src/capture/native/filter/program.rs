@@ -1,13 +1,13 @@
-//! Writes programs of classic BPF: linux/bpf_common.h and linux/filter.h.
+//! Assembles classic BPF programs: linux/bpf_common.h and linux/filter.h.
 //!
-//! A program has an accumulator (A), an offset (X) and one cell to keep a value in. A load beyond
-//! the end of the packet drops it.
+//! A program has an accumulator (A), an index register (X) and one memory cell. A load beyond the
+//! end of the packet drops the packet.
 
-/// One instruction, as the kernel reads it.
+/// One instruction in the kernel's encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::capture::native) struct Instruction {
     pub(in crate::capture::native) code: u16,
-    /// How many instructions are skipped if the condition holds, and if it does not.
+    /// How many instructions to skip if the condition is true, and if it is false.
     pub(in crate::capture::native) jump_true: u8,
     pub(in crate::capture::native) jump_false: u8,
     pub(in crate::capture::native) k: u32,
@@ -31,43 +31,44 @@ pub(super) const RETURN: u16 = 0x06;
 pub(super) const A_TO_X: u16 = 0x07;
 pub(super) const X_TO_A: u16 = 0x87;
 
-/// Where the kernel has what is known of a packet apart from its bytes: `SKF_AD_OFF`.
-const ABOUT_THE_PACKET: u32 = 0xffff_f000;
-pub(super) const PROTOCOL: u32 = ABOUT_THE_PACKET;
-pub(super) const PACKET_TYPE: u32 = ABOUT_THE_PACKET + 4;
-pub(super) const INTERFACE: u32 = ABOUT_THE_PACKET + 8;
+/// The offset at which loads return metadata of the packet instead of bytes: `SKF_AD_OFF`.
+const METADATA: u32 = 0xffff_f000;
+pub(super) const PROTOCOL: u32 = METADATA;
+pub(super) const PACKET_TYPE: u32 = METADATA + 4;
+pub(super) const INTERFACE: u32 = METADATA + 8;
 
-/// More than any packet has. The return value says how much of it is kept, and what is cut by it
-/// is forgotten: the receiver's own buffer cuts instead.
+/// A return value that exceeds every packet's length, so that the kernel cuts nothing. If it did,
+/// the original length would be lost; the receiver's buffer cuts instead.
 const WHOLE_PACKET: u32 = 0x4_0000;
 
-/// What is loaded into the accumulator.
+/// A value that can be loaded into the accumulator.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::capture::native) enum Load {
     /// The EtherType.
     Protocol,
-    /// To whom it was addressed: linux/if_packet.h.
+    /// The packet type, such as `PACKET_OUTGOING`: linux/if_packet.h.
     PacketType,
     /// The index of the interface.
     Interface,
-    /// The byte this far behind X.
+    /// The byte at X plus this offset.
     Byte(u32),
-    /// The two bytes this far behind X.
+    /// The two bytes at X plus this offset.
     Half(u32),
+    /// The value of the memory cell.
     Kept,
 }
 
-/// A place in a program that is jumped to. Jumps go forward only.
+/// The target of jumps in a program. Jumps go forward only.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Label(usize);
 
-/// A program that is being written.
+/// A program under construction.
 #[derive(Debug, Default)]
 pub(super) struct Program {
     instructions: Vec<Instruction>,
-    /// Where each label stands.
+    /// The position of each label.
     labels: Vec<usize>,
-    /// Which instructions jump, and where to.
+    /// The positions of all jumps, with their targets.
     jumps: Vec<(usize, Label)>,
 }
 
@@ -77,7 +78,7 @@ impl Program {
         Label(self.labels.len() - 1)
     }
 
-    /// The label stands for the next instruction.
+    /// Places the label at the next instruction.
     pub(super) fn place(&mut self, label: Label) {
         self.labels[label.0] = self.instructions.len();
     }
@@ -101,7 +102,7 @@ impl Program {
         self.push(LOAD_X, offset);
     }
 
-    /// Adds to X; A stays what it is. `u32::MAX` takes one away.
+    /// Adds to X and keeps A. `u32::MAX` subtracts one.
     pub(super) fn advance_keeping(&mut self, bytes: u32) {
         self.keep();
         self.push(X_TO_A, 0);
@@ -161,7 +162,8 @@ impl Program {
         self.instructions
     }
 
-    /// A conditional jump reaches 255 instructions, an unconditional one any.
+    /// Appends a conditional jump over an unconditional one, because a conditional jump reaches
+    /// only 255 instructions.
     fn jump_if(&mut self, code: u16, k: u32, label: Label) {
         self.instructions.push(Instruction {
             code,

@@ -13,7 +13,7 @@ const PORT: u16 = 37008;
 /// UDP to port 37008, without payload.
 const DATAGRAM: [u8; 8] = [0xc0, 0x00, 0x90, 0x90, 0, 8, 0, 0];
 
-/// IPv4 around a datagram, from 192.0.2.2 to 192.0.2.1.
+/// Returns an IPv4 packet with a datagram, from 192.0.2.2 to 192.0.2.1.
 fn ipv4(datagram: &[u8]) -> Vec<u8> {
     #[rustfmt::skip]
     let header = [
@@ -22,7 +22,7 @@ fn ipv4(datagram: &[u8]) -> Vec<u8> {
     [&header[..], datagram].concat()
 }
 
-/// IPv6 around what follows it.
+/// Returns an IPv6 packet with `rest` as its payload.
 fn ipv6(next_header: u8, rest: &[u8]) -> Vec<u8> {
     let length = u8::try_from(rest.len()).expect("it is short");
     let mut packet = vec![0x60, 0, 0, 0, 0, length, next_header, 64];
@@ -31,7 +31,7 @@ fn ipv6(next_header: u8, rest: &[u8]) -> Vec<u8> {
     packet
 }
 
-/// `packet` under tags of this type.
+/// Returns `packet` behind `tags` tags of this type, with its outermost EtherType.
 fn tagged(tags: usize, tag_type: u16, ether_type: u16, packet: &[u8]) -> (u16, Vec<u8>) {
     let (mut outermost, mut bytes) = (ether_type, packet.to_vec());
     for _ in 0..tags {
@@ -123,7 +123,7 @@ fn streams_under_tags_and_pppoe_pass() {
 }
 
 #[test]
-fn what_is_deeper_than_the_filter_looks_passes() {
+fn packets_deeper_than_the_filter_follows_pass() {
     let (protocol, packet) = tagged(DEPTH + 1, 0x8100, 0x0806, &[]);
     check(protocol, &packet, true);
     let chain = [60, 0, 0, 0, 0, 0, 0, 0].repeat(DEPTH);
@@ -131,7 +131,7 @@ fn what_is_deeper_than_the_filter_looks_passes() {
 }
 
 #[test]
-fn what_this_host_sends_and_other_interfaces_receive_does_not_pass() {
+fn packets_sent_by_this_host_or_from_other_interfaces_do_not_pass() {
     let program = datagrams(&[PORT], Some(7));
     let mut packet = Packet::new(0x0800, &ipv4(&DATAGRAM));
     packet.interface = 7;
@@ -162,7 +162,7 @@ fn as_many_ports_as_are_allowed_fit_into_the_kernel() {
     assert!(passes(&program, &packet));
 }
 
-/// A frame of a capture as a packet socket would have it.
+/// Returns a captured frame as a packet socket would receive it.
 fn packet(frame: &Frame<'_>) -> Option<Packet> {
     let by_version = |bytes: &[u8]| {
         let protocol = match bytes.first()? >> 4 {
@@ -173,7 +173,7 @@ fn packet(frame: &Frame<'_>) -> Option<Packet> {
         Some(Packet::new(protocol, bytes))
     };
     let bytes = frame.bytes;
-    // A cooked header becomes one of Ethernet.
+    // A cooked header is replaced by an Ethernet header.
     let cooked =
         |protocol: &[u8], rest: &[u8]| Packet::of_ethernet(&[&[0; 12], protocol, rest].concat());
     match frame.link {
@@ -190,8 +190,8 @@ fn packet(frame: &Frame<'_>) -> Option<Packet> {
     }
 }
 
-/// The filter passes what is a datagram to a listen port, and may pass what claims to be one and
-/// contradicts itself.
+/// Checks that the filter passes a frame exactly if `wire` finds a datagram to a listen port in it.
+/// It may also pass malformed datagrams.
 #[track_caller]
 fn check_frame(program: &[Instruction], ports: &[u16], frame: &Frame<'_>) -> bool {
     let Some(packet) = packet(frame) else {
@@ -209,16 +209,16 @@ fn check_frame(program: &[Instruction], ports: &[u16], frame: &Frame<'_>) -> boo
     passed
 }
 
-/// Captures of frames that `wire` finds behind LLC, where the filter does not look.
+/// Captures of datagrams behind LLC, which `wire` decodes and the filter does not pass.
 const WITH_LLC: [&str; 2] = ["ieee_802_3_outside.pcap", "linux_cooked_v1_llc.pcap"];
 
 #[test]
-fn of_every_fixture_what_wire_would_count_passes() {
+fn datagrams_that_wire_would_count_pass_in_every_fixture() {
     let ports = [PORT, 1234];
     let program = datagrams(&ports, None);
     let captures = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
     let mut passed = 0;
-    for entry in read_dir(captures).expect("it is there") {
+    for entry in read_dir(captures).expect("testdata is there") {
         let path = entry.expect("it is read").path();
         let is_capture = path.extension().is_some_and(|extension| extension != "md");
         if !is_capture || WITH_LLC.iter().any(|name| path.ends_with(name)) {
@@ -236,7 +236,7 @@ fn of_every_fixture_what_wire_would_count_passes() {
 
 proptest! {
     #[test]
-    fn of_any_frame_what_wire_would_count_passes(
+    fn datagrams_that_wire_would_count_pass_in_generated_frames(
         tags in proptest::collection::vec(0_usize..4, 0..DEPTH),
         pppoe in any::<bool>(),
         version in prop_oneof![Just(4), Just(6)],
