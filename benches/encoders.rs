@@ -50,7 +50,7 @@ fn table() -> FlowTable {
             idle_flows: FLOWS,
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         },
     );
     let mut packets = table.packets(FLOWS as usize);

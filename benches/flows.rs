@@ -88,7 +88,7 @@ fn limits(flows: u32) -> FlowLimits {
         idle_flows: flows * 10,
         idle_timeout: Duration::from_hours(1),
         hold: Duration::ZERO,
-        leave_unseen: false,
+        hide_unseen: false,
     }
 }
 

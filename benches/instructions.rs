@@ -287,7 +287,7 @@ fn limits(flows: u32) -> FlowLimits {
         idle_flows: flows,
         idle_timeout: Duration::ZERO,
         hold: Duration::ZERO,
-        leave_unseen: false,
+        hide_unseen: false,
     }
 }
 

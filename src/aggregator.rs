@@ -101,7 +101,7 @@ impl Aggregator {
 
     /// Counts a frame at once, and tells what became of it and whether its flow found a place.
     /// The batch is as empty before as after.
-    pub fn frame_noted(
+    pub fn frame_observed(
         &mut self,
         batch: &mut FrameBatch,
         now: Duration,

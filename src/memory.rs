@@ -51,7 +51,7 @@ pub fn check(limits: &FlowLimits) -> Result<Option<TooLarge>, TooLarge> {
 /// How many scrapes can go on at a time, each with its copy of all flows, if that is fewer than
 /// `wanted` (0: any number), and what says so. There is always one.
 #[must_use]
-pub fn fewer_scrapes(limits: &FlowLimits, wanted: usize) -> Option<(usize, String)> {
+pub fn scrapes_that_fit(limits: &FlowLimits, wanted: usize) -> Option<(usize, String)> {
     let ceilings = system::limits().chain(system::machine());
     let tightest = ceilings.min_by_key(|ceiling| ceiling.bytes)?;
     let fitting = scrapes_under(limits, &tightest);
@@ -238,7 +238,7 @@ mod tests {
             idle_flows,
             idle_timeout: Duration::from_secs(idle_timeout),
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         }
     }
 

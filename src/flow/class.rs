@@ -151,7 +151,7 @@ impl Classes {
     }
 
     /// Whether there are addresses that are not shown whole.
-    pub(super) fn fold(&self) -> bool {
+    pub(super) fn has_prefix_lengths(&self) -> bool {
         !self.folded.is_empty()
     }
 

@@ -6,7 +6,6 @@
 //!
 //! Pure: no clock, no input or output.
 
-mod best;
 mod bytes;
 mod class;
 mod clock;
@@ -14,27 +13,28 @@ mod distinct;
 mod hold;
 mod key;
 mod label;
-mod names;
 mod network;
 mod packets;
 mod protocol;
 mod rank;
 mod sensors;
 mod series;
+mod series_keys;
 mod shape;
 mod snapshot;
 mod store;
 mod table;
+mod top_n;
 
-pub(crate) use best::Best;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
-pub use names::Names;
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use packets::PacketBatch;
 pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
+pub use series_keys::SeriesKeys;
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{Counters, Flow, Occupancy, Recent, Snapshot, Sum};
 pub use table::{CHECKPOINT_INTERVAL, FlowLimits, FlowTable};
+pub(crate) use top_n::TopN;

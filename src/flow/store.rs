@@ -7,7 +7,7 @@ use hashbrown::HashTable;
 
 use super::clock::Moment;
 use super::key::{Address, Key, Packed};
-use super::series::Series;
+use super::series::BoundedSeries;
 use super::{Class, Counters, TrafficKey};
 
 /// The index is made of this many parts, each of which grows alone: growing one to 8,000 flows
@@ -18,26 +18,26 @@ const CHUNK: usize = 1024;
 const NONE: u32 = u32::MAX;
 /// The bits of a number in the traffic families.
 const TRAFFIC: u16 = (1 << 14) - 1;
-const _: () = assert!(Series::<TrafficKey>::LIMIT <= TRAFFIC as usize);
+const _: () = assert!(BoundedSeries::<TrafficKey>::LIMIT <= TRAFFIC as usize);
 
-/// One flow. `A` says what kind of addresses it has.
+/// SeriesEntry flow. `A` says what kind of addresses it has.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot<A: Address> {
     pub(super) key: Packed<A>,
     pub(super) classes: [Class; 2],
-    standing: Standing,
+    packed_state: PackedState,
     pub(super) counters: Counters,
     /// When its last packet came.
     pub(super) last: Moment,
     /// Exposed: the number of its hold, if it is held. Idle: the slot before it in the list.
-    pub(super) back: u32,
+    pub(super) hold_or_previous: u32,
     /// Exposed: its place among the exposed. Idle: the slot behind it. Free: the next free one.
-    forth: u32,
+    position_or_next: u32,
     _alignment: A::Alignment,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum SlotState {
     Free,
     Idle,
     Exposed,
@@ -55,7 +55,7 @@ struct Entry {
 
 /// A flow's state, in the two bits that its number in the traffic families leaves.
 #[derive(Debug, Clone, Copy)]
-struct Standing(u16);
+struct PackedState(u16);
 
 /// Flows with one kind of addresses.
 #[derive(Debug)]
@@ -104,7 +104,7 @@ impl<A: Address> Store<A> {
 
     /// Whether the flow in this slot is exposed.
     #[inline]
-    pub(super) fn exposes(&self, index: u32) -> bool {
+    pub(super) fn is_exposed_at(&self, index: u32) -> bool {
         self[index].is_exposed()
     }
 
@@ -114,17 +114,17 @@ impl<A: Address> Store<A> {
     }
 
     #[inline]
-    fn find_if(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    fn find_if(&self, hash: u64, matches: impl Fn(u32) -> bool) -> Option<u32> {
         let (shard, hash) = split(hash);
         let entry = self.shards[shard].find(spread(hash), |entry| {
-            entry.hash == hash && is_it(entry.slot)
+            entry.hash == hash && matches(entry.slot)
         });
         entry.map(|entry| entry.slot)
     }
 
     /// Takes in a new flow and exposes it.
     pub(super) fn insert(&mut self, hash: u64, slot: Slot<A>) -> u32 {
-        let slot = self.place(slot);
+        let slot = self.allocate(slot);
         let (shard, hash) = split(hash);
         let entry = Entry { hash, slot };
         self.shards[shard].insert_unique(spread(hash), entry, |entry| spread(entry.hash));
@@ -133,15 +133,19 @@ impl<A: Address> Store<A> {
     }
 
     /// Makes an idle flow an exposed one again.
-    pub(super) fn wake(&mut self, index: u32) {
-        let Slot { back, forth, .. } = self[index];
-        match back {
-            NONE => self.longest_idle = forth,
-            back => self[back].forth = forth,
+    pub(super) fn expose_again(&mut self, index: u32) {
+        let Slot {
+            hold_or_previous,
+            position_or_next,
+            ..
+        } = self[index];
+        match hold_or_previous {
+            NONE => self.longest_idle = position_or_next,
+            hold_or_previous => self[hold_or_previous].position_or_next = position_or_next,
         }
-        match forth {
-            NONE => self.last_idle = back,
-            forth => self[forth].back = back,
+        match position_or_next {
+            NONE => self.last_idle = hold_or_previous,
+            position_or_next => self[position_or_next].hold_or_previous = hold_or_previous,
         }
         self.idle -= 1;
         self.expose(index);
@@ -149,27 +153,27 @@ impl<A: Address> Store<A> {
 
     /// Makes an exposed flow the last of the idle ones.
     pub(super) fn hide(&mut self, index: u32) {
-        let place = self[index].forth;
+        let place = self[index].position_or_next;
         self.exposed.swap_remove(place as usize);
         if let Some(&moved) = self.exposed.get(place as usize) {
-            self[moved].forth = place;
+            self[moved].position_or_next = place;
         }
         let before = self.last_idle;
         match before {
             NONE => self.longest_idle = index,
-            before => self[before].forth = index,
+            before => self[before].position_or_next = index,
         }
         self.last_idle = index;
         self.idle += 1;
         let slot = &mut self[index];
-        slot.set_state(State::Idle);
-        slot.back = before;
-        slot.forth = NONE;
+        slot.set_state(SlotState::Idle);
+        slot.hold_or_previous = before;
+        slot.position_or_next = NONE;
     }
 
     /// Forgets an idle flow: what it had counted.
     pub(super) fn forget(&mut self, index: u32, seed: &RandomState) -> Counters {
-        self.wake(index);
+        self.expose_again(index);
         self.exposed.pop();
         let (shard, hash) = split(self[index].key.hash_with(seed));
         let entry = self.shards[shard].find_entry(spread(hash), |entry| entry.slot == index);
@@ -177,8 +181,8 @@ impl<A: Address> Store<A> {
         let free = self.free;
         self.free = index;
         let slot = &mut self[index];
-        slot.set_state(State::Free);
-        slot.forth = free;
+        slot.set_state(SlotState::Free);
+        slot.position_or_next = free;
         slot.counters
     }
 
@@ -188,7 +192,7 @@ impl<A: Address> Store<A> {
     }
 
     /// How many slots there are.
-    pub(super) fn size(&self) -> usize {
+    pub(super) fn slot_count(&self) -> usize {
         match self.chunks.split_last() {
             Some((last, full)) => full.len() * CHUNK + last.len(),
             None => 0,
@@ -208,10 +212,10 @@ impl<A: Address> Store<A> {
         self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)
     }
 
-    fn place(&mut self, slot: Slot<A>) -> u32 {
+    fn allocate(&mut self, slot: Slot<A>) -> u32 {
         if self.free != NONE {
             let index = self.free;
-            self.free = self[index].forth;
+            self.free = self[index].position_or_next;
             self[index] = slot;
             return index;
         }
@@ -228,8 +232,8 @@ impl<A: Address> Store<A> {
         let place = u32::try_from(self.exposed.len()).expect("the limits of flows fit");
         self.exposed.push(index);
         let slot = &mut self[index];
-        slot.set_state(State::Exposed);
-        slot.forth = place;
+        slot.set_state(SlotState::Exposed);
+        slot.position_or_next = place;
     }
 }
 
@@ -239,11 +243,11 @@ impl<A: Address> Slot<A> {
         Self {
             key,
             classes,
-            standing: Standing(traffic),
+            packed_state: PackedState(traffic),
             counters: Counters::default(),
             last: Moment::default(),
-            back: NONE,
-            forth: NONE,
+            hold_or_previous: NONE,
+            position_or_next: NONE,
             _alignment: A::Alignment::default(),
         }
     }
@@ -261,27 +265,27 @@ impl<A: Address> Slot<A> {
     /// Its number in the traffic families, if all its packets have the same.
     #[inline]
     pub(super) fn traffic(&self) -> u16 {
-        self.standing.0 & TRAFFIC
+        self.packed_state.0 & TRAFFIC
     }
 
     #[inline]
-    pub(super) fn state(&self) -> State {
-        match self.standing.0 >> TRAFFIC.count_ones() {
-            0 => State::Free,
-            1 => State::Idle,
-            2 => State::Exposed,
-            _ => State::Held,
+    pub(super) fn state(&self) -> SlotState {
+        match self.packed_state.0 >> TRAFFIC.count_ones() {
+            0 => SlotState::Free,
+            1 => SlotState::Idle,
+            2 => SlotState::Exposed,
+            _ => SlotState::Held,
         }
     }
 
     #[inline]
     fn is_exposed(&self) -> bool {
-        matches!(self.state(), State::Exposed | State::Held)
+        matches!(self.state(), SlotState::Exposed | SlotState::Held)
     }
 
-    pub(super) fn set_state(&mut self, state: State) {
+    pub(super) fn set_state(&mut self, state: SlotState) {
         let state = (state as u16) << TRAFFIC.count_ones();
-        self.standing.0 = self.traffic() | state;
+        self.packed_state.0 = self.traffic() | state;
     }
 }
 

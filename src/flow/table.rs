@@ -9,11 +9,11 @@ use super::clock::Moment;
 use super::distinct::Distinct;
 use super::hold::Holds;
 use super::key::{Address, Packed};
-use super::packets::{KeyRef, Keys, Packet, PacketBatch};
-use super::series::{One, Series};
+use super::packets::{BatchedPacket, KeyRef, Keys, PacketBatch};
+use super::series::{BoundedSeries, SeriesEntry};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
-use super::store::{Slot, State, Store};
+use super::store::{Slot, SlotState, Store};
 use crate::wire::Observation;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
@@ -22,11 +22,11 @@ mod checkpoints;
 
 /// While the table is full, flows that may leave are looked for in rounds: one round a second at
 /// most, and so many flows for each packet without a place. No packet waits for a whole round.
-const ROUND: Duration = Duration::from_secs(1);
-const FLOWS_PER_PACKET: usize = 128;
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+const SWEPT_PER_PACKET: usize = 128;
 
 /// Packets that are looked up together.
-const AT_ONCE: usize = 32;
+const GROUP: usize = 32;
 
 /// What the table is allowed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +40,7 @@ pub struct FlowLimits {
     /// For this time a new or returning flow shows the value of before.
     pub hold: Duration,
     /// Whether flows may leave that no scrape has shown: where nobody scrapes.
-    pub leave_unseen: bool,
+    pub hide_unseen: bool,
 }
 
 /// Exposed flows, idle flows, and the sums that lose nothing.
@@ -55,7 +55,7 @@ pub struct FlowTable {
     narrow: Store<Ipv4Addr>,
     wide: Store<IpAddr>,
     accounts: Accounts,
-    round: Round,
+    sweep: Sweep,
     checkpoints: Checkpoints,
 }
 
@@ -73,10 +73,10 @@ struct Accounts {
     /// Whether all slots were ever taken when a flow needed one.
     was_full: bool,
     holds: Holds,
-    traffic: Series<TrafficKey>,
+    traffic: BoundedSeries<TrafficKey>,
     /// Whether a flow's packets all count in one series of the traffic families.
     traffic_by_flow: bool,
-    overflow: Series<OverflowKey>,
+    overflow: BoundedSeries<OverflowKey>,
     overflow_packets: u64,
     /// The flows that ever asked for a slot, by their seeded hashes: nobody can prepare keys that
     /// falsify the estimate.
@@ -87,7 +87,7 @@ struct Accounts {
 
 /// The search for flows that may leave.
 #[derive(Debug, Default)]
-struct Round {
+struct Sweep {
     position: usize,
     left: usize,
     next: Moment,
@@ -100,7 +100,7 @@ impl FlowTable {
     }
 
     fn with_keys(keys: Keys, limits: FlowLimits) -> Self {
-        let traffic_by_flow = keys.shape.tells_traffic_apart();
+        let traffic_by_flow = keys.shape.determines_traffic_key();
         let accounts = Accounts {
             keys,
             limits,
@@ -110,9 +110,9 @@ impl FlowTable {
             last_delivered: None,
             was_full: false,
             holds: Holds::default(),
-            traffic: Series::default(),
+            traffic: BoundedSeries::default(),
             traffic_by_flow,
-            overflow: Series::default(),
+            overflow: BoundedSeries::default(),
             overflow_packets: 0,
             forgotten_flows: 0,
             forgotten: Counters::default(),
@@ -121,7 +121,7 @@ impl FlowTable {
             narrow: Store::default(),
             wide: Store::default(),
             accounts,
-            round: Round::default(),
+            sweep: Sweep::default(),
             checkpoints: Checkpoints::default(),
         }
     }
@@ -142,7 +142,7 @@ impl FlowTable {
             limits,
             ..
         } = &self.accounts;
-        *was_full || traffic.is_beyond_limit() || !limits.hold.is_zero()
+        *was_full || traffic.has_overflowed() || !limits.hold.is_zero()
     }
 
     /// Places for so many packets that are to be counted here.
@@ -153,11 +153,11 @@ impl FlowTable {
 
     /// Counts packets, in their order, and takes them out.
     pub fn record(&mut self, packets: &mut PacketBatch) {
-        let mut found = [None; AT_ONCE];
-        for group in packets.groups(AT_ONCE) {
-            // One step for all of them, then the next: so many wait for memory side by side.
+        let mut found = [None; GROUP];
+        for group in packets.groups(GROUP) {
+            // SeriesEntry step for all of them, then the next: so many wait for memory side by side.
             for (found, packet) in found.iter_mut().zip(group.clone()) {
-                *found = if packet.is_wide() {
+                *found = if packet.has_wide_key() {
                     self.wide.candidate(packet.hash())
                 } else {
                     self.narrow.candidate(packet.hash())
@@ -165,10 +165,10 @@ impl FlowTable {
             }
             for (found, packet) in found.iter_mut().zip(group.clone()) {
                 *found = found.filter(|&slot| {
-                    if packet.is_wide() {
-                        self.wide.exposes(slot)
+                    if packet.has_wide_key() {
+                        self.wide.is_exposed_at(slot)
                     } else {
-                        self.narrow.exposes(slot)
+                        self.narrow.is_exposed_at(slot)
                     }
                 });
             }
@@ -181,7 +181,7 @@ impl FlowTable {
 
     /// Counts a packet whose flow was in slot `found` a moment ago.
     #[inline]
-    fn count(&mut self, found: Option<u32>, packet: Packet<'_>) {
+    fn count(&mut self, found: Option<u32>, packet: BatchedPacket<'_>) {
         let Self {
             narrow,
             wide,
@@ -267,7 +267,7 @@ impl FlowTable {
 
     /// Counts a packet of a flow that was not exposed a moment ago: in a place, if there is one.
     #[cold]
-    fn admit(&mut self, packet: Packet<'_>) {
+    fn admit(&mut self, packet: BatchedPacket<'_>) {
         match packet.key() {
             KeyRef::Narrow(key) => {
                 if let Some(slot) = self.narrow.find_exposed(packet.hash(), &key) {
@@ -299,49 +299,49 @@ impl FlowTable {
 
     /// Goes on with the search for a flow that may leave, and makes it leave.
     fn make_room(&mut self) -> bool {
-        if !self.accounts.flows_leave() {
+        if !self.accounts.can_hide_flows() {
             return false;
         }
-        if self.accounts.limits.leave_unseen {
+        if self.accounts.limits.hide_unseen {
             self.release_holds();
         }
         let now = self.accounts.now;
-        if self.round.left == 0 {
-            if now < self.round.next {
+        if self.sweep.left == 0 {
+            if now < self.sweep.next {
                 return false;
             }
-            self.round.left = self.exposed();
-            self.round.next = now.plus(ROUND);
+            self.sweep.left = self.exposed();
+            self.sweep.next = now.plus(SWEEP_INTERVAL);
         }
-        for _ in 0..self.round.left.min(FLOWS_PER_PACKET) {
-            if self.round.position >= self.exposed() {
-                self.round.position = 0;
+        for _ in 0..self.sweep.left.min(SWEPT_PER_PACKET) {
+            if self.sweep.position >= self.exposed() {
+                self.sweep.position = 0;
             }
-            let position = self.round.position;
+            let position = self.sweep.position;
             let behind_narrow = position.checked_sub(self.narrow.exposed().len());
             let hidden = match behind_narrow {
-                None => self.accounts.hide_if_idle(&mut self.narrow, position),
-                Some(position) => self.accounts.hide_if_idle(&mut self.wide, position),
+                None => self.accounts.hide_if_possible(&mut self.narrow, position),
+                Some(position) => self.accounts.hide_if_possible(&mut self.wide, position),
             };
             if hidden {
                 self.forget_surplus();
                 return true;
             }
-            self.round.position += 1;
-            self.round.left -= 1;
+            self.sweep.position += 1;
+            self.sweep.left -= 1;
         }
         false
     }
 
     /// Makes all flows leave that may, those first that have been without a packet for longest.
     fn hide_idle(&mut self) {
-        if !self.accounts.flows_leave() {
+        if !self.accounts.can_hide_flows() {
             return;
         }
-        let mut leaving = self.accounts.leaving(&self.narrow);
-        leaving.extend(self.accounts.leaving(&self.wide));
-        leaving.sort_unstable();
-        for (_, is_wide, slot) in leaving {
+        let mut idle_flows = self.accounts.idle_flows(&self.narrow);
+        idle_flows.extend(self.accounts.idle_flows(&self.wide));
+        idle_flows.sort_unstable();
+        for (_, is_wide, slot) in idle_flows {
             if is_wide {
                 self.wide.hide(slot);
             } else {
@@ -382,9 +382,9 @@ impl FlowTable {
         } = &mut self.accounts;
         while let Some(hold) = holds.pop(limits.hold, *now) {
             if hold.wide {
-                self.wide[hold.slot].set_state(State::Exposed);
+                self.wide[hold.slot].set_state(SlotState::Exposed);
             } else {
-                self.narrow[hold.slot].set_state(State::Exposed);
+                self.narrow[hold.slot].set_state(SlotState::Exposed);
             }
         }
     }
@@ -403,7 +403,7 @@ impl Accounts {
 
     /// Counts a packet in its flow.
     #[inline]
-    fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: Packet<'_>) {
+    fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
         slot.counters.add(packet.bytes());
         slot.last = slot.last.max(packet.at()).max(self.last_read);
         let traffic = if self.traffic_by_flow {
@@ -415,10 +415,15 @@ impl Accounts {
     }
 
     /// Gives a new or an idle flow a place, and counts its packet.
-    fn admit<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: Packet<'_>) {
+    fn admit<A: Address>(
+        &mut self,
+        store: &mut Store<A>,
+        key: &Packed<A>,
+        packet: BatchedPacket<'_>,
+    ) {
         // Making room may have made the list of idle flows too long, and this flow forgotten.
         let index = if let Some(index) = store.find(packet.hash(), key) {
-            store.wake(index);
+            store.expose_again(index);
             index
         } else {
             self.demand.insert(packet.hash());
@@ -432,7 +437,7 @@ impl Accounts {
         &mut self,
         store: &mut Store<A>,
         key: &Packed<A>,
-        packet: Packet<'_>,
+        packet: BatchedPacket<'_>,
     ) -> u32 {
         let (classes, traffic) = self.traffic_of(&packet.seen());
         let slot = Slot::new(*key, classes, traffic);
@@ -444,18 +449,18 @@ impl Accounts {
             return;
         }
         let slot = &mut store[index];
-        slot.set_state(State::Held);
-        slot.back = self.holds.push(self.now, slot.counters, index, A::WIDE);
+        slot.set_state(SlotState::Held);
+        slot.hold_or_previous = self.holds.push(self.now, slot.counters, index, A::WIDE);
     }
 
     /// Counts a packet that found no place.
-    fn overflow(&mut self, packet: Packet<'_>) {
+    fn overflow(&mut self, packet: BatchedPacket<'_>) {
         let seen = packet.seen();
         self.overflow_packets += 1;
         // An idle flow has asked before: that changes nothing.
         self.demand.insert(packet.hash());
         let key = self.keys.shape.overflow(&seen);
-        let number = key.map_or(0, |key| self.overflow.number(key));
+        let number = key.map_or(0, |key| self.overflow.intern(key));
         self.overflow.add(number, self.now, seen.bytes);
         let (_, traffic) = self.traffic_of(&seen);
         self.traffic.add(traffic, self.now, seen.bytes);
@@ -465,7 +470,7 @@ impl Accounts {
     fn traffic_of(&mut self, seen: &Observation) -> ([Class; 2], u16) {
         let classes = self.keys.shape.classes_of(seen);
         let [from_class, to_class] = classes;
-        let number = self.traffic.number(TrafficKey {
+        let number = self.traffic.intern(TrafficKey {
             from_class,
             to_class,
             protocol: seen.protocol,
@@ -475,34 +480,34 @@ impl Accounts {
     }
 
     /// Whether any flow may leave now.
-    fn flows_leave(&self) -> bool {
-        let were_seen = self.limits.leave_unseen || self.last_delivered.is_some();
+    fn can_hide_flows(&self) -> bool {
+        let were_seen = self.limits.hide_unseen || self.last_delivered.is_some();
         !self.limits.idle_timeout.is_zero() && were_seen
     }
 
     /// A flow may leave when it is idle and a delivered scrape has shown its last value.
-    fn may_leave<A: Address>(&self, slot: &Slot<A>) -> bool {
-        let was_seen = self.limits.leave_unseen || self.last_delivered > Some(slot.last);
-        slot.state() == State::Exposed
-            && slot.last.is_over(self.limits.idle_timeout, self.now)
+    fn may_be_hidden<A: Address>(&self, slot: &Slot<A>) -> bool {
+        let was_seen = self.limits.hide_unseen || self.last_delivered > Some(slot.last);
+        slot.state() == SlotState::Exposed
+            && slot.last.is_older(self.limits.idle_timeout, self.now)
             && was_seen
     }
 
-    fn leaving<A: Address>(&self, store: &Store<A>) -> Vec<(Moment, bool, u32)> {
+    fn idle_flows<A: Address>(&self, store: &Store<A>) -> Vec<(Moment, bool, u32)> {
         let exposed = store.exposed().iter();
-        let leaving = exposed.filter(|&&slot| self.may_leave(&store[slot]));
-        leaving
+        let idle_flows = exposed.filter(|&&slot| self.may_be_hidden(&store[slot]));
+        idle_flows
             .map(|&slot| (store[slot].last, A::WIDE, slot))
             .collect()
     }
 
-    fn hide_if_idle<A: Address>(&self, store: &mut Store<A>, position: usize) -> bool {
+    fn hide_if_possible<A: Address>(&self, store: &mut Store<A>, position: usize) -> bool {
         let slot = store.exposed()[position];
-        let may_leave = self.may_leave(&store[slot]);
-        if may_leave {
+        let may_be_hidden = self.may_be_hidden(&store[slot]);
+        if may_be_hidden {
             store.hide(slot);
         }
-        may_leave
+        may_be_hidden
     }
 
     fn forget<A: Address>(&mut self, store: &mut Store<A>, slot: u32) {
@@ -518,7 +523,7 @@ impl Accounts {
             .map(|slot| Flow {
                 key: slot.shown_key(),
                 counters: match slot.state() {
-                    State::Held => self.holds.base(slot.back),
+                    SlotState::Held => self.holds.base(slot.hold_or_previous),
                     _ => slot.counters,
                 },
             })
@@ -528,7 +533,7 @@ impl Accounts {
     fn overflow_sums(&self) -> Vec<Sum<OverflowKey>> {
         let sums = self.overflow.iter().map(|one| {
             let mut sum = whole(one);
-            if !one.since.is_over(self.limits.hold, self.now) {
+            if !one.since.is_older(self.limits.hold, self.now) {
                 sum.counters = Counters::default();
             }
             sum
@@ -546,7 +551,7 @@ impl Accounts {
     }
 }
 
-fn whole<K: Copy>(one: &One<K>) -> Sum<K> {
+fn whole<K: Copy>(one: &SeriesEntry<K>) -> Sum<K> {
     Sum {
         key: one.key,
         counters: one.counters,

@@ -54,7 +54,7 @@ pub(crate) fn aggregator() -> Aggregator {
             idle_flows: 0,
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         },
     })
 }

@@ -7,11 +7,11 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::best::Best;
 use super::super::clock::Moment;
 use super::super::key::{Address, Key};
 use super::super::snapshot::{Counters, Flow, Recent};
-use super::super::store::{State, Store};
+use super::super::store::{SlotState, Store};
+use super::super::top_n::TopN;
 use super::FlowTable;
 
 /// How long to wait between checkpoints.
@@ -49,7 +49,7 @@ impl FlowTable {
     /// [`CHECKPOINT_INTERVAL`].
     pub fn checkpoint(&mut self, at: Duration) {
         self.accounts.advance_to_read(Moment::of(at));
-        if self.narrow.size() + self.wide.size() > MOST_SLOTS {
+        if self.narrow.slot_count() + self.wide.slot_count() > MOST_SLOTS {
             self.checkpoints = Checkpoints::default();
             return;
         }
@@ -67,10 +67,10 @@ impl FlowTable {
         self.accounts.advance_to_read(Moment::of(at));
         let mark = self.checkpoints.oldest();
         let (total, overflow) = self.sums();
-        let mut best = Best::new(top);
-        offer(&mut best, &self.narrow, mark.at, &mark.narrow);
-        offer(&mut best, &self.wide, mark.at, &mark.wide);
-        let (top, active) = best.finish();
+        let mut top_n = TopN::new(top);
+        offer(&mut top_n, &self.narrow, mark.at, &mark.narrow);
+        offer(&mut top_n, &self.wide, mark.at, &mark.wide);
+        let (top, active) = top_n.finish();
         let flow = |(key, counters)| Flow { key, counters };
         Recent {
             shape: self.accounts.keys.shape.clone(),
@@ -95,29 +95,29 @@ impl FlowTable {
 
 fn copy<A: Address>(store: &Store<A>, marked: &mut Vec<Counters>) {
     marked.clear();
-    marked.reserve_exact(store.size());
+    marked.reserve_exact(store.slot_count());
     marked.extend(store.slots().map(|slot| match slot.state() {
-        State::Free => Counters::default(),
+        SlotState::Free => Counters::default(),
         _ => slot.counters,
     }));
 }
 
 /// All flows that counted something since then.
 fn offer<A: Address>(
-    best: &mut Best<Key<IpAddr>>,
+    top_n: &mut TopN<Key<IpAddr>>,
     store: &Store<A>,
     since: Moment,
     marked: &[Counters],
 ) {
     for (place, slot) in store.slots().enumerate() {
-        if slot.last < since || slot.state() == State::Free {
+        if slot.last < since || slot.state() == SlotState::Free {
             continue;
         }
         let counters = slot
             .counters
             .since(marked.get(place).copied().unwrap_or_default());
         if counters.packets > 0 {
-            best.offer(counters, || slot.shown_key().widened());
+            top_n.offer(counters, || slot.shown_key().widened());
         }
     }
 }

@@ -33,12 +33,12 @@ fn limits() -> impl Strategy<Value = FlowLimits> {
     let timeout = prop_oneof![3 => 0..=60_u64, 1 => Just(0)].prop_map(seconds);
     let hold = prop_oneof![2 => 0..=30_u64, 1 => Just(0)].prop_map(seconds);
     (flows, idle, timeout, hold, any::<bool>()).prop_map(
-        |(flows, idle_flows, idle_timeout, hold, leave_unseen)| FlowLimits {
+        |(flows, idle_flows, idle_timeout, hold, hide_unseen)| FlowLimits {
             flows,
             idle_flows,
             idle_timeout,
             hold,
-            leave_unseen,
+            hide_unseen,
         },
     )
 }
@@ -78,7 +78,7 @@ type Sums = BTreeMap<Option<Key<IpAddr>>, Counters>;
 
 fn shown(snapshot: &Snapshot) -> Sums {
     let narrow = snapshot.narrow.iter().map(|flow| Flow {
-        key: widened(flow.key),
+        key: flow.key.widened(),
         counters: flow.counters,
     });
     let mut shown = Sums::new();
@@ -96,7 +96,7 @@ fn shown(snapshot: &Snapshot) -> Sums {
 
 fn key_of(shape: &Shape, seen: &Observation) -> Key<IpAddr> {
     let key = match shape.key(seen) {
-        AnyKey::Narrow(key) => widened(key.unpack()),
+        AnyKey::Narrow(key) => key.unpack().widened(),
         AnyKey::Wide(key) => key.unpack(),
     };
     without_derived_classes(shape, key)
@@ -105,7 +105,7 @@ fn key_of(shape: &Shape, seen: &Observation) -> Key<IpAddr> {
 /// Classes that follow from the address are no part of what tells flows apart.
 fn without_derived_classes(shape: &Shape, mut key: Key<IpAddr>) -> Key<IpAddr> {
     let has = |label| shape.labels.contains(label);
-    let tells = |label, class| has(class) && (!has(label) || shape.classes.fold());
+    let tells = |label, class| has(class) && (!has(label) || shape.classes.has_prefix_lengths());
     if !tells(Label::From, Label::FromType) {
         key.source_class = Class::default();
     }
@@ -113,24 +113,6 @@ fn without_derived_classes(shape: &Shape, mut key: Key<IpAddr>) -> Key<IpAddr> {
         key.destination_class = Class::default();
     }
     key
-}
-
-fn widened(key: Key<Ipv4Addr>) -> Key<IpAddr> {
-    Key {
-        source: key.source.into(),
-        source_prefix: key.source_prefix,
-        source_class: key.source_class,
-        destination: key.destination.into(),
-        destination_prefix: key.destination_prefix,
-        destination_class: key.destination_class,
-        protocol: key.protocol,
-        listen_port: key.listen_port,
-        sensor: key.sensor.into(),
-        from_port: key.from_port,
-        to_port: key.to_port,
-        vlan: key.vlan,
-        dscp: key.dscp,
-    }
 }
 
 fn plus(left: Counters, right: Counters) -> Counters {
@@ -148,7 +130,9 @@ fn sum(all: impl IntoIterator<Item = Counters>) -> Counters {
 #[track_caller]
 fn kept<A: Address>(store: &Store<A>) -> Counters {
     let slots = (0..).map_while(|slot| store.get(slot));
-    let kept: Vec<_> = slots.filter(|slot| slot.state() != State::Free).collect();
+    let kept: Vec<_> = slots
+        .filter(|slot| slot.state() != SlotState::Free)
+        .collect();
     assert_eq!(kept.len(), store.exposed().len() + store.idle());
     sum(kept.iter().map(|slot| slot.counters))
 }

@@ -10,7 +10,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
-    leave_unseen: false,
+    hide_unseen: false,
 };
 
 pub(super) fn seconds(seconds: u64) -> Duration {
@@ -324,9 +324,9 @@ fn a_flow_stays_until_a_scrape_with_its_last_value_was_delivered() {
 }
 
 #[test]
-fn where_nobody_scrapes_flows_leave_unseen() {
+fn where_nobody_scrapes_flows_hide_unseen() {
     let mut table = table(FlowLimits {
-        leave_unseen: true,
+        hide_unseen: true,
         ..LEAVING
     });
     table.see(seconds(0), &packet(1));
@@ -339,7 +339,7 @@ fn where_nobody_scrapes_flows_leave_unseen() {
 fn a_flow_is_idle_by_the_times_of_its_own_packets_in_whatever_order_they_come() {
     let limits = FlowLimits {
         idle_timeout: MINUTE,
-        leave_unseen: true,
+        hide_unseen: true,
         ..NO_LIMITS
     };
     // When packets of three flows came. Those of the last are around the other two.

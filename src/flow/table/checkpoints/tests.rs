@@ -12,7 +12,7 @@ const LIMITS: FlowLimits = FlowLimits {
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
-    leave_unseen: false,
+    hide_unseen: false,
 };
 
 fn table(limits: FlowLimits) -> FlowTable {

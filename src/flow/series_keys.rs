@@ -5,25 +5,25 @@ use std::sync::Arc;
 
 use super::key::Key;
 use super::label::Label;
-use super::series::Series;
+use super::series::BoundedSeries;
 use super::shape::{AnyKey, OverflowKey, Shape, TrafficKey};
 use crate::wire::Observation;
 
-/// Names series as a table does that has seen the same packets.
+/// SeriesKeys series as a table does that has seen the same packets.
 #[derive(Debug)]
-pub struct Names {
+pub struct SeriesKeys {
     shape: Arc<Shape>,
-    traffic: Series<TrafficKey>,
-    overflow: Series<OverflowKey>,
+    traffic: BoundedSeries<TrafficKey>,
+    overflow: BoundedSeries<OverflowKey>,
 }
 
-impl Names {
+impl SeriesKeys {
     #[must_use]
     pub fn new(shape: Arc<Shape>) -> Self {
         Self {
             shape,
-            traffic: Series::default(),
-            overflow: Series::default(),
+            traffic: BoundedSeries::default(),
+            overflow: BoundedSeries::default(),
         }
     }
 
@@ -44,7 +44,7 @@ impl Names {
     /// What a packet without a place counts in; `None` beyond the limit of these.
     pub fn overflow(&mut self, seen: &Observation) -> Option<OverflowKey> {
         let key = self.shape.overflow(seen)?;
-        (self.overflow.number(key) > 0).then_some(key)
+        (self.overflow.intern(key) > 0).then_some(key)
     }
 
     /// What every packet counts in; `None` beyond the limit of these.
@@ -56,7 +56,7 @@ impl Names {
             protocol: seen.protocol,
             listen_port: seen.listen_port,
         };
-        (self.traffic.number(key) > 0).then_some(key)
+        (self.traffic.intern(key) > 0).then_some(key)
     }
 }
 
@@ -65,7 +65,7 @@ impl Shape {
     #[must_use]
     pub fn with_classes(&self, mut key: Key<IpAddr>) -> Key<IpAddr> {
         // Where addresses are folded, the key holds what is needed.
-        if !self.classes.fold() {
+        if !self.classes.has_prefix_lengths() {
             if self.labels.contains(Label::From) {
                 key.source_class = self.classes.of(key.source);
             }
