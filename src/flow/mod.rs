@@ -1,10 +1,13 @@
-//! What a flow is: all inner packets with equal label values; and the table that counts them.
+//! Flows, and the table that counts them. A flow is all inner packets with the same label values.
 //!
-//! [`Labels`], [`Network`] and [`PrefixLength`] are what a user chooses, [`Shape`] is what follows
-//! from it. [`FlowTable`] holds the rules of who has a place, and [`Snapshot`] is what a scrape
-//! sees of it. [`Sensors`] counts the frames of those who send, within a limit of their own.
+//! - A user chooses [`Labels`], [`Network`]s and [`PrefixLength`]s. Together they make up a [`Shape`],
+//!   which turns the observation of a packet into the [`Key`] of its flow.
+//! - Packets are collected in a [`PacketBatch`], and counted in a [`FlowTable`] within its
+//!   [`FlowLimits`].
+//! - A scrape takes a [`Snapshot`] of the table. [`Recent`] has the traffic of the last minute.
+//! - [`Sensors`] counts frames by sender, within a limit of its own.
 //!
-//! Pure: no clock, no input or output.
+//! Pure: reads no clock, and does no input or output.
 
 mod bytes;
 mod class;

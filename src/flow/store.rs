@@ -1,4 +1,5 @@
-//! Where flows are kept: slots that never move, an index over them, and two lists of them.
+//! Storage of flows: slots that never move, an index over them by hash, and lists of the exposed and
+//! the idle flows.
 
 use std::ops::{Index, IndexMut};
 
@@ -10,61 +11,73 @@ use super::key::{Address, Key, Packed};
 use super::series::BoundedSeries;
 use super::{Class, Counters, TrafficKey};
 
-/// The index is made of this many parts, each of which grows alone: growing one to 8,000 flows
-/// takes a fraction of a millisecond, growing a whole index of a million 45.
+/// The number of shards of the index. Each shard grows alone, because a packet waits while its shard
+/// grows: a fraction of a millisecond for a shard of 8,000 flows, but 45 ms for one index of a million.
 const SHARDS: usize = 256;
-/// Slots are allocated by this many.
+/// The number of slots in one allocation. Growing by chunks copies no slot, and leaves less than one
+/// chunk unused.
 const CHUNK: usize = 1024;
+/// Stands for no slot.
 const NONE: u32 = u32::MAX;
-/// The bits of a number in the traffic families.
+/// A mask for the bits of [`PackedState`] that hold the number of a traffic series.
 const TRAFFIC: u16 = (1 << 14) - 1;
 const _: () = assert!(BoundedSeries::<TrafficKey>::LIMIT <= TRAFFIC as usize);
 
-/// SeriesEntry flow. `A` says what kind of addresses it has.
+/// A slot with one flow. `A` is the type of its addresses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot<A: Address> {
     pub(super) key: Packed<A>,
     pub(super) classes: [Class; 2],
     packed_state: PackedState,
     pub(super) counters: Counters,
-    /// When its last packet came.
+    /// When its last packet arrived.
     pub(super) last: Moment,
-    /// Exposed: the number of its hold, if it is held. Idle: the slot before it in the list.
+    /// If held: the number of its hold. If idle: the previous slot in the list of idle flows.
     pub(super) hold_or_previous: u32,
-    /// Exposed: its place among the exposed. Idle: the slot behind it. Free: the next free one.
+    /// If exposed: its position in the list of exposed flows. If idle or free: the next slot in the
+    /// list of idle or free slots.
     position_or_next: u32,
+    /// Aligns narrow slots to cache lines.
     _alignment: A::Alignment,
 }
 
+/// The state of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum SlotState {
     Free,
+    /// Not shown by scrapes. Keeps its counters, so that they continue when the flow returns.
     Idle,
+    /// Shown by scrapes.
     Exposed,
-    /// Exposed, with a value of before.
+    /// Exposed, but scrapes show earlier counters: see [`Holds`](super::hold::Holds).
     Held,
 }
 
-/// Where a flow is. With enough of its hash that a part of the index can grow, and a flow be told
-/// from most others, without a look at any slot: that waits for memory.
+/// An entry of the index: the slot of a flow, and 32 bits of its hash.
+///
+/// The slots are far larger than the caches, and reading one waits for memory. With these bits, a shard
+/// can grow without reading any slot, and a search reads almost no slot but the right one.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     hash: u32,
     slot: u32,
 }
 
-/// A flow's state, in the two bits that its number in the traffic families leaves.
+/// The state of a slot in the upper 2 bits, and in the lower 14 the number of its traffic series.
 #[derive(Debug, Clone, Copy)]
 struct PackedState(u16);
 
-/// Flows with one kind of addresses.
+/// All flows with one type of addresses.
 #[derive(Debug)]
 pub(super) struct Store<A: Address> {
     shards: Vec<HashTable<Entry>>,
     chunks: Vec<Vec<Slot<A>>>,
+    /// The first free slot. Free slots form a linked list.
     free: u32,
-    /// In no order.
+    /// The slots of the exposed flows, in no particular order.
     exposed: Vec<u32>,
+    /// The first of the idle flows. They form a doubly linked list through their slots, in the order
+    /// in which they became idle.
     longest_idle: u32,
     last_idle: u32,
     idle: usize,
@@ -83,20 +96,20 @@ impl<A: Address> Store<A> {
         (self.longest_idle != NONE).then_some(self.longest_idle)
     }
 
-    /// The flow with this key, if it is exposed.
+    /// Returns the flow with this key, if it is exposed.
     pub(super) fn find_exposed(&mut self, hash: u64, key: &Packed<A>) -> Option<&mut Slot<A>> {
         let index = self.find(hash, key)?;
         self.exposed_at(index, key)
     }
 
-    /// The flow in this slot, if it is exposed and has this key.
+    /// Returns the flow in this slot, if it is exposed and has this key.
     #[inline]
     pub(super) fn exposed_at(&mut self, index: u32, key: &Packed<A>) -> Option<&mut Slot<A>> {
         let slot = &mut self[index];
         (slot.is_exposed() && slot.key == *key).then_some(slot)
     }
 
-    /// Where the flow with this hash may be. Without a look at the flow.
+    /// Returns the slot that probably holds the flow with this hash, without reading the slot.
     #[inline]
     pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
         self.find_if(hash, |_| true)
@@ -122,7 +135,7 @@ impl<A: Address> Store<A> {
         entry.map(|entry| entry.slot)
     }
 
-    /// Takes in a new flow and exposes it.
+    /// Inserts a new flow as an exposed one, and returns its slot.
     pub(super) fn insert(&mut self, hash: u64, slot: Slot<A>) -> u32 {
         let slot = self.allocate(slot);
         let (shard, hash) = split(hash);
@@ -132,7 +145,7 @@ impl<A: Address> Store<A> {
         slot
     }
 
-    /// Makes an idle flow an exposed one again.
+    /// Turns an idle flow into an exposed one.
     pub(super) fn expose_again(&mut self, index: u32) {
         let Slot {
             hold_or_previous,
@@ -151,12 +164,12 @@ impl<A: Address> Store<A> {
         self.expose(index);
     }
 
-    /// Makes an exposed flow the last of the idle ones.
+    /// Turns an exposed flow into an idle one, and appends it to the list of idle flows.
     pub(super) fn hide(&mut self, index: u32) {
-        let place = self[index].position_or_next;
-        self.exposed.swap_remove(place as usize);
-        if let Some(&moved) = self.exposed.get(place as usize) {
-            self[moved].position_or_next = place;
+        let position = self[index].position_or_next;
+        self.exposed.swap_remove(position as usize);
+        if let Some(&moved) = self.exposed.get(position as usize) {
+            self[moved].position_or_next = position;
         }
         let before = self.last_idle;
         match before {
@@ -171,8 +184,9 @@ impl<A: Address> Store<A> {
         slot.position_or_next = NONE;
     }
 
-    /// Forgets an idle flow: what it had counted.
+    /// Removes an idle flow, frees its slot, and returns its counters.
     pub(super) fn forget(&mut self, index: u32, seed: &RandomState) -> Counters {
+        // Exposing it takes it out of the list of idle flows, and appends it to the exposed ones.
         self.expose_again(index);
         self.exposed.pop();
         let (shard, hash) = split(self[index].key.hash_with(seed));
@@ -186,12 +200,12 @@ impl<A: Address> Store<A> {
         slot.counters
     }
 
-    /// All slots that there are, with flows in them or free.
+    /// Returns all slots that were ever allocated, including free ones.
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<A>> {
         self.chunks.iter().flatten()
     }
 
-    /// How many slots there are.
+    /// Returns the number of slots that were ever allocated.
     pub(super) fn slot_count(&self) -> usize {
         match self.chunks.split_last() {
             Some((last, full)) => full.len() * CHUNK + last.len(),
@@ -199,7 +213,7 @@ impl<A: Address> Store<A> {
         }
     }
 
-    /// Bytes that were asked for to keep the flows.
+    /// Returns the allocated bytes, including spare capacity.
     pub(super) fn allocated(&self) -> usize {
         let index: usize = self.shards.iter().map(HashTable::allocation_size).sum();
         let slots = self.chunks.len() * CHUNK * size_of::<Slot<A>>();
@@ -212,6 +226,7 @@ impl<A: Address> Store<A> {
         self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)
     }
 
+    /// Writes a flow into a free slot, or into a new one.
     fn allocate(&mut self, slot: Slot<A>) -> u32 {
         if self.free != NONE {
             let index = self.free;
@@ -223,22 +238,22 @@ impl<A: Address> Store<A> {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         let full = (self.chunks.len() - 1) * CHUNK;
-        let chunk = self.chunks.last_mut().expect("there is one with room");
+        let chunk = self.chunks.last_mut().expect("the last chunk has room");
         chunk.push(slot);
-        u32::try_from(full + chunk.len() - 1).expect("the limits of flows fit")
+        u32::try_from(full + chunk.len() - 1).expect("the limits of flows are u32")
     }
 
     fn expose(&mut self, index: u32) {
-        let place = u32::try_from(self.exposed.len()).expect("the limits of flows fit");
+        let position = u32::try_from(self.exposed.len()).expect("the limits of flows are u32");
         self.exposed.push(index);
         let slot = &mut self[index];
         slot.set_state(SlotState::Exposed);
-        slot.position_or_next = place;
+        slot.position_or_next = position;
     }
 }
 
 impl<A: Address> Slot<A> {
-    /// A flow that has counted nothing yet.
+    /// Creates a flow without packets.
     pub(super) fn new(key: Packed<A>, classes: [Class; 2], traffic: u16) -> Self {
         Self {
             key,
@@ -252,7 +267,7 @@ impl<A: Address> Slot<A> {
         }
     }
 
-    /// Its key with the classes of its first packet.
+    /// Returns its key with the classes of the addresses of its first packet.
     pub(super) fn shown_key(&self) -> Key<A> {
         let [source_class, destination_class] = self.classes;
         Key {
@@ -262,7 +277,7 @@ impl<A: Address> Slot<A> {
         }
     }
 
-    /// Its number in the traffic families, if all its packets have the same.
+    /// Returns the number of its traffic series. Valid only if all its packets count in the same.
     #[inline]
     pub(super) fn traffic(&self) -> u16 {
         self.packed_state.0 & TRAFFIC
@@ -326,13 +341,14 @@ fn at<A: Address>(chunks: &[Vec<Slot<A>>], slot: u32) -> &Slot<A> {
     &chunks[slot / CHUNK][slot % CHUNK]
 }
 
-/// The part of the index that a hash belongs to, and the bits that tell hashes apart there.
+/// Returns the shard that a hash belongs to, and the bits that the shard stores.
 fn split(hash: u64) -> (usize, u32) {
     let [_, _, _, shard, a, b, c, d] = hash.to_be_bytes();
     (usize::from(shard), u32::from_be_bytes([a, b, c, d]))
 }
 
-/// These bits as the hash of a part's own table, which uses the lowest and the highest.
+/// Expands the stored bits to a hash for the table of a shard. That table uses the lowest bits for the
+/// bucket and the highest for its control bytes, so both halves need good bits.
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
@@ -344,7 +360,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_stays_small() {
+    fn a_narrow_slot_fills_one_cache_line() {
         assert_eq!(size_of::<Slot<Ipv4Addr>>(), 64);
         assert_eq!(align_of::<Slot<Ipv4Addr>>(), 64);
         assert_eq!(size_of::<Slot<IpAddr>>(), 104);
