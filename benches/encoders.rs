@@ -1,5 +1,6 @@
 //! The time for a scrape of 100,000 flows in milliseconds, with our encoder and with that of the
-//! prometheus crate: `cargo bench --bench encoders`. `cargo xtask bench` runs it with the other benchmarks.
+//! prometheus crate: `cargo bench --bench encoders`. `cargo xtask bench` runs it with the other
+//! benchmarks.
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 

@@ -136,8 +136,8 @@ fn growth(name: &str, kind: fn(u32) -> Observation) {
     std::mem::forget(table);
 }
 
-/// Returns the time per packet in nanoseconds. Takes the fastest of several runs, because other programs
-/// may slow down some of them.
+/// Returns the time per packet in nanoseconds. Takes the fastest of several runs, because other
+/// programs may slow down some of them.
 fn time_per_packet(flows: u32, table: &mut impl Table, kind: fn(u32) -> Observation) -> f64 {
     const PACKETS: u32 = 2 * MILLION;
     for number in 0..flows {

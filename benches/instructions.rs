@@ -1,8 +1,8 @@
 //! The number of instructions in each part of the fast path: `cargo bench --bench instructions`.
 //!
-//! valgrind's callgrind counts them, so the figures do not depend on how busy the machine is. Run it
-//! before and after a change. To see which functions the instructions belong to, pass the files that
-//! are named at the end to `callgrind_annotate`.
+//! valgrind's callgrind counts them, so the figures do not depend on how busy the machine is. Run
+//! it before and after a change. To see which functions the instructions belong to, pass the files
+//! that are named at the end to `callgrind_annotate`.
 
 #![expect(
     clippy::print_stdout,

@@ -36,8 +36,8 @@ pub struct Aggregator {
 
 /// A batch of frames that are decoded but not yet counted.
 ///
-/// Each thread that reads frames has a batch of its own. Decoding and hashing, which are most of the
-/// work, thus need no lock. The lock on the [`Aggregator`] is taken once for each batch.
+/// Each thread that reads frames has a batch of its own. Decoding and hashing, which are most of
+/// the work, thus need no lock. The lock on the [`Aggregator`] is taken once for each batch.
 #[derive(Debug)]
 pub struct FrameBatch {
     decode: DecodeOptions,
@@ -56,7 +56,8 @@ pub struct FrameCounts {
     pub oldest: Option<Duration>,
     /// When the newest frame arrived, since the Unix epoch.
     pub newest: Option<Duration>,
-    /// Frames that are counted in a flow although their inner packet is itself UDP to a listen port.
+    /// Frames that are counted in a flow although their inner packet is itself UDP to a listen
+    /// port.
     pub self_captured: u64,
     /// The sensor of the last such frame.
     pub self_capturing_sensor: Option<IpAddr>,
@@ -73,8 +74,8 @@ impl Aggregator {
         }
     }
 
-    /// Creates an empty batch of 256 packets. Counting so few does not hold the lock for long, even if
-    /// all their flows are new.
+    /// Creates an empty batch of 256 packets. Counting so few does not hold the lock for long, even
+    /// if all their flows are new.
     #[must_use]
     pub fn batch(&self) -> FrameBatch {
         self.batch_of(256)
@@ -104,8 +105,8 @@ impl Aggregator {
         self.frames.add(&mem::take(&mut batch.frames));
     }
 
-    /// Counts a single frame, and passes its outcome to `observer`, and whether its flow has a slot.
-    /// The batch must be empty, and is empty again afterwards.
+    /// Counts a single frame, and passes its outcome to `observer`, and whether its flow has a
+    /// slot. The batch must be empty, and is empty again afterwards.
     pub fn frame_observed(
         &mut self,
         batch: &mut FrameBatch,
@@ -210,7 +211,8 @@ impl FrameBatch {
         outcome
     }
 
-    /// Counts a skipped frame for its sensor: a sensor that sends only keepalives, for example, is alive.
+    /// Counts a skipped frame for its sensor: a sensor that sends only keepalives, for example, is
+    /// alive.
     #[inline(never)]
     fn sensor_of_skipped(&mut self, reason: Skipped, frame: &Frame<'_>) {
         if !reason.has_sensor() {
@@ -226,8 +228,8 @@ impl FrameBatch {
         }
     }
 
-    /// Adds the payload of a datagram from `sensor` that a socket on `listen_port` received at `at`,
-    /// since the Unix epoch. `now` is the time for the flow table.
+    /// Adds the payload of a datagram from `sensor` that a socket on `listen_port` received at
+    /// `at`, since the Unix epoch. `now` is the time for the flow table.
     pub fn datagram(
         &mut self,
         now: Duration,
@@ -360,8 +362,9 @@ impl FrameCounts {
     }
 }
 
-/// Whether the inner packet is part of the sensor's own stream: the sensor mirrors the link over which it
-/// streams, so every mirrored packet is mirrored again. Without listen ports there is no way to tell.
+/// Whether the inner packet is part of the sensor's own stream: the sensor mirrors the link over
+/// which it streams, so every mirrored packet is mirrored again. Without listen ports there is no
+/// way to tell.
 #[inline]
 fn is_own_stream(seen: &Observation, options: &DecodeOptions) -> bool {
     let ListenPorts::Only(listen_ports) = &options.listen_ports else {

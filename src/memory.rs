@@ -1,18 +1,18 @@
 //! Checks at the start whether the limits of flows fit into the available memory.
 //!
-//! The flow table grows only with the traffic. Without this check, limits that are too high would go
-//! unnoticed until the kernel kills the process, perhaps weeks later. The estimate counts allocated bytes
-//! at their worst, and tests of the flow table verify the figures for each flow.
+//! The flow table grows only with the traffic. Without this check, limits that are too high would
+//! go unnoticed until the kernel kills the process, perhaps weeks later. The estimate counts
+//! allocated bytes at their worst, and tests of the flow table verify the figures for each flow.
 
 use std::fmt;
 
 use crate::flow::FlowLimits;
 
-/// Bytes for each flow: a slot of 104 bytes (64 if all its addresses are IPv4), and its share of the
-/// index and of the list of exposed flows.
+/// Bytes for each flow: a slot of 104 bytes (64 if all its addresses are IPv4), and its share of
+/// the index and of the list of exposed flows.
 const FLOW: u64 = 128;
-/// Bytes for each exposed flow during a scrape, which works on a copy of all flows: writing them while
-/// the table is locked would stop the counting.
+/// Bytes for each exposed flow during a scrape, which works on a copy of all flows: writing them
+/// while the table is locked would stop the counting.
 const COPY: u64 = 96;
 /// Bytes for each held flow: 32 in a queue whose capacity doubles when it is full.
 const HOLD: u64 = 64;
@@ -41,8 +41,8 @@ struct Ceiling {
     origin: String,
 }
 
-/// Compares the memory for the limits of flows with the ceilings of this process. Returns a warning if
-/// they exceed the memory of the machine. That is no error, because there may be swap.
+/// Compares the memory for the limits of flows with the ceilings of this process. Returns a warning
+/// if they exceed the memory of the machine. That is no error, because there may be swap.
 ///
 /// # Errors
 /// They exceed a limit of this process, or of its control group.
@@ -53,9 +53,9 @@ pub fn check(limits: &FlowLimits) -> Result<Option<TooLarge>, TooLarge> {
     }
 }
 
-/// Returns the number of concurrent scrapes that fit into memory, each with its copy of all flows, and
-/// the reason, if fewer fit than `wanted` (0: as many as fit). At least 1: a program that answers no
-/// scrape would be useless.
+/// Returns the number of concurrent scrapes that fit into memory, each with its copy of all flows,
+/// and the reason, if fewer fit than `wanted` (0: as many as fit). At least 1: a program that
+/// answers no scrape would be useless.
 #[must_use]
 pub fn scrapes_that_fit(limits: &FlowLimits, wanted: usize) -> Option<(usize, String)> {
     let ceilings = system::limits().chain(system::machine());
@@ -167,7 +167,8 @@ mod system {
         })
     }
 
-    /// Returns the limits of the control groups that this process is in, of version 1 or 2: cgroups(7).
+    /// Returns the limits of the control groups that this process is in, of version 1 or 2:
+    /// cgroups(7).
     fn control_groups() -> Option<Vec<Ceiling>> {
         let process = Process::myself().ok()?;
         let mounts = process.mountinfo().ok()?;
@@ -195,8 +196,8 @@ mod system {
         Some(ceilings)
     }
 
-    /// Returns the limits of a group and of the groups above it, which apply to it too. A group without a
-    /// limit has `max` in its file, which is left out, or a huge number.
+    /// Returns the limits of a group and of the groups above it, which apply to it too. A group
+    /// without a limit has `max` in its file, which is left out, or a huge number.
     pub(super) fn of_groups(
         directory: &Path,
         top: &Path,

@@ -9,8 +9,8 @@ use thiserror::Error;
 
 use super::network::{Network, PrefixLength};
 
-/// The built-in classes and their ranges, from IANA's special-purpose address registries (RFC 6890).
-/// `public` has all addresses that are in no other range.
+/// The built-in classes and their ranges, from IANA's special-purpose address registries (RFC
+/// 6890). `public` has all addresses that are in no other range.
 const BUILT_IN: [(&str, &[&str]); 8] = [
     (
         "private",
@@ -39,8 +39,8 @@ const BUILT_IN: [(&str, &[&str]); 8] = [
     ("public", &["0.0.0.0/0", "::/0"]),
 ];
 
-/// The maximum number of names besides the built-in ones. With these, the number of a class fits into
-/// one byte of a key.
+/// The maximum number of names besides the built-in ones. With these, the number of a class fits
+/// into one byte of a key.
 const MAX_NAMES: usize = 200;
 
 /// The class of an address: the number of a name in [`Classes`].
@@ -72,8 +72,8 @@ pub const WHOLE: u8 = u8::MAX;
 pub struct Classes {
     names: Vec<String>,
     ipv4: PrefixMap<Ipv4Net, Class>,
-    /// The class of all IPv4 addresses with this first octet; `None` if they differ. Saves most searches
-    /// for the longest prefix, which are many times as slow.
+    /// The class of all IPv4 addresses with this first octet; `None` if they differ. Saves most
+    /// searches for the longest prefix, which are many times as slow.
     first_octets: [Option<Class>; 256],
     ipv6: PrefixMap<Ipv6Net, Class>,
     /// The prefix lengths of the classes whose addresses are not shown whole.

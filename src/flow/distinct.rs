@@ -1,11 +1,12 @@
 //! Estimates the number of distinct flows in a fixed amount of memory.
 //!
 //! HyperLogLog registers, read with the improved raw estimator of Otmar Ertl, "New cardinality
-//! estimation algorithms for HyperLogLog sketches" (arXiv:1702.01284), section 2. One formula
-//! works for every number of flows. Other estimators switch between methods, or correct by a table, and
+//! estimation algorithms for HyperLogLog sketches" (arXiv:1702.01284), section 2. One formula works
+//! for every number of flows. Other estimators switch between methods, or correct by a table, and
 //! are off by several per cent around the switch.
 
-/// The number of registers is 2 to the power of this. The standard error is 1.04 / sqrt(32,768) = 0.57 %.
+/// The number of registers is 2 to the power of this. The standard error is 1.04 / sqrt(32,768) =
+/// 0.57 %.
 const PRECISION: u32 = 15;
 const REGISTERS: usize = 1 << PRECISION;
 /// The number of bits of a hash that do not choose the register.
@@ -86,8 +87,8 @@ fn sigma(share: f64) -> f64 {
     }
 }
 
-/// Returns the correction for registers with the maximum value, from the share of all other registers:
-/// tau in equation 14 of the paper.
+/// Returns the correction for registers with the maximum value, from the share of all other
+/// registers: tau in equation 14 of the paper.
 fn tau(share: f64) -> f64 {
     if share <= 0.0 || share >= 1.0 {
         return 0.0;

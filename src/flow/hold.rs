@@ -1,9 +1,9 @@
 //! Held flows, for `--hold-new-flows`.
 //!
-//! Prometheus computes rates from the difference of two samples. The packets before the first sample
-//! of a series are in no difference, so they would be missing in every rate. A new flow therefore shows
-//! 0 for a while, until a scrape has seen the 0. A flow that returns shows its old count for the
-//! same reason.
+//! Prometheus computes rates from the difference of two samples. The packets before the first
+//! sample of a series are in no difference, so they would be missing in every rate. A new flow
+//! therefore shows 0 for a while, until a scrape has seen the 0. A flow that returns shows its old
+//! count for the same reason.
 
 use std::collections::VecDeque;
 use std::time::Duration;

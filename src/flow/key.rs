@@ -158,8 +158,8 @@ pub struct CacheLine;
 /// An array of words that can be hashed, compared and masked.
 ///
 /// A key is written and read in words of the same size for a reason. The processor forwards a value
-/// from a store to a later load only if the store covers all of it. Written byte by byte and read as
-/// words, a key would stall the processor for longer than the rest of the work takes.
+/// from a store to a later load only if the store covers all of it. Written byte by byte and read
+/// as words, a key would stall the processor for longer than the rest of the work takes.
 pub trait Words {
     fn hash_into(&self, hasher: &mut impl Hasher);
 

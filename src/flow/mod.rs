@@ -1,7 +1,7 @@
 //! Flows, and the table that counts them. A flow is all inner packets with the same label values.
 //!
-//! - A user chooses [`Labels`], [`Network`]s and [`PrefixLength`]s. Together they make up a [`Shape`],
-//!   which turns the observation of a packet into the [`Key`] of its flow.
+//! - A user chooses [`Labels`], [`Network`]s and [`PrefixLength`]s. Together they make up a
+//!   [`Shape`], which turns the observation of a packet into the [`Key`] of its flow.
 //! - Packets are collected in a [`PacketBatch`], and counted in a [`FlowTable`] within its
 //!   [`FlowLimits`].
 //! - A scrape takes a [`Snapshot`] of the table. [`Recent`] has the traffic of the last minute.

@@ -1,8 +1,8 @@
 //! Frames by sensor and listen port.
 //!
-//! A sender can forge its source address, so the number of sensors with a slot of their own is limited.
-//! A sensor is never evicted: one that stopped sending must stay visible, because that is what alerts
-//! look for.
+//! A sender can forge its source address, so the number of sensors with a slot of their own is
+//! limited. A sensor is never evicted: one that stopped sending must stay visible, because that is
+//! what alerts look for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -73,8 +73,8 @@ pub struct Sensor {
 }
 
 impl SensorRuns {
-    /// The maximum number of runs in a batch. Bounds memory, and the time under the lock, when every
-    /// frame comes from another sensor.
+    /// The maximum number of runs in a batch. Bounds memory, and the time under the lock, when
+    /// every frame comes from another sensor.
     const MOST: usize = 256;
 
     /// Adds a frame that arrived at `at`, since the Unix epoch.
@@ -108,7 +108,8 @@ impl SensorRuns {
 }
 
 impl Sensors {
-    /// Creates an account for at most `limit` sensors. A sensor that sends to two ports counts as two.
+    /// Creates an account for at most `limit` sensors. A sensor that sends to two ports counts as
+    /// two.
     #[must_use]
     pub fn new(listen_ports: &[u16], limit: u32) -> Self {
         Self {

@@ -8,8 +8,8 @@ use foldhash::quality::RandomState;
 use super::Counters;
 use super::clock::Moment;
 
-/// Counters by a key that normally has few values. A hostile sender may make up any number of values,
-/// so all new values beyond a limit count together in one entry.
+/// Counters by a key that normally has few values. A hostile sender may make up any number of
+/// values, so all new values beyond a limit count together in one entry.
 #[derive(Debug)]
 pub(super) struct BoundedSeries<K> {
     /// The seed keeps senders from preparing keys that collide.

@@ -77,8 +77,8 @@ impl Shape {
         }
     }
 
-    /// Returns the value of the label `listen_port`; `None`, an empty label, if no datagrams carried
-    /// the packets.
+    /// Returns the value of the label `listen_port`; `None`, an empty label, if no datagrams
+    /// carried the packets.
     #[must_use]
     pub fn listen_port(&self, port: u16) -> Option<u16> {
         (!self.plain).then_some(port)
@@ -156,8 +156,8 @@ impl Shape {
         })
     }
 
-    /// Whether all packets of a flow count in the same series of the traffic families: they have the
-    /// same classes, protocol and listen port.
+    /// Whether all packets of a flow count in the same series of the traffic families: they have
+    /// the same classes, protocol and listen port.
     pub(super) fn determines_traffic_key(&self) -> bool {
         let has = |label| self.labels.contains(label);
         let determines_class =

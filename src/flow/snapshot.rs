@@ -23,7 +23,8 @@ pub struct Snapshot {
     /// Flows with only IPv4 addresses. No flow is in both lists.
     pub narrow: Vec<Flow<Ipv4Addr>>,
     pub wide: Vec<Flow<IpAddr>>,
-    /// The packets whose flow had no slot. The sum without a key holds those beyond the limit of keys.
+    /// The packets whose flow had no slot. The sum without a key holds those beyond the limit of
+    /// keys.
     pub overflow: Vec<Sum<OverflowKey>>,
     /// All packets that were ever counted.
     pub traffic: Vec<Sum<TrafficKey>>,

@@ -1,5 +1,5 @@
-//! Storage of flows: slots that never move, an index over them by hash, and lists of the exposed and
-//! the idle flows.
+//! Storage of flows: slots that never move, an index over them by hash, and lists of the exposed
+//! and the idle flows.
 
 use std::ops::{Index, IndexMut};
 
@@ -11,11 +11,12 @@ use super::key::{Address, Key, Packed};
 use super::series::BoundedSeries;
 use super::{Class, Counters, TrafficKey};
 
-/// The number of shards of the index. Each shard grows alone, because a packet waits while its shard
-/// grows: a fraction of a millisecond for a shard of 8,000 flows, but 45 ms for one index of a million.
+/// The number of shards of the index. Each shard grows alone, because a packet waits while its
+/// shard grows: a fraction of a millisecond for a shard of 8,000 flows, but 45 ms for one index of
+/// a million.
 const SHARDS: usize = 256;
-/// The number of slots in one allocation. Growing by chunks copies no slot, and leaves less than one
-/// chunk unused.
+/// The number of slots in one allocation. Growing by chunks copies no slot, and leaves less than
+/// one chunk unused.
 const CHUNK: usize = 1024;
 /// Stands for no slot.
 const NONE: u32 = u32::MAX;
@@ -55,8 +56,8 @@ pub(super) enum SlotState {
 
 /// An entry of the index: the slot of a flow, and 32 bits of its hash.
 ///
-/// The slots are far larger than the caches, and reading one waits for memory. With these bits, a shard
-/// can grow without reading any slot, and a search reads almost no slot but the right one.
+/// The slots are far larger than the caches, and reading one waits for memory. With these bits, a
+/// shard can grow without reading any slot, and a search reads almost no slot but the right one.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     hash: u32,
@@ -76,8 +77,8 @@ pub(super) struct Store<A: Address> {
     free: u32,
     /// The slots of the exposed flows, in no particular order.
     exposed: Vec<u32>,
-    /// The first of the idle flows. They form a doubly linked list through their slots, in the order
-    /// in which they became idle.
+    /// The first of the idle flows. They form a doubly linked list through their slots, in the
+    /// order in which they became idle.
     longest_idle: u32,
     last_idle: u32,
     idle: usize,
@@ -347,8 +348,8 @@ fn split(hash: u64) -> (usize, u32) {
     (usize::from(shard), u32::from_be_bytes([a, b, c, d]))
 }
 
-/// Expands the stored bits to a hash for the table of a shard. That table uses the lowest bits for the
-/// bucket and the highest for its control bytes, so both halves need good bits.
+/// Expands the stored bits to a hash for the table of a shard. That table uses the lowest bits for
+/// the bucket and the highest for its control bytes, so both halves need good bits.
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }

@@ -23,8 +23,8 @@ const GROUP: usize = 32;
 
 /// The limits of a table.
 ///
-/// Senders choose the keys of flows, so nothing but these limits bounds the number of flows, and with
-/// it the memory of the process and the number of series in Prometheus.
+/// Senders choose the keys of flows, so nothing but these limits bounds the number of flows, and
+/// with it the memory of the process and the number of series in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowLimits {
     /// The maximum number of exposed flows.
@@ -42,10 +42,10 @@ pub struct FlowLimits {
 
 /// Counts the packets of flows, within limits.
 ///
-/// A flow is exposed (scrapes show it), idle (its counters are kept) or forgotten. The packets of new
-/// flows that get no slot count in overflow series. Every packet also counts in a traffic series,
-/// which is never evicted. So every packet is in exactly one of exposed, idle, forgotten and overflow,
-/// and their sum equals the traffic.
+/// A flow is exposed (scrapes show it), idle (its counters are kept) or forgotten. The packets of
+/// new flows that get no slot count in overflow series. Every packet also counts in a traffic
+/// series, which is never evicted. So every packet is in exactly one of exposed, idle, forgotten
+/// and overflow, and their sum equals the traffic.
 ///
 /// Time comes in as an argument, and the table's own time never goes back. Packets may come late. A
 /// flow's idle time starts at the latest time of its packets, so the outcome does not depend on the
@@ -84,8 +84,8 @@ impl FlowTable {
 
     /// Whether the same packets in another order might have led to another outcome.
     ///
-    /// Slots and series go to the flows that come first, which matters once they have run out. A hold
-    /// begins with the first packet of a flow.
+    /// Slots and series go to the flows that come first, which matters once they have run out. A
+    /// hold begins with the first packet of a flow.
     #[must_use]
     pub fn depends_on_order(&self) -> bool {
         let Accounts {
@@ -105,11 +105,12 @@ impl FlowTable {
 
     /// Counts the packets of a batch in their order, and empties the batch.
     ///
-    /// In a large table, nearly every packet waits for memory twice: for an entry of the index and for a
-    /// slot. Each step is therefore done for a whole group of packets before the next step. The loads
-    /// within a step do not depend on each other, so the processor waits for many of them at once. This
-    /// works like prefetching, but needs no `unsafe` code. The first two steps only load; `count`
-    /// verifies the key, because earlier packets of the group may have changed the slot meanwhile.
+    /// In a large table, nearly every packet waits for memory twice: for an entry of the index and
+    /// for a slot. Each step is therefore done for a whole group of packets before the next step.
+    /// The loads within a step do not depend on each other, so the processor waits for many of them
+    /// at once. This works like prefetching, but needs no `unsafe` code. The first two steps only
+    /// load; `count` verifies the key, because earlier packets of the group may have changed the
+    /// slot meanwhile.
     pub fn record(&mut self, packets: &mut PacketBatch) {
         let mut found = [None; GROUP];
         for group in packets.groups(GROUP) {
@@ -165,8 +166,8 @@ impl FlowTable {
 
     /// Hides idle flows, and returns what a scrape at `at` shows.
     ///
-    /// Call [`delivered`](Self::delivered) once it has reached the client: until then, its flows do not
-    /// count as shown.
+    /// Call [`delivered`](Self::delivered) once it has reached the client: until then, its flows do
+    /// not count as shown.
     pub fn scrape(&mut self, at: Duration) -> Snapshot {
         self.accounts.advance_to_read(Moment::of(at));
         self.hide_idle();
@@ -227,12 +228,12 @@ impl FlowTable {
         self.narrow.idle() + self.wide.idle()
     }
 
-    /// Counts a packet of a flow that is new, idle or without a slot. Exposes the flow if there is a
-    /// free slot.
+    /// Counts a packet of a flow that is new, idle or without a slot. Exposes the flow if there is
+    /// a free slot.
     #[cold]
     fn admit(&mut self, packet: BatchedPacket<'_>) {
-        // An earlier packet of the same group may have exposed the flow. Or the candidate was another
-        // flow with the same 32 bits of the hash.
+        // An earlier packet of the same group may have exposed the flow. Or the candidate was
+        // another flow with the same 32 bits of the hash.
         match packet.key() {
             KeyRef::Narrow(key) => {
                 if let Some(slot) = self.narrow.find_exposed(packet.hash(), &key) {

@@ -22,9 +22,9 @@ pub(super) struct Accounts {
     pub(super) now: Moment,
     /// When the counters were last read, by a scrape or otherwise.
     ///
-    /// A packet may have arrived before a scrape and be counted after it. Its flow is then taken to be
-    /// active at the time of that scrape, which has not shown the packet. Otherwise the flow could be
-    /// hidden before any scrape shows its last value.
+    /// A packet may have arrived before a scrape and be counted after it. Its flow is then taken to
+    /// be active at the time of that scrape, which has not shown the packet. Otherwise the flow
+    /// could be hidden before any scrape shows its last value.
     last_read: Moment,
     /// The time of the newest scrape that has reached its client.
     pub(super) last_delivered: Option<Moment>,
@@ -32,13 +32,13 @@ pub(super) struct Accounts {
     pub(super) was_full: bool,
     pub(super) holds: Holds,
     pub(super) traffic: BoundedSeries<TrafficKey>,
-    /// Whether all packets of a flow count in the same traffic series. Its number is then stored with
-    /// the flow, which saves a look-up for each packet.
+    /// Whether all packets of a flow count in the same traffic series. Its number is then stored
+    /// with the flow, which saves a look-up for each packet.
     traffic_by_flow: bool,
     pub(super) overflow: BoundedSeries<OverflowKey>,
     pub(super) overflow_packets: u64,
-    /// An estimate of the number of distinct flows, from the hashes of their keys. The hash is seeded,
-    /// so senders cannot prepare keys that falsify the estimate.
+    /// An estimate of the number of distinct flows, from the hashes of their keys. The hash is
+    /// seeded, so senders cannot prepare keys that falsify the estimate.
     demand: Distinct,
     pub(super) forgotten_flows: u64,
     /// The sum of the counters of all forgotten flows.

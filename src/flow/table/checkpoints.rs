@@ -19,7 +19,8 @@ pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
 /// The number of checkpoints that are kept. The oldest is 40 to 60 seconds old.
 const KEPT: usize = 3;
 /// With more slots than this, no checkpoints are made. All checkpoints together then take at most
-/// 131,072 * 3 * 16 bytes = 6 MiB, and copying the counters does not hold the table's lock for long.
+/// 131,072 * 3 * 16 bytes = 6 MiB, and copying the counters does not hold the table's lock for
+/// long.
 const MOST_SLOTS: usize = 1 << 17;
 
 /// The kept checkpoints, the oldest first. Never empty.
@@ -60,11 +61,11 @@ impl FlowTable {
         self.checkpoints.0.push_back(checkpoint);
     }
 
-    /// Returns the traffic since the oldest checkpoint, about a minute ago, or since the start if there
-    /// is none. Lists the `top` flows with the most bytes.
+    /// Returns the traffic since the oldest checkpoint, about a minute ago, or since the start if
+    /// there is none. Lists the `top` flows with the most bytes.
     ///
-    /// This does not count as a scrape: idle flows stay exposed until a scrape has shown them. Held flows
-    /// are listed with their true counters.
+    /// This does not count as a scrape: idle flows stay exposed until a scrape has shown them. Held
+    /// flows are listed with their true counters.
     pub fn recent(&mut self, at: Duration, top: usize) -> Recent {
         self.accounts.advance_to_read(Moment::of(at));
         let checkpoint = self.checkpoints.oldest();
@@ -132,8 +133,8 @@ impl Checkpoints {
         self.0.front().expect("there is always a checkpoint")
     }
 
-    /// Returns a checkpoint to fill in: the oldest, which is no longer needed and whose memory is reused, or
-    /// a new one while there are few.
+    /// Returns a checkpoint to fill in: the oldest, which is no longer needed and whose memory is
+    /// reused, or a new one while there are few.
     fn next_to_fill(&mut self) -> Checkpoint {
         if self.0.len() < KEPT {
             return Checkpoint::default();

@@ -1,8 +1,9 @@
 //! How flows give up their slots: exposed flows become idle, and idle flows are forgotten.
 //!
-//! An exposed flow counts towards the limit of flows. After some time without a packet it becomes idle:
-//! scrapes no longer show it, but its counters are kept, so that they continue when it returns. Idle
-//! flows have a limit too. Beyond it, the longest-idle are forgotten, and start from 0 when they return.
+//! An exposed flow counts towards the limit of flows. After some time without a packet it becomes
+//! idle: scrapes no longer show it, but its counters are kept, so that they continue when it
+//! returns. Idle flows have a limit too. Beyond it, the longest-idle are forgotten, and start from
+//! 0 when they return.
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ const SWEPT_PER_PACKET: usize = 128;
 ///
 /// Examining all flows for each packet without a slot would take milliseconds, and a flood of new
 /// flows has such packets only. So a packet examines a few flows and the next packet continues. A
-/// finished sweep has found nothing else to hide, and the next one waits for the rest of the second.
+/// finished sweep has found nothing else to hide, and the next one waits for the rest of the
+/// second.
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     /// The next flow to examine: narrow flows first, then wide ones.
@@ -70,8 +72,8 @@ impl FlowTable {
         false
     }
 
-    /// Hides all flows that may be hidden, the longest-idle first: the list of idle flows then has the
-    /// order in which they are to be forgotten.
+    /// Hides all flows that may be hidden, the longest-idle first: the list of idle flows then has
+    /// the order in which they are to be forgotten.
     pub(super) fn hide_idle(&mut self) {
         if !self.accounts.can_hide_flows() {
             return;
@@ -113,7 +115,8 @@ impl FlowTable {
         self.checkpoints.forget_wide(slot);
     }
 
-    /// Releases all flows that were held for long enough: they show their true counters from now on.
+    /// Releases all flows that were held for long enough: they show their true counters from now
+    /// on.
     pub(super) fn release_holds(&mut self) {
         let Accounts {
             holds, limits, now, ..
@@ -145,8 +148,8 @@ impl Accounts {
             && was_seen
     }
 
-    /// Returns the flows that may be hidden: the time of the last packet, whether the flow is wide, and
-    /// its slot.
+    /// Returns the flows that may be hidden: the time of the last packet, whether the flow is wide,
+    /// and its slot.
     fn idle_flows<A: Address>(&self, store: &Store<A>) -> Vec<(Moment, bool, u32)> {
         let exposed = store.exposed().iter();
         let idle = exposed.filter(|&&slot| self.may_be_hidden(&store[slot]));
