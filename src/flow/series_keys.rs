@@ -50,13 +50,7 @@ impl SeriesKeys {
 
     /// Returns the series of a packet in the traffic families; `None` beyond the limit of series.
     pub fn traffic(&mut self, seen: &Observation) -> Option<TrafficKey> {
-        let [from_class, to_class] = self.shape.classes_of(seen);
-        let key = TrafficKey {
-            from_class,
-            to_class,
-            protocol: seen.protocol,
-            listen_port: seen.listen_port,
-        };
+        let key = self.shape.traffic(seen);
         (self.traffic.intern(key) > 0).then_some(key)
     }
 }

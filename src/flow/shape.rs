@@ -138,9 +138,14 @@ impl Shape {
         }
     }
 
-    /// Returns the classes of source and destination.
-    pub(super) fn classes_of(&self, seen: &Observation) -> [Class; 2] {
-        [seen.source, seen.destination].map(|address| self.classes.of(address.into()))
+    /// Returns the key of the series of the traffic families in which a packet counts.
+    pub(super) fn traffic(&self, seen: &Observation) -> TrafficKey {
+        TrafficKey {
+            from_class: self.classes.of(seen.source.into()),
+            to_class: self.classes.of(seen.destination.into()),
+            protocol: seen.protocol,
+            listen_port: seen.listen_port,
+        }
     }
 
     /// Returns the key of the overflow series in which a packet counts if its flow has no slot.

@@ -145,15 +145,8 @@ impl Accounts {
 
     /// Returns the classes of a packet's addresses, and the number of its traffic series.
     fn traffic_of(&mut self, seen: &Observation) -> ([Class; 2], u16) {
-        let classes = self.keys.shape.classes_of(seen);
-        let [from_class, to_class] = classes;
-        let number = self.traffic.intern(TrafficKey {
-            from_class,
-            to_class,
-            protocol: seen.protocol,
-            listen_port: seen.listen_port,
-        });
-        (classes, number)
+        let key = self.keys.shape.traffic(seen);
+        ([key.from_class, key.to_class], self.traffic.intern(key))
     }
 
     /// Returns the exposed flows as a scrape shows them.

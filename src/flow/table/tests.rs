@@ -19,7 +19,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     hide_unseen: false,
 };
 
-const LEAVING: FlowLimits = FlowLimits {
+const IDLE_AFTER_A_MINUTE: FlowLimits = FlowLimits {
     idle_timeout: MINUTE,
     ..NO_LIMITS
 };
@@ -317,7 +317,7 @@ fn traffic_series_count_every_packet() {
         flows: 2,
         idle_flows: 0,
         hold: MINUTE,
-        ..LEAVING
+        ..IDLE_AFTER_A_MINUTE
     };
     for shape in [
         shape("from,to,protocol,listen_port", &[]),

@@ -4,7 +4,7 @@ use super::*;
 
 #[test]
 fn a_flow_becomes_idle_after_the_timeout_and_a_scrape_and_returns_with_its_count() {
-    let mut table = table(LEAVING);
+    let mut table = table(IDLE_AFTER_A_MINUTE);
     table.see(seconds(0), &packet(1));
     // Older than the timeout, but no scrape has shown it yet.
     assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 1)]);
@@ -19,7 +19,7 @@ fn a_flow_becomes_idle_after_the_timeout_and_a_scrape_and_returns_with_its_count
 
 #[test]
 fn a_scrape_before_the_last_packet_does_not_count_as_showing_it() {
-    let mut table = table(LEAVING);
+    let mut table = table(IDLE_AFTER_A_MINUTE);
     table.see(seconds(0), &packet(1));
     assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 1)]);
     table.see(seconds(10), &packet(1));
@@ -53,7 +53,7 @@ fn a_flow_stays_exposed_until_a_scrape_with_its_last_value_is_delivered() {
 fn without_scrapes_flows_become_idle_unseen() {
     let mut table = table(FlowLimits {
         hide_unseen: true,
-        ..LEAVING
+        ..IDLE_AFTER_A_MINUTE
     });
     table.see(seconds(0), &packet(1));
     table.see(seconds(50), &packet(2));
@@ -115,7 +115,7 @@ fn a_packet_that_is_counted_after_a_scrape_was_not_shown_by_it() {
 fn a_full_table_makes_room_between_scrapes() {
     let mut table = table(FlowLimits {
         flows: 2,
-        ..LEAVING
+        ..IDLE_AFTER_A_MINUTE
     });
     table.see(seconds(0), &packet(1));
     table.see(seconds(0), &ipv6_packet(2));
@@ -136,7 +136,7 @@ fn a_full_table_makes_room_between_scrapes() {
 fn the_longest_idle_flows_are_forgotten_first() {
     let mut table = table(FlowLimits {
         idle_flows: 2,
-        ..LEAVING
+        ..IDLE_AFTER_A_MINUTE
     });
     // Host 3 is idle for longest, then 1, 4 and 2. All become idle in one scrape. Host 2 has the
     // first slot.
@@ -185,7 +185,7 @@ fn a_held_flow_shows_its_true_value_after_the_hold_however_many_scrapes_there_we
 fn a_returning_flow_shows_its_old_value_while_it_is_held() {
     let mut table = table(FlowLimits {
         hold: seconds(15),
-        ..LEAVING
+        ..IDLE_AFTER_A_MINUTE
     });
     table.see(seconds(0), &packet(1));
     // Shown as 0, which is not its last value.

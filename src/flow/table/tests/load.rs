@@ -8,7 +8,7 @@ fn memory_and_time_per_packet_stay_flat_over_ten_million_flows() {
     let mut table = table(FlowLimits {
         flows: 1000,
         idle_flows: 2000,
-        ..LEAVING
+        ..IDLE_AFTER_A_MINUTE
     });
     let mut batches = Vec::new();
     for batch in 0..100 {
