@@ -1,6 +1,6 @@
-//! What the flow table costs: `cargo bench --bench flows`.
+//! Memory and time of the flow table: `cargo bench --bench flows`.
 //!
-//! On a machine that does other things as well, trust ratios, not times.
+//! On a machine that runs other programs too, trust ratios, not times.
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
@@ -20,31 +20,31 @@ fn main() {
     println!("memory and growth, at a million flows");
     growth("IPv4", ipv4);
     growth("IPv6", ipv6);
-    println!("time per packet of a known flow, in ns; each flow's turn comes at random");
+    println!("time per packet of an exposed flow, in ns; packets of all flows in random order");
     for flows in [1_000, 100_000, MILLION] {
         let plain = time_per_packet(flows, &mut Plain::default(), ipv4);
         let [v4, v6] =
-            [ipv4, ipv6].map(|kind| time_per_packet(flows, &mut Grouped::new(MILLION), kind));
+            [ipv4, ipv6].map(|kind| time_per_packet(flows, &mut Batched::new(MILLION), kind));
         println!("{flows:>9} flows: IPv4 {v4:.0}, IPv6 {v6:.0}; a plain map of IPv4 {plain:.0}");
     }
-    println!("what is done with 100,000 flows under the lock");
+    println!("work on 100,000 flows while the table is locked");
     under_the_lock();
     println!("ten million distinct flows, limits of 10,000 and 100,000");
     distinct_flows();
 }
 
-/// Takes packets; the exporter's table, or what it is compared with.
+/// A table that counts packets: that of the exporter, or one to compare it with.
 trait Table {
     fn record(&mut self, at: Duration, seen: &Observation);
 }
 
-/// A table that packets reach in groups, as in the program.
-struct Grouped {
+/// The table of the exporter, which counts packets in batches, as in the program.
+struct Batched {
     table: FlowTable,
     packets: PacketBatch,
 }
 
-impl Grouped {
+impl Batched {
     fn new(flows: u32) -> Self {
         let table = FlowTable::new(Shape::default(), limits(flows));
         let packets = table.packets(256);
@@ -56,7 +56,7 @@ impl Grouped {
     }
 }
 
-impl Table for Grouped {
+impl Table for Batched {
     fn record(&mut self, at: Duration, seen: &Observation) {
         self.packets.push(at, seen);
         if self.packets.is_full() {
@@ -88,7 +88,7 @@ fn limits(flows: u32) -> FlowLimits {
         idle_flows: flows * 10,
         idle_timeout: Duration::from_hours(1),
         hold: Duration::ZERO,
-        leave_unseen: false,
+        hide_unseen: false,
     }
 }
 
@@ -117,7 +117,7 @@ fn ipv6(number: u32) -> Observation {
 
 fn growth(name: &str, kind: fn(u32) -> Observation) {
     let before = resident();
-    let mut table = Grouped::new(MILLION);
+    let mut table = Batched::new(MILLION);
     let mut worst = Duration::ZERO;
     for number in 0..MILLION {
         let seen = kind(number);
@@ -128,15 +128,16 @@ fn growth(name: &str, kind: fn(u32) -> Observation) {
     let resident = (resident() - before) / MILLION as usize;
     let allocated = table.table.allocated() / MILLION as usize;
     println!(
-        "{name}: {resident} bytes resident for each flow, {allocated} of them asked for; \
-         the slowest group of packets took {:.2} ms",
+        "{name}: {resident} bytes resident for each flow, {allocated} of them allocated; \
+         the slowest batch of packets took {:.2} ms",
         worst.as_secs_f64() * 1000.0
     );
-    // Not freed: the next table is to be measured on fresh memory.
+    // Not freed, because the next table is to be measured with memory fresh from the system.
     std::mem::forget(table);
 }
 
-/// The fastest of several runs, because other programs may take the processor at any time.
+/// Returns the time per packet in nanoseconds. Takes the fastest of several runs, because other
+/// programs may slow down some of them.
 fn time_per_packet(flows: u32, table: &mut impl Table, kind: fn(u32) -> Observation) -> f64 {
     const PACKETS: u32 = 2 * MILLION;
     for number in 0..flows {
@@ -159,7 +160,7 @@ fn time_per_packet(flows: u32, table: &mut impl Table, kind: fn(u32) -> Observat
 }
 
 fn under_the_lock() {
-    let mut table = Grouped::new(100_000);
+    let mut table = Batched::new(100_000);
     for number in 0..100_000 {
         table.record(Duration::ZERO, &ipv4(number));
     }
@@ -167,15 +168,15 @@ fn under_the_lock() {
     let table = &mut table.table;
     let at = Duration::from_secs(1);
     fastest("a scrape", || drop(black_box(table.scrape(at))));
-    fastest("a mark for the last minute", || table.checkpoint(at));
-    // The checkpoints are younger than the packets would have to be: since the start.
-    let mut unmarked = Grouped::new(100_000);
+    fastest("a checkpoint", || table.checkpoint(at));
+    // Without checkpoints, everything since the start is recent.
+    let mut table = Batched::new(100_000);
     for number in 0..100_000 {
-        unmarked.record(Duration::ZERO, &ipv4(number));
+        table.record(Duration::ZERO, &ipv4(number));
     }
-    unmarked.flush();
-    fastest("a look at the last minute, all active", || {
-        drop(black_box(unmarked.table.recent(at, 1000)));
+    table.flush();
+    fastest("the recent traffic, all flows active", || {
+        drop(black_box(table.table.recent(at, 1000)));
     });
 }
 
@@ -191,13 +192,13 @@ fn fastest(what: &str, mut work: impl FnMut()) {
 }
 
 fn distinct_flows() {
-    let mut table = Grouped::new(10_000);
+    let mut table = Batched::new(10_000);
     for million in 0..10 {
         let before = resident();
         let begin = Instant::now();
         for number in 0..MILLION {
             let number = million * MILLION + number;
-            // A second for each 100,000 packets, and a scrape for each 15 seconds.
+            // 100,000 packets a second, and a scrape every 15 seconds.
             let at = Duration::from_micros(u64::from(number) * 10);
             table.record(at, &ipv4(number));
             if number.is_multiple_of(MILLION * 3 / 2) {
@@ -214,7 +215,7 @@ fn distinct_flows() {
     println!("{:?}", table.table.occupancy());
 }
 
-/// Resident memory of this process, in bytes. 0 where there is no /proc.
+/// Returns the resident memory of this process in bytes, or 0 without /proc.
 fn resident() -> usize {
     let pages = std::fs::read_to_string("/proc/self/statm").ok();
     let pages = pages.and_then(|text| text.split_whitespace().nth(1)?.parse::<usize>().ok());

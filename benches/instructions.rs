@@ -1,8 +1,8 @@
-//! How many instructions the parts of the fast path take: `cargo bench --bench instructions`.
+//! The number of instructions in each part of the fast path: `cargo bench --bench instructions`.
 //!
-//! Counted by valgrind's callgrind, so the figures are the same on a busy machine as on a quiet
-//! one: run it before and after a change. For where they go, `callgrind_annotate` reads the files
-//! that are named at the end.
+//! valgrind's callgrind counts them, so the figures do not depend on how busy the machine is. Run
+//! it before and after a change. To see which functions the instructions belong to, pass the files
+//! that are named at the end to `callgrind_annotate`.
 
 #![expect(
     clippy::print_stdout,
@@ -28,7 +28,8 @@ use tzsp_packetstream_exporter::wire::{
     Captured, DecodeOptions, Ip, LinkType, ListenPorts, Observation, decode_fast, decode_full,
 };
 
-/// What is counted, for how many of what, and the function whose instructions count.
+/// Something to measure. `run` is called with `count`. Instructions are counted only within the
+/// functions whose names match `function`, and divided by `count`.
 struct Subject {
     name: &'static str,
     unit: &'static str,
@@ -67,21 +68,21 @@ const SUBJECTS: [Subject; 8] = [
         function: "*counted_push*",
     },
     Subject {
-        name: "FlowTable::record, known flows",
+        name: "FlowTable::record, exposed flows",
         unit: "a packet",
         count: 10_000,
         run: run_record,
         function: "*counted_record*",
     },
     Subject {
-        name: "analyze: taken, counted",
+        name: "analyze: decoded and counted",
         unit: "a frame",
         count: 10_000,
         run: run_analyze,
         function: "*counted_analyze*",
     },
     Subject {
-        name: "live: the same, and for its sensor",
+        name: "live: the same, with its sensor",
         unit: "a frame",
         count: 10_000,
         run: run_live,
@@ -96,7 +97,7 @@ const SUBJECTS: [Subject; 8] = [
     },
 ];
 
-/// Checkpoints a run of one subject, under valgrind.
+/// The argument for a run under valgrind, followed by the name of a subject.
 const COUNTED: &str = "--counted";
 
 fn main() -> ExitCode {
@@ -116,8 +117,8 @@ fn main() -> ExitCode {
                     subject.name, subject.unit
                 );
             }
-            Err(words) => {
-                eprintln!("error: {words}");
+            Err(message) => {
+                eprintln!("error: {message}");
                 return ExitCode::FAILURE;
             }
         }
@@ -136,7 +137,7 @@ fn instructions(subject: &Subject) -> Result<u64, String> {
         .arg(this)
         .args([COUNTED, subject.name])
         .output()
-        .map_err(|error| format!("cannot run valgrind, of Debian's package valgrind: {error}"))?;
+        .map_err(|error| format!("cannot run valgrind (Debian: package valgrind): {error}"))?;
     let words = String::from_utf8_lossy(&output.stderr);
     let collected = words
         .lines()
@@ -148,7 +149,7 @@ fn instructions(subject: &Subject) -> Result<u64, String> {
     }
 }
 
-/// Where callgrind's account of a function goes.
+/// Returns the path of callgrind's output for a function.
 fn profile(function: &str) -> PathBuf {
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("callgrind.{function}.out"))
 }
@@ -320,11 +321,11 @@ fn limits(flows: u32) -> FlowLimits {
         idle_flows: flows,
         idle_timeout: Duration::ZERO,
         hold: Duration::ZERO,
-        leave_unseen: false,
+        hide_unseen: false,
     }
 }
 
-/// One of each flow.
+/// Returns a batch with one packet of each of `count` flows.
 fn packets(table: &FlowTable, count: u32) -> PacketBatch {
     let mut packets = table.packets(count as usize);
     for number in 0..count {
@@ -348,7 +349,7 @@ fn observation(number: u32) -> Observation {
     }
 }
 
-/// What RouterOS sends of a packet of 1453 bytes, captured with a snap length of 100.
+/// The frame in which RouterOS sends a packet of 1453 bytes, captured with a snap length of 100.
 #[rustfmt::skip]
 const FRAME: [u8; 100] = [
     // Ethernet

@@ -1,3 +1,5 @@
+//! From frames to counters: joins decoding, flows and sensors, and accounts for every frame.
+
 use std::mem;
 use std::net::IpAddr;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use crate::wire::{
     self, Captured, Datagram, DecodeOptions, ListenPorts, Observation, Skipped, Truncated,
 };
 
-/// What is counted, and how.
+/// How frames are decoded, and how flows are counted.
 #[derive(Debug)]
 pub struct Settings {
     pub decode: DecodeOptions,
@@ -20,9 +22,9 @@ pub struct Settings {
     pub limits: FlowLimits,
 }
 
-/// The core: keeps the flows and accounts for every frame, whatever source they come from.
+/// Counts frames from any source in flows, and accounts for every frame.
 ///
-/// At any time `frames().received` equals the packets of all flows ever counted plus the sum of
+/// At any time, `frames().received` equals the packets of all flows ever counted plus the sum of
 /// `frames().skipped`.
 #[derive(Debug)]
 pub struct Aggregator {
@@ -32,8 +34,10 @@ pub struct Aggregator {
     frames: FrameCounts,
 }
 
-/// Frames on their way into an [`Aggregator`], looked into but not yet counted. Each thread that
-/// reads frames has one, so that only the counting happens under a lock.
+/// A batch of frames that are decoded but not yet counted.
+///
+/// Each thread that reads frames has a batch of its own. Decoding and hashing, which are most of
+/// the work, thus need no lock. The lock on the [`Aggregator`] is taken once for each batch.
 #[derive(Debug)]
 pub struct FrameBatch {
     decode: DecodeOptions,
@@ -42,19 +46,20 @@ pub struct FrameBatch {
     frames: FrameCounts,
 }
 
-/// What became of the frames.
+/// Frames by outcome: counted in a flow, or skipped for a reason.
 #[derive(Debug, Clone, Default)]
 pub struct FrameCounts {
     pub received: u64,
     skipped: [u64; Skipped::ALL.len()],
     truncated: [u64; Truncated::ALL.len()],
-    /// When the oldest frame with a time arrived, since the Unix epoch.
+    /// When the oldest frame arrived, since the Unix epoch. Frames without a time are left out.
     pub oldest: Option<Duration>,
     /// When the newest frame arrived, since the Unix epoch.
     pub newest: Option<Duration>,
-    /// Those counted in a flow whose inner packet is itself UDP to a listen port.
+    /// Frames that are counted in a flow although their inner packet is itself UDP to a listen
+    /// port.
     pub self_captured: u64,
-    /// Who sent the last of them.
+    /// The sensor of the last such frame.
     pub self_capturing_sensor: Option<IpAddr>,
 }
 
@@ -69,13 +74,14 @@ impl Aggregator {
         }
     }
 
-    /// An empty batch, so small that the lock is not held for long even where all flows are new.
+    /// Creates an empty batch of 256 packets. Counting so few does not hold the lock for long, even
+    /// if all their flows are new.
     #[must_use]
     pub fn batch(&self) -> FrameBatch {
         self.batch_of(256)
     }
 
-    /// An empty batch that is full with so many packets.
+    /// Creates an empty batch that is full with so many packets.
     #[must_use]
     pub fn batch_of(&self, packets: usize) -> FrameBatch {
         FrameBatch {
@@ -86,27 +92,27 @@ impl Aggregator {
         }
     }
 
-    /// Discards all that was counted. Intakes remain valid.
+    /// Discards the flows and frames counted so far. Existing batches stay valid.
     pub fn start_over(&mut self) {
         self.flows.clear();
         self.frames = FrameCounts::default();
     }
 
-    /// Counts what is in an batch, and empties it.
+    /// Counts the frames of a batch, and empties it.
     pub fn record_batch(&mut self, batch: &mut FrameBatch) {
         self.flows.record(&mut batch.packets);
         self.sensors.record(&mut batch.sensors);
         self.frames.add(&mem::take(&mut batch.frames));
     }
 
-    /// Counts a frame at once, and tells what became of it and whether its flow found a place.
-    /// The batch is as empty before as after.
-    pub fn frame_noted(
+    /// Counts a single frame, and passes its outcome to `observer`, and whether its flow has a
+    /// slot. The batch must be empty, and is empty again afterwards.
+    pub fn frame_observed(
         &mut self,
         batch: &mut FrameBatch,
         now: Duration,
         frame: &Frame<'_>,
-        note: impl FnOnce(&Result<Observation, Skipped>, bool),
+        observer: impl FnOnce(&Result<Observation, Skipped>, bool),
     ) {
         let outcome = wire::decode_full(frame.link, frame.captured(), &self.decode);
         let overflow_packets = self.flows.overflow_packets();
@@ -119,10 +125,10 @@ impl Aggregator {
             }
             Err(reason) => self.frames.skip(*reason),
         }
-        note(&outcome, self.flows.overflow_packets() == overflow_packets);
+        observer(&outcome, self.flows.overflow_packets() == overflow_packets);
     }
 
-    /// Accounts for sensors from now on, anew.
+    /// Replaces the account of sensors.
     pub fn watch_sensors(&mut self, sensors: Sensors) {
         self.sensors = sensors;
     }
@@ -132,22 +138,23 @@ impl Aggregator {
         &self.sensors
     }
 
-    /// What is to be seen of the flows.
+    /// Returns what a scrape at `now` shows of the flows.
     pub fn scrape(&mut self, now: Duration) -> Snapshot {
         self.flows.scrape(now)
     }
 
-    /// The scrape that was made at `at` has reached its client.
+    /// Notes that the scrape of time `at` has reached its client.
     pub fn delivered(&mut self, at: Duration) {
         self.flows.delivered(at);
     }
 
-    /// Remembers what was counted until now, each [`flow::CHECKPOINT_INTERVAL`](crate::flow::CHECKPOINT_INTERVAL).
+    /// Makes a checkpoint for [`recent`](Self::recent). Call it every
+    /// [`flow::CHECKPOINT_INTERVAL`](crate::flow::CHECKPOINT_INTERVAL).
     pub fn checkpoint(&mut self, now: Duration) {
         self.flows.checkpoint(now);
     }
 
-    /// What was counted lately, and the flows that counted most of it.
+    /// Returns the traffic of the last minute, and the `top` flows with the most bytes in it.
     pub fn recent(&mut self, now: Duration, top: usize) -> Recent {
         self.flows.recent(now, top)
     }
@@ -164,14 +171,13 @@ impl Aggregator {
 }
 
 impl FrameBatch {
-    /// Takes a frame as a capture holds it. `now` is the time by which flows come and go; it may
-    /// count from anywhere.
+    /// Adds a captured frame. `now` is the time for the flow table; its zero may be any moment.
     #[inline]
     pub fn frame(&mut self, now: Duration, frame: &Frame<'_>) {
         self.add_frame::<true>(now, frame);
     }
 
-    /// The same as [`frame`](Self::frame), but for the account of sensors: a one-shot run shows none.
+    /// Adds a captured frame without counting it for its sensor: one-shot runs show no sensors.
     #[inline]
     pub fn frame_without_sensor(&mut self, now: Duration, frame: &Frame<'_>) {
         self.add_frame::<false>(now, frame);
@@ -191,6 +197,7 @@ impl FrameBatch {
         }
     }
 
+    // Not inlined: the fast path stays small enough to be inlined into the reading loop.
     #[inline(never)]
     fn add_frame_full<const WITH_SENSOR: bool>(&mut self, now: Duration, frame: &Frame<'_>) {
         match wire::decode_full(frame.link, frame.captured(), &self.decode) {
@@ -209,7 +216,8 @@ impl FrameBatch {
         }
     }
 
-    /// A sensor that sends what counts in no flow, such as keepalives, is not silent.
+    /// Counts a skipped frame for its sensor: a sensor that sends only keepalives, for example, is
+    /// alive.
     #[inline(never)]
     fn sensor_of_skipped(&mut self, reason: Skipped, frame: &Frame<'_>) {
         if !reason.has_sensor() {
@@ -225,8 +233,8 @@ impl FrameBatch {
         }
     }
 
-    /// Takes the payload of a datagram from `sensor` that a socket on `listen_port` received at
-    /// `at`, since the Unix epoch.
+    /// Adds the payload of a datagram from `sensor` that a socket on `listen_port` received at
+    /// `at`, since the Unix epoch. `now` is the time for the flow table.
     pub fn datagram(
         &mut self,
         now: Duration,
@@ -264,13 +272,13 @@ impl FrameBatch {
         self.packets.push(now, seen);
     }
 
-    /// Whether it holds no frame that counts in a flow.
+    /// Whether the batch has no frame that counts in a flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.packets.is_empty()
     }
 
-    /// Whether it is time to empty it.
+    /// Whether the batch should be counted now.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.is_full_of_packets() || self.sensors.is_full()
@@ -305,7 +313,7 @@ impl FrameCounts {
         self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
     }
 
-    /// What there is to know of a frame that counts in a flow, beside that.
+    /// Accounts for a frame that counts in a flow.
     #[inline]
     fn count(&mut self, seen: &Observation, options: &DecodeOptions) {
         if is_own_stream(seen, options) {
@@ -334,7 +342,7 @@ impl FrameCounts {
         self.self_capturing_sensor = later.self_capturing_sensor.or(self.self_capturing_sensor);
     }
 
-    /// What came after `earlier`, as far as frames and the reasons for skipping them go.
+    /// Returns the frames received and skipped since `earlier`. All other fields are unchanged.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut later = self.clone();
@@ -345,13 +353,13 @@ impl FrameCounts {
         later
     }
 
-    /// Frames that count in a flow.
+    /// Returns the number of frames that are counted in a flow.
     #[must_use]
     pub fn counted(&self) -> u64 {
         self.received - self.skipped.iter().sum::<u64>()
     }
 
-    /// The time from the oldest frame to the newest.
+    /// Returns the time from the oldest frame to the newest.
     #[must_use]
     pub fn span(&self) -> Option<Duration> {
         Some(self.newest?.saturating_sub(self.oldest?))
@@ -373,8 +381,9 @@ impl FrameCounts {
     }
 }
 
-/// Whether a sensor mirrors the link through which it streams: its stream then comes wrapped in
-/// itself, again and again. Without listen ports, any stream may be meant.
+/// Whether the inner packet is part of the sensor's own stream: the sensor mirrors the link over
+/// which it streams, so every mirrored packet is mirrored again. Without listen ports there is no
+/// way to tell.
 #[inline]
 fn is_own_stream(seen: &Observation, options: &DecodeOptions) -> bool {
     let ListenPorts::Only(listen_ports) = &options.listen_ports else {

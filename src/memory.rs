@@ -1,25 +1,30 @@
-//! Whether the flows that may be kept fit into the memory that there may be. Better a refusal at
-//! the start than an end after weeks, when the last of them has come.
+//! Checks at the start whether the limits of flows fit into the available memory.
+//!
+//! The flow table grows only with the traffic. Without this check, limits that are too high would
+//! go unnoticed until the kernel kills the process, perhaps weeks later. The estimate counts
+//! allocated bytes at their worst, and tests of the flow table verify the figures for each flow.
 
 use std::fmt;
 
 use crate::flow::FlowLimits;
 
-/// What a flow costs at most, its place in the index included.
+/// Bytes for each flow: a slot of 104 bytes (64 if all its addresses are IPv4), and its share of
+/// the index and of the list of exposed flows.
 const FLOW: u64 = 128;
-/// What it costs once more while a scrape shows it.
+/// Bytes for each exposed flow during a scrape, which works on a copy of all flows: writing them
+/// while the table is locked would stop the counting.
 const COPY: u64 = 96;
-/// What a flow costs once more while it is held back: 32 bytes in a queue whose room doubles.
+/// Bytes for each held flow: 32 in a queue whose capacity doubles when it is full.
 const HOLD: u64 = 64;
-/// All else that the program needs, with room to spare.
+/// Bytes for everything else in the program, rounded up generously.
 const PROGRAM: u64 = 16 << 20;
-/// What as many connections as there may be need on top of it, TLS included.
+/// Bytes for the maximum number of connections, TLS included.
 const CONNECTIONS: u64 = 16 << 20;
-/// What a scrape needs besides its copy: a thread, buffers, the sums of all families.
+/// Bytes for a scrape besides its copy of the flows: a thread, buffers, the sums of all families.
 const SCRAPE: u64 = 4 << 20;
 const MIB: u64 = 1 << 20;
 
-/// The flows may need more memory than there may be.
+/// The limits of flows need more memory than a ceiling allows.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge {
     flows: u32,
@@ -29,18 +34,18 @@ pub struct TooLarge {
     ceiling: Ceiling,
 }
 
-/// How much memory there may be, and what says so.
+/// An upper limit of memory, and its origin.
 #[derive(Debug, PartialEq, Eq)]
 struct Ceiling {
     bytes: u64,
     origin: String,
 }
 
-/// Compares what the limits allow with what this process may have. What is more than the whole
-/// machine has is a warning alone: there may be swap.
+/// Compares the memory for the limits of flows with the ceilings of this process. Returns a warning
+/// if they exceed the memory of the machine. That is no error, because there may be swap.
 ///
 /// # Errors
-/// A limit is in the way: of this process, or of its control group.
+/// They exceed a limit of this process, or of its control group.
 pub fn check(limits: &FlowLimits) -> Result<Option<TooLarge>, TooLarge> {
     match system::limits().find_map(|ceiling| TooLarge::under(limits, ceiling)) {
         Some(refusal) => Err(refusal),
@@ -48,10 +53,11 @@ pub fn check(limits: &FlowLimits) -> Result<Option<TooLarge>, TooLarge> {
     }
 }
 
-/// How many scrapes can go on at a time, each with its copy of all flows, if that is fewer than
-/// `wanted` (0: any number), and what says so. There is always one.
+/// Returns the number of concurrent scrapes that fit into memory, each with its copy of all flows,
+/// and the reason, if fewer fit than `wanted` (0: as many as fit). At least 1: a program that
+/// answers no scrape would be useless.
 #[must_use]
-pub fn fewer_scrapes(limits: &FlowLimits, wanted: usize) -> Option<(usize, String)> {
+pub fn scrapes_that_fit(limits: &FlowLimits, wanted: usize) -> Option<(usize, String)> {
     let ceilings = system::limits().chain(system::machine());
     let tightest = ceilings.min_by_key(|ceiling| ceiling.bytes)?;
     let fitting = scrapes_under(limits, &tightest);
@@ -63,13 +69,13 @@ pub fn fewer_scrapes(limits: &FlowLimits, wanted: usize) -> Option<(usize, Strin
 fn scrapes_under(limits: &FlowLimits, ceiling: &Ceiling) -> usize {
     let room = ceiling
         .bytes
-        .saturating_sub(PROGRAM + CONNECTIONS + kept(limits));
+        .saturating_sub(PROGRAM + CONNECTIONS + table(limits));
     let scrape = SCRAPE + u64::from(limits.flows) * COPY;
     usize::try_from(room / scrape).unwrap_or(usize::MAX).max(1)
 }
 
-/// What the table itself costs at most.
-fn kept(limits: &FlowLimits) -> u64 {
+/// Returns the maximum number of bytes of the table itself.
+fn table(limits: &FlowLimits) -> u64 {
     let flows = u64::from(limits.flows);
     let holds = if limits.hold.is_zero() { 0 } else { flows };
     (flows + u64::from(idle_flows(limits))) * FLOW + holds * HOLD
@@ -85,7 +91,7 @@ fn idle_flows(limits: &FlowLimits) -> u32 {
 
 impl TooLarge {
     fn under(limits: &FlowLimits, ceiling: Ceiling) -> Option<Self> {
-        let need = PROGRAM + kept(limits) + u64::from(limits.flows) * COPY;
+        let need = PROGRAM + table(limits) + u64::from(limits.flows) * COPY;
         (need > ceiling.bytes).then_some(Self {
             flows: limits.flows,
             idle_flows: idle_flows(limits),
@@ -136,7 +142,7 @@ mod system {
 
     use super::Ceiling;
 
-    /// The limits of this process: its own, and those of its control group.
+    /// Returns the limits of this process and of its control group.
     pub(super) fn limits() -> impl Iterator<Item = Ceiling> {
         let resources = [
             (Resource::RLIMIT_AS, "ulimit -v"),
@@ -152,7 +158,7 @@ mod system {
         own.chain(control_groups().unwrap_or_default())
     }
 
-    /// All memory that this machine has.
+    /// Returns the memory of the machine.
     pub(super) fn machine() -> Option<Ceiling> {
         let memory = procfs::Meminfo::current().ok()?;
         Some(Ceiling {
@@ -161,7 +167,8 @@ mod system {
         })
     }
 
-    /// The limits of the groups that this process is in, of either version: cgroups(7).
+    /// Returns the limits of the control groups that this process is in, of version 1 or 2:
+    /// cgroups(7).
     fn control_groups() -> Option<Vec<Ceiling>> {
         let process = Process::myself().ok()?;
         let mounts = process.mountinfo().ok()?;
@@ -181,7 +188,7 @@ mod system {
             let Some(mount) = mounts.0.iter().find(is_this) else {
                 continue;
             };
-            // In a container, what is mounted may begin further down.
+            // In a container, the mounted directory may be a group further down the hierarchy.
             let below = Path::new(&group.pathname).strip_prefix(&mount.root);
             let directory = mount.mount_point.join(below.unwrap_or(Path::new("")));
             ceilings.extend(of_groups(&directory, &mount.mount_point, file));
@@ -189,8 +196,8 @@ mod system {
         Some(ceilings)
     }
 
-    /// The limits of a group and of those above it. Where there is none, the file says `max`, or
-    /// a number beyond all memory.
+    /// Returns the limits of a group and of the groups above it, which apply to it too. A group
+    /// without a limit has `max` in its file, which is left out, or a huge number.
     pub(super) fn of_groups(
         directory: &Path,
         top: &Path,
@@ -210,7 +217,7 @@ mod system {
     }
 }
 
-/// Elsewhere nobody is asked.
+/// Other systems have no ceilings that the program reads.
 #[cfg(not(target_os = "linux"))]
 mod system {
     use super::Ceiling;
@@ -238,48 +245,48 @@ mod tests {
             idle_flows,
             idle_timeout: Duration::from_secs(idle_timeout),
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         }
     }
 
     /// 10,000 flows take 10,000 * 224 bytes, and 100,000 idle ones 100,000 * 128.
     #[test]
-    fn what_flows_need_is_compared_with_the_ceiling() {
+    fn refuses_limits_of_flows_that_exceed_the_ceiling() {
         const NEED: u64 = 16 * 1_048_576 + 2_240_000 + 12_800_000;
         let ceiling = |bytes| Ceiling {
             bytes,
-            origin: "somebody".to_owned(),
+            origin: "ulimit -v".to_owned(),
         };
         let limits = limits(10_000, 100_000, 3600);
         assert_eq!(TooLarge::under(&limits, ceiling(NEED)), None);
-        let refusal = TooLarge::under(&limits, ceiling(NEED - 1)).expect("a byte is missing");
+        let refusal = TooLarge::under(&limits, ceiling(NEED - 1)).expect("one byte too few");
         assert_eq!(
             refusal.to_string(),
             "--max-flows 10000 with --max-idle-flows 100000 may take 31 MiB of memory, and \
-             somebody allows 30 MiB: lower --max-flows or --max-idle-flows, or allow more"
+             ulimit -v allows 30 MiB: lower --max-flows or --max-idle-flows, or allow more"
         );
     }
 
     #[test]
-    fn flows_that_never_become_idle_need_no_place_for_it() {
+    fn without_a_timeout_idle_flows_need_no_memory() {
         let ceiling = Ceiling {
             bytes: 64 * MIB,
-            origin: "somebody".to_owned(),
+            origin: "ulimit -v".to_owned(),
         };
         let refusal = TooLarge::under(&limits(1_000_000, 10_000_000, 0), ceiling);
         assert_eq!(
             refusal.expect("224 MB are needed").to_string(),
-            "--max-flows 1000000 may take 230 MiB of memory, and somebody allows 64 MiB: lower \
+            "--max-flows 1000000 may take 230 MiB of memory, and ulimit -v allows 64 MiB: lower \
              --max-flows, or allow more"
         );
     }
 
-    /// 100,000 flows take 224 bytes each, and 64 more while they are held back.
+    /// 100,000 flows take 224 bytes each, and 64 more while they are held.
     #[test]
-    fn flows_that_are_held_back_need_room_for_it() {
+    fn held_flows_need_more_memory() {
         const NEED: u64 = 16 * 1_048_576 + 100_000 * (224 + 64);
         let refusal = |bytes, idle_timeout| {
-            let origin = "somebody".to_owned();
+            let origin = "ulimit -v".to_owned();
             let limits = FlowLimits {
                 hold: Duration::from_secs(15),
                 ..limits(100_000, 1, idle_timeout)
@@ -288,24 +295,24 @@ mod tests {
         };
         assert_eq!(refusal(NEED, 0), None);
         assert_eq!(
-            refusal(NEED - 1, 0).expect("a byte is missing"),
-            "--max-flows 100000 with --hold-new-flows may take 44 MiB of memory, and somebody allows \
+            refusal(NEED - 1, 0).expect("one byte too few"),
+            "--max-flows 100000 with --hold-new-flows may take 44 MiB of memory, and ulimit -v allows \
              43 MiB: lower --max-flows, or allow more"
         );
         assert_eq!(
             refusal(NEED, 3600).expect("128 bytes are missing"),
             "--max-flows 100000 with --max-idle-flows 1 and --hold-new-flows may take 44 MiB of \
-             memory, and somebody allows 43 MiB: lower --max-flows or --max-idle-flows, or allow more"
+             memory, and ulimit -v allows 43 MiB: lower --max-flows or --max-idle-flows, or allow more"
         );
     }
 
     /// 32 MiB, 100,000 * (128 + 64) bytes, and for each scrape 4 MiB and 100,000 * 96 bytes.
     #[test]
-    fn fewer_scrapes_fit_beside_flows_that_are_held_back() {
+    fn fewer_scrapes_fit_with_held_flows() {
         const BASE: u64 = 32 * 1_048_576 + 19_200_000;
         const SCRAPE: u64 = 4 * 1_048_576 + 9_600_000;
         let scrapes = |bytes| {
-            let origin = "somebody".to_owned();
+            let origin = "ulimit -v".to_owned();
             let limits = FlowLimits {
                 hold: Duration::from_secs(15),
                 ..limits(100_000, 0, 0)
@@ -318,11 +325,11 @@ mod tests {
 
     /// 32 MiB, 110,000 * 128 bytes, and for each scrape 4 MiB and 10,000 * 96 bytes.
     #[test]
-    fn as_many_scrapes_as_fit_go_on_at_a_time() {
+    fn returns_the_number_of_scrapes_that_fit() {
         const BASE: u64 = 32 * 1_048_576 + 14_080_000;
         const SCRAPE: u64 = 4 * 1_048_576 + 960_000;
         let scrapes = |bytes| {
-            let origin = "somebody".to_owned();
+            let origin = "ulimit -v".to_owned();
             scrapes_under(&limits(10_000, 100_000, 3600), &Ceiling { bytes, origin })
         };
         assert_eq!(scrapes(BASE + 7 * SCRAPE), 7);
@@ -331,23 +338,23 @@ mod tests {
     }
 
     #[test]
-    fn a_copy_is_no_larger_than_it_is_taken_for() {
+    fn a_copied_flow_takes_no_more_than_the_estimate() {
         assert!(size_of::<Flow<IpAddr>>() as u64 <= COPY);
     }
 
     #[cfg(target_os = "linux")]
     #[test]
-    fn control_groups_have_the_limits_of_those_above_them_too() {
-        let top = tempfile::TempDir::new().expect("there is room");
+    fn reads_the_limits_of_a_control_group_and_of_those_above_it() {
+        let top = tempfile::TempDir::new().expect("a temporary directory");
         let middle = top.path().join("system.slice");
         let own = middle.join("tzsp.service");
-        std::fs::create_dir_all(&own).expect("there is room");
+        std::fs::create_dir_all(&own).expect("the directory is writable");
         for (group, limit) in [
             (&own, "max\n"),
             (&middle, "67108864\n"),
             (&top.path().to_owned(), "9223372036854771712\n"),
         ] {
-            std::fs::write(group.join("memory.max"), limit).expect("there is room");
+            std::fs::write(group.join("memory.max"), limit).expect("the directory is writable");
         }
         let found: Vec<_> = system::of_groups(&own, top.path(), "memory.max")
             .map(|ceiling| ceiling.bytes)

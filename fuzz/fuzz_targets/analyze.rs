@@ -97,7 +97,7 @@ fn run(capture: &Path, choice: u8, output: Output) -> String {
             idle_flows: if bit(5) { 0 } else { 1000 },
             idle_timeout: Duration::from_secs(if bit(6) { 1 } else { 0 }),
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         },
     };
     let mut out = Vec::new();

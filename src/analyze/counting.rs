@@ -83,7 +83,7 @@ impl Counting for Noted<'_> {
             return Counting::frame(self.core, batch, at, frame);
         };
         let note = |outcome: &_, has_place| timeline.note(at, outcome, has_place);
-        self.core.frame_noted(batch, at, frame, note);
+        self.core.frame_observed(batch, at, frame, note);
         self.core.frames().counted() > 0
     }
 

@@ -16,7 +16,7 @@ use std::{env, fmt};
 use thiserror::Error;
 
 use super::Failure;
-use crate::flow::{Counters, Names, Shape};
+use crate::flow::{Counters, SeriesKeys, Shape};
 use crate::metrics::catalog::{
     FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, OBSERVED_BYTES, OBSERVED_PACKETS,
     TRAFFIC_BYTES, TRAFFIC_PACKETS,
@@ -79,7 +79,7 @@ pub(super) struct Timeline {
     step: Duration,
     /// A series ends after so long without a change.
     idle_timeout: Duration,
-    names: Names,
+    names: SeriesKeys,
     log: Log,
     /// The first step.
     oldest: Option<u64>,
@@ -92,7 +92,7 @@ impl Timeline {
         Self {
             step,
             idle_timeout,
-            names: Names::new(Arc::clone(shape)),
+            names: SeriesKeys::new(Arc::clone(shape)),
             log: Log::default(),
             oldest: None,
             failure: None,
@@ -239,7 +239,7 @@ struct Story<'a> {
     idle: Option<u64>,
     /// In seconds.
     step: u64,
-    names: &'a Names,
+    names: &'a SeriesKeys,
 }
 
 /// The samples of one series from a change to the next, all of which have the same value.

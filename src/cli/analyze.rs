@@ -93,7 +93,7 @@ impl AnalyzeArguments {
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
         // No scrape happens while captures are read.
-        limits.leave_unseen = true;
+        limits.hide_unseen = true;
         let settings = Settings {
             decode: DecodeOptions {
                 listen_ports: if self.plain {

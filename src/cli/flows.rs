@@ -59,7 +59,7 @@ impl FlowArguments {
             idle_flows: self.max_idle_flows.unwrap_or(flows.saturating_mul(10)),
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         }
     }
 

@@ -1,4 +1,5 @@
-//! Keys as bytes that sort as the keys do, for storage.
+//! Keys as bytes, for storage on disk. The bytes sort in the same order as the keys, so stored keys
+//! can be merged without decoding them.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -11,13 +12,12 @@ use super::shape::{OverflowKey, TrafficKey};
 impl Key<IpAddr> {
     pub const SIZE: usize = 69;
 
-    /// Flows of IPv4 alone come before the others.
+    /// Returns the key as bytes. All narrow keys sort before all wide ones.
     #[must_use]
     pub fn to_bytes(&self) -> [u8; Self::SIZE] {
         let mut bytes = [0; Self::SIZE];
         let mut rest = Rest(&mut bytes);
-        let addresses = [self.source, self.destination, self.sensor];
-        rest.put([addresses.iter().any(IpAddr::is_ipv6).into()]);
+        rest.put([self.addresses().iter().any(IpAddr::is_ipv6).into()]);
         rest.put(address_bytes(self.source));
         rest.put([self.source_prefix, self.source_class.0]);
         rest.put(address_bytes(self.destination));
@@ -33,6 +33,7 @@ impl Key<IpAddr> {
         bytes
     }
 
+    /// Reverses [`to_bytes`](Self::to_bytes).
     #[must_use]
     pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
         let mut rest = &bytes[..];
@@ -45,8 +46,8 @@ impl Key<IpAddr> {
         let listen_port = u16::from_be_bytes(take(&mut rest));
         let sensor = address(take(&mut rest));
         let mut field = || {
-            let [is_there, high, low] = take(&mut rest);
-            (is_there > 0).then_some(u16::from_be_bytes([high, low]))
+            let [is_present, high, low] = take(&mut rest);
+            (is_present > 0).then_some(u16::from_be_bytes([high, low]))
         };
         let [from_port, to_port, vlan] = [field(), field(), field()];
         let [dscp] = take(&mut rest);
@@ -107,7 +108,7 @@ impl OverflowKey {
     }
 }
 
-/// A version, and 16 bytes that the address begins.
+/// Returns the IP version, and the address padded with zeros to 16 bytes.
 fn address_bytes(address: IpAddr) -> [u8; 17] {
     let mut bytes = [0; 17];
     let mut rest = Rest(&mut bytes);
@@ -132,57 +133,58 @@ fn address([version, octets @ ..]: [u8; 17]) -> IpAddr {
     }
 }
 
-/// What is still to be written.
+/// The bytes that are still to be written.
 struct Rest<'a>(&'a mut [u8]);
 
 impl Rest<'_> {
     fn put<const N: usize>(&mut self, bytes: [u8; N]) {
-        let (place, rest) = std::mem::take(&mut self.0)
+        let (start, rest) = std::mem::take(&mut self.0)
             .split_first_chunk_mut()
             .expect("the sizes add up");
-        *place = bytes;
+        *start = bytes;
         self.0 = rest;
     }
 }
 
 fn take<const N: usize>(rest: &mut &[u8]) -> [u8; N] {
-    let (bytes, behind) = rest.split_first_chunk().expect("the sizes add up");
-    *rest = behind;
+    let (bytes, tail) = rest.split_first_chunk().expect("the sizes add up");
+    *rest = tail;
     *bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::Observation;
 
     fn key(source: &str, sensor: &str, from_port: Option<u16>) -> Key<IpAddr> {
-        let parse = |address: &str| -> IpAddr { address.parse().expect("an address") };
-        Key {
-            source: parse(source),
-            source_prefix: 24,
-            source_class: Class(1),
-            destination: parse("192.0.2.1"),
-            destination_prefix: 255,
-            destination_class: Class(2),
+        let [source, destination, sensor] = [source, "192.0.2.1", sensor]
+            .map(|address| address.parse::<IpAddr>().expect("an address"));
+        let seen = Observation {
             protocol: IpNumber(6),
             listen_port: 37008,
-            sensor: parse(sensor),
+            dscp: 46,
+            ..Observation::default()
+        };
+        Key {
+            source_prefix: 24,
+            source_class: Class(1),
+            destination_class: Class(2),
             from_port,
             to_port: Some(443),
-            vlan: None,
-            dscp: 46,
+            ..Key::of_packet(source, destination, sensor, &seen)
         }
     }
 
     #[test]
-    fn keys_come_back_and_sort_alike() {
+    fn bytes_sort_like_keys_and_convert_back() {
         let keys = [
             key("9.0.0.1", "10.0.0.1", None),
             key("10.0.0.1", "10.0.0.1", None),
             key("10.0.0.1", "10.0.0.1", Some(0)),
             key("10.0.0.1", "10.0.0.1", Some(256)),
             key("10.0.0.1", "192.0.2.1", None),
-            // The wide kind.
+            // Wide keys.
             key("9.0.0.1", "2001:db8::1", None),
             key("2001:db8::1", "10.0.0.1", None),
         ];
@@ -193,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn the_keys_of_sums_come_back() {
+    fn keys_of_sums_convert_to_bytes_and_back() {
         let traffic = TrafficKey {
             from_class: Class(1),
             to_class: Class(2),

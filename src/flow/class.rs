@@ -1,3 +1,5 @@
+//! Classes of addresses: the values of the labels `from_type` and `to_type`.
+
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -7,8 +9,8 @@ use thiserror::Error;
 
 use super::network::{Network, PrefixLength};
 
-/// The classes of address that are always there, and their ranges: IANA's special-purpose address
-/// registries (RFC 6890). `public` is what nothing else matches.
+/// The built-in classes and their ranges, from IANA's special-purpose address registries (RFC
+/// 6890). `public` has all addresses that are in no other range.
 const BUILT_IN: [(&str, &[&str]); 8] = [
     (
         "private",
@@ -37,53 +39,57 @@ const BUILT_IN: [(&str, &[&str]); 8] = [
     ("public", &["0.0.0.0/0", "::/0"]),
 ];
 
-/// Names beyond the built-in ones: with these, a class fits a byte.
+/// The maximum number of names besides the built-in ones. With these, the number of a class fits
+/// into one byte of a key.
 const MAX_NAMES: usize = 200;
 
-/// What kind of network an address belongs to: a name's number in its [`Classes`].
+/// The class of an address: the number of a name in [`Classes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct Class(pub(super) u8);
 
 impl Class {
-    /// The place of its name among [`Classes::names`].
+    /// Returns the index of its name in [`Classes::names`].
     #[must_use]
     pub fn number(self) -> usize {
         self.0.into()
     }
 }
 
-/// How many bits of addresses are shown; all of them, from 32 or 128 on.
+/// The number of bits that are shown of IPv4 and of IPv6 addresses. From 32 or 128 on: all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
     pub(super) ipv4: u8,
     pub(super) ipv6: u8,
 }
 
-/// The prefix length of an address that is shown whole.
+/// The prefix length in a key whose address is shown whole. Such addresses are written without a
+/// prefix length.
 pub const WHOLE: u8 = u8::MAX;
 
-/// Which addresses belong together. The longest matching prefix decides.
+/// All classes, their ranges, and how many bits of their addresses are shown. An address belongs to
+/// the class with the longest matching prefix.
 #[derive(Debug)]
 pub struct Classes {
     names: Vec<String>,
     ipv4: PrefixMap<Ipv4Net, Class>,
-    /// The class of all IPv4 addresses with this first octet, if no longer prefix tells them apart.
+    /// The class of all IPv4 addresses with this first octet; `None` if they differ. Saves most
+    /// searches for the longest prefix, which are many times as slow.
     first_octets: [Option<Class>; 256],
     ipv6: PrefixMap<Ipv6Net, Class>,
-    /// Of the classes whose addresses are not shown whole.
-    folded: HashMap<Class, Lengths>,
+    /// The prefix lengths of the classes whose addresses are not shown whole.
+    lengths_by_class: HashMap<Class, Lengths>,
 }
 
-/// Why networks and prefix lengths do not go together.
+/// A contradiction between networks and prefix lengths.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum ClassesError {
-    #[error("'--network' takes {MAX_NAMES} names at most: let ranges share one")]
+    #[error("'--network' takes at most {MAX_NAMES} names: give several ranges the same name")]
     TooManyNames,
     #[error("'--network' names {0} twice, '{1}' and '{2}': name each range once")]
     RangeTwice(IpNet, String, String),
     #[error(
-        "'--prefix-length' is given for '{0}', which is no class and no network: there are {1}, \
-         and those that '--network' names"
+        "'--prefix-length' names '{0}', which is neither a class nor a network: the classes are {1}; \
+         networks are defined with '--network'"
     )]
     UnknownName(String, String),
     #[error("'--prefix-length' is given twice for '{0}': give one length for each name")]
@@ -91,8 +97,10 @@ pub enum ClassesError {
 }
 
 impl Classes {
+    /// Creates the built-in classes and those of `networks`, with the prefix lengths of `lengths`.
+    ///
     /// # Errors
-    /// Two of the arguments contradict each other.
+    /// Two of the arguments contradict each other, or there are too many names.
     pub fn new(networks: &[Network], lengths: &[PrefixLength]) -> Result<Self, ClassesError> {
         let mut classes = Self::default();
         let mut ranges: HashMap<IpNet, &str> = HashMap::new();
@@ -101,7 +109,7 @@ impl Classes {
                 let (before, name) = (before.to_owned(), name.clone());
                 return Err(ClassesError::RangeTwice(*range, before, name));
             }
-            let class = classes.named(name).ok_or(ClassesError::TooManyNames)?;
+            let class = classes.intern(name).ok_or(ClassesError::TooManyNames)?;
             classes.insert(*range, class);
         }
         classes.index();
@@ -117,13 +125,14 @@ impl Classes {
                 ipv4: *ipv4,
                 ipv6: *ipv6,
             };
-            if classes.folded.insert(class, lengths).is_some() {
+            if classes.lengths_by_class.insert(class, lengths).is_some() {
                 return Err(ClassesError::LengthTwice(name.clone()));
             }
         }
         Ok(classes)
     }
 
+    /// Returns the class of an address.
     #[must_use]
     pub fn of(&self, address: IpAddr) -> Class {
         let class = match address {
@@ -136,36 +145,36 @@ impl Classes {
             }
             IpAddr::V6(address) => self.ipv6.get_lpm(&Ipv6Net::from(address)).map(|(_, c)| c),
         };
-        *class.expect("the ranges of public hold every address")
+        *class.expect("the ranges of public contain every address")
     }
 
-    /// The value of the labels `from_type` and `to_type`.
+    /// Returns the name of a class: the value of the labels `from_type` and `to_type`.
     #[must_use]
     pub fn name(&self, class: Class) -> &str {
         &self.names[class.number()]
     }
 
-    /// Those of all classes.
+    /// Returns the names of all classes, in the order of their numbers.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.names.iter().map(String::as_str)
     }
 
-    /// Whether there are addresses that are not shown whole.
-    pub(super) fn fold(&self) -> bool {
-        !self.folded.is_empty()
+    /// Whether some addresses are not shown whole.
+    pub(super) fn has_prefix_lengths(&self) -> bool {
+        !self.lengths_by_class.is_empty()
     }
 
-    /// How much is shown of addresses of this class.
+    /// Returns how many bits are shown of addresses of this class.
     pub(super) fn lengths(&self, class: Class) -> Lengths {
         let whole = Lengths {
             ipv4: WHOLE,
             ipv6: WHOLE,
         };
-        self.folded.get(&class).copied().unwrap_or(whole)
+        self.lengths_by_class.get(&class).copied().unwrap_or(whole)
     }
 
-    /// The class with this name, new if there was none.
-    fn named(&mut self, name: &str) -> Option<Class> {
+    /// Returns the class with this name, and adds it if it is new. `None` if there are too many.
+    fn intern(&mut self, name: &str) -> Option<Class> {
         let known = self.names.iter().position(|known| known == name);
         if known.is_none() && self.names.len() >= BUILT_IN.len() + MAX_NAMES {
             return None;
@@ -187,15 +196,17 @@ impl Classes {
         };
     }
 
-    /// Finds out which first octets decide, once all ranges are there.
+    /// Fills in `first_octets`, once all ranges are inserted.
     fn index(&mut self) {
+        // First octets with a prefix of more than 8 bits: their addresses may differ in class.
         let mut has_longer = [false; 256];
         for range in self.ipv4.keys().filter(|range| range.prefix_len() > 8) {
             let [first, ..] = range.network().octets();
             has_longer[usize::from(first)] = true;
         }
         for first in 0..=u8::MAX {
-            let all = Ipv4Net::new(Ipv4Addr::new(first, 0, 0, 0), 8).expect("8 is a length");
+            let all =
+                Ipv4Net::new(Ipv4Addr::new(first, 0, 0, 0), 8).expect("8 is a valid prefix length");
             let class = self.ipv4.get_lpm(&all).map(|(_, class)| *class);
             self.first_octets[usize::from(first)] =
                 class.filter(|_| !has_longer[usize::from(first)]);
@@ -203,7 +214,7 @@ impl Classes {
     }
 }
 
-/// The built-in classes, with all addresses shown whole.
+/// Creates the built-in classes, with all addresses shown whole.
 impl Default for Classes {
     fn default() -> Self {
         let mut classes = Self {
@@ -211,10 +222,10 @@ impl Default for Classes {
             ipv4: PrefixMap::new(),
             first_octets: [None; 256],
             ipv6: PrefixMap::new(),
-            folded: HashMap::new(),
+            lengths_by_class: HashMap::new(),
         };
         for (name, ranges) in BUILT_IN {
-            let class = classes.named(name).expect("the built-in names fit");
+            let class = classes.intern(name).expect("the built-in names fit");
             for range in ranges {
                 let range = range.parse().expect("the built-in ranges are well formed");
                 classes.insert(range, class);
@@ -284,12 +295,12 @@ mod tests {
         check("fe80::", "febf:ffff::", "link_local");
         check("fec0::", "feff:ffff::", "public");
         check("ff00::", "ffff:ffff::", "multicast");
-        // Mapped IPv4 addresses do not belong on the wire.
+        // IPv4-mapped addresses are not used on the wire, so they have no class of their own.
         check("::ffff:10.0.0.1", "::ffff:127.0.0.1", "public");
     }
 
     #[test]
-    fn the_first_octet_decides_where_no_longer_prefix_does() {
+    fn the_first_octet_determines_the_class_unless_there_are_longer_prefixes() {
         let direct = |classes: &Classes, first: usize| {
             let class = classes.first_octets[first]?;
             Some(classes.name(class).to_owned())
@@ -298,7 +309,7 @@ mod tests {
             &["lan=10.1.0.0/16", "far=64.0.0.0/2", "near=65.0.0.0/8"],
             &[],
         )
-        .expect("these go together");
+        .expect("no contradiction");
         let built_in = Classes::default();
         assert_eq!(direct(&built_in, 8), Some("public".to_owned()));
         assert_eq!(direct(&built_in, 10), Some("private".to_owned()));
@@ -324,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_prefix_wins_over_built_in_classes_too() {
+    fn the_longest_prefix_decides_even_over_built_in_classes() {
         let classes = classes(
             &[
                 "lan=192.168.0.0/16",
@@ -335,7 +346,7 @@ mod tests {
             ],
             &[],
         )
-        .expect("these go together");
+        .expect("no contradiction");
         let class = |address: &str| {
             let class = classes.of(address.parse().expect("an address"));
             classes.name(class).to_owned()
@@ -351,9 +362,9 @@ mod tests {
     }
 
     #[test]
-    fn prefix_lengths_belong_to_the_class_of_the_whole_address() {
+    fn prefix_lengths_depend_on_the_class_of_the_whole_address() {
         let classes = classes(&["office=8.8.8.0/24"], &["public=0", "office=16/48"])
-            .expect("these go together");
+            .expect("no contradiction");
         let shown = |address: &str| {
             let address: IpAddr = address.parse().expect("an address");
             let (shown, prefix) = address.shown(classes.lengths(classes.of(address)));

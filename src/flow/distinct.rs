@@ -1,24 +1,26 @@
-//! Estimates how many distinct flows there were, in a fixed amount of memory.
+//! Estimates the number of distinct flows in a fixed amount of memory.
 //!
 //! HyperLogLog registers, read with the improved raw estimator of Otmar Ertl, "New cardinality
-//! estimation algorithms for HyperLogLog sketches" (arXiv:1702.01284), section 2. One formula
-//! serves every number of flows. There is no table of corrections and no change of method, around
-//! which other estimators are off by several per cent.
+//! estimation algorithms for HyperLogLog sketches" (arXiv:1702.01284), section 2. One formula works
+//! for every number of flows. Other estimators switch between methods, or correct by a table, and
+//! are off by several per cent around the switch.
 
-/// The registers are 2 to the power of this. The standard error is 1.04 / sqrt(32,768) = 0.57 %.
+/// The number of registers is 2 to the power of this. The standard error is 1.04 / sqrt(32,768) =
+/// 0.57 %.
 const PRECISION: u32 = 15;
 const REGISTERS: usize = 1 << PRECISION;
-/// The bits of a hash that do not choose the register.
+/// The number of bits of a hash that do not choose the register.
 const BITS: u32 = u64::BITS - PRECISION;
-/// A register holds 0 to `BITS + 1`.
+/// The number of values of a register: 0 to `BITS + 1`.
 const VALUES: usize = BITS as usize + 2;
 
-/// A set of hashes, of which only the size can be asked.
+/// A set of hashes that only knows its approximate size.
 #[derive(Debug, Clone)]
 pub(super) struct Distinct {
     /// For each register, the longest run of leading zeros in the hashes that chose it, plus one.
     registers: Box<[u8]>,
-    /// How many registers hold each value.
+    /// The number of registers with each value. Kept up to date, so that an estimate need not read
+    /// 32,768 registers.
     counts: [u32; VALUES],
 }
 
@@ -32,7 +34,7 @@ impl Distinct {
         }
     }
 
-    /// Adds a hash, all of whose bits must be as good as random.
+    /// Adds a hash. All its bits must be distributed like random bits.
     #[inline]
     pub(super) fn insert(&mut self, hash: u64) {
         #[expect(
@@ -41,7 +43,8 @@ impl Distinct {
         )]
         let (register, run) = (
             hash as usize % REGISTERS,
-            // The bit that is set belongs to the register's number. It ends the run of zeros.
+            // The bit that is set here is one of those that choose the register. It ends the run of
+            // zeros before the other bits of the register's number would extend it.
             ((hash | (1 << (PRECISION - 1))).leading_zeros() + 1) as u8,
         );
         let longest = &mut self.registers[register];
@@ -52,7 +55,7 @@ impl Distinct {
         }
     }
 
-    /// How many distinct hashes there were, about.
+    /// Returns the approximate number of distinct hashes.
     pub(super) fn estimate(&self) -> f64 {
         const M: f64 = REGISTERS as f64;
         let counts = self.counts.map(f64::from);
@@ -66,7 +69,8 @@ impl Distinct {
     }
 }
 
-/// What the registers without a hash add, as a share of all: equation 13.
+/// Returns the correction for registers without a hash, from their share of all registers: sigma in
+/// equation 13 of the paper.
 fn sigma(share: f64) -> f64 {
     if share >= 1.0 {
         return f64::INFINITY;
@@ -83,7 +87,8 @@ fn sigma(share: f64) -> f64 {
     }
 }
 
-/// What the registers that can hold no more add. `share` is that of all others: equation 14.
+/// Returns the correction for registers with the maximum value, from the share of all other
+/// registers: tau in equation 14 of the paper.
 fn tau(share: f64) -> f64 {
     if share <= 0.0 || share >= 1.0 {
         return 0.0;
@@ -104,7 +109,7 @@ fn tau(share: f64) -> f64 {
 mod tests {
     use super::*;
 
-    /// The n-th number of SplitMix64 (Steele, Lea and Flood 2014): no two are equal.
+    /// Returns the n-th number of SplitMix64 (Steele, Lea and Flood 2014). No two are equal.
     fn number(n: u64) -> u64 {
         let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -113,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn few_are_counted_exactly() {
+    fn up_to_ten_hashes_are_counted_exactly() {
         let mut distinct = Distinct::new();
         assert!(distinct.estimate() < f64::EPSILON);
         for n in 0..10 {
@@ -127,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn the_order_and_repetitions_change_nothing() {
+    fn order_and_repetition_do_not_matter() {
         let (mut forth, mut back) = (Distinct::new(), Distinct::new());
         (0..100_000).for_each(|n| forth.insert(number(n)));
         (0..200_000).for_each(|n| back.insert(number((199_999 - n) % 100_000)));
@@ -135,9 +140,9 @@ mod tests {
         assert_eq!(forth.counts, back.counts);
     }
 
-    /// The longest runs: 49 bits of zero and the 15 that choose the register.
+    /// The longest runs: 49 zeros, followed by the 15 bits that choose the register.
     #[test]
-    fn the_rarest_hashes_stay_in_bounds() {
+    fn hashes_with_the_longest_runs_stay_in_bounds() {
         let mut distinct = Distinct::new();
         for register in 0..1 << PRECISION {
             distinct.insert(register);
@@ -147,7 +152,7 @@ mod tests {
         assert!(distinct.estimate() > 1e18);
     }
 
-    /// At every number from 100 to 10,000,000 in steps of a tenth of a decade, and around the
+    /// Checks every tenth of a decade from 100 to 10,000,000, and the
     /// numbers where HyperLogLog and HLL++ change their method (2.5 and 5 registers' worth, and the
     /// thresholds of HLL++ for 14 to 16 bits). The seeds are fixed, so this cannot fail by chance.
     #[test]

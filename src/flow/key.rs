@@ -1,3 +1,5 @@
+//! Keys of flows, and the packed form in which the table stores, hashes and compares them.
+
 use std::array;
 use std::fmt::Debug;
 use std::hash::{BuildHasher, Hasher};
@@ -9,14 +11,15 @@ use foldhash::quality::RandomState;
 use super::class::{Class, Lengths, WHOLE};
 use crate::wire::Observation;
 
-/// What tells one flow from another. Fields whose labels were not chosen are alike in all flows.
+/// The values that distinguish one flow from another. A field whose label was not chosen has the
+/// same value in all flows.
 ///
-/// There is a narrow kind, for flows whose addresses are all IPv4, and a wide one for the others.
-/// The order is that of the exposition.
+/// A narrow key (`Key<Ipv4Addr>`) has only IPv4 addresses, a wide key (`Key<IpAddr>`) has any.
+/// The order of the fields is the order in which the exposition sorts flows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key<A: Address> {
     pub source: A,
-    /// How many bits of the source are shown, or [`WHOLE`].
+    /// The number of bits of the source that are shown, or [`WHOLE`].
     pub source_prefix: u8,
     pub source_class: Class,
     pub destination: A,
@@ -31,24 +34,26 @@ pub struct Key<A: Address> {
     pub dscp: u8,
 }
 
-/// The addresses in a key: all IPv4, or of any version.
+/// The type of the addresses in a key: `Ipv4Addr` in narrow keys, `IpAddr` in wide ones.
 pub trait Address: Copy + Ord + Into<IpAddr> {
     type Words: Copy + Words + Debug;
-    /// How a flow lies in memory.
+    /// The alignment of a flow's slot in memory.
     type Alignment: Copy + Default + Debug;
     /// Whether a key with such addresses is of the wide kind.
     const WIDE: bool;
-    /// Stands for all addresses alike.
-    const NOTHING: Self;
+    /// The value in a key where the address is not shown.
+    const PLACEHOLDER: Self;
 
-    /// The first bits, the others zero; and how many these are, or [`WHOLE`].
+    /// Returns the address with all bits behind the prefix set to zero, and the number of bits in
+    /// the prefix, or [`WHOLE`] if nothing was cut off.
     #[must_use]
     fn shown(self, lengths: Lengths) -> (Self, u8);
 
-    /// Puts a source, a destination and a sensor before two numbers, the lowest byte of whose last
-    /// is free.
+    /// Packs source, destination and sensor, followed by two numbers. The lowest byte of the second
+    /// number must be zero: implementations may use it.
     fn pack(addresses: [Self; 3], numbers: [u64; 2]) -> Self::Words;
 
+    /// Reverses [`pack`](Self::pack).
     fn unpack(words: &Self::Words) -> Unpacked<Self>;
 }
 
@@ -56,7 +61,7 @@ impl Address for Ipv4Addr {
     type Words = [u32; 7];
     type Alignment = CacheLine;
     const WIDE: bool = false;
-    const NOTHING: Self = Self::UNSPECIFIED;
+    const PLACEHOLDER: Self = Self::UNSPECIFIED;
 
     fn shown(self, lengths: Lengths) -> (Self, u8) {
         match u32::MAX.checked_shr(lengths.ipv4.into()) {
@@ -82,7 +87,7 @@ impl Address for IpAddr {
     type Words = [u32; 16];
     type Alignment = ();
     const WIDE: bool = true;
-    const NOTHING: Self = Self::V4(Ipv4Addr::NOTHING);
+    const PLACEHOLDER: Self = Self::V4(Ipv4Addr::PLACEHOLDER);
 
     fn shown(self, lengths: Lengths) -> (Self, u8) {
         match self {
@@ -100,7 +105,7 @@ impl Address for IpAddr {
         }
     }
 
-    /// The free byte says which of the addresses are IPv6.
+    /// Stores in the free byte which addresses are IPv6: 10.0.0.1 and ::a00:1 have the same bits.
     #[inline]
     fn pack(addresses: [Self; 3], [first, mut last]: [u64; 2]) -> [u32; 16] {
         for (position, address) in addresses.iter().enumerate() {
@@ -141,20 +146,25 @@ impl Address for IpAddr {
     }
 }
 
-/// A source, a destination and a sensor, and two numbers.
+/// Source, destination and sensor, and two numbers.
 type Unpacked<A> = ([A; 3], [u64; 2]);
 
-/// What is kept at such an address fills one line of the processor's caches, or a few.
+/// Aligns a value to the cache lines of the processor, so that reading a slot of 64 bytes loads one
+/// line instead of two.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 pub struct CacheLine;
 
-/// Words that can be hashed and compared. Working on whole words matters: a key that is written
-/// in small pieces and read in large ones stalls the processor for longer than all the rest takes.
+/// An array of words that can be hashed, compared and masked.
+///
+/// A key is written and read in words of the same size for a reason. The processor forwards a value
+/// from a store to a later load only if the store covers all of it. Written byte by byte and read
+/// as words, a key would stall the processor for longer than the rest of the work takes.
 pub trait Words {
     fn hash_into(&self, hasher: &mut impl Hasher);
 
-    /// Without a branch for each word: nearly all comparisons are of equal keys.
+    /// Compares all words without a branch in between. Nearly all comparisons are of equal keys, so
+    /// stopping at the first difference would save nothing.
     fn equals(&self, other: &Self) -> bool;
 
     fn and(&self, other: &Self) -> Self;
@@ -184,14 +194,14 @@ impl<const N: usize> Words for [u32; N] {
     }
 }
 
-/// A key as the table keeps it.
+/// A key in the form in which the table stores it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Packed<A: Address>(A::Words);
 
 impl<A: Address> Key<A> {
-    /// With all that is known of a packet, but for the classes.
+    /// Returns a key with all fields of a packet except the classes, whatever labels were chosen.
     #[inline]
-    pub(super) fn plain(source: A, destination: A, sensor: A, seen: &Observation) -> Self {
+    pub(super) fn of_packet(source: A, destination: A, sensor: A, seen: &Observation) -> Self {
         let (from_port, to_port) = seen.ports.unzip();
         Self {
             source,
@@ -208,6 +218,51 @@ impl<A: Address> Key<A> {
             vlan: seen.vlan,
             dscp: seen.dscp,
         }
+    }
+
+    /// Returns source, destination and sensor.
+    pub(super) fn addresses(&self) -> [A; 3] {
+        [self.source, self.destination, self.sensor]
+    }
+
+    /// Returns the same key with other addresses: source, destination and sensor. Prefix lengths
+    /// and classes stay as they are.
+    pub(super) fn with_addresses<B: Address>(
+        &self,
+        [source, destination, sensor]: [B; 3],
+    ) -> Key<B> {
+        Key {
+            source,
+            source_prefix: self.source_prefix,
+            source_class: self.source_class,
+            destination,
+            destination_prefix: self.destination_prefix,
+            destination_class: self.destination_class,
+            protocol: self.protocol,
+            listen_port: self.listen_port,
+            sensor,
+            from_port: self.from_port,
+            to_port: self.to_port,
+            vlan: self.vlan,
+            dscp: self.dscp,
+        }
+    }
+
+    /// Returns the same key with `f` applied to its addresses.
+    pub(super) fn map_addresses<B: Address>(&self, f: impl FnMut(A) -> B) -> Key<B> {
+        self.with_addresses(self.addresses().map(f))
+    }
+
+    /// Returns the same key in the wide kind.
+    pub(super) fn widened(&self) -> Key<IpAddr> {
+        self.map_addresses(Into::into)
+    }
+
+    /// Returns the IP version of the inner packets: 4 or 6.
+    #[must_use]
+    pub fn ip_version(&self) -> u8 {
+        let is_ipv6 = self.source.into().is_ipv6() || self.destination.into().is_ipv6();
+        if is_ipv6 { 6 } else { 4 }
     }
 
     #[inline]
@@ -257,7 +312,7 @@ impl<A: Address> Packed<A> {
         ] = bytes.to_be_bytes();
         let [from_port, to_port, vlan, listen_port] = [48, 32, 16, 0]
             .map(|shift| u16::try_from(numbers >> shift & 0xffff).expect("16 bits are masked"));
-        let there = |number, bit: u8| (flags & 1 << bit != 0).then_some(number);
+        let if_present = |number, bit: u8| (flags & 1 << bit != 0).then_some(number);
         Key {
             source,
             source_prefix,
@@ -268,14 +323,14 @@ impl<A: Address> Packed<A> {
             protocol: IpNumber(protocol),
             listen_port,
             sensor,
-            from_port: there(from_port, 0),
-            to_port: there(to_port, 1),
-            vlan: there(vlan, 2),
+            from_port: if_present(from_port, 0),
+            to_port: if_present(to_port, 1),
+            vlan: if_present(vlan, 2),
             dscp,
         }
     }
 
-    /// Of this key, what the mask leaves.
+    /// Returns this key with all bits set to zero that are zero in the mask.
     #[inline]
     pub(super) fn masked(&self, mask: &Self) -> Self {
         Self(self.0.and(&mask.0))
@@ -318,26 +373,27 @@ mod tests {
     fn check<A: Address + std::fmt::Debug>(addresses: [A; 3], fields: [Option<u16>; 3]) {
         let [source, destination, sensor] = addresses;
         let [from_port, to_port, vlan] = fields;
-        let key = Key {
-            source,
-            source_prefix: 1,
-            source_class: Class(2),
-            destination,
-            destination_prefix: 3,
-            destination_class: Class(4),
+        let seen = Observation {
             protocol: IpNumber(5),
             listen_port: 0x0607,
-            sensor,
-            from_port,
-            to_port,
             vlan,
             dscp: 8,
+            ..Observation::default()
+        };
+        let key = Key {
+            source_prefix: 1,
+            source_class: Class(2),
+            destination_prefix: 3,
+            destination_class: Class(4),
+            from_port,
+            to_port,
+            ..Key::of_packet(source, destination, sensor, &seen)
         };
         assert_eq!(key.pack().unpack(), key);
     }
 
     #[test]
-    fn keys_come_out_of_their_packed_form_as_they_went_in() {
+    fn unpacking_reverses_packing() {
         let v4 = |last| Ipv4Addr::new(1, 2, 3, last);
         let v6 = |last| IpAddr::V6(Ipv6Addr::new(1, 2, 3, 4, 5, 6, 7, last));
         for fields in [[None; 3], [Some(0); 3], [Some(u16::MAX), None, Some(7)]] {
@@ -349,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn a_packed_key_stays_small() {
+    fn packed_keys_take_28_and_64_bytes() {
         assert_eq!(size_of::<Packed<Ipv4Addr>>(), 28);
         assert_eq!(size_of::<Packed<IpAddr>>(), 64);
     }

@@ -1,3 +1,5 @@
+//! The labels of the flow families: their names, and the list that a user chooses.
+
 use std::str::FromStr;
 
 use thiserror::Error;
@@ -20,7 +22,7 @@ pub enum Label {
 }
 
 impl Label {
-    /// All of them, in the order of the exposition.
+    /// All labels, in the order of the exposition.
     pub const ALL: [Self; 12] = [
         Self::From,
         Self::FromType,
@@ -36,6 +38,7 @@ impl Label {
         Self::IpVersion,
     ];
 
+    /// Returns the name of the label, as in the exposition and in `--labels`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -55,16 +58,16 @@ impl Label {
     }
 }
 
-/// The labels that tell flows apart. Never empty.
+/// The set of labels that distinguish flows. Never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Labels(u16);
 
-/// Why a list of labels is none.
+/// Why a text is not a list of labels.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum LabelsError {
-    #[error("there is no label '{0}': separate these by commas: {names}", names = names())]
+    #[error("'{0}' is not a label: write one or several of these, separated by commas: {names}", names = names())]
     Unknown(String),
-    #[error("the label '{0}' is there twice: name each label once")]
+    #[error("the label '{0}' is given twice: name each label once")]
     Twice(&'static str),
 }
 
@@ -74,7 +77,7 @@ impl Labels {
         self.0 & Self::bit(label) != 0
     }
 
-    /// In the order of [`Label::ALL`], whatever order was typed.
+    /// Returns the labels in the order of [`Label::ALL`], regardless of the order in the list.
     pub fn iter(self) -> impl Iterator<Item = Label> {
         Label::ALL
             .into_iter()
@@ -86,7 +89,7 @@ impl Labels {
     }
 }
 
-/// Those of the program that this one replaces.
+/// Returns the labels of the program that this one replaces.
 impl Default for Labels {
     fn default() -> Self {
         Label::ALL[..6].iter().copied().collect()
@@ -106,7 +109,7 @@ impl FromIterator<Label> for Labels {
 impl FromStr for Labels {
     type Err = LabelsError;
 
-    /// Reads a list like `from,to,vlan`.
+    /// Parses a list such as `from,to,vlan`.
     fn from_str(list: &str) -> Result<Self, LabelsError> {
         let mut labels = Self(0);
         for name in list.split(',') {
@@ -139,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_come_out_in_the_order_of_the_exposition() {
+    fn labels_are_in_the_order_of_the_exposition() {
         check("to", "to");
         check("vlan,to,from", "from,to,vlan");
         let all = names().replace(' ', "");
@@ -160,7 +163,7 @@ mod tests {
 
     #[test]
     fn unknown_and_repeated_labels_are_refused() {
-        let error = |list: &str| list.parse::<Labels>().expect_err("no list of labels");
+        let error = |list: &str| list.parse::<Labels>().expect_err("not a list of labels");
         assert_eq!(
             error("from,twice,from"),
             LabelsError::Unknown("twice".into())

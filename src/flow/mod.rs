@@ -1,12 +1,14 @@
-//! What a flow is: all inner packets with equal label values; and the table that counts them.
+//! Flows, and the table that counts them. A flow is all inner packets with the same label values.
 //!
-//! [`Labels`], [`Network`] and [`PrefixLength`] are what a user chooses, [`Shape`] is what follows
-//! from it. [`FlowTable`] holds the rules of who has a place, and [`Snapshot`] is what a scrape
-//! sees of it. [`Sensors`] counts the frames of those who send, within a limit of their own.
+//! - A user chooses [`Labels`], [`Network`]s and [`PrefixLength`]s. Together they make up a
+//!   [`Shape`], which turns the observation of a packet into the [`Key`] of its flow.
+//! - Packets are collected in a [`PacketBatch`], and counted in a [`FlowTable`] within its
+//!   [`FlowLimits`].
+//! - A scrape takes a [`Snapshot`] of the table. [`Recent`] has the traffic of the last minute.
+//! - [`Sensors`] counts frames by sender, within a limit of its own.
 //!
-//! Pure: no clock, no input or output.
+//! Pure: reads no clock, and does no input or output.
 
-mod best;
 mod bytes;
 mod class;
 mod clock;
@@ -14,27 +16,28 @@ mod distinct;
 mod hold;
 mod key;
 mod label;
-mod names;
 mod network;
 mod packets;
 mod protocol;
 mod rank;
 mod sensors;
 mod series;
+mod series_keys;
 mod shape;
 mod snapshot;
 mod store;
 mod table;
+mod top_n;
 
-pub(crate) use best::Best;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
-pub use names::Names;
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use packets::PacketBatch;
 pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
+pub use series_keys::SeriesKeys;
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{Counters, Flow, Occupancy, Recent, Snapshot, Sum};
 pub use table::{CHECKPOINT_INTERVAL, FlowLimits, FlowTable};
+pub(crate) use top_n::TopN;

@@ -1,23 +1,23 @@
-//! Names for address ranges, as they are typed: `office=192.0.2.0/24`, `public=24/48`.
+//! Values of the options `--network` and `--prefix-length`: `office=192.0.2.0/24`, `public=24/48`.
 
 use std::str::FromStr;
 
 use ipnet::IpNet;
 use thiserror::Error;
 
-/// The value of the labels that no single address, port or name fits.
+/// The value of a label in series that count several flows together.
 pub const OTHER: &str = "other";
 
 const LONGEST_NAME: usize = 64;
 
-/// A name for the addresses of a range.
+/// A name for the addresses in a range.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Network {
     pub(super) name: String,
     pub(super) range: IpNet,
 }
 
-/// How much of a class's addresses is shown.
+/// The number of bits that are shown of the addresses in a class.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PrefixLength {
     pub(super) name: String,
@@ -27,25 +27,25 @@ pub struct PrefixLength {
     pub(super) ipv6: u8,
 }
 
-/// Why a text is neither.
+/// Why a text is not a network or a prefix length.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NetworkError {
-    #[error("a name and a range are needed, such as office=192.0.2.0/24")]
+    #[error("write a name and an address range, such as office=192.0.2.0/24")]
     NoNetwork,
-    #[error("'{0}' is no range of addresses: write one such as 192.0.2.0/24 or 2001:db8::/32")]
+    #[error("'{0}' is not an address range: write one such as 192.0.2.0/24 or 2001:db8::/32")]
     Range(String),
-    #[error("{0} has bits behind its prefix: the range is {1}")]
+    #[error("{0} has bits set after its prefix: the range is {1}")]
     HostBits(IpNet, IpNet),
-    #[error("a name and a length are needed, such as public=24 or public=24/48")]
+    #[error("write a name and a prefix length, such as public=24 or public=24/48")]
     NoLength,
     #[error(
-        "'{0}' is no prefix length: write one from 0 to 128, or one for IPv4 and one for IPv6 \
+        "'{0}' is not a prefix length: write one from 0 to 128, or one for IPv4 and one for IPv6 \
          such as 24/48"
     )]
     Length(String),
-    #[error("'{0}' is no name: 1 to {LONGEST_NAME} letters, digits, '_', '.' and '-' are one")]
+    #[error("'{0}' is not a name: write 1 to {LONGEST_NAME} letters, digits, '_', '.' or '-'")]
     Name(String),
-    #[error("the name '{OTHER}' is taken by what finds no place")]
+    #[error("the name '{OTHER}' is reserved for flows beyond the limit")]
     Other,
 }
 
@@ -86,10 +86,10 @@ impl FromStr for PrefixLength {
     }
 }
 
-/// A name that stands in a label as it is, and looks like one.
+/// Returns the name if it is valid. Such names need no escaping in the exposition.
 fn checked(name: &str) -> Result<String, NetworkError> {
-    let sane = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
-    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(sane) {
+    let is_allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    if name.is_empty() || name.len() > LONGEST_NAME || !name.bytes().all(is_allowed) {
         return Err(NetworkError::Name(name.to_owned()));
     }
     if name == OTHER {
@@ -103,12 +103,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn networks_are_a_name_and_a_range() {
+    fn a_network_is_a_name_and_a_range() {
         let network: Network = "lan.1-a_B=2001:db8::/32".parse().expect("a network");
         assert_eq!(network.name, "lan.1-a_B");
         assert_eq!(network.range.to_string(), "2001:db8::/32");
 
-        let error = |text: &str| text.parse::<Network>().expect_err("no network");
+        let error = |text: &str| text.parse::<Network>().expect_err("not a network");
         assert_eq!(error("10.0.0.0/8"), NetworkError::NoNetwork);
         assert_eq!(error("a=10.0.0.0"), NetworkError::Range("10.0.0.0".into()));
         assert_eq!(
@@ -129,12 +129,12 @@ mod tests {
         );
         assert_eq!(
             error("a=10.1.2.3/8").to_string(),
-            "10.1.2.3/8 has bits behind its prefix: the range is 10.0.0.0/8"
+            "10.1.2.3/8 has bits set after its prefix: the range is 10.0.0.0/8"
         );
     }
 
     #[test]
-    fn prefix_lengths_are_one_for_both_versions_or_one_for_each() {
+    fn a_prefix_length_is_one_for_both_ip_versions_or_one_for_each() {
         let lengths = |text: &str| {
             let parsed: PrefixLength = text.parse().expect("a prefix length");
             (parsed.ipv4, parsed.ipv6)
@@ -143,7 +143,10 @@ mod tests {
         assert_eq!(lengths("public=24"), (24, 24));
         assert_eq!(lengths("public=48"), (32, 48));
         assert_eq!(lengths("public=24/48"), (24, 48));
-        let error = |text: &str| text.parse::<PrefixLength>().expect_err("no prefix length");
+        let error = |text: &str| {
+            text.parse::<PrefixLength>()
+                .expect_err("not a prefix length")
+        };
         assert_eq!(error("public"), NetworkError::NoLength);
         for wrong in ["129", "33/48", "24/129", "-1", "", "24/", "24/48/1"] {
             assert_eq!(

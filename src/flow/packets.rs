@@ -1,3 +1,8 @@
+//! Packets between decoding and counting.
+//!
+//! A thread that reads frames collects packets in a [`PacketBatch`] of its own, and builds and
+//! hashes their keys there. Only the counting itself then needs the lock on the table.
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,56 +15,59 @@ use super::key::{Key, Packed};
 use super::shape::AnyKey;
 use crate::wire::Observation;
 
-/// Gives packets the keys of their flows.
+/// Builds and hashes the keys of packets' flows.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     pub(super) shape: Arc<Shape>,
-    /// Senders choose the keys: without the seed, nobody can prepare keys that collide.
+    /// Senders choose the values in a key. With a hash that they could compute, they could send
+    /// keys that all collide, and each look-up would walk through all of them. The seed is random
+    /// and never leaves the process.
     pub(super) seed: RandomState,
-    /// The bits of a narrow key that the chosen labels show, if no class has to be looked up.
+    /// The bits of a narrow key that the chosen labels show. `None` if the key needs classes, which
+    /// have to be looked up.
     mask: Option<Packed<Ipv4Addr>>,
 }
 
-/// Packets on their way to the table that they were made for. What they need before they are
-/// counted happens here, where no lock is held.
+/// A batch of packets for the table that created it.
 #[derive(Debug)]
 pub struct PacketBatch {
     keys: Keys,
-    places: usize,
-    taken: Vec<Taken>,
-    aside: Vec<Aside>,
+    capacity: usize,
+    packets: Vec<CompactPacket>,
+    /// A side buffer with the packets that do not fit into a [`CompactPacket`].
+    wide_packets: Vec<WidePacket>,
 }
 
-/// A packet, in less than a line of the processor's caches.
+/// A packet in 56 bytes, less than one cache line: nearly all packets are stored in this form.
 #[derive(Debug, Clone, Copy)]
-struct Taken {
+struct CompactPacket {
     at: Moment,
-    /// Of its flow's key.
+    /// The hash of its flow's key.
     hash: u64,
     bytes: u64,
-    known: Known,
+    contents: Contents,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Known {
-    /// All that is known of the packet. What the mask leaves of it is its flow's key.
-    Whole(Packed<Ipv4Addr>),
-    /// It stands aside in this place, because its addresses are not all IPv4 or its flow's key
-    /// takes more than a mask.
-    Aside(u32),
+enum Contents {
+    /// A key with all fields of the packet. Applying the mask to it gives the key of the flow.
+    Inline(Packed<Ipv4Addr>),
+    /// The index of a [`WidePacket`]: an address is IPv6, or the key takes more than a mask.
+    InSideBuffer(u32),
 }
 
+/// A packet with the key of its flow.
 #[derive(Debug, Clone, Copy)]
-struct Aside {
+struct WidePacket {
     key: AnyKey,
     seen: Observation,
 }
 
-/// A packet that is to be counted.
+/// A packet of a batch, ready to be counted.
 #[derive(Clone, Copy)]
-pub(super) struct Packet<'a> {
-    taken: &'a Taken,
-    others: &'a PacketBatch,
+pub(super) struct BatchedPacket<'a> {
+    compact: &'a CompactPacket,
+    batch: &'a PacketBatch,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -79,17 +87,17 @@ impl Keys {
 }
 
 impl PacketBatch {
-    /// With so many places.
-    pub(super) fn new(keys: &Keys, places: usize) -> Self {
+    /// Creates an empty batch that is full with `capacity` packets.
+    pub(super) fn new(keys: &Keys, capacity: usize) -> Self {
         Self {
             keys: keys.clone(),
-            places,
-            taken: Vec::with_capacity(places),
-            aside: Vec::new(),
+            capacity,
+            packets: Vec::with_capacity(capacity),
+            wide_packets: Vec::new(),
         }
     }
 
-    /// Takes a packet that came at `at`.
+    /// Adds a packet that arrived at `at`.
     #[inline]
     pub fn push(&mut self, at: Duration, seen: &Observation) {
         let at = Moment::of(at);
@@ -100,119 +108,122 @@ impl PacketBatch {
             seen.sensor.ipv4(),
         ) {
             (Some(mask), Some(source), Some(destination), Some(sensor)) => {
-                let known = Key::plain(source, destination, sensor, seen).pack();
-                self.taken.push(Taken {
+                let all_fields = Key::of_packet(source, destination, sensor, seen).pack();
+                self.packets.push(CompactPacket {
                     at,
-                    hash: known.masked(mask).hash_with(&self.keys.seed),
+                    hash: all_fields.masked(mask).hash_with(&self.keys.seed),
                     bytes: seen.bytes,
-                    known: Known::Whole(known),
+                    contents: Contents::Inline(all_fields),
                 });
             }
-            _ => self.push_aside(at, *seen),
+            _ => self.push_wide(at, *seen),
         }
     }
 
-    fn push_aside(&mut self, at: Moment, seen: Observation) {
+    fn push_wide(&mut self, at: Moment, seen: Observation) {
         let key = self.keys.shape.key(&seen);
-        let place = u32::try_from(self.aside.len()).expect("places fit");
-        self.taken.push(Taken {
+        let index = u32::try_from(self.wide_packets.len()).expect("a batch is small");
+        self.packets.push(CompactPacket {
             at,
             hash: match key {
                 AnyKey::Narrow(key) => key.hash_with(&self.keys.seed),
                 AnyKey::Wide(key) => key.hash_with(&self.keys.seed),
             },
             bytes: seen.bytes,
-            known: Known::Aside(place),
+            contents: Contents::InSideBuffer(index),
         });
-        self.aside.push(Aside { key, seen });
+        self.wide_packets.push(WidePacket { key, seen });
     }
 
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.taken.is_empty()
+        self.packets.is_empty()
     }
 
-    /// Whether it is time to count them.
+    /// Whether the batch should be counted now.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.taken.len() >= self.places
+        self.packets.len() >= self.capacity
     }
 
     pub(super) fn clear(&mut self) {
-        self.taken.clear();
-        self.aside.clear();
+        self.packets.clear();
+        self.wide_packets.clear();
     }
 
-    /// In their order, so many at a time.
+    /// Returns the packets in their order, in groups of at most `size`.
     pub(super) fn groups(
         &self,
         size: usize,
-    ) -> impl Iterator<Item = impl Iterator<Item = Packet<'_>> + Clone> {
-        self.taken.chunks(size).map(move |group| {
-            group.iter().map(move |taken| Packet {
-                taken,
-                others: self,
+    ) -> impl Iterator<Item = impl Iterator<Item = BatchedPacket<'_>> + Clone> {
+        self.packets.chunks(size).map(move |group| {
+            group.iter().map(move |compact| BatchedPacket {
+                compact,
+                batch: self,
             })
         })
     }
 }
 
-impl<'a> Packet<'a> {
+impl<'a> BatchedPacket<'a> {
     #[inline]
     pub(super) fn at(self) -> Moment {
-        self.taken.at
+        self.compact.at
     }
 
+    /// Returns the hash of its flow's key.
     #[inline]
     pub(super) fn hash(self) -> u64 {
-        self.taken.hash
+        self.compact.hash
     }
 
     #[inline]
     pub(super) fn bytes(self) -> u64 {
-        self.taken.bytes
+        self.compact.bytes
     }
 
     /// Whether the key of its flow is wide.
     #[inline]
-    pub(super) fn is_wide(self) -> bool {
-        match self.taken.known {
-            Known::Whole(_) => false,
-            Known::Aside(place) => {
-                matches!(self.others.aside[place as usize].key, AnyKey::Wide(_))
+    pub(super) fn has_wide_key(self) -> bool {
+        match self.compact.contents {
+            Contents::Inline(_) => false,
+            Contents::InSideBuffer(index) => {
+                matches!(self.batch.wide_packets[index as usize].key, AnyKey::Wide(_))
             }
         }
     }
 
-    /// The key of its flow.
+    /// Returns the key of its flow.
     #[inline]
     pub(super) fn key(self) -> KeyRef<'a> {
-        match (&self.taken.known, &self.others.keys.mask) {
-            (Known::Whole(known), Some(mask)) => KeyRef::Narrow(known.masked(mask)),
-            (Known::Whole(known), None) => KeyRef::Narrow(*known),
-            (Known::Aside(place), _) => match &self.others.aside[*place as usize].key {
-                AnyKey::Narrow(key) => KeyRef::Narrow(*key),
-                AnyKey::Wide(key) => KeyRef::Wide(key),
-            },
+        match (&self.compact.contents, &self.batch.keys.mask) {
+            (Contents::Inline(key), Some(mask)) => KeyRef::Narrow(key.masked(mask)),
+            (Contents::Inline(key), None) => KeyRef::Narrow(*key),
+            (Contents::InSideBuffer(index), _) => {
+                match &self.batch.wide_packets[*index as usize].key {
+                    AnyKey::Narrow(key) => KeyRef::Narrow(*key),
+                    AnyKey::Wide(key) => KeyRef::Wide(key),
+                }
+            }
         }
     }
 
-    /// What is known of it, but for why it is not there whole.
+    /// Returns the observation without `truncated`, which the table does not need.
     pub(super) fn seen(self) -> Observation {
-        let known = match &self.taken.known {
-            Known::Whole(known) => known.unpack(),
-            Known::Aside(place) => return self.others.aside[*place as usize].seen,
+        let key = match &self.compact.contents {
+            Contents::Inline(key) => key.unpack(),
+            Contents::InSideBuffer(index) => return self.batch.wide_packets[*index as usize].seen,
         };
         Observation {
-            source: known.source.into(),
-            destination: known.destination.into(),
-            protocol: known.protocol,
-            listen_port: known.listen_port,
-            sensor: known.sensor.into(),
-            ports: known.from_port.zip(known.to_port),
-            vlan: known.vlan,
-            dscp: known.dscp,
-            bytes: self.taken.bytes,
+            source: key.source.into(),
+            destination: key.destination.into(),
+            protocol: key.protocol,
+            listen_port: key.listen_port,
+            sensor: key.sensor.into(),
+            ports: key.from_port.zip(key.to_port),
+            vlan: key.vlan,
+            dscp: key.dscp,
+            bytes: self.compact.bytes,
             truncated: None,
         }
     }
@@ -223,7 +234,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_packet_stays_small() {
-        assert_eq!(size_of::<Taken>(), 56);
+    fn a_compact_packet_takes_56_bytes() {
+        assert_eq!(size_of::<CompactPacket>(), 56);
     }
 }

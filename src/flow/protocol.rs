@@ -1,15 +1,18 @@
+//! Names of IP protocols.
+
 use std::sync::LazyLock;
 
 use etherparse::IpNumber;
 
-/// The value of the label `protocol`: the keyword of IANA's registry in lower case, without
-/// spaces and without "(deprecated)"; the number where there is no keyword.
+/// The values of the label `protocol`: the keyword of IANA's registry of protocol numbers, in lower
+/// case, with hyphens for spaces and without "(deprecated)". Without a keyword: the number.
 pub struct ProtocolName;
 
 static NAMES: LazyLock<Vec<String>> =
     LazyLock::new(|| (0..=u8::MAX).map(|number| name(IpNumber(number))).collect());
 
 impl ProtocolName {
+    /// Returns the value of the label for a protocol.
     #[must_use]
     pub fn of(protocol: IpNumber) -> &'static str {
         &NAMES[usize::from(protocol.0)]
@@ -18,7 +21,7 @@ impl ProtocolName {
 
 fn name(protocol: IpNumber) -> String {
     match protocol.keyword_str() {
-        // 253 and 254 are for experiments, 255 is reserved: none of them is a protocol.
+        // 253 and 254 are for experiments and 255 is reserved, so their keywords name no protocol.
         Some(keyword) if protocol.0 < 253 => keyword
             .trim_end_matches(" (deprecated)")
             .to_ascii_lowercase()
@@ -37,7 +40,7 @@ mod tests {
     }
 
     #[test]
-    fn keywords_are_those_of_the_registry() {
+    fn names_are_the_keywords_of_the_registry() {
         check(0, "hopopt");
         check(1, "icmp");
         check(2, "igmp");
@@ -57,7 +60,7 @@ mod tests {
     }
 
     #[test]
-    fn spaces_and_deprecation_notes_do_not_survive() {
+    fn spaces_become_hyphens_and_deprecation_notes_are_removed() {
         check(13, "argus");
         check(53, "swipe");
         check(95, "micp");

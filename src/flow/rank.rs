@@ -1,14 +1,14 @@
-//! Flows of both kinds in one row.
+//! The orders in which flows are shown, across both kinds of keys.
 
 use std::cmp::Reverse;
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::key::{Address, Key};
+use super::key::Address;
 use super::snapshot::{Counters, Flow, Snapshot};
 
 impl Snapshot {
-    /// Sorts flows in the order of the exposition.
+    /// Sorts flows by key, as the exposition lists them.
     pub fn sort_by_key(&mut self) {
         sort_by_key(&mut self.narrow);
         sort_by_key(&mut self.wide);
@@ -22,13 +22,15 @@ impl Snapshot {
             .sort_unstable_by_key(|flow| (flow.counters.rank(), flow.key));
     }
 
-    /// All flows once they are sorted, those with the most bytes first; those with equally many
-    /// bytes and packets in the order of the exposition.
+    /// Returns all flows, the largest first. [`Self::sort_by_bytes`] must have sorted them.
+    ///
+    /// Flows with equally many bytes and packets are in the order of their keys.
     pub fn by_bytes(&self) -> impl Iterator<Item = Flow<IpAddr>> {
         self.merged(|flow| flow.counters.rank())
     }
 
-    /// All flows in the order of `sorted_by`, by which both kinds are sorted already.
+    /// Merges the flows of both kinds in the order of `sorted_by`, by which each kind must be
+    /// sorted already.
     pub fn merged<K: Ord>(
         &self,
         sorted_by: impl Fn(&Flow<IpAddr>) -> K,
@@ -52,7 +54,7 @@ impl Counters {
         }
     }
 
-    /// What came after `before`.
+    /// Returns the difference to an earlier reading of the same counters.
     #[must_use]
     pub fn since(self, before: Self) -> Self {
         Self {
@@ -61,15 +63,18 @@ impl Counters {
         }
     }
 
-    /// Sorts the largest first.
+    /// Returns a sort key that puts the largest counters first: by bytes, then by packets.
     #[must_use]
     pub fn rank(&self) -> (Reverse<u64>, Reverse<u64>) {
         (Reverse(self.bytes), Reverse(self.packets))
     }
 }
 
-/// By sources first, as most comparisons among many flows are of different ones: how far into two
-/// keys a comparison of all fields has to look is what no processor foresees.
+/// Sorts by source alone, and then the flows of each source by the whole key.
+///
+/// This is faster than one sort by the whole key. That comparison branches on each field in turn,
+/// and the processor cannot predict in which field two keys first differ. Most comparisons among
+/// many flows are decided by the source.
 fn sort_by_key<A: Address>(flows: &mut [Flow<A>]) {
     flows.sort_unstable_by_key(|flow| flow.key.source);
     for of_one_source in flows.chunk_by_mut(|left, right| left.key.source == right.key.source) {
@@ -84,40 +89,14 @@ fn widened(flow: &Flow<Ipv4Addr>) -> Flow<IpAddr> {
     }
 }
 
-impl<A: Address> Key<A> {
-    #[must_use]
-    pub fn ip_version(&self) -> u8 {
-        let is_ipv6 = self.source.into().is_ipv6() || self.destination.into().is_ipv6();
-        if is_ipv6 { 6 } else { 4 }
-    }
-
-    /// The same key with addresses of any version.
-    pub(super) fn widened(&self) -> Key<IpAddr> {
-        Key {
-            source: self.source.into(),
-            source_prefix: self.source_prefix,
-            source_class: self.source_class,
-            destination: self.destination.into(),
-            destination_prefix: self.destination_prefix,
-            destination_class: self.destination_class,
-            protocol: self.protocol,
-            listen_port: self.listen_port,
-            sensor: self.sensor.into(),
-            from_port: self.from_port,
-            to_port: self.to_port,
-            vlan: self.vlan,
-            dscp: self.dscp,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::key::Key;
     use super::*;
     use crate::wire::Observation;
 
     #[test]
-    fn flows_are_in_the_order_of_their_keys() {
+    fn sorting_by_source_first_gives_the_order_of_the_keys() {
         let address = |last| Ipv4Addr::new(10, 0, 0, last);
         let mut flows = Vec::new();
         for number in 0..100 {
@@ -127,7 +106,7 @@ mod tests {
             };
             let [source, destination] = [number % 7, number % 5].map(address);
             flows.push(Flow {
-                key: Key::plain(source, destination, address(1), &seen),
+                key: Key::of_packet(source, destination, address(1), &seen),
                 counters: Counters::default(),
             });
         }

@@ -1,7 +1,8 @@
-//! Frames by who sent them, and to which listen port.
+//! Frames by sensor and listen port.
 //!
-//! Whoever sends to a listen port chooses the source address, so the number of sensors that are told
-//! apart has a limit. A sensor keeps its slot for good: one that fell silent must stay visible.
+//! A sender can forge its source address, so the number of sensors with a slot of their own is
+//! limited. A sensor is never evicted: one that stopped sending must stay visible, because that is
+//! what alerts look for.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
@@ -11,15 +12,17 @@ use foldhash::quality::RandomState;
 
 use crate::wire::Ip;
 
-/// Frames of one batch by sensor, as runs: nearly always, the next frame has the sensor of the one
-/// before.
+/// The frames of one batch by sensor, as runs of frames from the same sensor.
+///
+/// Nearly always, the next frame comes from the same sensor, so adding it is a comparison and an
+/// addition, without a look-up.
 #[derive(Debug, Default)]
 pub struct SensorRuns {
     current: Run,
     ended: Vec<Run>,
 }
 
-/// Frames in a row.
+/// Consecutive frames from one sensor to one listen port.
 #[derive(Debug, Clone, Copy, Default)]
 struct Run {
     sensor: Ip,
@@ -29,15 +32,15 @@ struct Run {
     newest: Duration,
 }
 
-/// The sensors, and the listen ports.
+/// Counts frames by sensor, and notes the newest frame of each listen port.
 #[derive(Debug, Default)]
 pub struct Sensors {
     limit: usize,
-    /// Senders choose the keys, so the hash has a seed.
+    /// Senders choose the keys. The seed keeps them from preparing keys that collide.
     slots: HashMap<(u16, IpAddr), Arrivals, RandomState>,
-    /// Those beyond the limit, by listen port.
+    /// The sensors beyond the limit, in one sum for each listen port.
     other: BTreeMap<u16, Arrivals>,
-    /// When the newest frame arrived at each; `None` before the first.
+    /// The arrival of the newest frame at each listen port; `None` before the first.
     listen_ports: BTreeMap<u16, Option<Duration>>,
 }
 
@@ -45,30 +48,33 @@ pub struct Sensors {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrivals {
     pub frames: u64,
-    /// When the newest frame arrived, since the Unix epoch. It goes back with the clock: otherwise
-    /// it would stand still afterwards, and look like a stream that ended.
+    /// When the newest frame arrived, since the Unix epoch. Goes back when the clock is set back:
+    /// otherwise it would stand still until the clock has caught up, like that of a sensor that
+    /// stopped sending.
     pub newest: Duration,
 }
 
 /// The sensors as a scrape sees them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SensorSnapshot {
-    /// By listen port and address; those beyond the limit last.
+    /// Sorted by listen port and address. The sums of sensors beyond the limit are last.
     pub sensors: Vec<Sensor>,
-    /// When the newest frame arrived at each; `None` before the first.
+    /// The arrival of the newest frame at each listen port; `None` before the first.
     pub listen_ports: Vec<(u16, Option<Duration>)>,
 }
 
+/// One sensor and the frames that it sent to one listen port.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sensor {
-    /// `None` for all beyond the limit together.
+    /// `None`: the sum of all sensors beyond the limit.
     pub address: Option<IpAddr>,
     pub listen_port: u16,
     pub arrivals: Arrivals,
 }
 
 impl SensorRuns {
-    /// So many runs are counted at once at most, however fast the sensors change.
+    /// The maximum number of runs in a batch. Bounds memory, and the time under the lock, when
+    /// every frame comes from another sensor.
     const MOST: usize = 256;
 
     /// Adds a frame that arrived at `at`, since the Unix epoch.
@@ -93,7 +99,7 @@ impl SensorRuns {
         };
     }
 
-    /// Whether it is time to count them.
+    /// Whether the runs should be counted now.
     #[must_use]
     #[inline]
     pub fn is_full(&self) -> bool {
@@ -102,7 +108,8 @@ impl SensorRuns {
 }
 
 impl Sensors {
-    /// Tells this many sensors apart; one that sends to two ports is two.
+    /// Creates an account for at most `limit` sensors. A sensor that sends to two ports counts as
+    /// two.
     #[must_use]
     pub fn new(listen_ports: &[u16], limit: u32) -> Self {
         Self {
@@ -112,7 +119,7 @@ impl Sensors {
         }
     }
 
-    /// Counts what is in a batch, and empties it.
+    /// Counts the runs of a batch, and empties it.
     pub fn record(&mut self, runs: &mut SensorRuns) {
         for run in &runs.ended {
             self.add(run);
@@ -137,6 +144,7 @@ impl Sensors {
         arrivals.newest = run.newest;
     }
 
+    /// Returns all sensors with their frames so far.
     #[must_use]
     pub fn snapshot(&self) -> SensorSnapshot {
         let slots = self
@@ -176,7 +184,7 @@ mod tests {
         [192, 0, 2, number].into()
     }
 
-    /// Frames by sensor, port and second, counted in one batch for each inner list.
+    /// Counts frames, each given by sensor, port and second, with one batch for each inner list.
     fn recorded(limit: u32, batches: &[&[(u8, u16, u64)]]) -> SensorSnapshot {
         let mut sensors = Sensors::new(&[1, 2], limit);
         let mut runs = SensorRuns::default();
@@ -189,7 +197,7 @@ mod tests {
         sensors.snapshot()
     }
 
-    /// `address port frames second`, and then `port second`.
+    /// `expected` has lines `address port frames second`, and then `port second`.
     #[track_caller]
     fn check(snapshot: &SensorSnapshot, expected: &[&str]) {
         let sensors = snapshot.sensors.iter().map(|sensor| {
@@ -212,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn before_the_first_frame_there_are_listen_ports_alone() {
+    fn before_the_first_frame_only_listen_ports_are_listed() {
         check(&recorded(10, &[]), &["1 never", "2 never"]);
         check(&recorded(10, &[&[], &[]]), &["1 never", "2 never"]);
     }
@@ -238,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn sensors_beyond_the_limit_are_one_for_each_port_and_take_no_slot() {
+    fn sensors_beyond_the_limit_count_in_one_sum_for_each_port() {
         let batches: [&[_]; 2] = [
             &[(1, 1, 10), (2, 1, 11), (3, 1, 12), (3, 2, 13)],
             &[(4, 1, 14), (1, 1, 15), (2, 1, 16)],
@@ -257,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flood_of_made_up_sensors_takes_no_more_memory() {
+    fn a_flood_of_forged_sensors_does_not_grow_memory() {
         let mut sensors = Sensors::new(&[1], 100);
         let mut runs = SensorRuns::default();
         for number in 0..100_000 {

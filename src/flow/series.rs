@@ -1,3 +1,5 @@
+//! Counters for a limited number of distinct keys.
+
 use std::collections::HashMap;
 use std::hash::Hash;
 
@@ -6,67 +8,72 @@ use foldhash::quality::RandomState;
 use super::Counters;
 use super::clock::Moment;
 
-/// Counters by something that has few values as a rule, but not if a sender means harm: beyond a
-/// limit all that is new counts together.
+/// Counters by a key that normally has few values. A hostile sender may make up any number of
+/// values, so all new values beyond a limit count together in one entry.
 #[derive(Debug)]
-pub(super) struct Series<K> {
+pub(super) struct BoundedSeries<K> {
+    /// The seed keeps senders from preparing keys that collide.
     numbers: HashMap<K, u16, RandomState>,
-    /// The first one counts what is beyond the limit.
-    all: Vec<One<K>>,
+    /// The first entry counts all values beyond the limit.
+    entries: Vec<SeriesEntry<K>>,
 }
 
-/// The counters of one value.
+/// One series and its counters.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct One<K> {
+pub(super) struct SeriesEntry<K> {
     /// `None` for all values beyond the limit.
     pub(super) key: Option<K>,
     pub(super) counters: Counters,
-    /// When it counted first.
+    /// When it counted its first packet.
     pub(super) since: Moment,
 }
 
-impl<K: Copy + Eq + Hash> Series<K> {
-    /// Values that are told apart. A network has dozens; with this many, each packet's still
-    /// fits the processor's caches.
+impl<K: Copy + Eq + Hash> BoundedSeries<K> {
+    /// The maximum number of distinct values. A network has dozens. With 10,000, the entries
+    /// still fit into the processor's caches.
     pub(super) const LIMIT: usize = 10_000;
 
-    /// The number of a value.
-    pub(super) fn number(&mut self, key: K) -> u16 {
+    /// Returns the number of a value, and assigns the next number to a new value. Returns 0 for all
+    /// new values beyond the limit.
+    pub(super) fn intern(&mut self, key: K) -> u16 {
         if let Some(&number) = self.numbers.get(&key) {
             return number;
         }
-        let next = self.all.len();
+        let next = self.entries.len();
         if next > Self::LIMIT {
             return 0;
         }
         let number = u16::try_from(next).expect("the limit fits");
         self.numbers.insert(key, number);
-        self.all.push(One::new(Some(key)));
+        self.entries.push(SeriesEntry::new(Some(key)));
         number
     }
 
+    /// Counts a packet in the series with this number.
     pub(super) fn add(&mut self, number: u16, now: Moment, bytes: u64) {
-        let one = &mut self.all[usize::from(number)];
-        if one.counters.packets == 0 {
-            one.since = now;
+        let entry = &mut self.entries[usize::from(number)];
+        if entry.counters.packets == 0 {
+            entry.since = now;
         }
-        one.counters.add(bytes);
+        entry.counters.add(bytes);
     }
 
-    /// Whether anything counted beyond the limit.
-    pub(super) fn is_beyond_limit(&self) -> bool {
-        self.all
+    /// Whether a packet was counted beyond the limit.
+    pub(super) fn has_overflowed(&self) -> bool {
+        self.entries
             .first()
             .is_some_and(|rest| rest.counters.packets > 0)
     }
 
-    /// Those that have counted something.
-    pub(super) fn iter(&self) -> impl Iterator<Item = &One<K>> {
-        self.all.iter().filter(|one| one.counters.packets > 0)
+    /// Returns the series that have counted a packet.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &SeriesEntry<K>> {
+        self.entries
+            .iter()
+            .filter(|entry| entry.counters.packets > 0)
     }
 }
 
-impl<K> One<K> {
+impl<K> SeriesEntry<K> {
     fn new(key: Option<K>) -> Self {
         Self {
             key,
@@ -76,11 +83,11 @@ impl<K> One<K> {
     }
 }
 
-impl<K> Default for Series<K> {
+impl<K> Default for BoundedSeries<K> {
     fn default() -> Self {
         Self {
             numbers: HashMap::default(),
-            all: vec![One::new(None)],
+            entries: vec![SeriesEntry::new(None)],
         }
     }
 }
@@ -90,28 +97,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_beyond_the_limit_count_together() {
-        let mut series: Series<usize> = Series::default();
-        let limit = Series::<usize>::LIMIT;
+    fn values_beyond_the_limit_share_one_entry() {
+        let mut series: BoundedSeries<usize> = BoundedSeries::default();
+        let limit = BoundedSeries::<usize>::LIMIT;
         for key in 0..limit {
-            let number = series.number(key);
+            let number = series.intern(key);
             series.add(number, Moment::default(), 10);
         }
-        assert!(!series.is_beyond_limit());
+        assert!(!series.has_overflowed());
         for key in (limit..limit + 7).chain(0..limit + 7) {
-            let number = series.number(key);
+            let number = series.intern(key);
             series.add(number, Moment::default(), 10);
         }
-        assert!(series.is_beyond_limit());
+        assert!(series.has_overflowed());
         assert_eq!(series.iter().count(), limit + 1);
-        let rest = series.iter().find(|one| one.key.is_none());
-        let rest = rest.expect("some were beyond the limit").counters;
+        let rest = series.iter().find(|entry| entry.key.is_none());
+        let rest = rest.expect("some values are beyond the limit").counters;
         assert_eq!((rest.packets, rest.bytes), (14, 140));
         assert!(
             series
                 .iter()
-                .filter(|one| one.key.is_some())
-                .all(|one| one.counters.packets == 2)
+                .filter(|entry| entry.key.is_some())
+                .all(|entry| entry.counters.packets == 2)
         );
     }
 }

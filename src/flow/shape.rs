@@ -1,3 +1,5 @@
+//! From the observation of a packet to the keys of the series that it counts in.
+
 use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::IpNumber;
@@ -7,31 +9,32 @@ use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
 use crate::wire::Observation;
 
-/// How packets are put together into flows: by the labels that were chosen, and by what is shown
-/// of addresses.
+/// The rules by which packets are grouped into flows: the chosen labels, the classes of addresses,
+/// and how many bits of an address are shown.
 #[derive(Debug, Default)]
 pub struct Shape {
     pub labels: Labels,
     pub classes: Classes,
-    /// No datagrams carried the packets.
+    /// Whether the packets were captured directly, without datagrams that carry them. They then
+    /// have no listen port.
     pub plain: bool,
 }
 
-/// The key of a flow, in the narrowest kind that holds it.
+/// The key of a flow: narrow if all its addresses are IPv4, else wide.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AnyKey {
     Narrow(Packed<Ipv4Addr>),
     Wide(Packed<IpAddr>),
 }
 
-/// What tells packets without a place apart.
+/// The key of an overflow series, in which packets count whose flow has no slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct OverflowKey {
     pub protocol: IpNumber,
     pub listen_port: u16,
 }
 
-/// What tells the series of the traffic families apart.
+/// The key of a series of the traffic families, in which every packet counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TrafficKey {
     pub from_class: Class,
@@ -41,17 +44,20 @@ pub struct TrafficKey {
 }
 
 impl Shape {
-    /// The bits that the chosen labels show of a narrow key with all that is known of a packet.
-    /// `None` if these labels need classes, which are looked up.
+    /// Returns a mask that turns a narrow key with all fields of a packet into the key of its flow.
+    /// `None` if the key needs classes, which have to be looked up for each packet.
+    ///
+    /// A mask replaces a dozen branches on the chosen labels by a few `and` instructions.
     pub(super) fn mask(&self) -> Option<Packed<Ipv4Addr>> {
         let has = |label| self.labels.contains(label);
         let needs_class = |address, class| has(class) && !has(address);
-        if self.classes.fold()
+        if self.classes.has_prefix_lengths()
             || needs_class(Label::From, Label::FromType)
             || needs_class(Label::To, Label::ToType)
         {
             return None;
         }
+        // The key of a packet in which every bit is set has those bits set that any flow can show.
         let all = Ipv4Addr::BROADCAST.into();
         let every_bit = Observation {
             source: all,
@@ -71,22 +77,30 @@ impl Shape {
         }
     }
 
-    /// The listen port as it is shown: the label is empty where no datagrams carry the packets.
+    /// Returns the value of the label `listen_port`; `None`, an empty label, if no datagrams
+    /// carried the packets.
     #[must_use]
     pub fn listen_port(&self, port: u16) -> Option<u16> {
         (!self.plain).then_some(port)
     }
 
+    /// Returns the key of a packet's flow.
     pub(super) fn key(&self, seen: &Observation) -> AnyKey {
         let has_sensor = self.labels.contains(Label::Sensor);
-        let ends = [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
-        match ends.into() {
+        let addresses = [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
+        match addresses.into() {
             (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) => {
                 AnyKey::Narrow(self.key_with(source, destination, sensor, seen).pack())
             }
             (source, destination, sensor) => {
-                let sensor = if has_sensor { sensor } else { IpAddr::NOTHING };
+                let sensor = if has_sensor {
+                    sensor
+                } else {
+                    IpAddr::PLACEHOLDER
+                };
                 let key = self.key_with(source, destination, sensor, seen);
+                // The IPv6 address may be one that is not shown. A flow must have the same kind of
+                // key whatever packet comes first, or it would be in the table twice.
                 narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
             }
         }
@@ -103,7 +117,7 @@ impl Shape {
         let (source, source_prefix, source_class) = self.end(source, Label::From, Label::FromType);
         let (destination, destination_prefix, destination_class) =
             self.end(destination, Label::To, Label::ToType);
-        let all = Key::plain(source, destination, sensor, seen);
+        let all = Key::of_packet(source, destination, sensor, seen);
         Key {
             source_prefix,
             source_class,
@@ -114,7 +128,7 @@ impl Shape {
             sensor: if has(Label::Sensor) {
                 sensor
             } else {
-                A::NOTHING
+                A::PLACEHOLDER
             },
             from_port: chosen(has(Label::FromPort), all.from_port),
             to_port: chosen(has(Label::ToPort), all.to_port),
@@ -124,12 +138,20 @@ impl Shape {
         }
     }
 
-    /// The classes of both addresses.
-    pub(super) fn classes_of(&self, seen: &Observation) -> [Class; 2] {
-        [seen.source, seen.destination].map(|address| self.classes.of(address.into()))
+    /// Returns the key of the series of the traffic families in which a packet counts.
+    pub(super) fn traffic(&self, seen: &Observation) -> TrafficKey {
+        TrafficKey {
+            from_class: self.classes.of(seen.source.into()),
+            to_class: self.classes.of(seen.destination.into()),
+            protocol: seen.protocol,
+            listen_port: seen.listen_port,
+        }
     }
 
-    /// The overflow series of a packet; `None` if its labels would be those of a flow.
+    /// Returns the key of the overflow series in which a packet counts if its flow has no slot.
+    ///
+    /// The series shows protocol and listen port, and `other` in all other labels. `None` if there
+    /// are no other labels: the series would then have the same labels as a flow.
     pub(super) fn overflow(&self, seen: &Observation) -> Option<OverflowKey> {
         let has = |label| self.labels.contains(label);
         let is_other = |label| !matches!(label, Label::Protocol | Label::ListenPort);
@@ -139,71 +161,65 @@ impl Shape {
         })
     }
 
-    /// Whether all packets of a flow have the same classes, protocol and listen port.
-    pub(super) fn tells_traffic_apart(&self) -> bool {
+    /// Whether all packets of a flow count in the same series of the traffic families: they have
+    /// the same classes, protocol and listen port.
+    pub(super) fn determines_traffic_key(&self) -> bool {
         let has = |label| self.labels.contains(label);
-        let tells_class = |address, class| has(class) || has(address) && !self.classes.fold();
+        let determines_class =
+            |address, class| has(class) || has(address) && !self.classes.has_prefix_lengths();
         has(Label::Protocol)
             && has(Label::ListenPort)
-            && tells_class(Label::From, Label::FromType)
-            && tells_class(Label::To, Label::ToType)
+            && determines_class(Label::From, Label::FromType)
+            && determines_class(Label::To, Label::ToType)
     }
 
-    /// What an address adds to the key: what is shown of it, as how many bits, and its class. The
-    /// class is looked up only where the address, as it is shown, does not tell it.
+    /// Returns what the key holds of an address: its shown part, the number of bits shown, and its
+    /// class. The class is not looked up, and not part of the key, if the shown address determines
+    /// it: the table looks it up once for each flow instead.
     fn end<A: Address>(&self, address: A, label: Label, class_label: Label) -> (A, u8, Class) {
         let has_address = self.labels.contains(label);
         let has_class = self.labels.contains(class_label);
-        if has_address && !self.classes.fold() {
+        if has_address && !self.classes.has_prefix_lengths() {
             return (address, WHOLE, Class::default());
         }
         if !has_address && !has_class {
-            return (self.nothing(address), WHOLE, Class::default());
+            return (self.placeholder(address), WHOLE, Class::default());
         }
         let class = self.classes.of(address.into());
         let (shown, prefix) = if has_address {
             address.shown(self.classes.lengths(class))
         } else {
-            (self.nothing(address), WHOLE)
+            (self.placeholder(address), WHOLE)
         };
         (shown, prefix, chosen(has_class, class))
     }
 
-    /// What stands for an address whose label was not chosen.
-    fn nothing<A: Address>(&self, address: A) -> A {
+    /// Returns the value in the key for an address whose label was not chosen.
+    fn placeholder<A: Address>(&self, address: A) -> A {
         if self.labels.contains(Label::IpVersion) {
-            // Of 0 bits, the version is left.
+            // With 0 bits shown, the address is 0.0.0.0 or ::, which keeps the version.
             address.shown(Lengths { ipv4: 0, ipv6: 0 }).0
         } else {
-            A::NOTHING
+            A::PLACEHOLDER
         }
     }
 }
 
-/// The same key in the narrow kind, if it fits.
+/// Returns the same key in the narrow kind, if all its addresses are IPv4.
 fn narrowed(key: &Key<IpAddr>) -> Option<Key<Ipv4Addr>> {
-    let (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) =
-        (key.source, key.destination, key.sensor)
+    let [
+        IpAddr::V4(source),
+        IpAddr::V4(destination),
+        IpAddr::V4(sensor),
+    ] = key.addresses()
     else {
         return None;
     };
-    Some(Key {
-        source,
-        source_prefix: key.source_prefix,
-        source_class: key.source_class,
-        destination,
-        destination_prefix: key.destination_prefix,
-        destination_class: key.destination_class,
-        protocol: key.protocol,
-        listen_port: key.listen_port,
-        sensor,
-        from_port: key.from_port,
-        to_port: key.to_port,
-        vlan: key.vlan,
-        dscp: key.dscp,
-    })
+    Some(key.with_addresses([source, destination, sensor]))
 }
 
+/// Returns the value if its label was chosen. All other keys hold the same default there, so the
+/// field does not tell flows apart.
 fn chosen<T: Default>(is_chosen: bool, value: T) -> T {
     if is_chosen { value } else { T::default() }
 }

@@ -1,3 +1,5 @@
+//! The values that a table hands out: the content of a scrape and the recent traffic.
+
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
@@ -5,76 +7,82 @@ use std::time::Duration;
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 
+/// Bytes and packets of a flow or of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counters {
     pub bytes: u64,
     pub packets: u64,
 }
 
-/// All that a scrape shows of a table. Flows are in no order: that of the table would tell its
-/// seed.
+/// Everything that a scrape shows of a table.
+///
+/// Flows are in no particular order. Callers sort them before they show them.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
     pub shape: Arc<Shape>,
-    /// Flows with IPv4 addresses alone; no flow is in both.
+    /// Flows with only IPv4 addresses. No flow is in both lists.
     pub narrow: Vec<Flow<Ipv4Addr>>,
     pub wide: Vec<Flow<IpAddr>>,
-    /// What found no place. Without a key: all that is beyond the number of keys.
+    /// The packets whose flow had no slot. The sum without a key holds those beyond the limit of
+    /// keys.
     pub overflow: Vec<Sum<OverflowKey>>,
-    /// All that was ever counted.
+    /// All packets that were ever counted.
     pub traffic: Vec<Sum<TrafficKey>>,
     pub occupancy: Occupancy,
 }
 
-/// One flow and what it has counted. The classes in its key are those of its first packet.
+/// One flow and its counters. Its key holds the classes of the addresses of its first packet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Flow<A: Address> {
     pub key: Key<A>,
     pub counters: Counters,
 }
 
-/// What was counted lately.
+/// The traffic of the last minute or so.
 #[derive(Debug, Clone)]
 pub struct Recent {
     pub shape: Arc<Shape>,
-    /// From when to when, by the table's time.
+    /// Begin and end of the window, in the time of the table.
     pub since: Duration,
     pub until: Duration,
-    /// All that was counted.
+    /// The sum of all packets in the window.
     pub total: Counters,
-    /// What of it found no place.
+    /// The part of `total` whose flows had no slot.
     pub overflow: Counters,
-    /// The flows that counted most, idle ones included, those with the most bytes first.
+    /// The flows with the most bytes in the window, the largest first. Includes idle flows.
     pub top: Vec<Flow<IpAddr>>,
-    /// How many flows counted anything.
+    /// The number of flows with packets in the window.
     pub active: usize,
 }
 
-/// What several flows have counted together.
+/// The counters of several flows together. Without a key: of all values beyond the limit of keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sum<K> {
     pub key: Option<K>,
     pub counters: Counters,
 }
 
-/// How full the table is, and what came of its limits.
+/// How full the table is, and what its limits have led to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Occupancy {
-    /// Flows exposed.
+    /// Exposed flows.
     pub flows: usize,
+    /// The maximum of `flows`.
     pub limit: u32,
-    /// Packets whose flow found no place.
+    /// Packets whose flow had no slot.
     pub overflow_packets: u64,
-    /// An estimate of how many distinct flows ever asked for a place.
+    /// An estimate of how many distinct flows there were, with or without a slot.
     pub demand: u64,
-    /// Flows whose count is kept although they are not exposed.
+    /// Idle flows: not exposed, but their counters are kept.
     pub idle: usize,
+    /// The maximum of `idle`.
     pub idle_limit: u32,
-    /// Flows whose count was given up.
+    /// Idle flows that were evicted, and their counters discarded.
     pub forgotten: u64,
 }
 
 impl Counters {
+    /// Counts one packet.
     pub(super) fn add(&mut self, bytes: u64) {
         self.bytes += bytes;
         self.packets += 1;

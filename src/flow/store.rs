@@ -1,4 +1,5 @@
-//! Where flows are kept: slots that never move, an index over them, and two lists of them.
+//! Storage of flows: slots that never move, an index over them by hash, and lists of the exposed
+//! and the idle flows.
 
 use std::ops::{Index, IndexMut};
 
@@ -7,64 +8,77 @@ use hashbrown::HashTable;
 
 use super::clock::Moment;
 use super::key::{Address, Key, Packed};
-use super::series::Series;
+use super::series::BoundedSeries;
 use super::{Class, Counters, TrafficKey};
 
-/// The index is made of this many parts, each of which grows alone: growing one to 8,000 flows
-/// takes a fraction of a millisecond, growing a whole index of a million 45.
+/// The number of shards of the index. Each shard grows alone, because a packet waits while its
+/// shard grows: a fraction of a millisecond for a shard of 8,000 flows, but 45 ms for one index of
+/// a million.
 const SHARDS: usize = 256;
-/// Slots are allocated by this many.
+/// The number of slots in one allocation. Growing by chunks copies no slot, and leaves less than
+/// one chunk unused.
 const CHUNK: usize = 1024;
+/// Stands for no slot.
 const NONE: u32 = u32::MAX;
-/// The bits of a number in the traffic families.
+/// A mask for the bits of [`PackedState`] that hold the number of a traffic series.
 const TRAFFIC: u16 = (1 << 14) - 1;
-const _: () = assert!(Series::<TrafficKey>::LIMIT <= TRAFFIC as usize);
+const _: () = assert!(BoundedSeries::<TrafficKey>::LIMIT <= TRAFFIC as usize);
 
-/// One flow. `A` says what kind of addresses it has.
+/// A slot with one flow. `A` is the type of its addresses.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Slot<A: Address> {
     pub(super) key: Packed<A>,
     pub(super) classes: [Class; 2],
-    standing: Standing,
+    packed_state: PackedState,
     pub(super) counters: Counters,
-    /// When its last packet came.
+    /// When its last packet arrived.
     pub(super) last: Moment,
-    /// Exposed: the number of its hold, if it is held. Idle: the slot before it in the list.
-    pub(super) back: u32,
-    /// Exposed: its place among the exposed. Idle: the slot behind it. Free: the next free one.
-    forth: u32,
+    /// If held: the number of its hold. If idle: the previous slot in the list of idle flows.
+    pub(super) hold_or_previous: u32,
+    /// If exposed: its position in the list of exposed flows. If idle or free: the next slot in the
+    /// list of idle or free slots.
+    position_or_next: u32,
+    /// Aligns narrow slots to cache lines.
     _alignment: A::Alignment,
 }
 
+/// The state of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum SlotState {
     Free,
+    /// Not shown by scrapes. Keeps its counters, so that they continue when the flow returns.
     Idle,
+    /// Shown by scrapes.
     Exposed,
-    /// Exposed, with a value of before.
+    /// Exposed, but scrapes show earlier counters: see [`Holds`](super::hold::Holds).
     Held,
 }
 
-/// Where a flow is. With enough of its hash that a part of the index can grow, and a flow be told
-/// from most others, without a look at any slot: that waits for memory.
+/// An entry of the index: the slot of a flow, and 32 bits of its hash.
+///
+/// The slots are far larger than the caches, and reading one waits for memory. With these bits, a
+/// shard can grow without reading any slot, and a search reads almost no slot but the right one.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     hash: u32,
     slot: u32,
 }
 
-/// A flow's state, in the two bits that its number in the traffic families leaves.
+/// The state of a slot in the upper 2 bits, and in the lower 14 the number of its traffic series.
 #[derive(Debug, Clone, Copy)]
-struct Standing(u16);
+struct PackedState(u16);
 
-/// Flows with one kind of addresses.
+/// All flows with one type of addresses.
 #[derive(Debug)]
 pub(super) struct Store<A: Address> {
     shards: Vec<HashTable<Entry>>,
     chunks: Vec<Vec<Slot<A>>>,
+    /// The first free slot. Free slots form a linked list.
     free: u32,
-    /// In no order.
+    /// The slots of the exposed flows, in no particular order.
     exposed: Vec<u32>,
+    /// The first of the idle flows. They form a doubly linked list through their slots, in the
+    /// order in which they became idle.
     longest_idle: u32,
     last_idle: u32,
     idle: usize,
@@ -83,20 +97,20 @@ impl<A: Address> Store<A> {
         (self.longest_idle != NONE).then_some(self.longest_idle)
     }
 
-    /// The flow with this key, if it is exposed.
+    /// Returns the flow with this key, if it is exposed.
     pub(super) fn find_exposed(&mut self, hash: u64, key: &Packed<A>) -> Option<&mut Slot<A>> {
         let index = self.find(hash, key)?;
         self.exposed_at(index, key)
     }
 
-    /// The flow in this slot, if it is exposed and has this key.
+    /// Returns the flow in this slot, if it is exposed and has this key.
     #[inline]
     pub(super) fn exposed_at(&mut self, index: u32, key: &Packed<A>) -> Option<&mut Slot<A>> {
         let slot = &mut self[index];
         (slot.is_exposed() && slot.key == *key).then_some(slot)
     }
 
-    /// Where the flow with this hash may be. Without a look at the flow.
+    /// Returns the slot that probably holds the flow with this hash, without reading the slot.
     #[inline]
     pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
         self.find_if(hash, |_| true)
@@ -104,7 +118,7 @@ impl<A: Address> Store<A> {
 
     /// Whether the flow in this slot is exposed.
     #[inline]
-    pub(super) fn exposes(&self, index: u32) -> bool {
+    pub(super) fn is_exposed_at(&self, index: u32) -> bool {
         self[index].is_exposed()
     }
 
@@ -114,17 +128,17 @@ impl<A: Address> Store<A> {
     }
 
     #[inline]
-    fn find_if(&self, hash: u64, is_it: impl Fn(u32) -> bool) -> Option<u32> {
+    fn find_if(&self, hash: u64, matches: impl Fn(u32) -> bool) -> Option<u32> {
         let (shard, hash) = split(hash);
         let entry = self.shards[shard].find(spread(hash), |entry| {
-            entry.hash == hash && is_it(entry.slot)
+            entry.hash == hash && matches(entry.slot)
         });
         entry.map(|entry| entry.slot)
     }
 
-    /// Takes in a new flow and exposes it.
+    /// Inserts a new flow as an exposed one, and returns its slot.
     pub(super) fn insert(&mut self, hash: u64, slot: Slot<A>) -> u32 {
-        let slot = self.place(slot);
+        let slot = self.allocate(slot);
         let (shard, hash) = split(hash);
         let entry = Entry { hash, slot };
         self.shards[shard].insert_unique(spread(hash), entry, |entry| spread(entry.hash));
@@ -132,44 +146,49 @@ impl<A: Address> Store<A> {
         slot
     }
 
-    /// Makes an idle flow an exposed one again.
-    pub(super) fn wake(&mut self, index: u32) {
-        let Slot { back, forth, .. } = self[index];
-        match back {
-            NONE => self.longest_idle = forth,
-            back => self[back].forth = forth,
+    /// Turns an idle flow into an exposed one.
+    pub(super) fn expose_again(&mut self, index: u32) {
+        let Slot {
+            hold_or_previous,
+            position_or_next,
+            ..
+        } = self[index];
+        match hold_or_previous {
+            NONE => self.longest_idle = position_or_next,
+            hold_or_previous => self[hold_or_previous].position_or_next = position_or_next,
         }
-        match forth {
-            NONE => self.last_idle = back,
-            forth => self[forth].back = back,
+        match position_or_next {
+            NONE => self.last_idle = hold_or_previous,
+            position_or_next => self[position_or_next].hold_or_previous = hold_or_previous,
         }
         self.idle -= 1;
         self.expose(index);
     }
 
-    /// Makes an exposed flow the last of the idle ones.
+    /// Turns an exposed flow into an idle one, and appends it to the list of idle flows.
     pub(super) fn hide(&mut self, index: u32) {
-        let place = self[index].forth;
-        self.exposed.swap_remove(place as usize);
-        if let Some(&moved) = self.exposed.get(place as usize) {
-            self[moved].forth = place;
+        let position = self[index].position_or_next;
+        self.exposed.swap_remove(position as usize);
+        if let Some(&moved) = self.exposed.get(position as usize) {
+            self[moved].position_or_next = position;
         }
         let before = self.last_idle;
         match before {
             NONE => self.longest_idle = index,
-            before => self[before].forth = index,
+            before => self[before].position_or_next = index,
         }
         self.last_idle = index;
         self.idle += 1;
         let slot = &mut self[index];
-        slot.set_state(State::Idle);
-        slot.back = before;
-        slot.forth = NONE;
+        slot.set_state(SlotState::Idle);
+        slot.hold_or_previous = before;
+        slot.position_or_next = NONE;
     }
 
-    /// Forgets an idle flow: what it had counted.
+    /// Removes an idle flow, frees its slot, and returns its counters.
     pub(super) fn forget(&mut self, index: u32, seed: &RandomState) -> Counters {
-        self.wake(index);
+        // Exposing it takes it out of the list of idle flows, and appends it to the exposed ones.
+        self.expose_again(index);
         self.exposed.pop();
         let (shard, hash) = split(self[index].key.hash_with(seed));
         let entry = self.shards[shard].find_entry(spread(hash), |entry| entry.slot == index);
@@ -177,25 +196,25 @@ impl<A: Address> Store<A> {
         let free = self.free;
         self.free = index;
         let slot = &mut self[index];
-        slot.set_state(State::Free);
-        slot.forth = free;
+        slot.set_state(SlotState::Free);
+        slot.position_or_next = free;
         slot.counters
     }
 
-    /// All slots that there are, with flows in them or free.
+    /// Returns all slots that were ever allocated, including free ones.
     pub(super) fn slots(&self) -> impl Iterator<Item = &Slot<A>> {
         self.chunks.iter().flatten()
     }
 
-    /// How many slots there are.
-    pub(super) fn size(&self) -> usize {
+    /// Returns the number of slots that were ever allocated.
+    pub(super) fn slot_count(&self) -> usize {
         match self.chunks.split_last() {
             Some((last, full)) => full.len() * CHUNK + last.len(),
             None => 0,
         }
     }
 
-    /// Bytes that were asked for to keep the flows.
+    /// Returns the allocated bytes, including spare capacity.
     pub(super) fn allocated(&self) -> usize {
         let index: usize = self.shards.iter().map(HashTable::allocation_size).sum();
         let slots = self.chunks.len() * CHUNK * size_of::<Slot<A>>();
@@ -208,10 +227,11 @@ impl<A: Address> Store<A> {
         self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)
     }
 
-    fn place(&mut self, slot: Slot<A>) -> u32 {
+    /// Writes a flow into a free slot, or into a new one.
+    fn allocate(&mut self, slot: Slot<A>) -> u32 {
         if self.free != NONE {
             let index = self.free;
-            self.free = self[index].forth;
+            self.free = self[index].position_or_next;
             self[index] = slot;
             return index;
         }
@@ -219,36 +239,36 @@ impl<A: Address> Store<A> {
             self.chunks.push(Vec::with_capacity(CHUNK));
         }
         let full = (self.chunks.len() - 1) * CHUNK;
-        let chunk = self.chunks.last_mut().expect("there is one with room");
+        let chunk = self.chunks.last_mut().expect("the last chunk has room");
         chunk.push(slot);
-        u32::try_from(full + chunk.len() - 1).expect("the limits of flows fit")
+        u32::try_from(full + chunk.len() - 1).expect("the limits of flows are u32")
     }
 
     fn expose(&mut self, index: u32) {
-        let place = u32::try_from(self.exposed.len()).expect("the limits of flows fit");
+        let position = u32::try_from(self.exposed.len()).expect("the limits of flows are u32");
         self.exposed.push(index);
         let slot = &mut self[index];
-        slot.set_state(State::Exposed);
-        slot.forth = place;
+        slot.set_state(SlotState::Exposed);
+        slot.position_or_next = position;
     }
 }
 
 impl<A: Address> Slot<A> {
-    /// A flow that has counted nothing yet.
+    /// Creates a flow without packets.
     pub(super) fn new(key: Packed<A>, classes: [Class; 2], traffic: u16) -> Self {
         Self {
             key,
             classes,
-            standing: Standing(traffic),
+            packed_state: PackedState(traffic),
             counters: Counters::default(),
             last: Moment::default(),
-            back: NONE,
-            forth: NONE,
+            hold_or_previous: NONE,
+            position_or_next: NONE,
             _alignment: A::Alignment::default(),
         }
     }
 
-    /// Its key with the classes of its first packet.
+    /// Returns its key with the classes of the addresses of its first packet.
     pub(super) fn shown_key(&self) -> Key<A> {
         let [source_class, destination_class] = self.classes;
         Key {
@@ -258,30 +278,30 @@ impl<A: Address> Slot<A> {
         }
     }
 
-    /// Its number in the traffic families, if all its packets have the same.
+    /// Returns the number of its traffic series. Valid only if all its packets count in the same.
     #[inline]
     pub(super) fn traffic(&self) -> u16 {
-        self.standing.0 & TRAFFIC
+        self.packed_state.0 & TRAFFIC
     }
 
     #[inline]
-    pub(super) fn state(&self) -> State {
-        match self.standing.0 >> TRAFFIC.count_ones() {
-            0 => State::Free,
-            1 => State::Idle,
-            2 => State::Exposed,
-            _ => State::Held,
+    pub(super) fn state(&self) -> SlotState {
+        match self.packed_state.0 >> TRAFFIC.count_ones() {
+            0 => SlotState::Free,
+            1 => SlotState::Idle,
+            2 => SlotState::Exposed,
+            _ => SlotState::Held,
         }
     }
 
     #[inline]
     fn is_exposed(&self) -> bool {
-        matches!(self.state(), State::Exposed | State::Held)
+        matches!(self.state(), SlotState::Exposed | SlotState::Held)
     }
 
-    pub(super) fn set_state(&mut self, state: State) {
+    pub(super) fn set_state(&mut self, state: SlotState) {
         let state = (state as u16) << TRAFFIC.count_ones();
-        self.standing.0 = self.traffic() | state;
+        self.packed_state.0 = self.traffic() | state;
     }
 }
 
@@ -322,13 +342,14 @@ fn at<A: Address>(chunks: &[Vec<Slot<A>>], slot: u32) -> &Slot<A> {
     &chunks[slot / CHUNK][slot % CHUNK]
 }
 
-/// The part of the index that a hash belongs to, and the bits that tell hashes apart there.
+/// Returns the shard that a hash belongs to, and the bits that the shard stores.
 fn split(hash: u64) -> (usize, u32) {
     let [_, _, _, shard, a, b, c, d] = hash.to_be_bytes();
     (usize::from(shard), u32::from_be_bytes([a, b, c, d]))
 }
 
-/// These bits as the hash of a part's own table, which uses the lowest and the highest.
+/// Expands the stored bits to a hash for the table of a shard. That table uses the lowest bits for
+/// the bucket and the highest for its control bytes, so both halves need good bits.
 fn spread(hash: u32) -> u64 {
     u64::from(hash) << 32 | u64::from(hash)
 }
@@ -340,7 +361,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_slot_stays_small() {
+    fn a_narrow_slot_fills_one_cache_line() {
         assert_eq!(size_of::<Slot<Ipv4Addr>>(), 64);
         assert_eq!(align_of::<Slot<Ipv4Addr>>(), 64);
         assert_eq!(size_of::<Slot<IpAddr>>(), 104);

@@ -1,96 +1,62 @@
-//! Who has a place in the table, who gives it up, and what is seen of whom.
+//! The table of flows: counts packets, within limits, and returns what scrapes show.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::class::Class;
 use super::clock::Moment;
-use super::distinct::Distinct;
-use super::hold::Holds;
-use super::key::{Address, Packed};
-use super::packets::{KeyRef, Keys, Packet, PacketBatch};
-use super::series::{One, Series};
-use super::shape::{OverflowKey, Shape, TrafficKey};
-use super::snapshot::{Counters, Flow, Occupancy, Snapshot, Sum};
-use super::store::{Slot, State, Store};
-use crate::wire::Observation;
+use super::packets::{BatchedPacket, KeyRef, Keys, PacketBatch};
+use super::shape::Shape;
+use super::snapshot::{Occupancy, Snapshot};
+use super::store::Store;
+use accounts::Accounts;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
+use eviction::Sweep;
 
+mod accounts;
 mod checkpoints;
+mod eviction;
 
-/// While the table is full, flows that may leave are looked for in rounds: one round a second at
-/// most, and so many flows for each packet without a place. No packet waits for a whole round.
-const ROUND: Duration = Duration::from_secs(1);
-const FLOWS_PER_PACKET: usize = 128;
+/// The number of packets that are looked up together.
+const GROUP: usize = 32;
 
-/// Packets that are looked up together.
-const AT_ONCE: usize = 32;
-
-/// What the table is allowed.
+/// The limits of a table.
+///
+/// Senders choose the keys of flows, so nothing but these limits bounds the number of flows, and
+/// with it the memory of the process and the number of series in Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlowLimits {
-    /// Flows that are exposed.
+    /// The maximum number of exposed flows.
     pub flows: u32,
-    /// Flows that are not, but whose counts are kept.
+    /// The maximum number of idle flows: not exposed, but their counters are kept.
     pub idle_flows: u32,
-    /// After this time without a packet a flow gives up its place; zero: never.
+    /// A flow becomes idle after this time without a packet. Zero: never.
     pub idle_timeout: Duration,
-    /// For this time a new or returning flow shows the value of before.
+    /// For this time, a new or returning flow shows its earlier counters: 0 for a new one.
     pub hold: Duration,
-    /// Whether flows may leave that no scrape has shown: where nobody scrapes.
-    pub leave_unseen: bool,
+    /// Whether a flow may become idle although no scrape has shown its last value. For runs without
+    /// scrapes.
+    pub hide_unseen: bool,
 }
 
-/// Exposed flows, idle flows, and the sums that lose nothing.
+/// Counts the packets of flows, within limits.
 ///
-/// Time comes in as an argument. The table's own never goes back; packets may come late, and a flow
-/// is idle since the latest time of its packets. Whatever the order of the packets, the outcome is the
-/// same, unless [`depends_on_order`](FlowTable::depends_on_order).
+/// A flow is exposed (scrapes show it), idle (its counters are kept) or forgotten. The packets of
+/// new flows that get no slot count in overflow series. Every packet also counts in a traffic
+/// series, which is never evicted. So every packet is in exactly one of exposed, idle, forgotten
+/// and overflow, and their sum equals the traffic.
 ///
-/// Senders choose the keys, so the hash is seeded: nobody can prepare keys that collide.
+/// Time comes in as an argument, and the table's own time never goes back. Packets may come late. A
+/// flow's idle time starts at the latest time of its packets, so the outcome does not depend on the
+/// order of the packets, unless [`depends_on_order`](FlowTable::depends_on_order).
 #[derive(Debug)]
 pub struct FlowTable {
     narrow: Store<Ipv4Addr>,
     wide: Store<IpAddr>,
     accounts: Accounts,
-    round: Round,
+    sweep: Sweep,
     checkpoints: Checkpoints,
-}
-
-/// All that does not depend on the kind of a flow's addresses.
-#[derive(Debug)]
-struct Accounts {
-    keys: Keys,
-    limits: FlowLimits,
-    now: Moment,
-    /// When the counters were last read, by a scrape or otherwise. A packet that is counted later
-    /// is no older than that, however late it comes: it is new to whoever reads them next.
-    last_read: Moment,
-    /// When the newest scrape was made that reached its client.
-    last_delivered: Option<Moment>,
-    /// Whether all slots were ever taken when a flow needed one.
-    was_full: bool,
-    holds: Holds,
-    traffic: Series<TrafficKey>,
-    /// Whether a flow's packets all count in one series of the traffic families.
-    traffic_by_flow: bool,
-    overflow: Series<OverflowKey>,
-    overflow_packets: u64,
-    /// The flows that ever asked for a slot, by their seeded hashes: nobody can prepare keys that
-    /// falsify the estimate.
-    demand: Distinct,
-    forgotten_flows: u64,
-    forgotten: Counters,
-}
-
-/// The search for flows that may leave.
-#[derive(Debug, Default)]
-struct Round {
-    position: usize,
-    left: usize,
-    next: Moment,
 }
 
 impl FlowTable {
@@ -100,40 +66,26 @@ impl FlowTable {
     }
 
     fn with_keys(keys: Keys, limits: FlowLimits) -> Self {
-        let traffic_by_flow = keys.shape.tells_traffic_apart();
-        let accounts = Accounts {
-            keys,
-            limits,
-            demand: Distinct::new(),
-            now: Moment::default(),
-            last_read: Moment::default(),
-            last_delivered: None,
-            was_full: false,
-            holds: Holds::default(),
-            traffic: Series::default(),
-            traffic_by_flow,
-            overflow: Series::default(),
-            overflow_packets: 0,
-            forgotten_flows: 0,
-            forgotten: Counters::default(),
-        };
         Self {
             narrow: Store::default(),
             wide: Store::default(),
-            accounts,
-            round: Round::default(),
+            accounts: Accounts::new(keys, limits),
+            sweep: Sweep::default(),
             checkpoints: Checkpoints::default(),
         }
     }
 
-    /// Discards all that was counted.
+    /// Discards everything that was counted. Existing batches stay valid: the seed of the hash does
+    /// not change.
     pub fn clear(&mut self) {
         let Accounts { keys, limits, .. } = &self.accounts;
         *self = Self::with_keys(keys.clone(), *limits);
     }
 
-    /// Whether the same packets in another order might have led to another outcome: once slots or
-    /// series run out, the first flows have them, and a flow is held from its first packet on.
+    /// Whether the same packets in another order might have led to another outcome.
+    ///
+    /// Slots and series go to the flows that come first, which matters once they have run out. A
+    /// hold begins with the first packet of a flow.
     #[must_use]
     pub fn depends_on_order(&self) -> bool {
         let Accounts {
@@ -142,33 +94,41 @@ impl FlowTable {
             limits,
             ..
         } = &self.accounts;
-        *was_full || traffic.is_beyond_limit() || !limits.hold.is_zero()
+        *was_full || traffic.has_overflowed() || !limits.hold.is_zero()
     }
 
-    /// Places for so many packets that are to be counted here.
+    /// Creates an empty batch for packets of this table. It is full with `capacity` packets.
     #[must_use]
-    pub fn packets(&self, places: usize) -> PacketBatch {
-        PacketBatch::new(&self.accounts.keys, places)
+    pub fn packets(&self, capacity: usize) -> PacketBatch {
+        PacketBatch::new(&self.accounts.keys, capacity)
     }
 
-    /// Counts packets, in their order, and takes them out.
+    /// Counts the packets of a batch in their order, and empties the batch.
+    ///
+    /// In a large table, nearly every packet waits for memory twice: for an entry of the index and
+    /// for a slot. Each step is therefore done for a whole group of packets before the next step.
+    /// The loads within a step do not depend on each other, so the processor waits for many of them
+    /// at once. This works like prefetching, but needs no `unsafe` code. The first two steps only
+    /// load; `count` verifies the key, because earlier packets of the group may have changed the
+    /// slot meanwhile.
     pub fn record(&mut self, packets: &mut PacketBatch) {
-        let mut found = [None; AT_ONCE];
-        for group in packets.groups(AT_ONCE) {
-            // One step for all of them, then the next: so many wait for memory side by side.
+        let mut found = [None; GROUP];
+        for group in packets.groups(GROUP) {
+            // Loads the entries of the index.
             for (found, packet) in found.iter_mut().zip(group.clone()) {
-                *found = if packet.is_wide() {
+                *found = if packet.has_wide_key() {
                     self.wide.candidate(packet.hash())
                 } else {
                     self.narrow.candidate(packet.hash())
                 };
             }
+            // Loads the slots.
             for (found, packet) in found.iter_mut().zip(group.clone()) {
                 *found = found.filter(|&slot| {
-                    if packet.is_wide() {
-                        self.wide.exposes(slot)
+                    if packet.has_wide_key() {
+                        self.wide.is_exposed_at(slot)
                     } else {
-                        self.narrow.exposes(slot)
+                        self.narrow.is_exposed_at(slot)
                     }
                 });
             }
@@ -179,9 +139,9 @@ impl FlowTable {
         packets.clear();
     }
 
-    /// Counts a packet whose flow was in slot `found` a moment ago.
+    /// Counts a packet. If `found` is the slot of its flow, no other look-up is needed.
     #[inline]
-    fn count(&mut self, found: Option<u32>, packet: Packet<'_>) {
+    fn count(&mut self, found: Option<u32>, packet: BatchedPacket<'_>) {
         let Self {
             narrow,
             wide,
@@ -204,8 +164,10 @@ impl FlowTable {
         self.admit(packet);
     }
 
-    /// Returns what is to be seen at `at`. It counts as shown once it was
-    /// [`delivered`](Self::delivered).
+    /// Hides idle flows, and returns what a scrape at `at` shows.
+    ///
+    /// Call [`delivered`](Self::delivered) once it has reached the client: until then, its flows do
+    /// not count as shown.
     pub fn scrape(&mut self, at: Duration) -> Snapshot {
         self.accounts.advance_to_read(Moment::of(at));
         self.hide_idle();
@@ -215,12 +177,13 @@ impl FlowTable {
             narrow: self.accounts.flows(&self.narrow),
             wide: self.accounts.flows(&self.wide),
             overflow: self.accounts.overflow_sums(),
-            traffic: self.accounts.traffic.iter().map(whole).collect(),
+            traffic: self.accounts.traffic_sums(),
             occupancy: self.occupancy(),
         }
     }
 
-    /// The scrape that was made at `at` has reached its client: what it showed may leave.
+    /// Notes that the scrape of time `at` has reached its client. The flows that it showed may now
+    /// become idle.
     pub fn delivered(&mut self, at: Duration) {
         let at = Some(Moment::of(at));
         self.accounts.last_delivered = self.accounts.last_delivered.max(at);
@@ -244,13 +207,13 @@ impl FlowTable {
         &self.accounts.keys.shape
     }
 
-    /// Packets whose flow found no place, so far.
+    /// Returns the number of packets so far whose flow had no slot.
     #[must_use]
     pub fn overflow_packets(&self) -> u64 {
         self.accounts.overflow_packets
     }
 
-    /// Bytes that were asked for to keep the flows, spare room included.
+    /// Returns the bytes allocated for flows, including spare capacity.
     #[must_use]
     pub fn allocated(&self) -> usize {
         let stores = self.narrow.allocated() + self.wide.allocated();
@@ -265,9 +228,12 @@ impl FlowTable {
         self.narrow.idle() + self.wide.idle()
     }
 
-    /// Counts a packet of a flow that was not exposed a moment ago: in a place, if there is one.
+    /// Counts a packet of a flow that is new, idle or without a slot. Exposes the flow if there is
+    /// a free slot.
     #[cold]
-    fn admit(&mut self, packet: Packet<'_>) {
+    fn admit(&mut self, packet: BatchedPacket<'_>) {
+        // An earlier packet of the same group may have exposed the flow. Or the candidate was
+        // another flow with the same 32 bits of the hash.
         match packet.key() {
             KeyRef::Narrow(key) => {
                 if let Some(slot) = self.narrow.find_exposed(packet.hash(), &key) {
@@ -296,266 +262,11 @@ impl FlowTable {
     fn is_full(&self) -> bool {
         self.exposed() >= self.accounts.limits.flows as usize
     }
-
-    /// Goes on with the search for a flow that may leave, and makes it leave.
-    fn make_room(&mut self) -> bool {
-        if !self.accounts.flows_leave() {
-            return false;
-        }
-        if self.accounts.limits.leave_unseen {
-            self.release_holds();
-        }
-        let now = self.accounts.now;
-        if self.round.left == 0 {
-            if now < self.round.next {
-                return false;
-            }
-            self.round.left = self.exposed();
-            self.round.next = now.plus(ROUND);
-        }
-        for _ in 0..self.round.left.min(FLOWS_PER_PACKET) {
-            if self.round.position >= self.exposed() {
-                self.round.position = 0;
-            }
-            let position = self.round.position;
-            let behind_narrow = position.checked_sub(self.narrow.exposed().len());
-            let hidden = match behind_narrow {
-                None => self.accounts.hide_if_idle(&mut self.narrow, position),
-                Some(position) => self.accounts.hide_if_idle(&mut self.wide, position),
-            };
-            if hidden {
-                self.forget_surplus();
-                return true;
-            }
-            self.round.position += 1;
-            self.round.left -= 1;
-        }
-        false
-    }
-
-    /// Makes all flows leave that may, those first that have been without a packet for longest.
-    fn hide_idle(&mut self) {
-        if !self.accounts.flows_leave() {
-            return;
-        }
-        let mut leaving = self.accounts.leaving(&self.narrow);
-        leaving.extend(self.accounts.leaving(&self.wide));
-        leaving.sort_unstable();
-        for (_, is_wide, slot) in leaving {
-            if is_wide {
-                self.wide.hide(slot);
-            } else {
-                self.narrow.hide(slot);
-            }
-        }
-        self.forget_surplus();
-    }
-
-    /// Forgets those that have been idle for longest, down to the limit.
-    fn forget_surplus(&mut self) {
-        while self.idle() > self.accounts.limits.idle_flows as usize {
-            let narrow = self.narrow.longest_idle();
-            let wide = self.wide.longest_idle();
-            match (narrow, wide) {
-                (Some(narrow), Some(wide)) if self.narrow[narrow].last > self.wide[wide].last => {
-                    self.forget_wide(wide);
-                }
-                (Some(narrow), _) => {
-                    self.accounts.forget(&mut self.narrow, narrow);
-                    self.checkpoints.forget_narrow(narrow);
-                }
-                (None, Some(wide)) => self.forget_wide(wide),
-                (None, None) => return,
-            }
-        }
-    }
-
-    fn forget_wide(&mut self, slot: u32) {
-        self.accounts.forget(&mut self.wide, slot);
-        self.checkpoints.forget_wide(slot);
-    }
-
-    /// Lets all held flows that are old enough show their true value.
-    fn release_holds(&mut self) {
-        let Accounts {
-            holds, limits, now, ..
-        } = &mut self.accounts;
-        while let Some(hold) = holds.pop(limits.hold, *now) {
-            if hold.wide {
-                self.wide[hold.slot].set_state(State::Exposed);
-            } else {
-                self.narrow[hold.slot].set_state(State::Exposed);
-            }
-        }
-    }
-}
-
-impl Accounts {
-    fn advance(&mut self, at: Moment) {
-        self.now = self.now.max(at);
-    }
-
-    /// Advances to a moment at which the counters are read.
-    fn advance_to_read(&mut self, at: Moment) {
-        self.advance(at);
-        self.last_read = self.now;
-    }
-
-    /// Counts a packet in its flow.
-    #[inline]
-    fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: Packet<'_>) {
-        slot.counters.add(packet.bytes());
-        slot.last = slot.last.max(packet.at()).max(self.last_read);
-        let traffic = if self.traffic_by_flow {
-            slot.traffic()
-        } else {
-            self.traffic_of(&packet.seen()).1
-        };
-        self.traffic.add(traffic, self.now, packet.bytes());
-    }
-
-    /// Gives a new or an idle flow a place, and counts its packet.
-    fn admit<A: Address>(&mut self, store: &mut Store<A>, key: &Packed<A>, packet: Packet<'_>) {
-        // Making room may have made the list of idle flows too long, and this flow forgotten.
-        let index = if let Some(index) = store.find(packet.hash(), key) {
-            store.wake(index);
-            index
-        } else {
-            self.demand.insert(packet.hash());
-            self.start(store, key, packet)
-        };
-        self.hold(store, index);
-        self.count(&mut store[index], packet);
-    }
-
-    fn start<A: Address>(
-        &mut self,
-        store: &mut Store<A>,
-        key: &Packed<A>,
-        packet: Packet<'_>,
-    ) -> u32 {
-        let (classes, traffic) = self.traffic_of(&packet.seen());
-        let slot = Slot::new(*key, classes, traffic);
-        store.insert(packet.hash(), slot)
-    }
-
-    fn hold<A: Address>(&mut self, store: &mut Store<A>, index: u32) {
-        if self.limits.hold.is_zero() {
-            return;
-        }
-        let slot = &mut store[index];
-        slot.set_state(State::Held);
-        slot.back = self.holds.push(self.now, slot.counters, index, A::WIDE);
-    }
-
-    /// Counts a packet that found no place.
-    fn overflow(&mut self, packet: Packet<'_>) {
-        let seen = packet.seen();
-        self.overflow_packets += 1;
-        // An idle flow has asked before: that changes nothing.
-        self.demand.insert(packet.hash());
-        let key = self.keys.shape.overflow(&seen);
-        let number = key.map_or(0, |key| self.overflow.number(key));
-        self.overflow.add(number, self.now, seen.bytes);
-        let (_, traffic) = self.traffic_of(&seen);
-        self.traffic.add(traffic, self.now, seen.bytes);
-    }
-
-    /// The classes of a packet, and its number in the traffic families.
-    fn traffic_of(&mut self, seen: &Observation) -> ([Class; 2], u16) {
-        let classes = self.keys.shape.classes_of(seen);
-        let [from_class, to_class] = classes;
-        let number = self.traffic.number(TrafficKey {
-            from_class,
-            to_class,
-            protocol: seen.protocol,
-            listen_port: seen.listen_port,
-        });
-        (classes, number)
-    }
-
-    /// Whether any flow may leave now.
-    fn flows_leave(&self) -> bool {
-        let were_seen = self.limits.leave_unseen || self.last_delivered.is_some();
-        !self.limits.idle_timeout.is_zero() && were_seen
-    }
-
-    /// A flow may leave when it is idle and a delivered scrape has shown its last value.
-    fn may_leave<A: Address>(&self, slot: &Slot<A>) -> bool {
-        let was_seen = self.limits.leave_unseen || self.last_delivered > Some(slot.last);
-        slot.state() == State::Exposed
-            && slot.last.is_over(self.limits.idle_timeout, self.now)
-            && was_seen
-    }
-
-    fn leaving<A: Address>(&self, store: &Store<A>) -> Vec<(Moment, bool, u32)> {
-        let exposed = store.exposed().iter();
-        let leaving = exposed.filter(|&&slot| self.may_leave(&store[slot]));
-        leaving
-            .map(|&slot| (store[slot].last, A::WIDE, slot))
-            .collect()
-    }
-
-    fn hide_if_idle<A: Address>(&self, store: &mut Store<A>, position: usize) -> bool {
-        let slot = store.exposed()[position];
-        let may_leave = self.may_leave(&store[slot]);
-        if may_leave {
-            store.hide(slot);
-        }
-        may_leave
-    }
-
-    fn forget<A: Address>(&mut self, store: &mut Store<A>, slot: u32) {
-        let counters = store.forget(slot, &self.keys.seed);
-        self.forgotten_flows += 1;
-        self.forgotten.bytes += counters.bytes;
-        self.forgotten.packets += counters.packets;
-    }
-
-    fn flows<A: Address>(&self, store: &Store<A>) -> Vec<Flow<A>> {
-        let exposed = store.exposed().iter().map(|&slot| &store[slot]);
-        exposed
-            .map(|slot| Flow {
-                key: slot.shown_key(),
-                counters: match slot.state() {
-                    State::Held => self.holds.base(slot.back),
-                    _ => slot.counters,
-                },
-            })
-            .collect()
-    }
-
-    fn overflow_sums(&self) -> Vec<Sum<OverflowKey>> {
-        let sums = self.overflow.iter().map(|one| {
-            let mut sum = whole(one);
-            if !one.since.is_over(self.limits.hold, self.now) {
-                sum.counters = Counters::default();
-            }
-            sum
-        });
-        sums.collect()
-    }
-
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "an estimate of a number of flows is neither negative nor beyond 2^64"
-    )]
-    fn demand(&self) -> u64 {
-        self.demand.estimate().round() as u64
-    }
-}
-
-fn whole<K: Copy>(one: &One<K>) -> Sum<K> {
-    Sum {
-        key: one.key,
-        counters: one.counters,
-    }
 }
 
 #[cfg(test)]
 impl FlowTable {
-    /// A scrape that is delivered at once.
+    /// Scrapes, and delivers the scrape at once.
     fn show(&mut self, at: Duration) -> Snapshot {
         let snapshot = self.scrape(at);
         self.delivered(self.accounts.now.duration());

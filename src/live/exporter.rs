@@ -315,7 +315,7 @@ mod tests {
                 idle_flows: 0,
                 idle_timeout: Duration::ZERO,
                 hold: Duration::ZERO,
-                leave_unseen: false,
+                hide_unseen: false,
             },
         })
     }

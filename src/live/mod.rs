@@ -164,7 +164,7 @@ pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
         warn!("{warning}");
     }
     let wanted = options.max_requests;
-    if let Some((fitting, why)) = memory::fewer_scrapes(&settings.limits, wanted) {
+    if let Some((fitting, why)) = memory::scrapes_that_fit(&settings.limits, wanted) {
         options.max_requests = fitting;
         if wanted > 0 {
             info!("answering at most {fitting} concurrent scrapes instead of {wanted}: {why}");
@@ -398,7 +398,7 @@ mod tests {
                 idle_flows: 0,
                 idle_timeout: Duration::ZERO,
                 hold: Duration::ZERO,
-                leave_unseen: false,
+                hide_unseen: false,
             },
         }));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));

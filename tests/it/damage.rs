@@ -5,7 +5,7 @@ use std::fs;
 use insta::assert_snapshot;
 
 use crate::scrape::Scrape;
-use crate::support::{Fed, program, testdata};
+use crate::support::{PipedRun, program, testdata};
 
 /// Header and interface, then two packets of 136 bytes together, each as a block.
 fn blocks() -> [Vec<u8>; 3] {
@@ -111,7 +111,7 @@ fn interfaces_over_the_limit_cost_nothing_and_the_packets_count() {
     let [start, first, second] = blocks();
     let interface = start[28..].to_vec();
     let input = [start, interface.repeat(1_000_000), first, second].concat();
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
     // 65,535 more fit.
     let said = "more than 65536 interfaces; 18689300 bytes were passed over, in 934465 places";
@@ -125,7 +125,7 @@ fn what_looks_like_blocks_for_ever_takes_time_in_proportion_and_no_memory() {
     let [start, first, second] = blocks();
     let bait = block_start(6, (1 << 20) - 4).repeat(512 * 1024);
     let input = [&start[..], &first, &bait, &second].concat();
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
     assert!(output.peak < 64 << 20, "{} bytes", output.peak);
 }
@@ -133,7 +133,7 @@ fn what_looks_like_blocks_for_ever_takes_time_in_proportion_and_no_memory() {
 #[test]
 fn a_block_without_end_costs_no_memory() {
     let [start, first, second] = blocks();
-    let mut fed = Fed::start(&["analyze", "-"]);
+    let mut fed = PipedRun::start(&["analyze", "-"]);
     fed = fed.feed(&[start, first, block_start(6, 0xffff_fff0)].concat());
     for _ in 0..80 {
         fed = fed.feed(&vec![0; 1 << 20]);
@@ -151,7 +151,7 @@ fn the_largest_block_that_is_read_costs_no_more_than_that() {
     let trailer = length.to_le_bytes();
     let large = [block_start(0xbad, length), body, trailer.to_vec()].concat();
     let input = [start, first, large, second].concat();
-    let output = Fed::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     assert_eq!(output.stderr, "");
     assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
     assert!(output.peak < 64 << 20, "{} bytes", output.peak);

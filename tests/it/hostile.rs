@@ -8,7 +8,7 @@ use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Damage, F
 use tzsp_packetstream_exporter::wire::{self, DecodeOptions, LinkType, ListenPorts, Skipped};
 
 use crate::chain::walk::{Ending, walk};
-use crate::support::{Trickle, aggregator, captures, file_name, testdata};
+use crate::support::{OneByteReader, aggregator, captures, file_name, testdata};
 
 #[test]
 fn captures_cut_at_every_byte_count_what_is_whole() {
@@ -188,7 +188,7 @@ fn what_is_read_behind_damage_does_not_depend_on_how_much_comes_at_a_time() {
         let (first, rest) = capture.split_at(size);
         assert_eq!(frames(&mut first.chain(rest)), at_once, "{size}");
     }
-    assert_eq!(frames(&mut Trickle(&capture)), at_once);
+    assert_eq!(frames(&mut OneByteReader(&capture)), at_once);
 }
 
 /// Most frames are taken out without a closer look: as if all had been looked at closely.

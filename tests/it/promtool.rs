@@ -24,7 +24,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
-    leave_unseen: false,
+    hide_unseen: false,
 };
 
 /// This many packets from 10.0.0.`host`, at a time in seconds.

@@ -23,9 +23,6 @@ use crate::environment;
 use crate::namespace::Namespace;
 use crate::scrape::Scrape;
 
-// `damage` and `hostile` still use these names.
-pub(crate) use self::{OneByteReader as Trickle, PipedRun as Fed};
-
 /// Long enough for the slowest machine. Only a failing test waits this long.
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -57,7 +54,7 @@ pub(crate) fn aggregator() -> Aggregator {
             idle_flows: 0,
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         },
     })
 }

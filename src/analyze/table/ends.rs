@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{Address, Best, Class, Counters, Flow, Key, Snapshot};
+use crate::flow::{Address, Class, Counters, Flow, Key, Snapshot, TopN};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
@@ -33,7 +33,7 @@ pub(super) fn top(
         .wide
         .sort_unstable_by_key(|flow| side.of(&flow.key, has_class));
     let end = |flow: &Flow<IpAddr>| side.of(&flow.key, has_class);
-    let mut best = Best::new(top);
+    let mut top_n = TopN::new(top);
     let mut current: Option<(End, Counters)> = None;
     for flow in snapshot.merged(end) {
         match &mut current {
@@ -42,15 +42,15 @@ pub(super) fn top(
             }
             _ => {
                 if let Some((end, counters)) = current.replace((end(&flow), flow.counters)) {
-                    best.offer(counters, || end);
+                    top_n.offer(counters, || end);
                 }
             }
         }
     }
     if let Some((end, counters)) = current {
-        best.offer(counters, || end);
+        top_n.offer(counters, || end);
     }
-    best.finish()
+    top_n.finish()
 }
 
 impl Side {

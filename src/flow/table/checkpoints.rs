@@ -1,43 +1,44 @@
-//! What flows counted lately: what they have counted, less what they had at a mark.
+//! The traffic of the last minute: the counters of flows, minus their values at a checkpoint.
 //!
-//! Counting a packet takes no part in this. Only a flow that is forgotten is noted, because
-//! another flow may get its slot.
+//! Checkpoints are copies of all counters, so counting a packet does no extra work for them. Only
+//! when a flow is forgotten are they updated, because another flow may get its slot.
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::best::Best;
 use super::super::clock::Moment;
 use super::super::key::{Address, Key};
 use super::super::snapshot::{Counters, Flow, Recent};
-use super::super::store::{State, Store};
+use super::super::store::{SlotState, Store};
+use super::super::top_n::TopN;
 use super::FlowTable;
 
-/// How long to wait between checkpoints.
+/// The time between two checkpoints.
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
-/// So many are kept: the oldest of them is 40 to 60 seconds old.
+/// The number of checkpoints that are kept. The oldest is 40 to 60 seconds old.
 const KEPT: usize = 3;
-/// Where flows ever took more slots than this, nothing is marked: all checkpoints together take six
-/// megabytes at most, and no mark keeps the table busy for long.
+/// With more slots than this, no checkpoints are made. All checkpoints together then take at most
+/// 131,072 * 3 * 16 bytes = 6 MiB, and copying the counters does not hold the table's lock for
+/// long.
 const MOST_SLOTS: usize = 1 << 17;
 
-/// The oldest first. There is always one.
+/// The kept checkpoints, the oldest first. Never empty.
 #[derive(Debug)]
 pub(super) struct Checkpoints(VecDeque<Checkpoint>);
 
-/// All counters as they were at a moment.
+/// A copy of all counters at one moment.
 #[derive(Debug, Default)]
 struct Checkpoint {
     at: Moment,
     total: Counters,
     overflow: Counters,
-    /// By slot. Slots that came later had counted nothing.
+    /// Counters by slot. Slots that were allocated later had no packets at that moment.
     narrow: Vec<Counters>,
     wide: Vec<Counters>,
 }
 
-/// When nothing had been counted.
+/// A single checkpoint from before the first packet.
 impl Default for Checkpoints {
     fn default() -> Self {
         Self([Checkpoint::default()].into())
@@ -45,45 +46,47 @@ impl Default for Checkpoints {
 }
 
 impl FlowTable {
-    /// Remembers what was counted until `at`, to be compared with later. To be called each
-    /// [`CHECKPOINT_INTERVAL`].
+    /// Makes a checkpoint at `at`. Call it every [`CHECKPOINT_INTERVAL`].
     pub fn checkpoint(&mut self, at: Duration) {
         self.accounts.advance_to_read(Moment::of(at));
-        if self.narrow.size() + self.wide.size() > MOST_SLOTS {
+        if self.narrow.slot_count() + self.wide.slot_count() > MOST_SLOTS {
             self.checkpoints = Checkpoints::default();
             return;
         }
-        let mut mark = self.checkpoints.make_room();
-        mark.at = self.accounts.now;
-        (mark.total, mark.overflow) = self.sums();
-        copy(&self.narrow, &mut mark.narrow);
-        copy(&self.wide, &mut mark.wide);
-        self.checkpoints.0.push_back(mark);
+        let mut checkpoint = self.checkpoints.next_to_fill();
+        checkpoint.at = self.accounts.now;
+        (checkpoint.total, checkpoint.overflow) = self.sums();
+        copy(&self.narrow, &mut checkpoint.narrow);
+        copy(&self.wide, &mut checkpoint.wide);
+        self.checkpoints.0.push_back(checkpoint);
     }
 
-    /// What was counted since the oldest mark, which is about the last minute; since the start, if
-    /// there is none. Neither does a look count as a scrape, nor are new flows held.
+    /// Returns the traffic since the oldest checkpoint, about a minute ago, or since the start if
+    /// there is none. Lists the `top` flows with the most bytes.
+    ///
+    /// This does not count as a scrape: idle flows stay exposed until a scrape has shown them. Held
+    /// flows are listed with their true counters.
     pub fn recent(&mut self, at: Duration, top: usize) -> Recent {
         self.accounts.advance_to_read(Moment::of(at));
-        let mark = self.checkpoints.oldest();
+        let checkpoint = self.checkpoints.oldest();
         let (total, overflow) = self.sums();
-        let mut best = Best::new(top);
-        offer(&mut best, &self.narrow, mark.at, &mark.narrow);
-        offer(&mut best, &self.wide, mark.at, &mark.wide);
-        let (top, active) = best.finish();
+        let mut top_n = TopN::new(top);
+        offer(&mut top_n, &self.narrow, checkpoint.at, &checkpoint.narrow);
+        offer(&mut top_n, &self.wide, checkpoint.at, &checkpoint.wide);
+        let (top, active) = top_n.finish();
         let flow = |(key, counters)| Flow { key, counters };
         Recent {
             shape: self.accounts.keys.shape.clone(),
-            since: mark.at.duration(),
+            since: checkpoint.at.duration(),
             until: self.accounts.now.duration(),
-            total: total.since(mark.total),
-            overflow: overflow.since(mark.overflow),
+            total: total.since(checkpoint.total),
+            overflow: overflow.since(checkpoint.overflow),
             top: top.into_iter().map(flow).collect(),
             active,
         }
     }
 
-    /// All that was ever counted, and what of it found no place.
+    /// Returns the sum of all packets ever counted, and the part of it without a slot.
     fn sums(&self) -> (Counters, Counters) {
         let sum =
             |all: &mut dyn Iterator<Item = Counters>| all.fold(Counters::default(), Counters::plus);
@@ -93,42 +96,46 @@ impl FlowTable {
     }
 }
 
-fn copy<A: Address>(store: &Store<A>, marked: &mut Vec<Counters>) {
-    marked.clear();
-    marked.reserve_exact(store.size());
-    marked.extend(store.slots().map(|slot| match slot.state() {
-        State::Free => Counters::default(),
+/// Replaces `copies` by the present counters of all slots.
+fn copy<A: Address>(store: &Store<A>, copies: &mut Vec<Counters>) {
+    copies.clear();
+    // Not `reserve`, which would double the capacity and break the limit of 6 MiB.
+    copies.reserve_exact(store.slot_count());
+    copies.extend(store.slots().map(|slot| match slot.state() {
+        SlotState::Free => Counters::default(),
         _ => slot.counters,
     }));
 }
 
-/// All flows that counted something since then.
+/// Offers all flows that have counted a packet since the checkpoint.
 fn offer<A: Address>(
-    best: &mut Best<Key<IpAddr>>,
+    top_n: &mut TopN<Key<IpAddr>>,
     store: &Store<A>,
     since: Moment,
-    marked: &[Counters],
+    then: &[Counters],
 ) {
-    for (place, slot) in store.slots().enumerate() {
-        if slot.last < since || slot.state() == State::Free {
+    for (index, slot) in store.slots().enumerate() {
+        // Cheap first test: most flows have had no packet since.
+        if slot.last < since || slot.state() == SlotState::Free {
             continue;
         }
         let counters = slot
             .counters
-            .since(marked.get(place).copied().unwrap_or_default());
+            .since(then.get(index).copied().unwrap_or_default());
         if counters.packets > 0 {
-            best.offer(counters, || slot.shown_key().widened());
+            top_n.offer(counters, || slot.shown_key().widened());
         }
     }
 }
 
 impl Checkpoints {
     fn oldest(&self) -> &Checkpoint {
-        self.0.front().expect("there is always one")
+        self.0.front().expect("there is always a checkpoint")
     }
 
-    /// Once there is one too many, the oldest, to be written anew.
-    fn make_room(&mut self) -> Checkpoint {
+    /// Returns a checkpoint to fill in: the oldest, which is no longer needed and whose memory is
+    /// reused, or a new one while there are few.
+    fn next_to_fill(&mut self) -> Checkpoint {
         if self.0.len() < KEPT {
             return Checkpoint::default();
         }
@@ -136,29 +143,30 @@ impl Checkpoints {
     }
 
     pub(super) fn forget_narrow(&mut self, slot: u32) {
-        for mark in &mut self.0 {
-            forget(&mut mark.narrow, slot);
+        for checkpoint in &mut self.0 {
+            forget(&mut checkpoint.narrow, slot);
         }
     }
 
     pub(super) fn forget_wide(&mut self, slot: u32) {
-        for mark in &mut self.0 {
-            forget(&mut mark.wide, slot);
+        for checkpoint in &mut self.0 {
+            forget(&mut checkpoint.wide, slot);
         }
     }
 
+    /// Returns the allocated bytes.
     pub(super) fn allocated(&self) -> usize {
         let slots = self
             .0
             .iter()
-            .map(|mark| mark.narrow.capacity() + mark.wide.capacity());
+            .map(|checkpoint| checkpoint.narrow.capacity() + checkpoint.wide.capacity());
         slots.sum::<usize>() * size_of::<Counters>()
     }
 }
 
-/// The next flow in this slot starts from nothing.
-fn forget(marked: &mut [Counters], slot: u32) {
-    if let Some(counters) = marked.get_mut(slot as usize) {
+/// Sets the counters of a slot to 0, with which the next flow in it starts.
+fn forget(copies: &mut [Counters], slot: u32) {
+    if let Some(counters) = copies.get_mut(slot as usize) {
         *counters = Counters::default();
     }
 }

@@ -1,21 +1,25 @@
-//! The table against a plain map without limits.
+//! Compares the table with a model: a map without limits.
 
 use std::collections::BTreeMap;
 
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use super::super::key::Address;
 use super::super::shape::AnyKey;
+use super::super::snapshot::{Counters, Flow};
+use super::super::store::SlotState;
 use super::super::{Class, Classes, Key, Label, Labels};
 use super::tests::{ipv6_packet, packet, seconds};
 use super::*;
+use crate::wire::Observation;
 
 #[derive(Debug, Clone)]
 enum Step {
-    /// A packet of one of a few kinds.
+    /// Counts a packet, of one of a few kinds.
     Packet(u8),
     Scrape,
-    /// Seconds pass.
+    /// Lets so many seconds pass.
     Wait(u8),
 }
 
@@ -33,12 +37,12 @@ fn limits() -> impl Strategy<Value = FlowLimits> {
     let timeout = prop_oneof![3 => 0..=60_u64, 1 => Just(0)].prop_map(seconds);
     let hold = prop_oneof![2 => 0..=30_u64, 1 => Just(0)].prop_map(seconds);
     (flows, idle, timeout, hold, any::<bool>()).prop_map(
-        |(flows, idle_flows, idle_timeout, hold, leave_unseen)| FlowLimits {
+        |(flows, idle_flows, idle_timeout, hold, hide_unseen)| FlowLimits {
             flows,
             idle_flows,
             idle_timeout,
             hold,
-            leave_unseen,
+            hide_unseen,
         },
     )
 }
@@ -52,7 +56,7 @@ fn shape() -> impl Strategy<Value = (Labels, bool)> {
     (labels, any::<bool>())
 }
 
-/// Few values in every field, so that packets merge in many ways.
+/// Every field has only a few values, so that many packets share some of them.
 fn packet_of(kind: u8) -> Observation {
     let host = kind % 3;
     let seen = match kind % 4 {
@@ -73,19 +77,19 @@ fn packet_of(kind: u8) -> Observation {
     }
 }
 
-/// Counters by all that tells flows apart; without it: those of the overflow.
+/// Counters by the values that distinguish flows. Without a key: the sum of the overflow.
 type Sums = BTreeMap<Option<Key<IpAddr>>, Counters>;
 
 fn shown(snapshot: &Snapshot) -> Sums {
     let narrow = snapshot.narrow.iter().map(|flow| Flow {
-        key: widened(flow.key),
+        key: flow.key.widened(),
         counters: flow.counters,
     });
     let mut shown = Sums::new();
     for flow in narrow.chain(snapshot.wide.iter().copied()) {
         let key = without_derived_classes(&snapshot.shape, flow.key);
-        let twice = shown.insert(Some(key), flow.counters);
-        assert_eq!(twice, None, "two samples with the labels of {flow:?}");
+        let duplicate = shown.insert(Some(key), flow.counters);
+        assert_eq!(duplicate, None, "two samples with the labels of {flow:?}");
     }
     if !snapshot.overflow.is_empty() {
         let overflow = snapshot.overflow.iter().map(|sum| sum.counters);
@@ -96,41 +100,24 @@ fn shown(snapshot: &Snapshot) -> Sums {
 
 fn key_of(shape: &Shape, seen: &Observation) -> Key<IpAddr> {
     let key = match shape.key(seen) {
-        AnyKey::Narrow(key) => widened(key.unpack()),
+        AnyKey::Narrow(key) => key.unpack().widened(),
         AnyKey::Wide(key) => key.unpack(),
     };
     without_derived_classes(shape, key)
 }
 
-/// Classes that follow from the address are no part of what tells flows apart.
+/// Classes that can be derived from the shown address do not distinguish flows.
 fn without_derived_classes(shape: &Shape, mut key: Key<IpAddr>) -> Key<IpAddr> {
     let has = |label| shape.labels.contains(label);
-    let tells = |label, class| has(class) && (!has(label) || shape.classes.fold());
-    if !tells(Label::From, Label::FromType) {
+    let is_in_key =
+        |label, class| has(class) && (!has(label) || shape.classes.has_prefix_lengths());
+    if !is_in_key(Label::From, Label::FromType) {
         key.source_class = Class::default();
     }
-    if !tells(Label::To, Label::ToType) {
+    if !is_in_key(Label::To, Label::ToType) {
         key.destination_class = Class::default();
     }
     key
-}
-
-fn widened(key: Key<Ipv4Addr>) -> Key<IpAddr> {
-    Key {
-        source: key.source.into(),
-        source_prefix: key.source_prefix,
-        source_class: key.source_class,
-        destination: key.destination.into(),
-        destination_prefix: key.destination_prefix,
-        destination_class: key.destination_class,
-        protocol: key.protocol,
-        listen_port: key.listen_port,
-        sensor: key.sensor.into(),
-        from_port: key.from_port,
-        to_port: key.to_port,
-        vlan: key.vlan,
-        dscp: key.dscp,
-    }
 }
 
 fn plus(left: Counters, right: Counters) -> Counters {
@@ -144,19 +131,21 @@ fn sum(all: impl IntoIterator<Item = Counters>) -> Counters {
     all.into_iter().fold(Counters::default(), plus)
 }
 
-/// The true counts of all flows in a store, which must be so many.
+/// Returns the sum of the true counters of all flows in a store, and checks their number.
 #[track_caller]
 fn kept<A: Address>(store: &Store<A>) -> Counters {
     let slots = (0..).map_while(|slot| store.get(slot));
-    let kept: Vec<_> = slots.filter(|slot| slot.state() != State::Free).collect();
+    let kept: Vec<_> = slots
+        .filter(|slot| slot.state() != SlotState::Free)
+        .collect();
     assert_eq!(kept.len(), store.exposed().len() + store.idle());
     sum(kept.iter().map(|slot| slot.counters))
 }
 
-/// Exposed + idle + forgotten + overflow = all that was counted.
+/// Checks that exposed + idle + forgotten + overflow = everything that was counted.
 #[track_caller]
-fn check_books(table: &FlowTable, counted: Counters) {
-    let overflow = sum(table.accounts.overflow.iter().map(|one| one.counters));
+fn check_sums(table: &FlowTable, counted: Counters) {
+    let overflow = sum(table.accounts.overflow.iter().map(|entry| entry.counters));
     let parts = [
         kept(&table.narrow),
         kept(&table.wide),
@@ -194,16 +183,16 @@ proptest! {
         let mut last_shown = Sums::new();
         let mut forgotten = 0;
         let mut now = Duration::ZERO;
-        let mut together = table.packets(200);
+        let mut batch = table.packets(200);
         for step in steps.into_iter().chain([Step::Scrape]) {
             if !matches!(step, Step::Packet(_)) {
-                table.record(&mut together);
+                table.record(&mut batch);
             }
             match step {
                 Step::Wait(length) => now += seconds(length.into()),
                 Step::Packet(kind) => {
                     let seen = packet_of(kind);
-                    together.push(now, &seen);
+                    batch.push(now, &seen);
                     let key = Some(key_of(&shape, &seen));
                     model.entry(key).or_default().add(seen.bytes);
                 }
@@ -213,29 +202,30 @@ proptest! {
                     prop_assert_eq!(sum(traffic), sum(model.values().copied()));
 
                     let shown = shown(&snapshot);
-                    // Which flow was forgotten does not show; any may start from 0 then.
+                    // The snapshot does not show which flow was forgotten, so any flow may start
+                    // from 0 again.
                     if table.accounts.forgotten_flows > forgotten {
                         forgotten = table.accounts.forgotten_flows;
                         last_shown.retain(|key, _| key.is_none());
                     }
-                    let nothing_in_the_way = limits.hold.is_zero()
+                    let is_exact = limits.hold.is_zero()
                         && table.accounts.overflow_packets == 0
                         && forgotten == 0;
                     for (key, counters) in &shown {
                         let before = last_shown.insert(*key, *counters).unwrap_or_default();
                         prop_assert!(counters.packets >= before.packets, "{:?}", key);
                         prop_assert!(counters.bytes >= before.bytes, "{:?}", key);
-                        if nothing_in_the_way {
+                        if is_exact {
                             prop_assert_eq!(Some(counters), model.get(key));
                         }
                     }
-                    if nothing_in_the_way {
+                    if is_exact {
                         prop_assert_eq!(shown.len() + table.idle(), model.len());
                     }
                 }
             }
-            if together.is_empty() {
-                check_books(&table, sum(model.values().copied()));
+            if batch.is_empty() {
+                check_sums(&table, sum(model.values().copied()));
             }
         }
     }

@@ -1,7 +1,13 @@
+//! Counting, and which packets belong to one flow.
+
 use std::net::Ipv6Addr;
 
 use super::super::{Classes, Label, Labels};
 use super::*;
+use crate::wire::Observation;
+
+mod eviction;
+mod load;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -10,7 +16,12 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
-    leave_unseen: false,
+    hide_unseen: false,
+};
+
+const IDLE_AFTER_A_MINUTE: FlowLimits = FlowLimits {
+    idle_timeout: MINUTE,
+    ..NO_LIMITS
 };
 
 pub(super) fn seconds(seconds: u64) -> Duration {
@@ -62,7 +73,8 @@ fn with_labels(list: &str) -> FlowTable {
     FlowTable::new(shape, NO_LIMITS)
 }
 
-/// Packets by the last octet of the source, then those of the overflow as `None`.
+/// Scrapes, and returns the packets of each flow by the last octet of its source, then those of the
+/// overflow as `None`.
 fn seen(table: &mut FlowTable, at: Duration) -> Vec<(Option<u8>, u64)> {
     let snapshot = table.show(at);
     let narrow = snapshot
@@ -86,7 +98,7 @@ fn seen(table: &mut FlowTable, at: Duration) -> Vec<(Option<u8>, u64)> {
 }
 
 #[test]
-fn packets_of_one_flow_add_up_and_others_stay_apart() {
+fn packets_with_the_same_labels_count_in_one_flow() {
     let mut table = table(NO_LIMITS);
     let first = packet(1);
     let udp = Observation {
@@ -97,7 +109,7 @@ fn packets_of_one_flow_add_up_and_others_stay_apart() {
         listen_port: 37009,
         ..first
     };
-    // Labels that were not chosen keep nothing apart.
+    // Differs only in fields whose labels were not chosen.
     let same_flow = Observation {
         ports: None,
         vlan: Some(7),
@@ -120,7 +132,7 @@ fn packets_of_one_flow_add_up_and_others_stay_apart() {
 }
 
 #[test]
-fn every_label_keeps_apart_what_differs_in_it_alone() {
+fn packets_that_differ_in_one_chosen_label_are_two_flows() {
     let first = packet(1);
     let differing = [
         (Label::From, packet(2)),
@@ -212,7 +224,7 @@ fn every_label_keeps_apart_what_differs_in_it_alone() {
 }
 
 #[test]
-fn ports_that_are_not_there_are_not_port_0() {
+fn a_missing_port_or_vlan_differs_from_number_0() {
     let mut table = with_labels("from_port,to_port,vlan");
     for ports in [None, Some((0, 0)), Some((0, 1))] {
         for vlan in [None, Some(0)] {
@@ -228,7 +240,7 @@ fn ports_that_are_not_there_are_not_port_0() {
 }
 
 #[test]
-fn flows_without_a_place_count_as_other() {
+fn packets_of_flows_without_a_slot_count_in_the_overflow() {
     let mut table = table(FlowLimits {
         flows: 2,
         ..NO_LIMITS
@@ -245,7 +257,7 @@ fn flows_without_a_place_count_as_other() {
 }
 
 #[test]
-fn overflow_stays_apart_by_protocol_and_listen_port_unless_flows_would_have_its_labels() {
+fn overflow_series_have_protocol_and_listen_port_if_other_labels_mark_them_as_overflow() {
     let overflow = |list: &str| {
         let mut table = with_labels(list);
         table.accounts.limits.flows = 0;
@@ -271,122 +283,8 @@ fn overflow_stays_apart_by_protocol_and_listen_port_unless_flows_would_have_its_
     assert_eq!(overflow("protocol"), (0, 4, 1));
 }
 
-const LEAVING: FlowLimits = FlowLimits {
-    idle_timeout: MINUTE,
-    ..NO_LIMITS
-};
-
 #[test]
-fn a_flow_leaves_after_the_timeout_and_a_scrape_and_returns_with_its_count() {
-    let mut table = table(LEAVING);
-    table.see(seconds(0), &packet(1));
-    // No scrape has shown it yet, however old it is.
-    assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 1)]);
-    assert_eq!(seen(&mut table, seconds(101)), []);
-    assert_eq!((table.exposed(), table.idle()), (0, 1));
-
-    table.see(seconds(200), &packet(1));
-    assert_eq!(seen(&mut table, seconds(259)), [(Some(1), 2)]);
-    assert_eq!(seen(&mut table, seconds(260)), []);
-    assert_eq!(table.occupancy().forgotten, 0);
-}
-
-#[test]
-fn a_scrape_before_the_last_packet_is_not_enough() {
-    let mut table = table(LEAVING);
-    table.see(seconds(0), &packet(1));
-    assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 1)]);
-    table.see(seconds(10), &packet(1));
-    // The scrape at 10 s was before this packet.
-    assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 2)]);
-    assert_eq!(seen(&mut table, seconds(101)), []);
-}
-
-#[test]
-fn a_flow_stays_until_a_scrape_with_its_last_value_was_delivered() {
-    let mut table = table(FlowLimits {
-        idle_timeout: seconds(60),
-        ..NO_LIMITS
-    });
-    table.see(seconds(10), &packet(1));
-    let shown = |table: &mut FlowTable, at| table.scrape(seconds(at)).narrow.len();
-    assert_eq!(shown(&mut table, 20), 1);
-    // The client of the scrape at 20 was gone, and so were those that follow.
-    assert_eq!(shown(&mut table, 100), 1);
-    assert_eq!(shown(&mut table, 101), 1);
-    // This one is delivered, but was made before the packet counted.
-    table.delivered(seconds(5));
-    assert_eq!(shown(&mut table, 102), 1);
-    // The scrapes are delivered in another order than they were made in.
-    table.delivered(seconds(100));
-    table.delivered(seconds(20));
-    assert_eq!(shown(&mut table, 103), 0);
-}
-
-#[test]
-fn where_nobody_scrapes_flows_leave_unseen() {
-    let mut table = table(FlowLimits {
-        leave_unseen: true,
-        ..LEAVING
-    });
-    table.see(seconds(0), &packet(1));
-    table.see(seconds(50), &packet(2));
-    assert_eq!(seen(&mut table, seconds(70)), [(Some(2), 1)]);
-}
-
-/// Two files a day apart, whichever is read first.
-#[test]
-fn a_flow_is_idle_by_the_times_of_its_own_packets_in_whatever_order_they_come() {
-    let limits = FlowLimits {
-        idle_timeout: MINUTE,
-        leave_unseen: true,
-        ..NO_LIMITS
-    };
-    // When packets of three flows came. Those of the last are around the other two.
-    let packets = [
-        (10, 1),
-        (86_400, 2),
-        (20, 1),
-        (5, 3),
-        (86_370, 3),
-        (86_395, 2),
-    ];
-    for rotation in 0..packets.len() {
-        let mut rotated = packets;
-        rotated.rotate_left(rotation);
-        for reverse in [false, true] {
-            if reverse {
-                rotated.reverse();
-            }
-            let mut table = table(limits);
-            for (at, host) in rotated {
-                table.see(seconds(at), &packet(host));
-            }
-            assert!(!table.depends_on_order());
-            let shown = seen(&mut table, Duration::ZERO);
-            assert_eq!(shown, [(Some(2), 2), (Some(3), 2)], "{rotated:?}");
-            assert_eq!(table.occupancy().idle, 1);
-        }
-    }
-}
-
-/// Threads hand over packets a little late.
-#[test]
-fn a_packet_that_is_counted_after_a_scrape_was_not_shown_by_it_however_old_it_is() {
-    let mut table = table(FlowLimits {
-        idle_timeout: MINUTE,
-        ..NO_LIMITS
-    });
-    table.see(seconds(0), &packet(1));
-    assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 1)]);
-    table.see(seconds(9), &packet(1));
-    // No scrape has shown both packets yet.
-    assert_eq!(seen(&mut table, seconds(80)), [(Some(1), 2)]);
-    assert_eq!(seen(&mut table, seconds(81)), []);
-}
-
-#[test]
-fn the_outcome_depends_on_the_order_once_a_flow_finds_no_free_slot() {
+fn the_outcome_depends_on_the_order_once_a_flow_gets_no_slot() {
     let mut table = table(FlowLimits {
         flows: 2,
         ..NO_LIMITS
@@ -403,101 +301,7 @@ fn the_outcome_depends_on_the_order_once_a_flow_finds_no_free_slot() {
 }
 
 #[test]
-fn a_full_table_makes_room_between_scrapes() {
-    let mut table = table(FlowLimits {
-        flows: 2,
-        ..LEAVING
-    });
-    table.see(seconds(0), &packet(1));
-    table.see(seconds(0), &ipv6_packet(2));
-    table.show(seconds(1));
-    table.see(seconds(59), &packet(3));
-    table.see(seconds(60), &packet(3));
-    table.see(seconds(60), &packet(4));
-    // 3 found no place until 1 and 2 had been idle for a minute.
-    let expected = [(Some(3), 1), (Some(4), 1), (None, 1)];
-    assert_eq!(seen(&mut table, seconds(60)), expected);
-    // An idle flow finds no place either, and its count is still kept.
-    table.see(seconds(61), &packet(1));
-    assert_eq!(table.idle(), 2);
-    assert_eq!(table.occupancy().overflow_packets, 2);
-}
-
-#[test]
-fn the_longest_idle_are_forgotten_first() {
-    let mut table = table(FlowLimits {
-        idle_flows: 2,
-        ..LEAVING
-    });
-    // 3 is idle for longest, then 1, 4 and 2; all leave in one scrape, 2 has the first slot.
-    table.see(seconds(0), &packet(2));
-    table.see(seconds(1), &packet(3));
-    table.see(seconds(2), &ipv6_packet(1));
-    table.see(seconds(3), &packet(4));
-    table.see(seconds(4), &packet(2));
-    table.show(seconds(5));
-    table.show(seconds(100));
-    assert_eq!((table.idle(), table.occupancy().forgotten), (2, 2));
-    for packet in [packet(3), ipv6_packet(1), packet(4), packet(2)] {
-        table.see(seconds(100), &packet);
-    }
-    let expected = [(Some(1), 1), (Some(2), 3), (Some(3), 1), (Some(4), 2)];
-    assert_eq!(seen(&mut table, seconds(100)), expected);
-}
-
-#[test]
-fn a_held_flow_shows_its_true_value_when_it_is_old_enough_whoever_scraped() {
-    for scrapes in [&[][..], &[0, 5, 14], &[14]] {
-        let mut table = table(FlowLimits {
-            hold: seconds(15),
-            ..NO_LIMITS
-        });
-        table.see(seconds(0), &packet(1));
-        table.see(seconds(3), &packet(2));
-        for &at in scrapes {
-            table.see(seconds(at), &packet(1));
-            let shown: u64 = seen(&mut table, seconds(at)).iter().map(|one| one.1).sum();
-            assert_eq!(shown, 0);
-        }
-        let packets = 1 + scrapes.len() as u64;
-        let expected = [(Some(1), packets), (Some(2), 0)];
-        assert_eq!(seen(&mut table, seconds(15)), expected);
-        table.see(seconds(16), &packet(2));
-        let expected = [(Some(1), packets), (Some(2), 2)];
-        assert_eq!(seen(&mut table, seconds(18)), expected);
-    }
-}
-
-#[test]
-fn a_returning_flow_shows_its_old_value_while_it_is_held() {
-    let mut table = table(FlowLimits {
-        hold: seconds(15),
-        ..LEAVING
-    });
-    table.see(seconds(0), &packet(1));
-    // Shown as 0: that was not its last value.
-    assert_eq!(seen(&mut table, seconds(10)), [(Some(1), 0)]);
-    assert_eq!(seen(&mut table, seconds(100)), [(Some(1), 1)]);
-    assert_eq!(seen(&mut table, seconds(101)), []);
-    table.see(seconds(200), &packet(1));
-    assert_eq!(seen(&mut table, seconds(214)), [(Some(1), 1)]);
-    assert_eq!(seen(&mut table, seconds(215)), [(Some(1), 2)]);
-}
-
-#[test]
-fn the_overflow_is_held_like_a_flow() {
-    let mut table = table(FlowLimits {
-        flows: 0,
-        hold: seconds(15),
-        ..NO_LIMITS
-    });
-    table.see(seconds(1), &packet(1));
-    assert_eq!(seen(&mut table, seconds(15)), [(None, 0)]);
-    assert_eq!(seen(&mut table, seconds(16)), [(None, 1)]);
-}
-
-#[test]
-fn traffic_keeps_everything_that_was_ever_counted() {
+fn traffic_series_count_every_packet() {
     let shape = |labels: &str, lengths: &[&str]| {
         let lengths: Vec<_> = lengths
             .iter()
@@ -513,7 +317,7 @@ fn traffic_keeps_everything_that_was_ever_counted() {
         flows: 2,
         idle_flows: 0,
         hold: MINUTE,
-        ..LEAVING
+        ..IDLE_AFTER_A_MINUTE
     };
     for shape in [
         shape("from,to,protocol,listen_port", &[]),
@@ -537,135 +341,5 @@ fn traffic_keeps_everything_that_was_ever_counted() {
         let mut packets: Vec<_> = traffic.iter().map(|sum| sum.counters.packets).collect();
         packets.sort_unstable();
         assert_eq!(packets, [100, 100, 100]);
-    }
-}
-
-#[test]
-fn ten_million_distinct_flows_leave_memory_and_time_per_packet_flat() {
-    const BATCH: u32 = 100_000;
-    let mut table = table(FlowLimits {
-        flows: 1000,
-        idle_flows: 2000,
-        ..LEAVING
-    });
-    let mut batches = Vec::new();
-    for batch in 0..100 {
-        let begin = std::time::Instant::now();
-        for number in batch * BATCH..(batch + 1) * BATCH {
-            let packet = Observation {
-                source: number.to_be_bytes().into(),
-                ..packet(0)
-            };
-            // A thousand flows a minute.
-            let at = MINUTE * (number / 10) / 100;
-            table.see(at, &packet);
-            if number % 500 == 0 {
-                table.show(at);
-            }
-        }
-        batches.push(begin.elapsed());
-        assert!(table.allocated() < 3000 * 128, "{}", table.allocated());
-    }
-    let occupancy = table.occupancy();
-    assert!(occupancy.flows <= 1000, "{occupancy:?}");
-    assert_eq!(occupancy.idle, 2000);
-    assert!(occupancy.forgotten > 1_000_000, "{occupancy:?}");
-    let demand = occupancy.demand as f64;
-    // Five times its standard error.
-    assert!((demand / 1e7 - 1.0).abs() < 0.03, "{demand}");
-
-    // Medians, because other programs may take the processor at any time.
-    let (early, late) = batches.split_at_mut(50);
-    early.sort_unstable();
-    late.sort_unstable();
-    assert!(late[25] < early[25] * 3, "{:?}, {:?}", early[25], late[25]);
-}
-
-/// Through the seeded hash of flows, with sources as a scan has them: one after the other.
-#[test]
-fn the_demand_is_off_by_less_than_one_per_cent() {
-    // Each table has a seed of its own. Of the mean of so many, less than a fifth of an error's
-    // size is left to chance.
-    const TABLES: u32 = 30;
-    for flows in [20_000, 100_000, 150_000_u32] {
-        let errors = (0..TABLES).map(|_| {
-            let mut table = table(FlowLimits {
-                flows: 1,
-                ..NO_LIMITS
-            });
-            for number in 0..flows {
-                let source = number.to_be_bytes().into();
-                table.see(
-                    Duration::ZERO,
-                    &Observation {
-                        source,
-                        ..packet(0)
-                    },
-                );
-            }
-            table.occupancy().demand as f64 / f64::from(flows) - 1.0
-        });
-        let errors: Vec<_> = errors.collect();
-        let mean = |of: &dyn Fn(f64) -> f64| {
-            errors.iter().map(|&error| of(error)).sum::<f64>() / f64::from(TABLES)
-        };
-        let (bias, standard_error) = (mean(&|error| error), mean(&|error| error * error).sqrt());
-        assert!(bias.abs() < 0.005, "{flows}: {bias}");
-        assert!(standard_error < 0.01, "{flows}: {standard_error}");
-    }
-}
-
-/// What the check of memory takes a held flow for: 64 bytes more, see `memory`.
-#[test]
-fn a_flow_that_is_held_back_takes_at_most_64_bytes_more() {
-    let allocated = |hold| {
-        let mut table = table(FlowLimits {
-            flows: 1_000_000,
-            hold,
-            ..NO_LIMITS
-        });
-        // Just beyond a power of two, where the most room is spare.
-        for number in 0..525_000_u32 {
-            let source = number.to_be_bytes().into();
-            table.see(
-                Duration::ZERO,
-                &Observation {
-                    source,
-                    ..packet(0)
-                },
-            );
-        }
-        table.allocated()
-    };
-    let more = allocated(MINUTE) - allocated(Duration::ZERO);
-    assert!((32..=64).contains(&(more / 525_000)), "{more} bytes");
-}
-
-#[test]
-fn a_million_kept_flows_take_less_than_128_bytes_each() {
-    for packet in [packet(0), ipv6_packet(0)] {
-        let mut table = table(FlowLimits {
-            flows: 1_000_000,
-            ..NO_LIMITS
-        });
-        for number in 0..1_000_000_u32 {
-            let [a, b, c, d] = number.to_be_bytes();
-            let source = match packet.source.into() {
-                IpAddr::V4(_) => [a, b, c, d].into(),
-                IpAddr::V6(_) => {
-                    IpAddr::V6([a, b, c, d, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1].into())
-                }
-            };
-            table.see(
-                Duration::ZERO,
-                &Observation {
-                    source: source.into(),
-                    ..packet
-                },
-            );
-        }
-        assert_eq!(table.exposed(), 1_000_000);
-        let each = table.allocated() / 1_000_000;
-        assert!((64..128).contains(&each), "{each} bytes");
     }
 }

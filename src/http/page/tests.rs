@@ -24,7 +24,7 @@ fn core(labels: &str, flows: u32) -> Aggregator {
             idle_flows: 0,
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
-            leave_unseen: false,
+            hide_unseen: false,
         },
     });
     core.watch_sensors(Sensors::new(&[37008], 2));

@@ -12,14 +12,14 @@ const LIMITS: FlowLimits = FlowLimits {
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
-    leave_unseen: false,
+    hide_unseen: false,
 };
 
 fn table(limits: FlowLimits) -> FlowTable {
     FlowTable::new(Shape::default(), limits)
 }
 
-/// So many packets of 100 bytes each.
+/// Returns the counters of so many packets of 100 bytes each.
 fn packets(packets: u64) -> Counters {
     Counters {
         bytes: packets * 100,
@@ -34,7 +34,7 @@ fn host(flow: &Flow<IpAddr>) -> u8 {
     }
 }
 
-/// Hosts and their packets.
+/// Returns hosts and their packets.
 fn top(recent: &Recent) -> Vec<(u8, u64)> {
     recent
         .top
@@ -44,7 +44,7 @@ fn top(recent: &Recent) -> Vec<(u8, u64)> {
 }
 
 #[test]
-fn before_the_first_mark_everything_since_the_start_is_recent() {
+fn before_the_first_checkpoint_everything_since_the_start_is_recent() {
     let mut table = table(LIMITS);
     table.see(seconds(1), &packet(1));
     table.see(seconds(2), &packet(1));
@@ -60,12 +60,12 @@ fn before_the_first_mark_everything_since_the_start_is_recent() {
 }
 
 #[test]
-fn the_window_begins_at_the_oldest_of_three_marks() {
+fn the_window_begins_at_the_oldest_of_three_checkpoints() {
     let mut table = table(LIMITS);
     let since = |table: &mut FlowTable, at| table.recent(seconds(at), 0).since;
-    for (mark, oldest) in [(20, 0), (40, 0), (60, 20), (80, 40), (101, 60)] {
-        table.checkpoint(seconds(mark));
-        assert_eq!(since(&mut table, mark), seconds(oldest), "at {mark}");
+    for (at, oldest) in [(20, 0), (40, 0), (60, 20), (80, 40), (101, 60)] {
+        table.checkpoint(seconds(at));
+        assert_eq!(since(&mut table, at), seconds(oldest), "at {at}");
     }
     assert_eq!(since(&mut table, 119), seconds(60));
 }
@@ -77,8 +77,8 @@ fn packets_before_the_window_do_not_count() {
         table.see(seconds(1), &packet(1));
         table.see(seconds(1), &ipv6_packet(4));
     }
-    for mark in [20, 40, 60] {
-        table.checkpoint(seconds(mark));
+    for at in [20, 40, 60] {
+        table.checkpoint(seconds(at));
     }
     table.see(seconds(60), &packet(1));
     for _ in 0..2 {
@@ -91,7 +91,7 @@ fn packets_before_the_window_do_not_count() {
 }
 
 #[test]
-fn flows_that_became_idle_and_came_back_count_what_they_sent() {
+fn flows_that_became_idle_and_returned_are_listed() {
     let mut table = table(FlowLimits {
         idle_timeout: seconds(10),
         ..LIMITS
@@ -106,7 +106,7 @@ fn flows_that_became_idle_and_came_back_count_what_they_sent() {
     table.show(seconds(61));
     table.show(seconds(62));
     assert_eq!(table.idle(), 2);
-    // Idle, yet it sent something since second 20.
+    // Both are idle. Host 2 has sent a packet since second 20.
     assert_eq!(top(&table.recent(seconds(62), 10)), [(2, 1)]);
     table.see(seconds(63), &packet(1));
     table.see(seconds(64), &packet(1));
@@ -114,7 +114,7 @@ fn flows_that_became_idle_and_came_back_count_what_they_sent() {
 }
 
 #[test]
-fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
+fn a_flow_in_the_slot_of_a_forgotten_flow_starts_from_0() {
     let limits = FlowLimits {
         idle_timeout: seconds(10),
         idle_flows: 0,
@@ -125,15 +125,15 @@ fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
         for _ in 0..5 {
             table.see(seconds(1), &kind(1));
         }
-        for mark in [20, 40, 60] {
-            table.checkpoint(seconds(mark));
+        for at in [20, 40, 60] {
+            table.checkpoint(seconds(at));
         }
         table.show(seconds(61));
         table.show(seconds(62));
         assert_eq!(table.occupancy().forgotten, 1);
         table.see(seconds(63), &kind(2));
         assert_eq!(top(&table.recent(seconds(64), 10)), [(2, 1)]);
-        // It was marked as a free slot.
+        // The oldest checkpoint is now the one at 40, which holds 0 for the reused slot.
         table.checkpoint(seconds(80));
         table.see(seconds(81), &kind(2));
         assert_eq!(top(&table.recent(seconds(82), 10)), [(2, 2)]);
@@ -141,12 +141,12 @@ fn a_flow_in_the_slot_of_a_forgotten_one_starts_from_nothing() {
 }
 
 #[test]
-fn what_found_no_place_is_told_apart() {
+fn packets_without_a_slot_are_listed_as_overflow() {
     let mut table = table(FlowLimits { flows: 1, ..LIMITS });
     table.see(seconds(1), &packet(1));
     table.see(seconds(1), &packet(2));
-    for mark in [20, 40, 60] {
-        table.checkpoint(seconds(mark));
+    for at in [20, 40, 60] {
+        table.checkpoint(seconds(at));
     }
     table.see(seconds(61), &packet(1));
     table.see(seconds(62), &packet(2));
@@ -158,7 +158,7 @@ fn what_found_no_place_is_told_apart() {
 }
 
 #[test]
-fn held_flows_show_what_they_have_and_a_look_is_no_scrape() {
+fn held_flows_are_listed_with_true_counters_and_reading_recent_traffic_is_not_a_scrape() {
     let mut table = table(FlowLimits {
         hold: seconds(60),
         idle_timeout: seconds(10),
@@ -166,7 +166,7 @@ fn held_flows_show_what_they_have_and_a_look_is_no_scrape() {
     });
     table.see(seconds(1), &packet(1));
     assert_eq!(top(&table.recent(seconds(2), 10)), [(1, 1)]);
-    // No scrape has shown it: it stays.
+    // No scrape has shown the flow, so it stays exposed.
     table.recent(seconds(100), 10);
     assert_eq!(table.occupancy().flows, 1);
     let snapshot = table.show(seconds(30));
@@ -174,7 +174,7 @@ fn held_flows_show_what_they_have_and_a_look_is_no_scrape() {
 }
 
 #[test]
-fn more_slots_than_are_marked_mean_since_the_start() {
+fn with_too_many_slots_the_window_begins_at_the_start() {
     let mut table = table(FlowLimits {
         flows: 1 << 20,
         ..LIMITS
@@ -196,7 +196,7 @@ fn more_slots_than_are_marked_mean_since_the_start() {
 }
 
 #[test]
-fn marks_take_no_more_memory_than_is_said() {
+fn checkpoints_take_at_most_6_mib() {
     let mut table = table(FlowLimits {
         flows: 1 << 20,
         ..LIMITS
@@ -209,8 +209,8 @@ fn marks_take_no_more_memory_than_is_said() {
         };
         table.see(seconds(1), &seen);
     }
-    for mark in 1..10 {
-        table.checkpoint(seconds(20 * mark));
+    for at in 1..10 {
+        table.checkpoint(seconds(20 * at));
     }
     assert_eq!(table.checkpoints.allocated(), 100_000 * 3 * 16);
     assert_eq!(MOST_SLOTS * 3 * 16, 6 << 20);
@@ -234,25 +234,25 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Against a list of all packets, and how long it was at each mark.
+    /// Compares with a list of all packets, and its length at each checkpoint.
     #[test]
-    fn what_is_recent_is_what_came_since_the_oldest_mark(
+    fn recent_traffic_is_the_traffic_since_the_oldest_checkpoint(
         steps in vec(step(), 0..200),
         idle_timeout in 0..60_u64,
         flows in 0..20_u32,
     ) {
         let mut table = table(FlowLimits { flows, idle_timeout: seconds(idle_timeout), ..LIMITS });
-        let (mut now, mut checkpoints, mut came) = (0, vec![(0, 0)], Vec::new());
+        let (mut now, mut checkpoints, mut seen) = (0, vec![(0, 0)], Vec::new());
         for step in steps {
             match step {
                 Step::Packet(kind) => {
                     let make = if kind % 3 == 0 { ipv6_packet } else { packet };
                     table.see(seconds(now), &make(kind));
-                    came.push(kind);
+                    seen.push(kind);
                 }
                 Step::Checkpoint => {
                     table.checkpoint(seconds(now));
-                    checkpoints.push((now, came.len()));
+                    checkpoints.push((now, seen.len()));
                 }
                 Step::Scrape => drop(table.show(seconds(now))),
                 Step::Wait(time) => now += u64::from(time),
@@ -260,12 +260,12 @@ proptest! {
         }
         let (since, before) = checkpoints[checkpoints.len().saturating_sub(3)];
         let mut expected: BTreeMap<u8, u64> = BTreeMap::new();
-        for kind in &came[before..] {
+        for kind in &seen[before..] {
             *expected.entry(*kind).or_default() += 1;
         }
         let recent = table.recent(seconds(now), 1000);
         prop_assert_eq!((recent.since, recent.until), (seconds(since), seconds(now)));
-        prop_assert_eq!(recent.total, packets((came.len() - before) as u64));
+        prop_assert_eq!(recent.total, packets((seen.len() - before) as u64));
         let shown: BTreeMap<u8, u64> = top(&recent).into_iter().collect();
         prop_assert_eq!(shown.len(), recent.active);
         let in_flows: u64 = shown.values().sum();

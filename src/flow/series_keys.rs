@@ -1,29 +1,29 @@
-//! Which series a packet counts in, for who keeps more of them than the table does.
+//! The keys of the series that a packet counts in, for callers that keep counters of their own.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::key::Key;
 use super::label::Label;
-use super::series::Series;
+use super::series::BoundedSeries;
 use super::shape::{AnyKey, OverflowKey, Shape, TrafficKey};
 use crate::wire::Observation;
 
-/// Names series as a table does that has seen the same packets.
+/// Computes the keys of series like a table that has counted the same packets, limits included.
 #[derive(Debug)]
-pub struct Names {
+pub struct SeriesKeys {
     shape: Arc<Shape>,
-    traffic: Series<TrafficKey>,
-    overflow: Series<OverflowKey>,
+    traffic: BoundedSeries<TrafficKey>,
+    overflow: BoundedSeries<OverflowKey>,
 }
 
-impl Names {
+impl SeriesKeys {
     #[must_use]
     pub fn new(shape: Arc<Shape>) -> Self {
         Self {
             shape,
-            traffic: Series::default(),
-            overflow: Series::default(),
+            traffic: BoundedSeries::default(),
+            overflow: BoundedSeries::default(),
         }
     }
 
@@ -32,7 +32,7 @@ impl Names {
         &self.shape
     }
 
-    /// The flow of a packet that found a place.
+    /// Returns the key of a packet's flow, for packets whose flow has a slot.
     #[must_use]
     pub fn flow(&self, seen: &Observation) -> Key<IpAddr> {
         match self.shape.key(seen) {
@@ -41,31 +41,27 @@ impl Names {
         }
     }
 
-    /// What a packet without a place counts in; `None` beyond the limit of these.
+    /// Returns the overflow series of a packet whose flow has no slot; `None` beyond the limit of
+    /// series.
     pub fn overflow(&mut self, seen: &Observation) -> Option<OverflowKey> {
         let key = self.shape.overflow(seen)?;
-        (self.overflow.number(key) > 0).then_some(key)
+        (self.overflow.intern(key) > 0).then_some(key)
     }
 
-    /// What every packet counts in; `None` beyond the limit of these.
+    /// Returns the series of a packet in the traffic families; `None` beyond the limit of series.
     pub fn traffic(&mut self, seen: &Observation) -> Option<TrafficKey> {
-        let [from_class, to_class] = self.shape.classes_of(seen);
-        let key = TrafficKey {
-            from_class,
-            to_class,
-            protocol: seen.protocol,
-            listen_port: seen.listen_port,
-        };
-        (self.traffic.number(key) > 0).then_some(key)
+        let key = self.shape.traffic(seen);
+        (self.traffic.intern(key) > 0).then_some(key)
     }
 }
 
 impl Shape {
-    /// The key with the classes that its addresses tell.
+    /// Returns the key with its classes filled in.
     #[must_use]
     pub fn with_classes(&self, mut key: Key<IpAddr>) -> Key<IpAddr> {
-        // Where addresses are folded, the key holds what is needed.
-        if !self.classes.fold() {
+        // With prefix lengths, the key has its classes already: those of the whole addresses, which
+        // can no longer be derived from the shown part.
+        if !self.classes.has_prefix_lengths() {
             if self.labels.contains(Label::From) {
                 key.source_class = self.classes.of(key.source);
             }
