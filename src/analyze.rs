@@ -3,11 +3,11 @@
 mod counting;
 mod inner_frames;
 mod input;
+mod look;
 mod output;
 mod progress;
 mod stop;
 mod survey;
-mod table;
 mod timeline;
 
 use std::io::{self, Read, Write};

@@ -6,6 +6,7 @@
 //! 3. [`flow`] keeps the flows and their counters, within limits. [`aggregator`] ties these steps
 //!    together and accounts for every frame.
 //! 4. [`metrics`] turns a snapshot into the text that Prometheus reads.
+//!    [`report`] turns it into tables, JSON and words for people.
 //! 5. [`http`] serves it, or it goes to standard output.
 //!
 //! [`cli`] is what can be typed; [`analyze`] and [`live`] are the recipes that join the rooms
@@ -15,7 +16,7 @@
 //!
 //! What always holds:
 //! - Frames received = packets of all flows + frames skipped, by reason.
-//! - `wire`, `flow` and `metrics` open nothing, print nothing and read no clock.
+//! - `wire`, `flow`, `metrics` and `report` open nothing, print nothing and read no clock.
 //! - Bytes from the network cause neither a panic nor growth without a limit.
 
 pub mod aggregator;
@@ -29,4 +30,5 @@ pub mod live;
 pub mod memory;
 pub mod metrics;
 pub mod panics;
+pub mod report;
 pub mod wire;

@@ -1,9 +1,10 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::table::{self, Look};
+use super::look;
 use crate::aggregator::Aggregator;
 use crate::metrics;
+use crate::report::{self, table};
 
 /// What is written of what was counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,9 +42,9 @@ impl Output {
             Self::OpenMetrics | Self::Timeline { .. } => {
                 metrics::write_openmetrics(out, flows, frames)
             }
-            Self::Json => metrics::write_json(out, flows, frames),
+            Self::Json => report::write_json(out, flows, frames),
             Self::Table { top } => {
-                table::write(out, flows, frames, top, Look::of_standard_output())
+                table::write(out, flows, frames, top, look::of_standard_output())
             }
             Self::Nothing => Ok(()),
         }

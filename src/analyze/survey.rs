@@ -11,7 +11,8 @@ use etherparse::EtherType;
 
 use crate::aggregator::FrameCounts;
 use crate::capture::Frame;
-use crate::metrics::Explanation;
+use crate::report::units::plural;
+use crate::report::{self, Explanation};
 use crate::wire::{self, Captured, DecodeOptions, LinkType, ListenPorts, Skipped};
 
 /// How many ports, link types and EtherTypes are named.
@@ -205,11 +206,7 @@ impl fmt::Display for Survey {
         if self.frames.received == 0 {
             return write!(f, "nothing was counted: there are no frames");
         }
-        let reasons = Skipped::ALL.into_iter();
-        let reasons: Vec<_> = reasons
-            .map(|reason| (reason, self.frames.skipped(reason)))
-            .filter(|&(_, frames)| frames > 0)
-            .collect();
+        let reasons: Vec<_> = report::skipped(&self.frames).collect();
         let counts = reasons
             .iter()
             .map(|(reason, frames)| format!("{frames} {}", reason.label()));
@@ -303,13 +300,5 @@ fn ether_type_name(ether_type: EtherType) -> String {
         _ if number == 0 => "no EtherType (LLC)".to_owned(),
         Some(name) => format!("EtherType 0x{number:04x} ({name})"),
         None => format!("EtherType 0x{number:04x}"),
-    }
-}
-
-fn plural(number: u64, noun: &str) -> String {
-    if number == 1 {
-        noun.to_owned()
-    } else {
-        format!("{noun}s")
     }
 }

@@ -22,7 +22,7 @@ use crate::metrics::catalog::{
     TRAFFIC_BYTES, TRAFFIC_PACKETS,
 };
 use crate::metrics::samples::Samples;
-use crate::metrics::time::rfc3339;
+use crate::report::time;
 use crate::wire::{Observation, Skipped, Truncated};
 use log::{Change, Log, Sorted};
 use periods::{Course, Periods};
@@ -61,7 +61,7 @@ pub struct Silence {
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (begin, end) = self.longest;
-        let [begin, end] = [begin, end].map(|at| rfc3339(at, humantime::format_rfc3339_seconds));
+        let [begin, end] = [begin, end].map(time::seconds);
         write!(
             f,
             "there are no samples between {begin} and {end}, where no frame was captured"

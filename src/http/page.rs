@@ -7,8 +7,9 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{Arrivals, Counters, Label, OTHER, Occupancy, Recent};
-use crate::metrics::units::{bits_per_second, bytes, count, number, share};
-use crate::metrics::{Explanation, Overview, Reception, Unusual, labels, time::rfc3339, units};
+use crate::report::rows::{Row, Rows};
+use crate::report::units::{bits_per_second, bytes, count, number, share};
+use crate::report::{self, Explanation, Overview, Reception, Unusual, time, units};
 use crate::wire::Skipped;
 
 /// Flows that are shown.
@@ -158,8 +159,6 @@ fn facts(overview: &Overview) -> Markup {
     let frames = &overview.frames;
     let capture = &overview.capture;
     let Occupancy { flows, limit, .. } = overview.occupancy;
-    let skipped = Skipped::ALL.map(|reason| (frames.skipped(reason), reason.label()));
-    let reasons = skipped.iter().filter(|(frames, _)| *frames > 0);
     html! {
         dl.facts {
             div {
@@ -171,7 +170,9 @@ fn facts(overview: &Overview) -> Markup {
                 dt { "Skipped" }
                 dd #skipped { (number(frames.received - frames.counted())) }
                 dd {
-                    @for (frames, reason) in reasons { small { (number(*frames)) " " (reason) } }
+                    @for (reason, frames) in report::skipped(frames) {
+                        small { (number(frames)) " " (reason.label()) }
+                    }
                 }
             }
             div {
@@ -215,7 +216,7 @@ fn flows(overview: &Overview) -> Markup {
                 @for (label, value) in &table.common { "; all with " (label.name()) " " (value) }
                 "."
             }
-            @if !table.rows.is_empty() { (table.drawn(recent.total, window)) }
+            @if !table.rows.rows.is_empty() { (table.drawn(recent.total, window)) }
         }
     }
 }
@@ -267,60 +268,21 @@ fn routers(overview: &Overview) -> Markup {
     }
 }
 
-/// The flows, and what found no place among them.
+/// The flows with the most bytes, and a row for those that are counted as `other`.
 struct Table {
-    labels: Vec<Label>,
-    rows: Vec<(Counters, Vec<String>)>,
+    rows: Rows,
     /// Labels with the same value in all flows.
     common: Vec<(Label, String)>,
 }
 
 impl Table {
     fn of(recent: &Recent) -> Self {
-        let labels: Vec<_> = recent.shape.labels.iter().collect();
-        let rows = recent.top.iter().map(|flow| {
-            let cells = labels.iter().map(|&label| {
-                let mut value = String::new();
-                labels::push_flow_value(&mut value, &recent.shape, &flow.key, label);
-                value
-            });
-            (flow.counters, cells.collect())
-        });
-        let mut table = Self {
-            rows: rows.collect(),
-            labels,
-            common: Vec::new(),
-        };
-        table.take_common();
-        if recent.overflow.packets > 0 {
-            let other = vec![OTHER.to_owned(); table.labels.len()];
-            table.rows.push((recent.overflow, other));
-            table.rows.sort_by_key(|(counters, _)| counters.rank());
-            table.rows.truncate(TOP);
-        }
-        table
-    }
-
-    fn take_common(&mut self) {
-        for label in DETAILS {
-            let Some(place) = self.labels.iter().position(|&other| other == label) else {
-                continue;
-            };
-            let Some((_, first)) = self.rows.first() else {
-                return;
-            };
-            let value = first[place].clone();
-            let is_common = self.rows.iter().all(|(_, row)| row[place] == value);
-            if is_common && self.labels.len() > 1 {
-                self.labels.remove(place);
-                for (_, row) in &mut self.rows {
-                    row.remove(place);
-                }
-                if !value.is_empty() {
-                    self.common.push((label, value));
-                }
-            }
-        }
+        let mut rows = Rows::of_flows(&recent.shape, recent.top.iter().copied());
+        let mut common = rows.take_common(DETAILS);
+        common.retain(|(_, value)| !value.is_empty());
+        rows.push_other(recent.overflow);
+        rows.keep_largest(TOP);
+        Self { rows, common }
     }
 
     fn drawn(&self, total: Counters, window: Duration) -> Markup {
@@ -328,7 +290,7 @@ impl Table {
             table {
                 thead {
                     tr {
-                        @for (label, _) in self.columns() { th { (label.name()) } }
+                        @for label in self.columns() { th { (label.name()) } }
                         th.number { "rate" }
                         th.number { "bytes" }
                         th.number { "packets" }
@@ -336,9 +298,9 @@ impl Table {
                     }
                 }
                 tbody {
-                    @for (counters, row) in &self.rows {
+                    @for row @ Row { counters, .. } in &self.rows.rows {
                         tr {
-                            @for (label, place) in self.columns() { (self.cell(label, place, row)) }
+                            @for label in self.columns() { (self.cell(label, row)) }
                             td.number data-name="" {
                                 (bits_per_second(counters.bytes, window).unwrap_or_default())
                             }
@@ -352,28 +314,29 @@ impl Table {
         }
     }
 
-    /// The type of an address stands beside it.
-    fn columns(&self) -> impl Iterator<Item = (Label, usize)> {
-        let labels = self.labels.iter().copied().zip(0..);
-        labels.filter(|&(label, _)| match label {
-            Label::FromType => !self.labels.contains(&Label::From),
-            Label::ToType => !self.labels.contains(&Label::To),
+    /// The labels that have a column. The type of an address has none: it follows the address.
+    fn columns(&self) -> impl Iterator<Item = Label> {
+        let labels = &self.rows.labels;
+        labels.iter().copied().filter(|label| match label {
+            Label::FromType => !labels.contains(&Label::From),
+            Label::ToType => !labels.contains(&Label::To),
             _ => true,
         })
     }
 
-    fn cell(&self, label: Label, place: usize, row: &[String]) -> Markup {
+    fn cell(&self, label: Label, row: &Row) -> Markup {
+        let value = |label| Some(&row.values[self.rows.position(label)?]);
         let kind = match label {
-            Label::From => Label::FromType,
-            Label::To => Label::ToType,
-            _ => return html! { td data-name=(label.name()) { (row[place]) } },
+            Label::From => value(Label::FromType),
+            Label::To => value(Label::ToType),
+            _ => {
+                return html! { td data-name=(label.name()) { @if let Some(value) = value(label) { (value) } } };
+            }
         };
-        let kind = self.labels.iter().position(|&other| other == kind);
-        let kind = kind.filter(|&kind| row[kind] != OTHER);
         html! {
             td.end data-name=(label.name()) {
-                (row[place])
-                @if let Some(kind) = kind { small { (row[kind]) } }
+                @if let Some(address) = value(label) { (address) }
+                @if let Some(kind) = kind && kind != OTHER { small { (kind) } }
             }
         }
     }
@@ -397,8 +360,7 @@ fn duration(time: Duration) -> String {
 
 /// To the second.
 fn moment(at: Duration) -> Markup {
-    let text = rfc3339(at, humantime::format_rfc3339_seconds);
-    html! { time datetime=(text) { (text.replace('T', " ")) } }
+    html! { time datetime=(time::seconds(at)) { (time::moment(at)) } }
 }
 
 #[cfg(test)]

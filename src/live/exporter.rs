@@ -12,7 +12,8 @@ use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
-use crate::metrics::{self, Overview, WebState};
+use crate::metrics::{self, WebState};
+use crate::report::Overview;
 use crate::wire::Skipped;
 
 /// What the capture threads write and the scrapes read.

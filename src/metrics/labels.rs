@@ -118,24 +118,18 @@ fn push_labels(
     text.push('}');
 }
 
-/// What a packet without a place shows as the value of a label.
-pub(crate) fn push_overflow_value(
-    text: &mut String,
-    shape: &Shape,
-    key: Option<OverflowKey>,
-    label: Label,
-) {
-    push_value(text, shape, Value::of_overflow(shape, key, label));
+/// Returns the value of one label of a flow; empty if the flow has none.
+pub(crate) fn flow_value<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> String {
+    let mut text = String::new();
+    push_value(&mut text, shape, Value::of_flow(shape, key, label));
+    text
 }
 
-/// The value of one label of a flow.
-pub(crate) fn push_flow_value<A: Address>(
-    text: &mut String,
-    shape: &Shape,
-    key: &Key<A>,
-    label: Label,
-) {
-    push_value(text, shape, Value::of_flow(shape, key, label));
+/// Returns the value of one label of packets beyond the limit of flows.
+pub(crate) fn overflow_value(shape: &Shape, key: Option<OverflowKey>, label: Label) -> String {
+    let mut text = String::new();
+    push_value(&mut text, shape, Value::of_overflow(shape, key, label));
+    text
 }
 
 fn push_value(text: &mut String, shape: &Shape, value: Value) {

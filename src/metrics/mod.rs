@@ -8,15 +8,10 @@ mod account;
 pub(crate) mod catalog;
 mod dialect;
 mod flows;
-mod json;
 pub(crate) mod labels;
-mod overview;
 mod process;
-mod reasons;
 pub(crate) mod samples;
 mod text;
-pub(crate) mod time;
-pub(crate) mod units;
 mod web;
 
 use std::io::{self, Write};
@@ -27,9 +22,7 @@ use crate::flow::{SensorSnapshot, Snapshot};
 
 pub use catalog::{ALL, Family, Kind};
 use dialect::Dialect;
-pub use overview::{Overview, Reception};
 pub use process::ProcessState;
-pub use reasons::{Explanation, Unusual};
 pub use web::{Refused, WebState};
 
 /// How the text calls itself. Prometheus 3 fails a scrape without it.
@@ -84,22 +77,6 @@ pub fn write_openmetrics(
     account::write_openmetrics(out, frames)?;
     flows::write(out, Dialect::OpenMetrics, flows)?;
     out.write_all(dialect::END.as_bytes())
-}
-
-/// One JSON object, whose parts the README explains.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_json(out: &mut impl Write, flows: Snapshot, frames: &FrameCounts) -> io::Result<()> {
-    json::write(out, flows, frames)
-}
-
-/// What `/api/flows` answers: one JSON object, whose parts the README explains.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
-    json::write_overview(out, overview)
 }
 
 /// What `/metrics` answers.

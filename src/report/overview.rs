@@ -1,8 +1,8 @@
 use std::time::Duration;
 
-use super::CaptureState;
 use crate::aggregator::FrameCounts;
 use crate::flow::{Occupancy, Recent, SensorSnapshot};
+use crate::metrics::CaptureState;
 
 /// A stream that has been silent for so long has probably ended.
 const SILENCE: Duration = Duration::from_mins(1);

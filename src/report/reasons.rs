@@ -2,7 +2,7 @@
 //! survey of `analyze` and the README.
 
 use crate::aggregator::FrameCounts;
-use crate::wire::Skipped;
+use crate::wire::{Skipped, Truncated};
 
 /// What a reason means, and what to do about it.
 #[derive(Debug, Clone, Copy)]
@@ -19,6 +19,18 @@ impl Explanation {
         let (meaning, remedy) = explained(reason);
         Self { meaning, remedy }
     }
+}
+
+/// Returns the reasons for which frames were skipped, and how many for each.
+pub(crate) fn skipped(frames: &FrameCounts) -> impl Iterator<Item = (Skipped, u64)> {
+    let reasons = Skipped::ALL.map(|reason| (reason, frames.skipped(reason)));
+    reasons.into_iter().filter(|&(_, frames)| frames > 0)
+}
+
+/// Returns the causes for which inner packets were truncated, and how many packets for each.
+pub(crate) fn truncated(frames: &FrameCounts) -> impl Iterator<Item = (Truncated, u64)> {
+    let causes = Truncated::ALL.map(|cause| (cause, frames.truncated(cause)));
+    causes.into_iter().filter(|&(_, packets)| packets > 0)
 }
 
 const MIRROR_BEHIND_ACCESS_POINT: Option<&str> =
@@ -121,12 +133,8 @@ impl Unusual {
         let exceeds = |part: u64, percent: u64| {
             u128::from(part) * 100 > u128::from(frames.received) * u128::from(percent)
         };
-        let unusual = Skipped::ALL
-            .into_iter()
-            .filter(|&reason| Explanation::of(reason).remedy.is_some());
-        let mut reasons: Vec<_> = unusual
-            .map(|reason| (reason, frames.skipped(reason)))
-            .filter(|&(_, skipped)| skipped > 0)
+        let mut reasons: Vec<_> = skipped(frames)
+            .filter(|&(reason, _)| Explanation::of(reason).remedy.is_some())
             .collect();
         reasons.sort_by_key(|&(_, skipped)| std::cmp::Reverse(skipped));
         let sum = reasons.iter().map(|&(_, skipped)| skipped).sum();

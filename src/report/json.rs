@@ -4,22 +4,25 @@ mod lines;
 
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Overview;
-use super::labels;
-use super::time::rfc3339;
+use super::time::nanoseconds;
+use super::{Overview, rows};
 use crate::aggregator::FrameCounts;
 use crate::flow::{
     Counters, Flow, Label, Occupancy, OverflowKey, ProtocolName, Sensor, Shape, Snapshot, Sum,
     TrafficKey,
 };
+use crate::metrics::labels;
 use crate::wire::{Skipped, Truncated};
 use lines::Lines;
 
-pub(super) fn write(
+/// Writes one JSON object, whose members the README explains.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_json(
     out: &mut impl Write,
     mut snapshot: Snapshot,
     frames: &FrameCounts,
@@ -33,7 +36,7 @@ pub(super) fn write(
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
     let mut document = serializer.serialize_map(Some(6))?;
     document.serialize_entry("frames", &Frames(frames))?;
-    document.serialize_entry("total", &Total(total(&snapshot)))?;
+    document.serialize_entry("total", &Total(rows::total(&snapshot)))?;
     document.serialize_entry("limits", &Limits(&snapshot.occupancy))?;
     let shape = snapshot.shape.clone();
     let traffic = snapshot.traffic.iter().map(|sum| Traffic(&shape, *sum));
@@ -47,8 +50,12 @@ pub(super) fn write(
     out.write_all(b"\n")
 }
 
-/// The same parts, as far as they are of use while they grow, and those that are live alone.
-pub(super) fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
+/// Writes what `/api/flows` answers: one JSON object, whose members the README explains. It has
+/// those of [`write_json`] that mean something while they grow, and those of a live capture.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
     let recent = &overview.recent;
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
     let mut document = serializer.serialize_map(Some(8))?;
@@ -112,12 +119,6 @@ impl Serialize for Window<'_> {
     }
 }
 
-/// The traffic families lose nothing, whatever became of the flows.
-fn total(snapshot: &Snapshot) -> Counters {
-    let all = snapshot.traffic.iter().map(|sum| sum.counters);
-    all.fold(Counters::default(), Counters::plus)
-}
-
 struct Frames<'a>(&'a FrameCounts);
 
 impl Serialize for Frames<'_> {
@@ -136,10 +137,6 @@ impl Serialize for Frames<'_> {
         map.serialize_entry("truncated", &Map(&truncated))?;
         map.end()
     }
-}
-
-fn nanoseconds(at: Duration) -> String {
-    rfc3339(at, humantime::format_rfc3339_nanos)
 }
 
 struct Map<'a>(&'a [(&'static str, u64)]);
@@ -250,8 +247,7 @@ impl Serialize for Row<'_> {
                 | Label::ToType
                 | Label::Protocol
                 | Label::Sensor => {
-                    let mut value = String::new();
-                    labels::push_flow_value(&mut value, shape, key, label);
+                    let value = labels::flow_value(shape, key, label);
                     // A sensor where no datagram carried the packets.
                     map.serialize_entry(name, &(!value.is_empty()).then_some(value))?;
                 }
