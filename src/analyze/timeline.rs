@@ -21,7 +21,7 @@ use crate::metrics::catalog::{
     FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, OBSERVED_BYTES, OBSERVED_PACKETS,
     TRAFFIC_BYTES, TRAFFIC_PACKETS,
 };
-use crate::metrics::samples::Samples;
+use crate::metrics::samples::SampleWriter;
 use crate::report::time;
 use crate::wire::{Observation, Skipped, Truncated};
 use log::{Change, Log, Sorted};
@@ -191,7 +191,7 @@ impl Timeline {
         };
         story.find_periods()?;
         story.check_size()?;
-        let mut samples = Samples::new(out);
+        let mut samples = SampleWriter::new(out);
         story.write(&mut samples, FRAMES_RECEIVED, is_received, packets)?;
         story.write(&mut samples, FRAMES_SKIPPED, is_skipped, packets)?;
         story.write(&mut samples, FRAMES_TRUNCATED, is_truncated, packets)?;
@@ -287,7 +287,7 @@ impl Story<'_> {
 
     fn write(
         &self,
-        out: &mut Samples<'_, impl Write>,
+        out: &mut SampleWriter<'_, impl Write>,
         family: Family,
         belongs: impl Fn(Series) -> bool,
         value: impl Fn(Counters) -> u64,

@@ -48,6 +48,7 @@ pub(crate) fn write(
     by_protocol(&snapshot, total, top).write(out, look)
 }
 
+/// Writes the lines above the tables.
 fn write_summary(
     out: &mut impl Write,
     snapshot: &Snapshot,
@@ -125,6 +126,8 @@ fn top_flows(snapshot: &mut Snapshot, total: Counters, top: usize) -> Grid {
     Grid::new("Top flows", rows, all, total)
 }
 
+/// The addresses on one side. Which flows the packets beyond the limit belong to is unknown, so
+/// these are one row.
 fn top_ends(snapshot: &mut Snapshot, side: Side, total: Counters, top: usize) -> Grid {
     let (title, label, class_label) = match side {
         Side::Source => ("Top sources", Label::From, Label::FromType),
@@ -146,7 +149,7 @@ fn top_ends(snapshot: &mut Snapshot, side: Side, total: Counters, top: usize) ->
 
 fn end_values(shape: &Shape, end: End, has_class: bool) -> Vec<String> {
     let mut address = String::new();
-    labels::push_shown(&mut address, end.address, end.prefix);
+    labels::push_address(&mut address, end.address, end.prefix);
     let class = has_class.then(|| shape.classes.name(end.class).to_owned());
     [address].into_iter().chain(class).collect()
 }
