@@ -80,7 +80,7 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     if let Some(warning) = report.silence {
         complain!("warning: {warning}");
     }
-    if stop.is_asked_for() {
+    if stop.is_requested() {
         complain!("warning: interrupted: the output is of what was read until then");
     }
     if let Some(survey) = report.nothing_counted {

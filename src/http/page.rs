@@ -1,5 +1,5 @@
-//! The landing page: the state of the capture, and who talks to whom. What its script shows later
-//! is this page again, so that it looks the same without.
+//! The landing page: the state of the capture, the top flows, and the routers. Its script only
+//! fetches the page again, so everything works without scripts too.
 
 use std::time::Duration;
 
@@ -12,19 +12,20 @@ use crate::report::units::{bits_per_second, bytes, count, number, share};
 use crate::report::{self, Explanation, Overview, Reception, Unusual, time, units};
 use crate::wire::Skipped;
 
-/// Flows that are shown.
+/// How many flows are shown.
 pub(super) const TOP: usize = 20;
 
 pub(super) const SCRIPT: &str = include_str!("site/app.js");
 pub(super) const STYLE: &str = include_str!("site/style.css");
 pub(super) const ICON: &str = include_str!("site/icon.svg");
 
-/// Nothing but what this server has; whoever adds to a page by some mistake gets nowhere.
+/// The content security policy: only resources of this server, and no inline scripts or styles. If
+/// text from the network ever got into the page unescaped, browsers would not run it.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-/// Labels whose value is the same in all flows as a rule.
+/// Labels that often have the same value in all flows.
 const DETAILS: [Label; 5] = [
     Label::ListenPort,
     Label::Sensor,
@@ -33,6 +34,7 @@ const DETAILS: [Label; 5] = [
     Label::IpVersion,
 ];
 
+/// Renders the whole page.
 pub(super) fn landing(overview: &Overview) -> String {
     let page = html! {
         (DOCTYPE)
@@ -68,6 +70,7 @@ pub(super) fn landing(overview: &Overview) -> String {
     page.into_string()
 }
 
+/// Whether frames arrive, since when, and what to do if they do not.
 fn state(overview: &Overview) -> Markup {
     let reception = overview.reception();
     let unusual = Unusual::of(&overview.recent_frames);
@@ -77,7 +80,7 @@ fn state(overview: &Overview) -> Markup {
         Reception::Waiting | Reception::Silent(_) => "waiting",
         Reception::Down => "down",
     };
-    let what = if overview.capture.up {
+    let capture_state = if overview.capture.up {
         "Running"
     } else {
         "Without a capture"
@@ -99,7 +102,7 @@ fn state(overview: &Overview) -> Markup {
             p {
                 (overview.source)
                 @if let Some(changed) = overview.changed() {
-                    ". " (what) " since " (moment(changed))
+                    ". " (capture_state) " since " (moment(changed))
                     " (" (duration(overview.at.saturating_sub(changed))) ")"
                 }
                 "."
@@ -112,7 +115,7 @@ fn state(overview: &Overview) -> Markup {
     }
 }
 
-/// What to do about it.
+/// Returns what to do about what is wrong.
 fn hints(overview: &Overview, reception: Reception) -> Vec<String> {
     let frames = &overview.frames;
     let mut hints = Vec::new();
@@ -155,6 +158,7 @@ fn skipped_hint(reason: Skipped, frames: u64, recent: &FrameCounts) -> String {
     .replace('`', "")
 }
 
+/// The numbers of frames and flows since the start.
 fn facts(overview: &Overview) -> Markup {
     let frames = &overview.frames;
     let capture = &overview.capture;
@@ -199,6 +203,7 @@ fn facts(overview: &Overview) -> Markup {
     }
 }
 
+/// The flows with the most bytes lately.
 fn flows(overview: &Overview) -> Markup {
     let recent = &overview.recent;
     let window = overview.window();
@@ -216,23 +221,23 @@ fn flows(overview: &Overview) -> Markup {
                 @for (label, value) in &table.common { "; all with " (label.name()) " " (value) }
                 "."
             }
-            @if !table.rows.rows.is_empty() { (table.drawn(recent.total, window)) }
+            @if !table.rows.rows.is_empty() { (table.markup(recent.total, window)) }
         }
     }
 }
 
-/// Who sends TZSP, and the listen ports to which nobody ever did.
+/// The sensors, and the listen ports without any traffic so far.
 fn routers(overview: &Overview) -> Markup {
     let ago = |at: Duration| duration(overview.at.saturating_sub(at));
-    let unused = overview.sensors.listen_ports.iter();
-    let unused = unused.filter(|(_, newest)| newest.is_none());
+    let unused_ports = overview.sensors.listen_ports.iter();
+    let unused_ports = unused_ports.filter(|(_, newest)| newest.is_none());
     html! {
         section {
             h2 #routers { "Routers" }
             @if overview.sensors.sensors.is_empty() {
                 p.quiet { "None has sent anything yet." }
             } @else {
-                @for (port, _) in unused {
+                @for (port, _) in unused_ports {
                     p.warning { "Nothing has ever arrived for UDP port " (port) "." }
                 }
                 table {
@@ -285,7 +290,7 @@ impl Table {
         Self { rows, common }
     }
 
-    fn drawn(&self, total: Counters, window: Duration) -> Markup {
+    fn markup(&self, total: Counters, window: Duration) -> Markup {
         html! {
             table {
                 thead {
@@ -342,6 +347,7 @@ impl Table {
     }
 }
 
+/// A share as a bar and as text.
 fn share_cell(part: u64, all: u64) -> Markup {
     let percent = part as f64 * 100.0 / all.max(1) as f64;
     html! {
@@ -352,13 +358,14 @@ fn share_cell(part: u64, all: u64) -> Markup {
     }
 }
 
-/// To the second, as it is looked at again and again; to the millisecond below one.
+/// Formats a duration to the second, so that a page that is fetched again and again stays calm;
+/// below one second to the millisecond.
 fn duration(time: Duration) -> String {
     let whole = Duration::from_secs(time.as_secs());
     units::duration(if whole.is_zero() { time } else { whole })
 }
 
-/// To the second.
+/// A time to the second.
 fn moment(at: Duration) -> Markup {
     html! { time datetime=(time::seconds(at)) { (time::moment(at)) } }
 }

@@ -228,7 +228,7 @@ fn a_full_temporary_directory_is_an_error() {
         &many_flows(120_000),
     );
     assert_eq!((status, out.as_str()), (Some(1), ""));
-    assert_snapshot!(said, @"error: cannot keep what is counted in a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)");
+    assert_snapshot!(said, @"error: cannot use a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)");
 }
 
 #[test]
@@ -243,7 +243,7 @@ fn a_full_disk_keeps_what_fits_and_everything_counts() {
     assert_eq!(status, Some(1));
     let scrape = Scrape::parse(&out);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 520_000.0);
-    assert_snapshot!(said, @"error: cannot write inner.pcap: No space left on device (os error 28); it does not hold all frames");
+    assert_snapshot!(said, @"error: cannot write inner.pcap: No space left on device (os error 28); the file is incomplete");
 }
 
 /// How many files it has open.

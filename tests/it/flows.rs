@@ -91,7 +91,7 @@ fn a_limit_that_was_reached_is_a_warning() {
     let begin =
         "warning: the limit of 12 flows was reached: 2 packets were counted as `other`; about 1";
     assert!(said.starts_with(begin), "{said}");
-    let end = " flows asked for a place, so raise --max-flows, or choose fewer --labels\n";
+    let end = " flows: raise --max-flows, or choose fewer --labels\n";
     assert!(said.ends_with(end), "{said}");
 
     let labels = ["--max-flows", "1", "--labels", "from,protocol"];
