@@ -330,18 +330,17 @@ impl Table {
     }
 
     fn cell(&self, label: Label, row: &Row) -> Markup {
-        let value = |label| Some(&row.values[self.rows.position(label)?]);
-        let kind = match label {
+        let value = |label| Some(row.values[self.rows.position(label)?].as_str());
+        let text = value(label).unwrap_or_default();
+        let address_type = match label {
             Label::From => value(Label::FromType),
             Label::To => value(Label::ToType),
-            _ => {
-                return html! { td data-name=(label.name()) { @if let Some(value) = value(label) { (value) } } };
-            }
+            _ => return html! { td data-name=(label.name()) { (text) } },
         };
         html! {
             td.end data-name=(label.name()) {
-                @if let Some(address) = value(label) { (address) }
-                @if let Some(kind) = kind && kind != OTHER { small { (kind) } }
+                (text)
+                @if let Some(kind) = address_type && kind != OTHER { small { (kind) } }
             }
         }
     }
