@@ -13,7 +13,8 @@ use crate::capture::Frame;
 /// Receives frames and counts them, at once or later.
 pub(super) trait FrameSink {
     /// Takes a frame that was captured at `at`, and may put it into the batch to count it later.
-    /// Returns whether any frame of the batch counts in a flow.
+    /// Returns `true` when a frame has counted in a flow. Callers keep the first `true`: a batch that
+    /// was emptied no longer has that frame.
     #[inline]
     fn add(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
         let _ = batch.frame_without_sensor(at, frame);

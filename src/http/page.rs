@@ -115,7 +115,7 @@ fn state(overview: &Overview) -> Markup {
     }
 }
 
-/// Returns what to do about what is wrong.
+/// Returns advice for everything that is wrong.
 fn hints(overview: &Overview, reception: Reception) -> Vec<String> {
     let frames = &overview.frames;
     let mut hints = Vec::new();

@@ -43,7 +43,7 @@ impl Rows {
         self.rows.push(Row { values, counters });
     }
 
-    /// Adds a row of traffic that was not told apart, with `other` in every label. Without
+    /// Adds a row of traffic of several values together, with `other` in every label. Without
     /// packets, adds nothing.
     pub(crate) fn push_other(&mut self, counters: Counters) {
         if counters.packets > 0 {
