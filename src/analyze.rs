@@ -1,13 +1,13 @@
-//! The one-shot run: reads captures, writes the metrics of what is in them.
+//! The one-shot run: reads captures and writes the metrics of the packets in them.
 
-mod counting;
+mod frame_sink;
 mod inner_frames;
 mod input;
+mod look;
 mod output;
 mod progress;
 mod stop;
 mod survey;
-mod table;
 mod timeline;
 
 use std::io::{self, Read, Write};
@@ -27,48 +27,53 @@ use crate::aggregator::{Aggregator, FrameBatch, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
 use crate::wire::DecodeOptions;
-use counting::{Counting, Elsewhere, Noted};
+use frame_sink::{FrameSink, InOrder, OtherThread};
 use inner_frames::InnerFrames;
 pub use inner_frames::{CannotWrite, NotWritten};
 use input::Input;
 pub use output::Output;
 pub use stop::Stop;
-use survey::Holdings;
+use survey::SkippedContents;
 pub use survey::Survey;
 use timeline::Timeline;
 pub use timeline::{Silence, TimelineError};
 
-/// What is to be analysed.
+/// What to analyse, and what to write.
 #[derive(Debug)]
 pub struct Options {
-    /// `-` is standard input.
+    /// The captures; `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// How many files are read at a time; without a number, as many as there are processors. It
-    /// makes no difference to what is written.
+    /// How many files are read at the same time; `None` for the number of processors. The output
+    /// does not depend on it.
     pub jobs: Option<usize>,
-    /// Shows no progress.
+    /// Whether to hide the progress bar.
     pub quiet: bool,
-    /// Where the mirrored frames are written to as well; `-` is standard output. Files are read one
-    /// at a time then.
+    /// The capture to write the mirrored frames to; `-` is standard output. With one, files are read
+    /// one after the other.
     pub write_inner: Option<PathBuf>,
     pub output: Output,
 }
 
-/// What is to be said about a run, besides its output.
+/// The warnings and errors of a run.
 #[derive(Debug, Default)]
 pub struct Report {
+    /// What was wrong with the inputs, in their order.
     pub problems: Vec<Problem>,
+    /// Mirrored frames that the capture of `write_inner` lacks.
     pub not_written: Option<NotWritten>,
+    /// Why the capture of `write_inner` is missing or incomplete.
     pub cannot_write: Option<CannotWrite>,
-    /// There were captures, and nothing in them counts in a flow.
+    /// What the captures hold instead, if nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
+    /// Set if packets were counted as `other`.
     pub limit_reached: Option<LimitReached>,
+    /// Set if a timeline has gaps.
     pub silence: Option<Silence>,
-    /// Why the output is not there whole. What is known about the inputs stands beside it.
+    /// Why the output is missing or incomplete.
     pub failure: Option<Failure>,
 }
 
-/// Why nothing, or not everything, was written.
+/// Why the output is missing or incomplete.
 #[derive(Debug, Error)]
 pub enum Failure {
     #[error("cannot write to standard output")]
@@ -78,59 +83,62 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// Whether whoever reads the output has seen enough.
+    /// Returns whether the reader of the output closed it, as `head` does. That is not an error.
     #[must_use]
     pub fn is_closed_pipe(&self) -> bool {
         matches!(self, Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
     }
 }
 
-/// Packets whose flow found no place.
+/// Packets whose flow was beyond the limit.
 #[derive(Debug, Error)]
 #[error(
-    "the limit of {} flows was reached: {} packets were counted as `other`; about {} flows asked \
-     for a place, so raise --max-flows, or choose fewer --labels",
+    "the limit of {} flows was reached: {} packets were counted as `other`; there were \
+     about {} flows: raise --max-flows, or choose fewer --labels",
     .0.limit, .0.overflow_packets, .0.demand
 )]
 pub struct LimitReached(Occupancy);
 
-/// Something that was wrong with one input. What else it holds counts.
+/// Something wrong with one input. All frames of it that could be read are counted.
 #[derive(Debug, Error)]
 #[error("{}: {error}", name(.file))]
 pub struct Problem {
     pub file: PathBuf,
-    pub error: Trouble,
+    pub error: InputError,
 }
 
 /// What was wrong with an input.
 #[derive(Debug, Error)]
-pub enum Trouble {
+pub enum InputError {
     #[error(transparent)]
     Capture(#[from] CaptureError),
     #[error("{0}")]
     NotACapture(Content),
     #[error("{0}")]
     Damage(Damage),
-    #[error("this is {} again, which counts once", name(.0))]
-    Again(PathBuf),
+    #[error("same file as {}; counted once", name(.0))]
+    Duplicate(PathBuf),
 }
 
 impl Problem {
-    /// A capture whose writer was stopped ends in the middle of a record: that is normal.
+    /// Returns whether this is normal. A capture ends in the middle of a record if the program that
+    /// wrote it was stopped.
     #[must_use]
     pub fn is_warning(&self) -> bool {
         match self.error {
-            Trouble::Capture(CaptureError::CutShort { .. } | CaptureError::ZerosAtEnd { .. })
-            | Trouble::Again(_) => true,
-            // Unless there is nothing before the cut.
-            Trouble::Capture(CaptureError::CompressedCutShort { offset }) => offset > 0,
-            Trouble::Capture(_) | Trouble::NotACapture(_) | Trouble::Damage(_) => false,
+            InputError::Capture(
+                CaptureError::CutShort { .. } | CaptureError::ZerosAtEnd { .. },
+            )
+            | InputError::Duplicate(_) => true,
+            // An error if there is nothing before the cut.
+            InputError::Capture(CaptureError::CompressedCutShort { offset }) => offset > 0,
+            InputError::Capture(_) | InputError::NotACapture(_) | InputError::Damage(_) => false,
         }
     }
 }
 
-/// Reads every input and writes what is asked for to `out`, unless no input was a capture. All
-/// that goes wrong is in the report: it keeps nothing else from being read or written.
+/// Reads every input and writes the output to `out`, unless no input was a capture. An error with
+/// one input or output does not stop the others; the report has all of them.
 pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Write) -> Report {
     let decode = settings.decode.clone();
     let ports = &decode.listen_ports;
@@ -145,7 +153,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             };
         }
     };
-    let (files, again) = input::distinct(options.files);
+    let (files, duplicates) = input::distinct(options.files);
     let progress = if options.quiet {
         ProgressBar::hidden()
     } else {
@@ -157,7 +165,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     let mut timeline = output
         .step()
         .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
-    let job = Job {
+    let worker = Worker {
         files: &files,
         decode: &decode,
         next: &AtomicUsize::new(0),
@@ -167,51 +175,53 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     let processors = thread::available_parallelism().map_or(1, NonZero::get);
     let jobs = options.jobs.unwrap_or(processors);
     let batch = core.batch();
-    let mut whole = if inner.is_some() || timeline.is_some() {
-        let mut noted = Noted {
+    let mut summary = if inner.is_some() || timeline.is_some() {
+        let mut in_order = InOrder {
             core: &mut core,
             inner: inner.as_mut(),
             timeline: timeline.as_mut(),
         };
-        job.run(batch, &mut noted)
+        worker.run(batch, &mut in_order)
     } else if jobs == 1 {
-        job.run(batch, &mut core)
+        worker.run(batch, &mut core)
     } else {
-        run_in_any_order(&job, jobs.min(files.len()), &mut core)
+        run_in_any_order(&worker, jobs.min(files.len()), &mut core)
     };
     progress.finish_and_clear();
 
-    for (position, file, before) in again {
-        let error = Trouble::Again(before);
-        whole.problems.push((position, Problem { file, error }));
+    for (position, file, original) in duplicates {
+        let error = InputError::Duplicate(original);
+        summary.problems.push((position, Problem { file, error }));
     }
-    whole.problems.sort_by_key(|(position, _)| *position);
-    // Then nothing is known of what was not read.
-    let has_given_up = inner.as_ref().is_some_and(InnerFrames::is_all_and_failed)
+    summary.problems.sort_by_key(|(position, _)| *position);
+    // Then reading stopped early, and a survey would be of a part of the captures.
+    let has_given_up = inner
+        .as_ref()
+        .is_some_and(InnerFrames::has_failed_as_only_output)
         || timeline.as_ref().is_some_and(Timeline::has_failed);
     let (not_written, cannot_write) = inner.map_or((None, None), InnerFrames::finish);
     let occupancy = core.flows().occupancy();
     let mut silence = None;
     let mut failure = None;
-    if whole.captures > 0 {
+    if summary.captures > 0 {
         match write(output, timeline, &mut core, out) {
             Ok(found) => silence = found,
             Err(error) => failure = Some(error),
         }
     }
     let has_counted = core.frames().counted() > 0;
-    // Without metrics, no flow is missing anywhere.
+    // Without metrics as output, the limit of flows changes nothing.
     let is_limit_reached = occupancy.overflow_packets > 0 && output != Output::Nothing;
     Report {
-        problems: whole
+        problems: summary
             .problems
             .into_iter()
             .map(|(_, problem)| problem)
             .collect(),
         not_written,
         cannot_write,
-        nothing_counted: (whole.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
-            holdings: whole.holdings,
+        nothing_counted: (summary.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
+            contents: summary.contents,
             frames: core.frames().clone(),
             decode: decode.clone(),
         }),
@@ -221,7 +231,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     }
 }
 
-/// Writes the output to its end.
+/// Writes the output. Returns the gaps of a timeline.
 fn write(
     output: Output,
     timeline: Option<Timeline>,
@@ -238,149 +248,148 @@ fn write(
     Ok(silence)
 }
 
-/// Reads several files at a time while the order of their frames makes no difference. Once it does,
-/// because slots for flows run out, starts over and reads one file after the other.
+/// Reads several files at the same time, as long as the order of their frames does not matter. It
+/// matters once the slots for flows run out, because the first flows get them: then discards the
+/// counts, and reads the files again one after the other, so that every run has the same result.
 ///
-/// What can be read only once, such as a pipe, is counted in the order of arrival.
-fn run_in_any_order(job: &Job<'_>, threads: usize, core: &mut Aggregator) -> Part {
-    let may_start_over = threads > 1 && input::can_be_read_again(job.files);
-    if let Some(whole) = run_side_by_side(job, threads, core, may_start_over) {
-        return whole;
+/// Inputs that can be read only once, such as pipes, are counted in the order of arrival.
+fn run_in_any_order(worker: &Worker<'_>, threads: usize, core: &mut Aggregator) -> RunSummary {
+    let may_start_over = threads > 1 && input::can_be_read_again(worker.files);
+    if let Some(summary) = run_in_parallel(worker, threads, core, may_start_over) {
+        return summary;
     }
     core.start_over();
-    job.next.store(0, Ordering::Relaxed);
-    job.progress.reset();
-    run_side_by_side(job, 1, core, false).unwrap_or_default()
+    worker.next.store(0, Ordering::Relaxed);
+    worker.progress.reset();
+    run_in_parallel(worker, 1, core, false).unwrap_or_default()
 }
 
-/// Some threads read and look into the frames of a file each, and this one counts. `None` if
-/// this has to be repeated in order.
-fn run_side_by_side(
-    job: &Job<'_>,
+/// Starts threads that each read and decode a file at a time, and counts their batches in this
+/// thread. Returns `None` if the files have to be read again in order.
+fn run_in_parallel(
+    worker: &Worker<'_>,
     threads: usize,
     core: &mut Aggregator,
     may_start_over: bool,
-) -> Option<Part> {
-    /// For each thread: one that it fills, and others that wait to be counted. There are no more,
-    /// so that a thread waits for the counting, not memory.
+) -> Option<RunSummary> {
+    /// Batches for each thread: one that it fills, and others that wait to be counted. Their number
+    /// is fixed, so that threads that read faster than this one counts wait for an empty batch
+    /// instead of filling memory.
     const BATCHES: usize = 4;
-    /// Large enough that waking each other is rare.
+    /// Packets in a batch: so many that threads seldom have to wake each other.
     const PACKETS: usize = 8192;
 
-    let (filled, counting) = mpsc::channel();
+    let (filled, to_count) = mpsc::channel();
     let (emptied, empty) = mpsc::channel();
     for _ in 0..threads * BATCHES {
         let _ = emptied.send(core.batch_of(PACKETS));
     }
     let empty = Mutex::new(empty);
     let is_cancelled = AtomicBool::new(false);
-    let whole = thread::scope(|scope| {
-        // Those that the system allows do the work of all.
+    let summary = thread::scope(|scope| {
+        // If the system refuses some threads, the others read all files.
         let threads: Vec<_> = iter::repeat_n(filled, threads)
             .map_while(|filled| {
-                let mut elsewhere = Elsewhere {
+                let mut sink = OtherThread {
                     filled,
                     empty: &empty,
                     is_cancelled: &is_cancelled,
                 };
-                let run = move || job.run(elsewhere.empty(), &mut elsewhere);
+                let run = move || worker.run(sink.empty_batch(), &mut sink);
                 thread::Builder::new().spawn_scoped(scope, run).ok()
             })
             .collect();
         if threads.is_empty() {
-            return job.run(core.batch(), core);
+            return worker.run(core.batch(), core);
         }
-        for mut batch in counting {
+        for mut batch in to_count {
             core.record_batch(&mut batch);
             let _ = emptied.send(batch);
             if may_start_over && core.flows().depends_on_order() {
                 is_cancelled.store(true, Ordering::Relaxed);
             }
         }
-        let mut whole = Part::default();
+        let mut summary = RunSummary::default();
         for thread in threads {
-            whole.merge(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            summary.merge(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
         }
-        whole
+        summary
     });
-    // After a signal nothing is read any more.
-    let is_final = !is_cancelled.into_inner() || job.stop.is_asked_for();
-    is_final.then_some(whole)
+    // After a signal nothing may be read again: what was counted so far is the result.
+    let is_final = !is_cancelled.into_inner() || worker.stop.is_requested();
+    is_final.then_some(summary)
 }
 
-/// The reading of files, one after the other, until there are no more.
+/// Reads files until none is left. Workers share the position of the next file.
 #[derive(Clone, Copy)]
-struct Job<'a> {
-    /// With their positions.
+struct Worker<'a> {
+    /// All files, with their positions on the command line.
     files: &'a [(usize, PathBuf)],
     decode: &'a DecodeOptions,
+    /// Index of the next file that no worker has taken.
     next: &'a AtomicUsize,
     stop: &'a Stop,
     progress: &'a ProgressBar,
 }
 
-/// What one thread has to say of its files, or all of them together.
+/// What one worker found in its files, or all workers together.
 #[derive(Default)]
-struct Part {
+struct RunSummary {
+    /// How many files were captures.
     captures: usize,
-    /// With the position of the file.
+    /// With the positions of the files.
     problems: Vec<(usize, Problem)>,
-    /// Of frames before the first that counts in a flow.
-    holdings: Holdings,
+    /// The frames of each file before the first that counts in a flow.
+    contents: SkippedContents,
 }
 
-impl Job<'_> {
-    fn run(&self, mut batch: FrameBatch, counting: &mut impl Counting) -> Part {
-        let mut part = Part::default();
+impl Worker<'_> {
+    fn run(&self, mut batch: FrameBatch, sink: &mut impl FrameSink) -> RunSummary {
+        let mut summary = RunSummary::default();
         while let Some((position, file)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed))
         {
-            for error in self.read(file, &mut part, &mut batch, counting) {
+            for error in self.read(file, &mut summary, &mut batch, sink) {
                 let file = file.clone();
-                part.problems.push((*position, Problem { file, error }));
+                summary.problems.push((*position, Problem { file, error }));
             }
         }
-        counting.record_batch(&mut batch);
-        part
+        sink.record_batch(&mut batch);
+        summary
     }
 
     /// Reads one file to its end, and returns what was wrong with it.
     fn read(
         &self,
         file: &Path,
-        part: &mut Part,
+        summary: &mut RunSummary,
         batch: &mut FrameBatch,
-        counting: &mut impl Counting,
-    ) -> Vec<Trouble> {
+        sink: &mut impl FrameSink,
+    ) -> Vec<InputError> {
         let opened = Input::open(file, self.stop, self.progress).and_then(capture::unpack);
         let mut reader = match opened {
             Ok(stream) => CaptureReader::recovering(stream),
             Err(error) => return vec![CaptureError::Read(error).into()],
         };
-        let result = read_frames(
-            &mut reader,
-            self.decode,
-            &mut part.holdings,
-            batch,
-            counting,
-        );
-        part.captures += usize::from(reader.has_header());
-        let damage = reader.damage().cloned().map(Trouble::Damage);
-        // What a signal cut short is no news.
-        let error = result.err().filter(|_| !self.stop.is_asked_for());
+        let result = read_frames(&mut reader, self.decode, &mut summary.contents, batch, sink);
+        summary.captures += usize::from(reader.has_header());
+        let damage = reader.damage().cloned().map(InputError::Damage);
+        // After a signal the input seems cut short, which the user knows.
+        let error = result.err().filter(|_| !self.stop.is_requested());
         let error = error.map(|error| match error {
-            CaptureError::NotACapture => Trouble::NotACapture(reader.content()),
+            CaptureError::NotACapture => InputError::NotACapture(reader.content()),
             error => error.into(),
         });
         damage.into_iter().chain(error).collect()
     }
 }
 
+/// Hands all frames of a capture to `sink`. Until one counts in a flow, `contents` gets them too.
 fn read_frames(
     reader: &mut CaptureReader<impl Read>,
     decode: &DecodeOptions,
-    holdings: &mut Holdings,
+    contents: &mut SkippedContents,
     batch: &mut FrameBatch,
-    counting: &mut impl Counting,
+    sink: &mut impl FrameSink,
 ) -> Result<(), CaptureError> {
     let mut has_counted = false;
     let mut at = Duration::ZERO;
@@ -391,29 +400,30 @@ fn read_frames(
             if !frame.at.is_zero() {
                 at = frame.at;
             }
-            let counts = counting.frame(batch, at, frame);
+            let counts = sink.add(batch, at, frame);
             if !has_counted {
                 has_counted = counts;
-                holdings.add(frame, decode);
+                contents.add(frame, decode);
             }
         })?;
-        counting.pause();
-        // What is no capture says so, also where its frames are of no use any more.
-        if counting.has_failed() && reader.has_header() {
+        sink.pause();
+        // Without a header, reads on: an input that is not a capture is always reported.
+        if sink.has_failed() && reader.has_header() {
             break;
         }
     }
     Ok(())
 }
 
-impl Part {
+impl RunSummary {
     fn merge(&mut self, other: Self) {
         self.captures += other.captures;
         self.problems.extend(other.problems);
-        self.holdings.merge(other.holdings);
+        self.contents.merge(other.contents);
     }
 }
 
+/// Returns how messages name an input.
 fn name(file: &Path) -> std::borrow::Cow<'_, str> {
     if input::is_standard_input(file) {
         "standard input".into()

@@ -8,7 +8,8 @@
 //! - [`flow`] keeps flows and their counters, within limits.
 //! - [`aggregator`] ties `wire` to `flow` and accounts for every frame.
 //! - [`memory`] refuses, at the start, limits that do not fit into memory.
-//! - [`metrics`] renders a snapshot as text; [`http`] serves it.
+//! - [`metrics`] renders a snapshot as text, [`report`] as tables, JSON and words for people;
+//!   [`http`] serves it.
 //! - [`analyze`] is the one-shot run, [`live`] the daemon, [`cli`] their command line.
 //!
 //! Always: frames received = packets of all flows + frames skipped, by reason.
@@ -25,4 +26,5 @@ pub mod live;
 pub mod memory;
 pub mod metrics;
 pub mod panics;
+pub mod report;
 pub mod wire;

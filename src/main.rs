@@ -86,7 +86,7 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     if let Some(warning) = report.silence {
         print_problem!("warning: {warning}");
     }
-    if stop.is_asked_for() {
+    if stop.is_requested() {
         print_problem!("warning: interrupted: the output is of what was read until then");
     }
     if let Some(survey) = report.nothing_counted {

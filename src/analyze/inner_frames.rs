@@ -1,4 +1,4 @@
-//! The mirrored frames as a capture of their own: `--write-inner`.
+//! Writes the mirrored frames to a capture of their own: `--write-inner`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,55 +14,55 @@ use super::{Output, input};
 use crate::capture::Frame;
 use crate::wire::{self, EthernetFrame, ListenPorts, NotEthernet};
 
-/// libpcap's largest snap length; programs take a longer record for damage.
+/// The largest snap length of libpcap. Other programs treat a longer record as damage.
 const SNAP_LENGTH: u32 = 262_144;
 
-/// The last moment that a pcap can tell, in 2106.
-const LAST_MOMENT: Duration = Duration::new(u32::MAX as u64, 999_999_999);
+/// The last time that a pcap record can have, in 2106.
+const LAST_TIME: Duration = Duration::new(u32::MAX as u64, 999_999_999);
 
 /// A capture of the mirrored frames that is being written.
 #[derive(Debug)]
 pub(super) struct InnerFrames {
     file: PathBuf,
-    /// Nothing else is written.
-    is_all: bool,
+    /// Whether the run writes nothing else.
+    is_only_output: bool,
     listen_ports: ListenPorts,
-    /// `None` once writing failed.
+    /// `None` after writing failed.
     writer: Option<PcapWriter<BufWriter<File>>>,
     error: Option<PcapWriteError>,
     not_written: NotWritten,
-    /// A frame whose header is made here.
+    /// Buffer for a frame that gets an Ethernet header.
     frame: Vec<u8>,
 }
 
-/// Why a file does not hold all that it should.
+/// Why the capture is missing or incomplete.
 #[derive(Debug, Error)]
 pub enum CannotWrite {
-    #[error("cannot write {}: it is one of the captures that are read", name(.0))]
+    #[error("cannot write {}: it is an input", name(.0))]
     IsInput(PathBuf),
-    #[error("cannot write {}: standard output goes there", name(.0))]
+    #[error("cannot write {}: standard output is this file", name(.0))]
     IsOutput(PathBuf),
-    #[error("cannot write {}: a capture makes no sense on a terminal", name(.0))]
+    #[error("cannot write {}: it is a terminal", name(.0))]
     IsTerminal(PathBuf),
-    #[error("cannot write {}: {error}; it does not hold all frames", name(file))]
+    #[error("cannot write {}: {error}; the file is incomplete", name(file))]
     Failed { file: PathBuf, error: io::Error },
     #[error("cannot write {}: {error}", name(file))]
     NotCreated { file: PathBuf, error: io::Error },
 }
 
-/// Mirrored frames that a capture of Ethernet has no place for.
+/// Counts the mirrored frames that a capture of Ethernet frames cannot hold.
 #[derive(Debug, Clone, Default)]
 pub struct NotWritten {
     file: PathBuf,
     empty: u64,
     raw_ip: u64,
     wlan: u64,
-    /// Those that are written with another time.
+    /// Frames from after 2106, which are written with the last time.
     too_late: u64,
 }
 
 impl InnerFrames {
-    /// Refuses to overwrite what is still to be read, and to mix with the metrics.
+    /// Creates the capture. Refuses a file that is also an input, or to which the metrics are written.
     pub(super) fn create(
         file: PathBuf,
         output: Output,
@@ -70,7 +70,7 @@ impl InnerFrames {
         listen_ports: ListenPorts,
     ) -> Result<Self, CannotWrite> {
         let is_standard_output = is_standard_output(&file);
-        let is_all = output == Output::Nothing;
+        let is_only_output = output == Output::Nothing;
         let identity = if is_standard_output {
             input::identity_of_output()
         } else {
@@ -83,13 +83,13 @@ impl InnerFrames {
             {
                 return Err(CannotWrite::IsInput(file));
             }
-            if !is_all && input::identity_of_output().as_ref() == Some(&identity) {
+            if !is_only_output && input::identity_of_output().as_ref() == Some(&identity) {
                 return Err(CannotWrite::IsOutput(file));
             }
         }
         match Self::open(&file) {
             Ok(Some(writer)) => Ok(Self {
-                is_all,
+                is_only_output,
                 listen_ports,
                 writer: Some(writer),
                 error: None,
@@ -105,7 +105,7 @@ impl InnerFrames {
         }
     }
 
-    /// `None` for a terminal.
+    /// Opens the file, and writes the header of the capture. `None` for a terminal.
     fn open(file: &Path) -> io::Result<Option<PcapWriter<BufWriter<File>>>> {
         let file = if is_standard_output(file) {
             input::standard_output()?
@@ -124,7 +124,7 @@ impl InnerFrames {
         Ok(Some(writer))
     }
 
-    /// Writes the frame that this one mirrors, if it does.
+    /// Writes the mirrored frame inside this frame, if there is one.
     pub(super) fn add(&mut self, frame: &Frame<'_>) {
         match wire::decapsulate(frame.link, frame.captured(), &self.listen_ports) {
             Some(Ok(inner)) => self.write(frame.at, inner),
@@ -152,10 +152,10 @@ impl InnerFrames {
         } else {
             rest
         };
-        self.not_written.too_late += u64::from(at > LAST_MOMENT);
+        self.not_written.too_late += u64::from(at > LAST_TIME);
         let bytes = &bytes[..bytes.len().min(SNAP_LENGTH as usize)];
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let written = PcapPacket::new(at.min(LAST_MOMENT), length, bytes)
+        let written = PcapPacket::new(at.min(LAST_TIME), length, bytes)
             .map_err(PcapWriteError::from)
             .and_then(|packet| writer.write_packet(&packet));
         if let Err(error) = written {
@@ -163,7 +163,8 @@ impl InnerFrames {
         }
     }
 
-    /// Hands on what was written: whoever reads it, such as Wireshark, need not wait for more.
+    /// Flushes, so that a program that reads the capture from a pipe, such as Wireshark, shows all
+    /// frames while the input pauses.
     pub(super) fn pause(&mut self) {
         if let Some(Err(error)) = self.writer.as_mut().map(PcapWriter::flush) {
             self.fail(error);
@@ -175,26 +176,26 @@ impl InnerFrames {
         self.writer = None;
     }
 
-    /// Whether this was all that there is to write, and it cannot be written any more.
-    pub(super) fn is_all_and_failed(&self) -> bool {
-        self.is_all && self.error.is_some()
+    /// Returns whether writing failed and the run has no other output.
+    pub(super) fn has_failed_as_only_output(&self) -> bool {
+        self.is_only_output && self.error.is_some()
     }
 
-    /// What did not come to be as it should.
+    /// Completes the capture. Returns what it lacks, and why writing failed.
     pub(super) fn finish(mut self) -> (Option<NotWritten>, Option<CannotWrite>) {
         self.pause();
         let is_standard_output = is_standard_output(&self.file);
         let error = self
             .error
             .map(io_error)
-            // Whoever reads standard output has seen enough.
+            // The reader of standard output closed it, as `head` does.
             .filter(|error| !is_standard_output || error.kind() != io::ErrorKind::BrokenPipe)
             .map(|error| CannotWrite::Failed {
                 file: self.file,
                 error,
             });
         let not_written = self.not_written;
-        (not_written.is_worth_telling().then_some(not_written), error)
+        ((!not_written.is_empty()).then_some(not_written), error)
     }
 }
 
@@ -209,6 +210,7 @@ fn is_standard_output(file: &Path) -> bool {
     file == Path::new("-")
 }
 
+/// Returns how messages name the file.
 fn name(file: &Path) -> Cow<'_, str> {
     if is_standard_output(file) {
         "standard output".into()
@@ -218,8 +220,8 @@ fn name(file: &Path) -> Cow<'_, str> {
 }
 
 impl NotWritten {
-    fn is_worth_telling(&self) -> bool {
-        self.empty + self.raw_ip + self.wlan + self.too_late > 0
+    fn is_empty(&self) -> bool {
+        self.empty + self.raw_ip + self.wlan + self.too_late == 0
     }
 }
 
@@ -227,7 +229,7 @@ impl fmt::Display for NotWritten {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kinds = [
             (self.raw_ip, "raw IP"),
-            (self.wlan, "802.11 that has no place on Ethernet"),
+            (self.wlan, "802.11 that Ethernet cannot carry"),
             (self.empty, "empty"),
         ];
         let kinds: Vec<_> = kinds
@@ -248,7 +250,7 @@ impl fmt::Display for NotWritten {
             let frames = self.too_late;
             write!(
                 f,
-                "{separator}frames from after 2106, for which pcap has no time: {frames}"
+                "{separator}frames from after 2106, the last year of pcap: {frames}"
             )?;
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! The files that are to be read: which are the same, and how each is read.
+//! The input files: finds duplicates, and opens and reads each.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -10,34 +10,34 @@ use indicatif::ProgressBar;
 
 use super::Stop;
 
-/// Takes out the files that were named before, be it by another path or another link. Returns
-/// what is left, and the others with what they are again; each with its position.
-pub(super) fn distinct(files: Vec<PathBuf>) -> (Vec<(usize, PathBuf)>, Vec<Again>) {
+/// Separates the files that were named before, by the same or another path or link. Returns the
+/// distinct files and the duplicates, each with its position in `files`.
+pub(super) fn distinct(files: Vec<PathBuf>) -> (Vec<(usize, PathBuf)>, Vec<Duplicate>) {
     let mut seen = HashMap::new();
     let mut distinct = Vec::new();
-    let mut again = Vec::new();
+    let mut duplicates = Vec::new();
     for (position, file) in files.into_iter().enumerate() {
-        // What cannot be identified cannot be read either, and says so then.
-        let before = match identity(&file).map(|identity| seen.entry(identity)) {
-            Some(Entry::Occupied(before)) => Some(PathBuf::clone(before.get())),
-            Some(Entry::Vacant(place)) => {
-                place.insert(file.clone());
+        // A file without an identity cannot be read either. Opening it reports why.
+        let original = match identity(&file).map(|identity| seen.entry(identity)) {
+            Some(Entry::Occupied(seen)) => Some(PathBuf::clone(seen.get())),
+            Some(Entry::Vacant(entry)) => {
+                entry.insert(file.clone());
                 None
             }
             None => None,
         };
-        match before {
-            Some(before) => again.push((position, file, before)),
+        match original {
+            Some(original) => duplicates.push((position, file, original)),
             None => distinct.push((position, file)),
         }
     }
-    (distinct, again)
+    (distinct, duplicates)
 }
 
-/// A file's position, its name, and the name that it had before.
-type Again = (usize, PathBuf, PathBuf);
+/// A file's position, its name, and the name under which it was seen first.
+type Duplicate = (usize, PathBuf, PathBuf);
 
-/// What a file is, whatever its name.
+/// Identifies a file independently of its name: device and inode, or elsewhere the canonical path.
 #[cfg(unix)]
 pub(super) type Identity = (u64, u64);
 #[cfg(not(unix))]
@@ -45,24 +45,25 @@ pub(super) type Identity = PathBuf;
 
 #[cfg(unix)]
 pub(super) fn identity(file: &Path) -> Option<Identity> {
-    Some(identity_by(&metadata(file)?))
+    Some(identity_from(&metadata(file)?))
 }
 
 #[cfg(unix)]
-fn identity_by(metadata: &Metadata) -> Identity {
+fn identity_from(metadata: &Metadata) -> Identity {
     use std::os::unix::fs::MetadataExt;
 
     (metadata.dev(), metadata.ino())
 }
 
-/// What standard output is, if it is something that writing to it twice would spoil.
+/// Returns the identity of standard output if that is a file or a pipe. Two writers would spoil
+/// these; a device such as `/dev/null` takes any number.
 #[cfg(unix)]
 pub(super) fn identity_of_output() -> Option<Identity> {
     use std::os::unix::fs::FileTypeExt;
 
     let metadata = standard_output().ok()?.metadata().ok()?;
     let kind = metadata.file_type();
-    (kind.is_file() || kind.is_fifo()).then(|| identity_by(&metadata))
+    (kind.is_file() || kind.is_fifo()).then(|| identity_from(&metadata))
 }
 
 #[cfg(not(unix))]
@@ -78,22 +79,22 @@ pub(super) fn identity(file: &Path) -> Option<Identity> {
     file.canonicalize().ok()
 }
 
-/// The bytes that all of these hold, or `None` if one of them is not a file of a known size.
+/// Returns the sum of the file sizes in bytes, or `None` if an input is not a regular file.
 pub(super) fn total_size(files: &[(usize, PathBuf)]) -> Option<u64> {
     let sizes = files.iter().map(|(_, file)| match metadata(file) {
         Some(metadata) if metadata.is_file() => Some(metadata.len()),
         Some(_) => None,
-        // It cannot be read.
+        // It cannot be read, so it adds nothing.
         None => Some(0),
     });
     sizes.sum()
 }
 
-/// Whether all these can be read a second time. One that cannot be read at all can be left out
-/// again.
+/// Returns whether all these can be read a second time. A file that cannot be read at all counts as
+/// one that can: both times it adds nothing.
 pub(super) fn can_be_read_again(files: &[(usize, PathBuf)]) -> bool {
     let is_file = |file| metadata(file).is_none_or(|metadata| metadata.is_file());
-    // A second reading of standard input would go on where the first one ended.
+    // Even if standard input is a file, a second read would continue where the first ended.
     files
         .iter()
         .all(|(_, file)| !is_standard_input(file) && is_file(file))
@@ -111,7 +112,7 @@ pub(super) fn is_standard_input(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// Without the buffer that [`io::stdin`] has.
+/// Returns standard input without the buffer of [`io::stdin`].
 #[cfg(unix)]
 fn standard_input() -> io::Result<File> {
     use std::os::fd::AsFd;
@@ -126,7 +127,7 @@ fn standard_input() -> io::Result<File> {
     Ok(File::from(io::stdin().as_handle().try_clone_to_owned()?))
 }
 
-/// Without the buffer that [`io::stdout`] has.
+/// Returns standard output without the buffer of [`io::stdout`].
 #[cfg(unix)]
 pub(super) fn standard_output() -> io::Result<File> {
     use std::os::fd::AsFd;
@@ -150,7 +151,7 @@ fn open(file: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);
     if file.metadata()?.file_type().is_fifo() {
-        // Or opening it waits for a writer, and signals do not end that.
+        // Otherwise opening waits for a writer, and a signal would not interrupt it.
         options.custom_flags(OFlag::O_NONBLOCK.bits());
     }
     options.open(file)
@@ -161,11 +162,11 @@ fn open(file: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(file)
 }
 
-/// An input that ends early if [`Stop`] says so.
+/// An input that seems to end when [`Stop`] is requested.
 pub(super) struct Input {
     file: File,
-    /// Reading it may take for ever.
-    waits: bool,
+    /// Whether a read may wait without end, as on a pipe.
+    may_wait: bool,
     stop: Stop,
     progress: ProgressBar,
 }
@@ -180,7 +181,7 @@ impl Input {
         let kind = file.metadata()?.file_type();
         Ok(Self {
             file,
-            waits: !kind.is_file() && !kind.is_dir(),
+            may_wait: !kind.is_file() && !kind.is_dir(),
             stop: stop.clone(),
             progress: progress.clone(),
         })
@@ -190,10 +191,10 @@ impl Input {
 impl Read for Input {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         loop {
-            if self.waits {
-                self.stop.or_readable(&self.file)?;
+            if self.may_wait {
+                self.stop.wait_readable(&self.file)?;
             }
-            if self.stop.is_asked_for() {
+            if self.stop.is_requested() {
                 return Ok(0);
             }
             match self.file.read(buffer) {

@@ -1,30 +1,34 @@
+//! The formats of the output.
+
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::table::{self, Look};
+use super::look;
 use crate::aggregator::Aggregator;
 use crate::metrics;
+use crate::report::{self, table};
 
-/// What is written of what was counted.
+/// The format of the output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
     /// The text format of Prometheus.
     Prometheus,
     OpenMetrics,
-    /// OpenMetrics with what there was after each step of this length, in whole seconds.
+    /// OpenMetrics with a sample of each series after every step of this length, in whole seconds.
     Timeline {
         step: Duration,
     },
     Json,
-    /// For people: so many rows of each table.
+    /// Tables for people, with at most `top` rows each.
     Table {
         top: usize,
     },
+    /// No output; only `--write-inner` has a result.
     Nothing,
 }
 
 impl Output {
-    /// The step of a timeline, which is written otherwise.
+    /// Returns the step of a timeline.
     pub(super) fn step(self) -> Option<Duration> {
         match self {
             Self::Timeline { step } => Some(step),
@@ -32,8 +36,9 @@ impl Output {
         }
     }
 
+    /// Writes the output, unless it is a timeline, which [`Timeline`](super::Timeline) writes.
     pub(super) fn write(self, out: &mut impl Write, core: &mut Aggregator) -> io::Result<()> {
-        // At the time of the newest frame, or of what the table takes for it.
+        // Time never goes back in the table, so this is the time of the newest frame.
         let flows = core.scrape(Duration::ZERO);
         let frames = core.frames();
         match self {
@@ -41,9 +46,9 @@ impl Output {
             Self::OpenMetrics | Self::Timeline { .. } => {
                 metrics::write_openmetrics(out, flows, frames)
             }
-            Self::Json => metrics::write_json(out, flows, frames),
+            Self::Json => report::write_json(out, flows, frames),
             Self::Table { top } => {
-                table::write(out, flows, frames, top, Look::of_standard_output())
+                table::write(out, flows, frames, top, look::of_standard_output())
             }
             Self::Nothing => Ok(()),
         }

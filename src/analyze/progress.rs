@@ -1,12 +1,12 @@
-//! How far the reading has come, on a terminal.
+//! A progress bar on the terminal.
 
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// A bar on standard error if that is a terminal, and nothing otherwise. With a `total` in bytes
-/// it tells the time left.
+/// Shows a bar on standard error if that is a terminal. With a `total` in bytes it shows the time
+/// left.
 pub(super) fn bar(total: Option<u64>) -> ProgressBar {
     if !io::stderr().is_terminal() {
         return ProgressBar::hidden();

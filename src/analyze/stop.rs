@@ -1,9 +1,9 @@
-//! SIGINT and SIGTERM while captures are read: what was counted until then is printed.
+//! SIGINT and SIGTERM end the reading of captures early. What was counted so far is written.
 
-#[cfg(not(unix))]
-pub use elsewhere::Stop;
 #[cfg(unix)]
 pub use on_unix::Stop;
+#[cfg(not(unix))]
+pub use without_signals::Stop;
 
 #[cfg(unix)]
 mod on_unix {
@@ -17,45 +17,46 @@ mod on_unix {
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::{flag, low_level::pipe};
 
-    /// Whether the reading is to end.
+    /// A request to end the reading, made by a signal.
     #[derive(Debug, Clone)]
     pub struct Stop {
-        asked: Arc<AtomicBool>,
-        /// Readable from the first signal on: for readers that wait.
+        requested: Arc<AtomicBool>,
+        /// Readable from the first signal on, so that `poll` wakes a reader that waits for input.
         wake: Arc<UnixStream>,
     }
 
     impl Stop {
-        /// From now on the first signal no longer ends the process by itself. The second does.
+        /// Catches signals from now on. The first requests the stop, the second ends the process.
         ///
         /// # Errors
-        /// The system has no room for it.
+        /// The system refuses a socket pair or a signal handler.
         pub fn on_signals() -> io::Result<Self> {
-            let asked = Arc::new(AtomicBool::new(false));
+            let requested = Arc::new(AtomicBool::new(false));
             let (wake, waker) = UnixStream::pair()?;
             for signal in [SIGINT, SIGTERM] {
-                flag::register_conditional_default(signal, Arc::clone(&asked))?;
-                flag::register(signal, Arc::clone(&asked))?;
+                flag::register_conditional_default(signal, Arc::clone(&requested))?;
+                flag::register(signal, Arc::clone(&requested))?;
                 pipe::register(signal, waker.try_clone()?)?;
             }
             Ok(Self {
-                asked,
+                requested,
                 wake: Arc::new(wake),
             })
         }
 
+        /// Returns whether a signal has arrived.
         #[must_use]
-        pub fn is_asked_for(&self) -> bool {
-            self.asked.load(Ordering::Relaxed)
+        pub fn is_requested(&self) -> bool {
+            self.requested.load(Ordering::Relaxed)
         }
 
-        /// Waits until there is something to read, or a signal came.
-        pub(crate) fn or_readable(&self, stream: impl AsFd) -> io::Result<()> {
+        /// Waits until the stream can be read, or a signal has arrived.
+        pub(crate) fn wait_readable(&self, stream: impl AsFd) -> io::Result<()> {
             let mut sources = [
                 PollFd::new(stream.as_fd(), PollFlags::POLLIN),
                 PollFd::new(self.wake.as_fd(), PollFlags::POLLIN),
             ];
-            // A signal may interrupt this. Then it is asked for, or reading waits once more.
+            // A signal may interrupt this. Either it requested the stop, or the caller waits again.
             match poll(&mut sources, PollTimeout::NONE) {
                 Ok(_) | Err(nix::errno::Errno::EINTR) => Ok(()),
                 Err(error) => Err(error.into()),
@@ -65,26 +66,29 @@ mod on_unix {
 }
 
 #[cfg(not(unix))]
-mod elsewhere {
+mod without_signals {
     use std::io;
 
-    /// Nothing ends the reading: a signal ends the process.
+    /// Never requested: without Unix signals, an interrupt ends the process.
     #[derive(Debug, Clone)]
     pub struct Stop;
 
     impl Stop {
+        /// Does nothing.
+        ///
         /// # Errors
         /// None.
         pub fn on_signals() -> io::Result<Self> {
             Ok(Self)
         }
 
+        /// Returns whether a signal has arrived.
         #[must_use]
-        pub fn is_asked_for(&self) -> bool {
+        pub fn is_requested(&self) -> bool {
             false
         }
 
-        pub(crate) fn or_readable<T>(&self, _stream: T) -> io::Result<()> {
+        pub(crate) fn wait_readable<T>(&self, _stream: T) -> io::Result<()> {
             Ok(())
         }
     }

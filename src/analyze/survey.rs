@@ -1,4 +1,5 @@
-//! What a capture holds in which nothing was counted.
+//! Explains a capture in which nothing counts in a flow: what its frames are, and what would count
+//! them.
 
 mod names;
 
@@ -11,41 +12,43 @@ use etherparse::EtherType;
 
 use crate::aggregator::FrameCounts;
 use crate::capture::Frame;
-use crate::metrics::Explanation;
+use crate::report::units::plural;
+use crate::report::{self, Explanation};
 use crate::wire::{self, Captured, DecodeOptions, LinkType, ListenPorts, Skipped};
 
-/// How many ports, link types and EtherTypes are named.
+/// How many ports, link types and EtherTypes are listed.
 const BUSIEST: usize = 5;
 
-/// What frames hold that count in no flow.
+/// Counts of what is in frames that count in no flow.
 #[derive(Debug, Default)]
-pub(super) struct Holdings {
-    /// UDP datagrams by destination port.
+pub(super) struct SkippedContents {
+    /// UDP datagrams by destination port: 65,536 ports at most.
     ports: HashMap<u16, Tally>,
-    /// TZSP that no datagram carries.
+    /// Frames that are TZSP without UDP.
     bare: Tally,
-    /// Frames with a packet of their own.
+    /// Frames that are IPv4 packets themselves, which `--plain` would count.
     ipv4: u64,
+    /// Frames that are IPv6 packets themselves.
     ipv6: u64,
-    /// Frames of link types that are not read.
-    links: Frames<LinkType>,
-    /// Frames without IP, and those that mirror a frame without IP; 0 stands for
-    /// one without an EtherType, such as LLC.
-    not_ip: Frames<EtherType>,
-    inner_not_ip: Frames<EtherType>,
+    /// Frames of unsupported link types.
+    links: FrameTally<LinkType>,
+    /// Frames without IP. 0 stands for one without an EtherType, such as LLC.
+    not_ip: FrameTally<EtherType>,
+    /// Mirrored frames without IP, likewise.
+    inner_not_ip: FrameTally<EtherType>,
 }
 
-/// How many frames there are of each kind. There are 65,536 kinds at most.
+/// How many frames there are of each kind: 65,536 kinds at most.
 #[derive(Debug)]
-struct Frames<K>(HashMap<K, u64>);
+struct FrameTally<K>(HashMap<K, u64>);
 
-impl<K> Default for Frames<K> {
+impl<K> Default for FrameTally<K> {
     fn default() -> Self {
         Self(HashMap::new())
     }
 }
 
-impl<K: Copy + Eq + Hash + Ord> Frames<K> {
+impl<K: Copy + Eq + Hash + Ord> FrameTally<K> {
     fn add(&mut self, kind: K, frames: u64) {
         *self.0.entry(kind).or_default() += frames;
     }
@@ -56,7 +59,7 @@ impl<K: Copy + Eq + Hash + Ord> Frames<K> {
         }
     }
 
-    /// A line for each of those with most frames, and one for all others.
+    /// Writes a line for each of the most frequent kinds, and one for all others.
     fn write(
         &self,
         f: &mut fmt::Formatter<'_>,
@@ -83,10 +86,11 @@ impl<K: Copy + Eq + Hash + Ord> Frames<K> {
     }
 }
 
+/// How many datagrams there are.
 #[derive(Debug, Clone, Copy, Default)]
 struct Tally {
     datagrams: u64,
-    /// How many of them start like TZSP.
+    /// How many of these begin like TZSP.
     like_tzsp: u64,
 }
 
@@ -102,16 +106,17 @@ impl Tally {
     }
 }
 
-impl Holdings {
+impl SkippedContents {
+    /// Adds a frame that counts in no flow with these options.
     pub(super) fn add(&mut self, frame: &Frame<'_>, decode: &DecodeOptions) {
         if let Err(reason) = wire::decode_full(frame.link, frame.captured(), decode) {
             self.add_skipped(frame, decode, reason);
         }
-        let own = DecodeOptions {
+        let plain = DecodeOptions {
             listen_ports: ListenPorts::Plain,
             ipv6: true,
         };
-        if let Ok(packet) = wire::decode_full(frame.link, frame.captured(), &own) {
+        if let Ok(packet) = wire::decode_full(frame.link, frame.captured(), &plain) {
             if packet.source.ipv4().is_some() {
                 self.ipv4 += 1;
             } else {
@@ -154,7 +159,7 @@ impl Holdings {
         }
     }
 
-    fn busiest(&self) -> Vec<(u16, Tally)> {
+    fn busiest_ports(&self) -> Vec<(u16, Tally)> {
         let mut ports: Vec<_> = self
             .ports
             .iter()
@@ -170,7 +175,7 @@ impl Holdings {
         tallies.any(|tally| tally.like_tzsp > 0)
     }
 
-    /// What would count the frames' own packets, if any.
+    /// Returns the options that would count the frames' own packets, if there are any.
     fn plain_advice(&self, ipv6: bool) -> Option<&'static str> {
         match (self.ipv4, self.ipv6) {
             (0, 0) => None,
@@ -180,11 +185,12 @@ impl Holdings {
     }
 }
 
-/// Version 1, a known type, and a known encapsulation unless the type carries nothing.
+/// Returns whether a payload begins with TZSP version 1, a known type, and a known encapsulation
+/// if the type has one.
 fn is_like_tzsp(payload: Captured<'_>) -> bool {
     match payload.bytes {
         [1, 4 | 5, ..] => true,
-        // Ethernet, token ring, SLIP, PPP, FDDI, raw IP, 802.11, also behind Prism, radiotap and AVS.
+        // Ethernet, token ring, SLIP, PPP, FDDI; raw IP; 802.11, bare or after a Prism, radiotap or AVS header.
         [1, 0..=3, 0, encapsulation, ..] => {
             matches!(encapsulation, 1..=5 | 7 | 18 | 119 | 126 | 127)
         }
@@ -192,10 +198,10 @@ fn is_like_tzsp(payload: Captured<'_>) -> bool {
     }
 }
 
-/// Why nothing was counted, for people to read.
+/// The explanation for people why nothing was counted.
 #[derive(Debug)]
 pub struct Survey {
-    pub(super) holdings: Holdings,
+    pub(super) contents: SkippedContents,
     pub(super) frames: FrameCounts,
     pub(super) decode: DecodeOptions,
 }
@@ -205,11 +211,7 @@ impl fmt::Display for Survey {
         if self.frames.received == 0 {
             return write!(f, "nothing was counted: there are no frames");
         }
-        let reasons = Skipped::ALL.into_iter();
-        let reasons: Vec<_> = reasons
-            .map(|reason| (reason, self.frames.skipped(reason)))
-            .filter(|&(_, frames)| frames > 0)
-            .collect();
+        let reasons: Vec<_> = report::skipped(&self.frames).collect();
         let counts = reasons
             .iter()
             .map(|(reason, frames)| format!("{frames} {}", reason.label()));
@@ -229,10 +231,10 @@ impl fmt::Display for Survey {
         if self.decode.listen_ports == ListenPorts::Plain {
             return Ok(());
         }
-        for (port, tally) in self.holdings.busiest() {
+        for (port, tally) in self.contents.busiest_ports() {
             self.write_port(f, port, tally)?;
         }
-        let bare = self.holdings.bare.datagrams;
+        let bare = self.contents.bare.datagrams;
         if bare > 0 && matches!(self.decode.listen_ports, ListenPorts::Only(_)) {
             write!(
                 f,
@@ -240,8 +242,8 @@ impl fmt::Display for Survey {
                 plural(bare, "frame")
             )?;
         }
-        match self.holdings.plain_advice(self.decode.ipv6) {
-            Some(advice) if !self.holdings.has_tzsp() => {
+        match self.contents.plain_advice(self.decode.ipv6) {
+            Some(advice) if !self.contents.has_tzsp() => {
                 write!(f, "\n  no TZSP; to count the frames' own packets: {advice}")
             }
             _ => Ok(()),
@@ -250,14 +252,14 @@ impl fmt::Display for Survey {
 }
 
 impl Survey {
-    /// What the frames are that are not read.
+    /// Writes the link types and EtherTypes of frames that are not decoded.
     fn write_kinds(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Holdings {
+        let SkippedContents {
             links,
             not_ip,
             inner_not_ip,
             ..
-        } = &self.holdings;
+        } = &self.contents;
         let is_plain = self.decode.listen_ports == ListenPorts::Plain;
         let inside = if is_plain { "" } else { "mirrored " };
         links.write(f, link_name, "link types")?;
@@ -303,13 +305,5 @@ fn ether_type_name(ether_type: EtherType) -> String {
         _ if number == 0 => "no EtherType (LLC)".to_owned(),
         Some(name) => format!("EtherType 0x{number:04x} ({name})"),
         None => format!("EtherType 0x{number:04x}"),
-    }
-}
-
-fn plural(number: u64, noun: &str) -> String {
-    if number == 1 {
-        noun.to_owned()
-    } else {
-        format!("{noun}s")
     }
 }

@@ -1,10 +1,10 @@
-//! What the metrics were, step by step of the capture's time.
+//! The values of the metrics after each step of the capture's time: `--every`.
 //!
-//! Frames may come in any order: each counts in the step of its own time. What changed is logged by
-//! series and step, and comes back sorted, so neither the flows nor the steps have to fit into
+//! Frames may come in any order, and each counts in the step of its own time. Changes are logged by
+//! series and step, sorted on disk, and read back, so neither flows nor steps have to fit into
 //! memory.
 
-mod log;
+mod change_log;
 mod periods;
 mod series;
 
@@ -21,100 +21,105 @@ use crate::metrics::catalog::{
     FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, OBSERVED_BYTES, OBSERVED_PACKETS,
     TRAFFIC_BYTES, TRAFFIC_PACKETS,
 };
-use crate::metrics::samples::Samples;
-use crate::metrics::time::rfc3339;
+use crate::metrics::samples::SampleWriter;
+use crate::report::time;
 use crate::wire::{Observation, Skipped, Truncated};
-use log::{Change, Log, Sorted};
-use periods::{Course, Periods};
-use series::Series;
+use change_log::{Change, ChangeLog, Sorted};
+use periods::{Periods, SampleTimes};
+use series::TimelineSeries;
 
-/// About 15 GB of text.
-const MOST_SAMPLES: u64 = 100_000_000;
-/// Where nothing comes for longer, there are no samples. So long Prometheus takes the last value
-/// of a series for its present one.
-const LONGEST_BRIDGE: Duration = Duration::from_mins(5);
-/// The last second of the year 9999; what is later counts there.
-const LAST: u64 = 253_402_300_799;
+/// The most samples that are written: about 15 GB of text.
+const MAX_SAMPLES: u64 = 100_000_000;
+/// A longer time without frames has no samples. Prometheus uses the last value of a series for the
+/// same time, its lookback delta.
+const MAX_BRIDGE: Duration = Duration::from_mins(5);
+/// The last second of the year 9999. Later frames count there.
+const LAST_SECOND: u64 = 253_402_300_799;
 
-/// Why there are no samples.
+/// Why a timeline was not written.
 #[derive(Debug, Error)]
 pub enum TimelineError {
     #[error(
-        "cannot keep what is counted in a temporary file in {directory}, which TMPDIR chooses: {0}",
+        "cannot use a temporary file in {directory}, which TMPDIR chooses: {0}",
         directory = env::temp_dir().display()
     )]
     Storage(io::Error),
     #[error(
-        "this takes more than {MOST_SAMPLES} samples: choose a longer --every, fewer --labels, or \
+        "this takes more than {MAX_SAMPLES} samples: choose a longer --every, fewer --labels, or \
          a --flow-idle-timeout, which ends the series of idle flows"
     )]
     TooManySamples,
 }
 
-/// Times without samples, because nothing was captured.
+/// Gaps in a timeline: times without samples, because no frames were captured.
 #[derive(Debug)]
 pub struct Silence {
-    number: usize,
+    /// How many gaps there are.
+    gaps: usize,
+    /// When the longest gap begins and ends, since the Unix epoch.
     longest: (Duration, Duration),
 }
 
 impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (begin, end) = self.longest;
-        let [begin, end] = [begin, end].map(|at| rfc3339(at, humantime::format_rfc3339_seconds));
+        let [begin, end] = [begin, end].map(time::seconds);
         write!(
             f,
-            "there are no samples between {begin} and {end}, where no frame was captured"
+            "there are no samples between {begin} and {end}: no frames were captured"
         )?;
-        match self.number {
+        match self.gaps {
             1 => Ok(()),
-            2 => write!(f, "; nor in another such time"),
-            number => write!(f, "; nor in {} other such times", number - 1),
+            2 => write!(f, "; there is another such gap"),
+            gaps => write!(f, "; there are {} other such gaps", gaps - 1),
         }
     }
 }
 
+/// Logs what each frame changes, and writes the samples when all frames were added.
 #[derive(Debug)]
 pub(super) struct Timeline {
     step: Duration,
-    /// A series ends after so long without a change.
+    /// A series of a flow ends after this time without a change; zero for never.
     idle_timeout: Duration,
     names: SeriesKeys,
-    log: Log,
-    /// The first step.
+    log: ChangeLog,
+    /// The first step with a frame.
     oldest: Option<u64>,
+    /// The first error of the temporary file. Nothing is logged after it.
     failure: Option<io::Error>,
 }
 
 impl Timeline {
-    /// Steps are whole seconds.
+    /// Creates a timeline whose `step` is in whole seconds, one or more.
     pub(super) fn new(step: Duration, idle_timeout: Duration, shape: &Arc<Shape>) -> Self {
         Self {
             step,
             idle_timeout,
             names: SeriesKeys::new(Arc::clone(shape)),
-            log: Log::default(),
+            log: ChangeLog::default(),
             oldest: None,
             failure: None,
         }
     }
 
-    /// Whether there is no use in going on.
+    /// Returns whether logging failed, so that nothing will be written.
     pub(super) fn has_failed(&self) -> bool {
         self.failure.is_some()
     }
 
-    /// Counts what became of a frame of this time, since the Unix epoch.
-    pub(super) fn note(
+    /// Adds a frame that arrived at `at`, since the Unix epoch. `has_slot` is false for a packet
+    /// beyond the limit of flows.
+    pub(super) fn add(
         &mut self,
         at: Duration,
         outcome: &Result<Observation, Skipped>,
-        has_place: bool,
+        has_slot: bool,
     ) {
         if self.has_failed() {
             return;
         }
-        if let Err(error) = self.log(at, outcome, has_place) {
+        if let Err(error) = self.log(at, outcome, has_slot) {
             self.failure = Some(error);
         }
     }
@@ -123,31 +128,31 @@ impl Timeline {
         &mut self,
         at: Duration,
         outcome: &Result<Observation, Skipped>,
-        has_place: bool,
+        has_slot: bool,
     ) -> io::Result<()> {
-        let step = at.as_secs().min(LAST) / self.step.as_secs();
+        let step = at.as_secs().min(LAST_SECOND) / self.step.as_secs();
         self.oldest = Some(self.oldest.map_or(step, |oldest| oldest.min(step)));
-        self.add(Series::Received, step, 0)?;
+        self.log_packet(TimelineSeries::Received, step, 0)?;
         match outcome {
-            Err(reason) => self.add(Series::Skipped(*reason), step, 0),
+            Err(reason) => self.log_packet(TimelineSeries::Skipped(*reason), step, 0),
             Ok(seen) => {
                 let traffic = self.names.traffic(seen);
-                self.add(Series::Traffic(traffic), step, seen.bytes)?;
-                let series = if has_place {
-                    Series::Flow(self.names.flow(seen))
+                self.log_packet(TimelineSeries::Traffic(traffic), step, seen.bytes)?;
+                let series = if has_slot {
+                    TimelineSeries::Flow(self.names.flow(seen))
                 } else {
-                    Series::Overflow(self.names.overflow(seen))
+                    TimelineSeries::Overflow(self.names.overflow(seen))
                 };
-                self.add(series, step, seen.bytes)?;
+                self.log_packet(series, step, seen.bytes)?;
                 match seen.truncated {
-                    Some(cause) => self.add(Series::Truncated(cause), step, 0),
+                    Some(cause) => self.log_packet(TimelineSeries::Truncated(cause), step, 0),
                     None => Ok(()),
                 }
             }
         }
     }
 
-    fn add(&mut self, series: Series, step: u64, bytes: u64) -> io::Result<()> {
+    fn log_packet(&mut self, series: TimelineSeries, step: u64, bytes: u64) -> io::Result<()> {
         self.log.add(Change {
             series: series.to_bytes(),
             step,
@@ -155,20 +160,20 @@ impl Timeline {
         })
     }
 
-    /// Every reason and every cause is there from the start.
-    fn start_account(&mut self) {
+    /// Gives every reason and every cause a sample from the first step on, as in a live capture.
+    fn add_zeros(&mut self) {
         let Some(step) = self.oldest else {
             return;
         };
-        let reasons = Skipped::ALL.map(Series::Skipped);
-        let causes = Truncated::ALL.map(Series::Truncated);
+        let reasons = Skipped::ALL.map(TimelineSeries::Skipped);
+        let causes = Truncated::ALL.map(TimelineSeries::Truncated);
         for series in reasons.into_iter().chain(causes) {
-            let nothing = Change {
+            let zero = Change {
                 series: series.to_bytes(),
                 step,
                 counters: Counters::default(),
             };
-            if let Err(error) = self.log.add(nothing) {
+            if let Err(error) = self.log.add(zero) {
                 self.failure = Some(error);
             }
         }
@@ -176,52 +181,55 @@ impl Timeline {
 
     /// Writes all samples, unless there are too many.
     pub(super) fn write(mut self, out: &mut impl Write) -> Result<Option<Silence>, Failure> {
-        self.start_account();
+        self.add_zeros();
         if let Some(error) = self.failure {
             return Err(TimelineError::Storage(error).into());
         }
         let step = self.step.as_secs();
         let in_steps = |time: Duration| time.as_secs().div_ceil(step).max(1);
-        let mut story = Story {
+        let mut source = SampleSource {
             changes: self.log.finish(),
-            periods: Periods::new(in_steps(LONGEST_BRIDGE)),
+            periods: Periods::new(in_steps(MAX_BRIDGE)),
             idle: (!self.idle_timeout.is_zero()).then(|| in_steps(self.idle_timeout)),
             step,
             names: &self.names,
         };
-        story.find_periods()?;
-        story.check_size()?;
-        let mut samples = Samples::new(out);
-        story.write(&mut samples, FRAMES_RECEIVED, is_received, packets)?;
-        story.write(&mut samples, FRAMES_SKIPPED, is_skipped, packets)?;
-        story.write(&mut samples, FRAMES_TRUNCATED, is_truncated, packets)?;
-        story.write(&mut samples, OBSERVED_BYTES, is_flow, bytes)?;
-        story.write(&mut samples, OBSERVED_PACKETS, is_flow, packets)?;
-        story.write(&mut samples, TRAFFIC_BYTES, is_traffic, bytes)?;
-        story.write(&mut samples, TRAFFIC_PACKETS, is_traffic, packets)?;
+        source.find_periods()?;
+        source.check_size()?;
+        let mut samples = SampleWriter::new(out);
+        source.write(&mut samples, FRAMES_RECEIVED, is_received, packets)?;
+        source.write(&mut samples, FRAMES_SKIPPED, is_skipped, packets)?;
+        source.write(&mut samples, FRAMES_TRUNCATED, is_truncated, packets)?;
+        source.write(&mut samples, OBSERVED_BYTES, is_flow, bytes)?;
+        source.write(&mut samples, OBSERVED_PACKETS, is_flow, packets)?;
+        source.write(&mut samples, TRAFFIC_BYTES, is_traffic, bytes)?;
+        source.write(&mut samples, TRAFFIC_PACKETS, is_traffic, packets)?;
         samples.finish()?;
-        Ok(story.silence())
+        Ok(source.silence())
     }
 }
 
-fn is_received(series: Series) -> bool {
-    series == Series::Received
+fn is_received(series: TimelineSeries) -> bool {
+    series == TimelineSeries::Received
 }
 
-fn is_skipped(series: Series) -> bool {
-    matches!(series, Series::Skipped(_))
+fn is_skipped(series: TimelineSeries) -> bool {
+    matches!(series, TimelineSeries::Skipped(_))
 }
 
-fn is_truncated(series: Series) -> bool {
-    matches!(series, Series::Truncated(_))
+fn is_truncated(series: TimelineSeries) -> bool {
+    matches!(series, TimelineSeries::Truncated(_))
 }
 
-fn is_flow(series: Series) -> bool {
-    matches!(series, Series::Flow(_) | Series::Overflow(_))
+fn is_flow(series: TimelineSeries) -> bool {
+    matches!(
+        series,
+        TimelineSeries::Flow(_) | TimelineSeries::Overflow(_)
+    )
 }
 
-fn is_traffic(series: Series) -> bool {
-    matches!(series, Series::Traffic(_))
+fn is_traffic(series: TimelineSeries) -> bool {
+    matches!(series, TimelineSeries::Traffic(_))
 }
 
 fn bytes(counters: Counters) -> u64 {
@@ -232,52 +240,59 @@ fn packets(counters: Counters) -> u64 {
     counters.packets
 }
 
-/// All that was counted, to be told one family behind the other.
-struct Story<'a> {
+/// All changes, from which the samples of each family are made.
+struct SampleSource<'a> {
     changes: Sorted,
     periods: Periods,
+    /// After how many steps without a change a flow's series ends.
     idle: Option<u64>,
     /// In seconds.
     step: u64,
     names: &'a SeriesKeys,
 }
 
-/// The samples of one series from a change to the next, all of which have the same value.
-struct Stretch {
-    series: Series,
+/// The samples of one series between two changes, which all have the same value.
+struct SampleRange {
+    series: TimelineSeries,
     /// In steps.
     samples: std::ops::RangeInclusive<u64>,
     value: Counters,
 }
 
-impl Story<'_> {
+impl SampleSource<'_> {
+    /// Finds the periods with frames from the changes of the first series, that of received frames.
     fn find_periods(&mut self) -> Result<(), Failure> {
-        let received = Series::Received.to_bytes();
+        let received = TimelineSeries::Received.to_bytes();
         for change in self.changes.changes().map_err(TimelineError::Storage)? {
             let change = change.map_err(TimelineError::Storage)?;
             if change.series != received {
                 break;
             }
             self.periods.add(change.step);
-            if self.periods.number() as u64 > MOST_SAMPLES / 100 {
+            if self.periods.len() as u64 > MAX_SAMPLES / 100 {
                 return Err(TimelineError::TooManySamples.into());
             }
         }
         Ok(())
     }
 
+    /// Counts the samples before any is written, so that too many leave no output.
     fn check_size(&self) -> Result<(), Failure> {
         let mut samples = 0;
-        self.tell(
+        self.visit_samples(
             |_| true,
-            |stretch| {
-                // Flows and traffic are told in bytes and in packets.
-                let families = match stretch.series {
-                    Series::Flow(_) | Series::Overflow(_) | Series::Traffic(_) => 2,
-                    Series::Received | Series::Skipped(_) | Series::Truncated(_) => 1,
+            |range| {
+                // Flows and traffic have a family in bytes and one in packets.
+                let families = match range.series {
+                    TimelineSeries::Flow(_)
+                    | TimelineSeries::Overflow(_)
+                    | TimelineSeries::Traffic(_) => 2,
+                    TimelineSeries::Received
+                    | TimelineSeries::Skipped(_)
+                    | TimelineSeries::Truncated(_) => 1,
                 };
-                samples += families * (stretch.samples.end() - stretch.samples.start() + 1);
-                if samples > MOST_SAMPLES {
+                samples += families * (range.samples.end() - range.samples.start() + 1);
+                if samples > MAX_SAMPLES {
                     return Err(TimelineError::TooManySamples.into());
                 }
                 Ok(())
@@ -285,92 +300,96 @@ impl Story<'_> {
         )
     }
 
+    /// Writes a family with all series that belong to it.
     fn write(
         &self,
-        out: &mut Samples<'_, impl Write>,
+        out: &mut SampleWriter<'_, impl Write>,
         family: Family,
-        belongs: impl Fn(Series) -> bool,
+        belongs: impl Fn(TimelineSeries) -> bool,
         value: impl Fn(Counters) -> u64,
     ) -> Result<(), Failure> {
         out.family(family);
         let mut current = None;
-        self.tell(belongs, |stretch| {
-            if current != Some(stretch.series) {
-                current = Some(stretch.series);
+        self.visit_samples(belongs, |range| {
+            if current != Some(range.series) {
+                current = Some(range.series);
                 let shape = self.names.shape();
-                out.series(family, |text| stretch.series.push_labels(text, shape));
+                out.series(family, |text| range.series.push_labels(text, shape));
             }
-            for sample in stretch.samples {
-                out.sample(value(stretch.value), sample * self.step)?;
+            for sample in range.samples {
+                out.sample(value(range.value), sample * self.step)?;
             }
             Ok(())
         })
     }
 
-    /// Tells the samples of all series that belong, in order.
-    fn tell(
+    /// Calls `visit` with the samples of all series that belong, in order.
+    fn visit_samples(
         &self,
-        belongs: impl Fn(Series) -> bool,
-        mut listen: impl FnMut(Stretch) -> Result<(), Failure>,
+        belongs: impl Fn(TimelineSeries) -> bool,
+        mut visit: impl FnMut(SampleRange) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
-        let mut current: Option<Teller<'_>> = None;
+        let mut current: Option<SeriesCursor<'_>> = None;
         for change in self.changes.changes().map_err(TimelineError::Storage)? {
             let change = change.map_err(TimelineError::Storage)?;
-            let series = Series::from_bytes(&change.series);
+            let series = TimelineSeries::from_bytes(&change.series);
             if !belongs(series) {
                 continue;
             }
             if current
                 .as_ref()
-                .is_none_or(|teller| teller.series != series)
+                .is_none_or(|cursor| cursor.series != series)
             {
-                let before = current.replace(self.teller(series));
-                before.map_or(Ok(()), |teller| teller.end(&mut listen))?;
+                let before = current.replace(self.cursor(series));
+                before.map_or(Ok(()), |cursor| cursor.end(&mut visit))?;
             }
-            if let Some(teller) = &mut current {
-                teller.change(change.step, change.counters, &mut listen)?;
+            if let Some(cursor) = &mut current {
+                cursor.change(change.step, change.counters, &mut visit)?;
             }
         }
-        current.map_or(Ok(()), |teller| teller.end(&mut listen))
+        current.map_or(Ok(()), |cursor| cursor.end(&mut visit))
     }
 
-    fn teller(&self, series: Series) -> Teller<'_> {
+    fn cursor(&self, series: TimelineSeries) -> SeriesCursor<'_> {
         let idle = self.idle.filter(|_| is_flow(series));
-        Teller {
+        SeriesCursor {
             series,
-            course: Course::new(&self.periods, idle),
+            times: SampleTimes::new(&self.periods, idle),
             value: Counters::default(),
         }
     }
 
+    /// Returns the gaps between periods, if there are any.
     fn silence(&self) -> Option<Silence> {
         let (begin, end) = self.periods.longest_silence()?;
         let time = |step| Duration::from_secs(step * self.step);
         Some(Silence {
-            number: self.periods.number() - 1,
+            gaps: self.periods.len() - 1,
             longest: (time(begin), time(end)),
         })
     }
 }
 
-/// Tells one series.
-struct Teller<'a> {
-    series: Series,
-    course: Course<'a>,
+/// Turns the changes of one series into samples.
+struct SeriesCursor<'a> {
+    series: TimelineSeries,
+    times: SampleTimes<'a>,
+    /// The sum of all changes so far.
     value: Counters,
 }
 
-impl Teller<'_> {
+impl SeriesCursor<'_> {
+    /// Visits the samples before this change, which have the value so far.
     fn change(
         &mut self,
         step: u64,
         counters: Counters,
-        listen: &mut impl FnMut(Stretch) -> Result<(), Failure>,
+        visit: &mut impl FnMut(SampleRange) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let (series, value) = (self.series, self.value);
         self.value = value.plus(counters);
-        self.course.until(step).try_for_each(|samples| {
-            listen(Stretch {
+        self.times.until(step).try_for_each(|samples| {
+            visit(SampleRange {
                 series,
                 samples,
                 value,
@@ -378,10 +397,14 @@ impl Teller<'_> {
         })
     }
 
-    fn end(self, listen: &mut impl FnMut(Stretch) -> Result<(), Failure>) -> Result<(), Failure> {
+    /// Visits the samples after the last change.
+    fn end(
+        self,
+        visit: &mut impl FnMut(SampleRange) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let (series, value) = (self.series, self.value);
-        self.course.rest().try_for_each(|samples| {
-            listen(Stretch {
+        self.times.rest().try_for_each(|samples| {
+            visit(SampleRange {
                 series,
                 samples,
                 value,

@@ -39,7 +39,8 @@ use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
 use crate::dual_stack;
-use crate::metrics::{Overview, Refused, WebState};
+use crate::metrics::{Refused, WebState};
+use crate::report::Overview;
 use passwords::Passwords;
 use queue::{Bounds, FairQueue};
 use rate::RateLimiter;

@@ -1,5 +1,5 @@
-//! The landing page: the state of the capture, and who talks to whom. What its script shows later
-//! is this page again, so that it looks the same without.
+//! The landing page: the state of the capture, the top flows, and the routers. Its script only
+//! fetches the page again, so everything works without scripts too.
 
 use std::time::Duration;
 
@@ -7,23 +7,25 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{Arrivals, Counters, Label, OTHER, Occupancy, Recent};
-use crate::metrics::units::{bits_per_second, bytes, count, number, share};
-use crate::metrics::{Explanation, Overview, Reception, Unusual, labels, time::rfc3339, units};
+use crate::report::rows::{Row, Rows};
+use crate::report::units::{bits_per_second, bytes, count, number, share};
+use crate::report::{self, Explanation, Overview, Reception, Unusual, time, units};
 use crate::wire::Skipped;
 
-/// Flows that are shown.
+/// How many flows are shown.
 pub(super) const TOP: usize = 20;
 
 pub(super) const SCRIPT: &str = include_str!("site/app.js");
 pub(super) const STYLE: &str = include_str!("site/style.css");
 pub(super) const ICON: &str = include_str!("site/icon.svg");
 
-/// Nothing but what this server has; whoever adds to a page by some mistake gets nowhere.
+/// The content security policy: only resources of this server, and no inline scripts or styles. If
+/// text from the network ever got into the page unescaped, browsers would not run it.
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
 
-/// Labels whose value is the same in all flows as a rule.
+/// Labels that often have the same value in all flows.
 const DETAILS: [Label; 5] = [
     Label::ListenPort,
     Label::Sensor,
@@ -32,6 +34,7 @@ const DETAILS: [Label; 5] = [
     Label::IpVersion,
 ];
 
+/// Renders the whole page.
 pub(super) fn landing(overview: &Overview) -> String {
     let page = html! {
         (DOCTYPE)
@@ -67,6 +70,7 @@ pub(super) fn landing(overview: &Overview) -> String {
     page.into_string()
 }
 
+/// Whether frames arrive, since when, and what to do if they do not.
 fn state(overview: &Overview) -> Markup {
     let reception = overview.reception();
     let unusual = Unusual::of(&overview.recent_frames);
@@ -76,7 +80,7 @@ fn state(overview: &Overview) -> Markup {
         Reception::Waiting | Reception::Silent(_) => "waiting",
         Reception::Down => "down",
     };
-    let what = if overview.capture.up {
+    let capture_state = if overview.capture.up {
         "Running"
     } else {
         "Without a capture"
@@ -98,7 +102,7 @@ fn state(overview: &Overview) -> Markup {
             p {
                 (overview.source)
                 @if let Some(changed) = overview.changed() {
-                    ". " (what) " since " (moment(changed))
+                    ". " (capture_state) " since " (moment(changed))
                     " (" (duration(overview.at.saturating_sub(changed))) ")"
                 }
                 "."
@@ -111,7 +115,7 @@ fn state(overview: &Overview) -> Markup {
     }
 }
 
-/// What to do about it.
+/// Returns advice for everything that is wrong.
 fn hints(overview: &Overview, reception: Reception) -> Vec<String> {
     let frames = &overview.frames;
     let mut hints = Vec::new();
@@ -154,12 +158,11 @@ fn skipped_hint(reason: Skipped, frames: u64, recent: &FrameCounts) -> String {
     .replace('`', "")
 }
 
+/// The numbers of frames and flows since the start.
 fn facts(overview: &Overview) -> Markup {
     let frames = &overview.frames;
     let capture = &overview.capture;
     let Occupancy { flows, limit, .. } = overview.occupancy;
-    let skipped = Skipped::ALL.map(|reason| (frames.skipped(reason), reason.label()));
-    let reasons = skipped.iter().filter(|(frames, _)| *frames > 0);
     html! {
         dl.facts {
             div {
@@ -171,7 +174,9 @@ fn facts(overview: &Overview) -> Markup {
                 dt { "Skipped" }
                 dd #skipped { (number(frames.received - frames.counted())) }
                 dd {
-                    @for (frames, reason) in reasons { small { (number(*frames)) " " (reason) } }
+                    @for (reason, frames) in report::skipped(frames) {
+                        small { (number(frames)) " " (reason.label()) }
+                    }
                 }
             }
             div {
@@ -198,6 +203,7 @@ fn facts(overview: &Overview) -> Markup {
     }
 }
 
+/// The flows with the most bytes lately.
 fn flows(overview: &Overview) -> Markup {
     let recent = &overview.recent;
     let window = overview.window();
@@ -215,23 +221,23 @@ fn flows(overview: &Overview) -> Markup {
                 @for (label, value) in &table.common { "; all with " (label.name()) " " (value) }
                 "."
             }
-            @if !table.rows.is_empty() { (table.drawn(recent.total, window)) }
+            @if !table.rows.rows.is_empty() { (table.markup(recent.total, window)) }
         }
     }
 }
 
-/// Who sends TZSP, and the listen ports to which nobody ever did.
+/// The sensors, and the listen ports without any traffic so far.
 fn routers(overview: &Overview) -> Markup {
     let ago = |at: Duration| duration(overview.at.saturating_sub(at));
-    let unused = overview.sensors.listen_ports.iter();
-    let unused = unused.filter(|(_, newest)| newest.is_none());
+    let unused_ports = overview.sensors.listen_ports.iter();
+    let unused_ports = unused_ports.filter(|(_, newest)| newest.is_none());
     html! {
         section {
             h2 #routers { "Routers" }
             @if overview.sensors.sensors.is_empty() {
                 p.quiet { "None has sent anything yet." }
             } @else {
-                @for (port, _) in unused {
+                @for (port, _) in unused_ports {
                     p.warning { "Nothing has ever arrived for UDP port " (port) "." }
                 }
                 table {
@@ -267,68 +273,29 @@ fn routers(overview: &Overview) -> Markup {
     }
 }
 
-/// The flows, and what found no place among them.
+/// The flows with the most bytes, and a row for those that are counted as `other`.
 struct Table {
-    labels: Vec<Label>,
-    rows: Vec<(Counters, Vec<String>)>,
+    rows: Rows,
     /// Labels with the same value in all flows.
     common: Vec<(Label, String)>,
 }
 
 impl Table {
     fn of(recent: &Recent) -> Self {
-        let labels: Vec<_> = recent.shape.labels.iter().collect();
-        let rows = recent.top.iter().map(|flow| {
-            let cells = labels.iter().map(|&label| {
-                let mut value = String::new();
-                labels::push_flow_value(&mut value, &recent.shape, &flow.key, label);
-                value
-            });
-            (flow.counters, cells.collect())
-        });
-        let mut table = Self {
-            rows: rows.collect(),
-            labels,
-            common: Vec::new(),
-        };
-        table.take_common();
-        if recent.overflow.packets > 0 {
-            let other = vec![OTHER.to_owned(); table.labels.len()];
-            table.rows.push((recent.overflow, other));
-            table.rows.sort_by_key(|(counters, _)| counters.rank());
-            table.rows.truncate(TOP);
-        }
-        table
+        let mut rows = Rows::of_flows(&recent.shape, recent.top.iter().copied());
+        let mut common = rows.take_common(DETAILS);
+        common.retain(|(_, value)| !value.is_empty());
+        rows.push_other(recent.overflow);
+        rows.keep_largest(TOP);
+        Self { rows, common }
     }
 
-    fn take_common(&mut self) {
-        for label in DETAILS {
-            let Some(place) = self.labels.iter().position(|&other| other == label) else {
-                continue;
-            };
-            let Some((_, first)) = self.rows.first() else {
-                return;
-            };
-            let value = first[place].clone();
-            let is_common = self.rows.iter().all(|(_, row)| row[place] == value);
-            if is_common && self.labels.len() > 1 {
-                self.labels.remove(place);
-                for (_, row) in &mut self.rows {
-                    row.remove(place);
-                }
-                if !value.is_empty() {
-                    self.common.push((label, value));
-                }
-            }
-        }
-    }
-
-    fn drawn(&self, total: Counters, window: Duration) -> Markup {
+    fn markup(&self, total: Counters, window: Duration) -> Markup {
         html! {
             table {
                 thead {
                     tr {
-                        @for (label, _) in self.columns() { th { (label.name()) } }
+                        @for label in self.columns() { th { (label.name()) } }
                         th.number { "rate" }
                         th.number { "bytes" }
                         th.number { "packets" }
@@ -336,9 +303,9 @@ impl Table {
                     }
                 }
                 tbody {
-                    @for (counters, row) in &self.rows {
+                    @for row @ Row { counters, .. } in &self.rows.rows {
                         tr {
-                            @for (label, place) in self.columns() { (self.cell(label, place, row)) }
+                            @for label in self.columns() { (self.cell(label, row)) }
                             td.number data-name="" {
                                 (bits_per_second(counters.bytes, window).unwrap_or_default())
                             }
@@ -352,33 +319,34 @@ impl Table {
         }
     }
 
-    /// The type of an address stands beside it.
-    fn columns(&self) -> impl Iterator<Item = (Label, usize)> {
-        let labels = self.labels.iter().copied().zip(0..);
-        labels.filter(|&(label, _)| match label {
-            Label::FromType => !self.labels.contains(&Label::From),
-            Label::ToType => !self.labels.contains(&Label::To),
+    /// The labels that have a column. The type of an address has none: it follows the address.
+    fn columns(&self) -> impl Iterator<Item = Label> {
+        let labels = &self.rows.labels;
+        labels.iter().copied().filter(|label| match label {
+            Label::FromType => !labels.contains(&Label::From),
+            Label::ToType => !labels.contains(&Label::To),
             _ => true,
         })
     }
 
-    fn cell(&self, label: Label, place: usize, row: &[String]) -> Markup {
-        let kind = match label {
-            Label::From => Label::FromType,
-            Label::To => Label::ToType,
-            _ => return html! { td data-name=(label.name()) { (row[place]) } },
+    fn cell(&self, label: Label, row: &Row) -> Markup {
+        let value = |label| Some(row.values[self.rows.position(label)?].as_str());
+        let text = value(label).unwrap_or_default();
+        let address_type = match label {
+            Label::From => value(Label::FromType),
+            Label::To => value(Label::ToType),
+            _ => return html! { td data-name=(label.name()) { (text) } },
         };
-        let kind = self.labels.iter().position(|&other| other == kind);
-        let kind = kind.filter(|&kind| row[kind] != OTHER);
         html! {
             td.end data-name=(label.name()) {
-                (row[place])
-                @if let Some(kind) = kind { small { (row[kind]) } }
+                (text)
+                @if let Some(kind) = address_type && kind != OTHER { small { (kind) } }
             }
         }
     }
 }
 
+/// A share as a bar and as text.
 fn share_cell(part: u64, all: u64) -> Markup {
     let percent = part as f64 * 100.0 / all.max(1) as f64;
     html! {
@@ -389,16 +357,16 @@ fn share_cell(part: u64, all: u64) -> Markup {
     }
 }
 
-/// To the second, as it is looked at again and again; to the millisecond below one.
+/// Formats a duration to the second, so that a page that is fetched again and again stays calm;
+/// below one second to the millisecond.
 fn duration(time: Duration) -> String {
     let whole = Duration::from_secs(time.as_secs());
     units::duration(if whole.is_zero() { time } else { whole })
 }
 
-/// To the second.
+/// A time to the second.
 fn moment(at: Duration) -> Markup {
-    let text = rfc3339(at, humantime::format_rfc3339_seconds);
-    html! { time datetime=(text) { (text.replace('T', " ")) } }
+    html! { time datetime=(time::seconds(at)) { (time::moment(at)) } }
 }
 
 #[cfg(test)]

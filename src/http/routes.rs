@@ -26,6 +26,7 @@ use super::sent::{Callback, WhenSent};
 use super::slots::{Activity, InFlight, Slots};
 use super::{MAX_HEADER_SIZE, Pages, page};
 use crate::metrics::{self, Refused, WebState};
+use crate::report;
 
 /// The maximum number of flows that `/api/flows` lists. `/metrics` has all of them.
 const MAX_TOP: usize = 1000;
@@ -175,7 +176,7 @@ impl<P: Pages> Site<P> {
             Err(problem) => return text(StatusCode::BAD_REQUEST, problem),
         };
         let mut response = self.written(request, "application/json", move |site, out| {
-            metrics::write_overview(&mut { out }, &site.pages.overview(top))
+            report::write_overview(&mut { out }, &site.pages.overview(top))
         });
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

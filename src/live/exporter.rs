@@ -14,7 +14,8 @@ use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
-use crate::metrics::{self, Overview, WebState};
+use crate::metrics::{self, WebState};
+use crate::report::Overview;
 use crate::wire::Skipped;
 
 /// The state that all threads of the daemon share.

@@ -7,8 +7,8 @@ use tokio::time::{Instant, interval};
 use tracing::warn;
 
 use super::exporter::Exporter;
-use crate::metrics::units::share;
-use crate::metrics::{Explanation, Unusual};
+use crate::report::units::share;
+use crate::report::{Explanation, Unusual};
 
 /// How often the counters are checked.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);

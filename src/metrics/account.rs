@@ -1,5 +1,5 @@
-//! The program's own account: a handful of metrics, rendered by the prometheus crate from a
-//! registry that is built anew for each scrape.
+//! The metrics about the program and its input, rendered by the prometheus crate from a registry
+//! that is built anew for each scrape.
 
 use std::fmt::Write as _;
 use std::io::{self, Write};
@@ -22,28 +22,36 @@ pub(super) fn write_analysis(out: &mut impl Write, frames: &FrameCounts) -> io::
     account.write(out)
 }
 
-/// The crate above knows the text format of Prometheus alone.
+/// Written by hand: the prometheus crate does not support OpenMetrics.
 pub(super) fn write_openmetrics(out: &mut impl Write, frames: &FrameCounts) -> io::Result<()> {
     let mut text = String::new();
     Dialect::OpenMetrics.push_header(&mut text, catalog::FRAMES_RECEIVED);
     let received = frames.received;
-    writeln!(text, "{} {received}", catalog::FRAMES_RECEIVED.name).expect(ENDLESS);
-    let skipped = Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)));
-    push_counters(&mut text, catalog::FRAMES_SKIPPED, &skipped);
-    let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
-    push_counters(&mut text, catalog::FRAMES_TRUNCATED, &truncated);
+    writeln!(text, "{} {received}", catalog::FRAMES_RECEIVED.name).expect(INFALLIBLE);
+    push_counters(&mut text, catalog::FRAMES_SKIPPED, &skipped(frames));
+    push_counters(&mut text, catalog::FRAMES_TRUNCATED, &truncated(frames));
     out.write_all(text.as_bytes())
+}
+
+/// Every reason, those without frames too: a series that appears later hides its first increase
+/// from `rate()`.
+fn skipped(frames: &FrameCounts) -> [(&'static str, u64); Skipped::ALL.len()] {
+    Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)))
+}
+
+fn truncated(frames: &FrameCounts) -> [(&'static str, u64); Truncated::ALL.len()] {
+    Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)))
 }
 
 fn push_counters(text: &mut String, family: Family, values: &[(&str, u64)]) {
     Dialect::OpenMetrics.push_header(text, family);
     let (name, labels) = (family.name, family.labels.join(""));
     for (label, value) in values {
-        writeln!(text, "{name}{{{labels}=\"{label}\"}} {value}").expect(ENDLESS);
+        writeln!(text, "{name}{{{labels}=\"{label}\"}} {value}").expect(INFALLIBLE);
     }
 }
 
-const ENDLESS: &str = "a String takes everything";
+const INFALLIBLE: &str = "writing to a String does not fail";
 
 pub(super) fn write_scrape(
     out: &mut impl Write,
@@ -78,10 +86,8 @@ struct Account {
 impl Account {
     fn frames(&self, frames: &FrameCounts) {
         self.counter(catalog::FRAMES_RECEIVED, frames.received);
-        let skipped = Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)));
-        self.counters(catalog::FRAMES_SKIPPED, &skipped);
-        let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
-        self.counters(catalog::FRAMES_TRUNCATED, &truncated);
+        self.counters(catalog::FRAMES_SKIPPED, &skipped(frames));
+        self.counters(catalog::FRAMES_TRUNCATED, &truncated(frames));
     }
 
     fn sensors(&self, snapshot: &SensorSnapshot) {
@@ -114,7 +120,7 @@ impl Account {
         for (family, value) in process.samples() {
             match family.kind {
                 Kind::Gauge => self.gauge(family, value),
-                Kind::Counter => self.number(family, value),
+                Kind::Counter => self.float_counter(family, value),
             }
         }
     }
@@ -144,10 +150,10 @@ impl Account {
     }
 
     fn seconds(&self, family: Family, value: Duration) {
-        self.number(family, value.as_secs_f64());
+        self.float_counter(family, value.as_secs_f64());
     }
 
-    fn number(&self, family: Family, value: f64) {
+    fn float_counter(&self, family: Family, value: f64) {
         let counter = Counter::with_opts(options(family)).expect(VALID);
         counter.inc_by(value);
         self.add(counter);
@@ -184,7 +190,7 @@ impl Account {
     }
 
     fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        // Encoded into memory, because the encoder would turn errors of `out` into its own.
+        // Encoded into memory first: the encoder would wrap an error of `out` in its own type.
         let mut text = Vec::new();
         TextEncoder::new()
             .encode(&self.registry.gather(), &mut text)

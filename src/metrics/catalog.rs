@@ -3,12 +3,16 @@
 /// A metric family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Family {
+    /// The name of its samples, with `_total` for a counter.
     pub name: &'static str,
     pub kind: Kind,
+    /// The names of its labels, in the order in which they are written.
     pub labels: &'static [&'static str],
+    /// One sentence without quotes and backslashes.
     pub help: &'static str,
 }
 
+/// The type of a metric family.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Counter,
@@ -16,6 +20,7 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// Returns the type as a `# TYPE` line has it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -25,7 +30,7 @@ impl Kind {
     }
 }
 
-/// Those of the default; `--labels` chooses others.
+/// The default labels of a flow; `--labels` chooses others.
 pub(super) const FLOW_LABELS: &[&str] = &[
     "from",
     "from_type",
@@ -296,7 +301,7 @@ pub(super) const PROCESS_TRANSMITTED: Family = Family {
     help: "Number of bytes sent by the process over the network.",
 };
 
-/// All of them, in the order of the documentation.
+/// All families, in the order of the documentation.
 pub const ALL: [Family; 37] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,

@@ -1,10 +1,11 @@
-//! What differs between the text format of Prometheus and OpenMetrics.
+//! The differences between the text format of Prometheus and OpenMetrics.
 
 use super::catalog::Family;
 
-/// The last line of OpenMetrics: what comes without it was cut short.
+/// The last line of OpenMetrics. A text without it was cut short.
 pub(super) const END: &str = "# EOF\n";
 
+/// A text format for metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
     /// Version 0.0.4.
@@ -14,7 +15,8 @@ pub(super) enum Dialect {
 }
 
 impl Dialect {
-    /// Help texts need no escaping: the catalog has neither quotes nor backslashes.
+    /// Appends the `# HELP` and `# TYPE` lines of a family. Help texts are not escaped: those of the
+    /// catalog have neither quotes nor backslashes.
     pub(super) fn push_header(self, text: &mut String, family: Family) {
         let name = self.family_name(family);
         for part in ["# HELP ", name, " ", family.help, "\n"] {
@@ -25,7 +27,7 @@ impl Dialect {
         }
     }
 
-    /// In OpenMetrics, `_total` belongs to the samples of a counter and not to its name.
+    /// In OpenMetrics, the name of a counter family has no `_total`, but its samples do.
     fn family_name(self, family: Family) -> &'static str {
         match self {
             Self::Prometheus => family.name,

@@ -1,5 +1,5 @@
-//! The flow and traffic families: a streaming encoder of our own, because there may be a million
-//! samples.
+//! The flow and traffic families. They may have a million samples, so they are written as a stream
+//! instead of being collected by the prometheus crate.
 
 use std::io::{self, Write};
 
@@ -11,15 +11,15 @@ use super::labels::{TRAFFIC, Value};
 use super::text::{Line, Text, Word};
 use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot, WHOLE};
 
-/// Writes all four families, each sorted by its labels in their order: flows of IPv4 before the
-/// others, and what is counted as `other` last.
+/// Writes the four families. Samples are sorted by their label values, in the order of the labels:
+/// IPv4 flows first, then IPv6 flows, then `other`.
 pub(super) fn write(
     out: &mut impl Write,
     dialect: Dialect,
     mut snapshot: Snapshot,
 ) -> io::Result<()> {
     snapshot.sort_by_key();
-    // Without a key comes last.
+    // `None` sorts before `Some`, but the sum without a key comes last.
     snapshot
         .overflow
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
@@ -29,7 +29,7 @@ pub(super) fn write(
 
     let families = Families {
         dialect,
-        names: Names::of(&snapshot.shape.classes),
+        words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
     };
     families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
@@ -40,7 +40,7 @@ pub(super) fn write(
 
 struct Families {
     dialect: Dialect,
-    names: Names,
+    words: ValueWords,
     snapshot: Snapshot,
 }
 
@@ -52,7 +52,7 @@ impl Families {
         count: impl Fn(&Counters) -> u64,
     ) -> io::Result<()> {
         let shape = &*self.snapshot.shape;
-        let template = Template::new(family, shape.labels.iter(), &self.names);
+        let template = Template::new(family, shape.labels.iter(), &self.words);
         self.write_header(out, family)?;
         let mut text = Text::new(out);
         for flow in &self.snapshot.narrow {
@@ -77,7 +77,7 @@ impl Families {
         count: impl Fn(&Counters) -> u64,
     ) -> io::Result<()> {
         let shape = &*self.snapshot.shape;
-        let template = Template::new(family, TRAFFIC, &self.names);
+        let template = Template::new(family, TRAFFIC, &self.words);
         self.write_header(out, family)?;
         let mut text = Text::new(out);
         for sum in &self.snapshot.traffic {
@@ -94,15 +94,16 @@ impl Families {
     }
 }
 
-/// The lines of a family but for what differs between them.
+/// The constant parts of a family's lines.
 struct Template<'a> {
-    /// Each label, and what stands before its value.
+    /// The text before each label's value, and the label. The first text begins with the family's
+    /// name.
     labels: Vec<(Word, Label)>,
-    names: &'a Names,
+    words: &'a ValueWords,
 }
 
 impl<'a> Template<'a> {
-    fn new(family: Family, labels: impl IntoIterator<Item = Label>, names: &'a Names) -> Self {
+    fn new(family: Family, labels: impl IntoIterator<Item = Label>, words: &'a ValueWords) -> Self {
         let mut before = format!("{}{{", family.name);
         let labels = labels.into_iter().map(|label| {
             let word = Word::new(format!("{before}{}=\"", label.name()));
@@ -111,10 +112,11 @@ impl<'a> Template<'a> {
         });
         Self {
             labels: labels.collect(),
-            names,
+            words,
         }
     }
 
+    /// Writes a line with these label values and this count.
     #[inline]
     fn fill(&self, line: &mut Line<'_>, value: impl Fn(Label) -> Value, count: u64) {
         for (before, label) in &self.labels {
@@ -127,12 +129,12 @@ impl<'a> Template<'a> {
                         line.push_number(prefix.into());
                     }
                 }
-                Value::Class(class) => line.push(&self.names.classes[class.number()]),
+                Value::Class(class) => line.push(&self.words.classes[class.number()]),
                 Value::Protocol(IpNumber(protocol)) => {
-                    line.push(&self.names.protocols[usize::from(protocol)]);
+                    line.push(&self.words.protocols[usize::from(protocol)]);
                 }
                 Value::Number(number) => line.push_number(number.into()),
-                Value::Other => line.push(&self.names.other),
+                Value::Other => line.push(&self.words.other),
                 Value::Nothing => {}
             }
         }
@@ -141,16 +143,16 @@ impl<'a> Template<'a> {
     }
 }
 
-/// Values that are words.
-struct Names {
-    /// By the number of the class.
+/// Label values that are words, ready to be copied into lines.
+struct ValueWords {
+    /// Indexed by the number of the class.
     classes: Vec<Word>,
-    /// By the number of the protocol.
+    /// Indexed by the number of the protocol.
     protocols: Vec<Word>,
     other: Word,
 }
 
-impl Names {
+impl ValueWords {
     fn of(classes: &Classes) -> Self {
         let protocol = |number| Word::new(ProtocolName::of(IpNumber(number)));
         Self {
@@ -169,27 +171,27 @@ mod tests {
     use super::*;
     use crate::flow::{Address, Key, Shape};
 
-    /// The lines of the first family against what labels say of themselves.
+    /// Compares the lines of the first family with those that `labels` renders.
     #[track_caller]
     fn check<A: Address>(shape: &Shape, keys: &[Key<A>]) {
-        let names = Names::of(&shape.classes);
-        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &names);
+        let words = ValueWords::of(&shape.classes);
+        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words);
         let mut out = Vec::new();
         let mut text = Text::new(&mut out);
         let mut expected = String::new();
         for key in keys {
             let value = |label| Value::of_flow(shape, key, label);
             text.push(|line| template.fill(line, value, u64::MAX))
-                .expect("a Vec takes everything");
+                .expect("writing to a Vec does not fail");
             expected.push_str(OBSERVED_BYTES.name);
             labels::push_flow(&mut expected, shape, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
-        text.flush().expect("a Vec takes everything");
+        text.flush().expect("writing to a Vec does not fail");
         assert_eq!(String::from_utf8(out).expect("text"), expected);
     }
 
-    /// One of each protocol, all with these addresses.
+    /// Returns a key for each protocol, all with the same addresses and numbers.
     fn keys<A: Address>(shape: &Shape, address: A, prefix: u8, number: Option<u16>) -> Vec<Key<A>> {
         let class = shape.classes.of(address.into());
         let key = |protocol| Key {
@@ -211,14 +213,14 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_lines_and_the_shortest_have_room() {
+    fn the_longest_and_the_shortest_lines_fit() {
         let name = "n".repeat(64);
         let networks = [format!("{name}=::/0"), format!("{name}=0.0.0.0/0")];
         let networks = networks.map(|network| network.parse().expect("a network"));
         for plain in [false, true] {
             let shape = Shape {
                 labels: Label::ALL.into_iter().collect(),
-                classes: Classes::new(&networks, &[]).expect("these go together"),
+                classes: Classes::new(&networks, &[]).expect("the networks do not overlap"),
                 plain,
             };
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"

@@ -1,6 +1,6 @@
-//! The labels of a sample: which value each has, and that as text.
+//! The labels of a sample: their values, and these as text.
 //!
-//! Values need no escaping: they are addresses, words and numbers.
+//! Values are not escaped: they are addresses, words and numbers.
 
 use std::net::IpAddr;
 
@@ -10,7 +10,7 @@ use crate::flow::{
     Address, Class, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
 };
 
-/// Those of the traffic families.
+/// The labels of the traffic families.
 pub(super) const TRAFFIC: [Label; 4] = [
     Label::FromType,
     Label::ToType,
@@ -18,21 +18,22 @@ pub(super) const TRAFFIC: [Label; 4] = [
     Label::ListenPort,
 ];
 
-/// What a label says.
+/// The value of a label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
-    /// With its prefix length, or [`WHOLE`].
+    /// An address with its prefix length, or [`WHOLE`] for a single address.
     Address(IpAddr, u8),
     Class(Class),
     Protocol(IpNumber),
     Number(u16),
-    /// What several flows have counted together.
+    /// Several values together: `other`.
     Other,
+    /// Empty: the flow has no such value, for example no VLAN.
     Nothing,
 }
 
 impl Value {
-    /// Of one flow.
+    /// Returns the value of a flow's label.
     #[inline]
     pub(super) fn of_flow<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> Self {
         match label {
@@ -43,7 +44,7 @@ impl Value {
             Label::Protocol => Self::Protocol(key.protocol),
             Label::ListenPort => shape.listen_port(key.listen_port).into(),
             Label::Sensor => match key.sensor.into() {
-                // No datagram carried the packet.
+                // The packet came in no datagram, but in a frame of TZSP itself.
                 sensor if sensor.is_unspecified() => Self::Nothing,
                 sensor => Self::Address(sensor, WHOLE),
             },
@@ -55,7 +56,8 @@ impl Value {
         }
     }
 
-    /// Of packets without a place.
+    /// Returns the value for packets beyond the limit of flows. They have a protocol and a listen
+    /// port, if there is a key.
     pub(super) fn of_overflow(shape: &Shape, key: Option<OverflowKey>, label: Label) -> Self {
         match (label, key) {
             (Label::Protocol, Some(key)) => Self::Protocol(key.protocol),
@@ -64,7 +66,7 @@ impl Value {
         }
     }
 
-    /// Of one series of the traffic families.
+    /// Returns the value for a series of the traffic families. Without a key all are `other`.
     pub(super) fn of_traffic(shape: &Shape, key: Option<TrafficKey>, label: Label) -> Self {
         match (label, key) {
             (Label::FromType, Some(key)) => Self::Class(key.from_class),
@@ -83,18 +85,21 @@ impl From<Option<u16>> for Value {
     }
 }
 
+/// Appends the labels of a flow in braces: `{from="10.0.0.1",...}`.
 pub(crate) fn push_flow<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>) {
     push_labels(text, shape, shape.labels.iter(), |label| {
         Value::of_flow(shape, key, label)
     });
 }
 
+/// Appends the labels of packets beyond the limit of flows, in braces.
 pub(crate) fn push_overflow(text: &mut String, shape: &Shape, key: Option<OverflowKey>) {
     push_labels(text, shape, shape.labels.iter(), |label| {
         Value::of_overflow(shape, key, label)
     });
 }
 
+/// Appends the labels of a series of the traffic families, in braces.
 pub(crate) fn push_traffic(text: &mut String, shape: &Shape, key: Option<TrafficKey>) {
     push_labels(text, shape, TRAFFIC, |label| {
         Value::of_traffic(shape, key, label)
@@ -118,29 +123,23 @@ fn push_labels(
     text.push('}');
 }
 
-/// What a packet without a place shows as the value of a label.
-pub(crate) fn push_overflow_value(
-    text: &mut String,
-    shape: &Shape,
-    key: Option<OverflowKey>,
-    label: Label,
-) {
-    push_value(text, shape, Value::of_overflow(shape, key, label));
+/// Returns the value of one label of a flow; empty if the flow has none.
+pub(crate) fn flow_value<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> String {
+    let mut text = String::new();
+    push_value(&mut text, shape, Value::of_flow(shape, key, label));
+    text
 }
 
-/// The value of one label of a flow.
-pub(crate) fn push_flow_value<A: Address>(
-    text: &mut String,
-    shape: &Shape,
-    key: &Key<A>,
-    label: Label,
-) {
-    push_value(text, shape, Value::of_flow(shape, key, label));
+/// Returns the value of one label of packets beyond the limit of flows.
+pub(crate) fn overflow_value(shape: &Shape, key: Option<OverflowKey>, label: Label) -> String {
+    let mut text = String::new();
+    push_value(&mut text, shape, Value::of_overflow(shape, key, label));
+    text
 }
 
 fn push_value(text: &mut String, shape: &Shape, value: Value) {
     match value {
-        Value::Address(address, prefix) => push_shown(text, address, prefix),
+        Value::Address(address, prefix) => push_address(text, address, prefix),
         Value::Class(class) => text.push_str(shape.classes.name(class)),
         Value::Protocol(protocol) => text.push_str(ProtocolName::of(protocol)),
         Value::Number(number) => push_number(text, number),
@@ -149,9 +148,9 @@ fn push_value(text: &mut String, shape: &Shape, value: Value) {
     }
 }
 
-/// An address, with its prefix length unless it is shown whole.
-pub(crate) fn push_shown(text: &mut String, address: IpAddr, prefix: u8) {
-    // IPv6 as RFC 5952 wants it.
+/// Appends an address, with its prefix length unless that is [`WHOLE`].
+pub(crate) fn push_address(text: &mut String, address: IpAddr, prefix: u8) {
+    // The standard library writes IPv6 as RFC 5952 asks for.
     text.push_str(&address.to_string());
     if prefix != WHOLE {
         text.push('/');

@@ -1,22 +1,17 @@
-//! Every metric's name and meaning, and the way from a snapshot to the text format 0.0.4
-//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>), to OpenMetrics 1.0
-//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>) and to JSON.
+//! Every metric's name and meaning. Renders a snapshot in the text format 0.0.4
+//! (<https://prometheus.io/docs/instrumenting/exposition_formats/>) and in OpenMetrics 1.0
+//! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
 //!
-//! Pure: it writes to what it is given, and what varies comes in as an argument.
+//! Pure: writes to an argument, and takes all state of the process as an argument.
 
 mod account;
 pub(crate) mod catalog;
 mod dialect;
 mod flows;
-mod json;
 pub(crate) mod labels;
-mod overview;
 mod process;
-mod reasons;
 pub(crate) mod samples;
 mod text;
-pub(crate) mod time;
-pub(crate) mod units;
 mod web;
 
 use std::io::{self, Write};
@@ -27,29 +22,28 @@ use crate::flow::{SensorSnapshot, Snapshot};
 
 pub use catalog::{ALL, Family, Kind};
 use dialect::Dialect;
-pub use overview::{Overview, Reception};
 pub use process::ProcessState;
-pub use reasons::{Explanation, Unusual};
 pub use web::{Refused, WebState};
 
-/// How the text calls itself. Prometheus 3 fails a scrape without it.
+/// The content type of `/metrics`. Prometheus 3 fails a scrape without it.
 pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
-/// What the live capture says of itself.
+/// The state of the live capture.
 #[derive(Debug, Clone, Default)]
 pub struct CaptureState {
+    /// Whether a capture runs.
     pub up: bool,
-    /// For how long it has been so; `None` before the first capture.
+    /// How long `up` has had this value; `None` before the first capture.
     pub lasting: Option<Duration>,
-    /// How often a capture was started.
+    /// Captures started so far.
     pub iterations: u64,
     /// Time without a running capture since the first one started.
     pub lost: Duration,
-    /// Frames that the kernel or the capture says it dropped.
+    /// Frames that the kernel or the capture reported as dropped.
     pub dropped: u64,
 }
 
-/// The program's own account, as a live scrape shows it.
+/// What a live scrape shows besides the flows.
 #[derive(Debug)]
 pub struct OwnState<'a> {
     pub frames: &'a FrameCounts,
@@ -59,7 +53,8 @@ pub struct OwnState<'a> {
     pub process: &'a ProcessState,
 }
 
-/// What a one-shot run prints: nothing that changes from run to run.
+/// Writes what a one-shot run prints, in the text format of Prometheus. The same frames give the
+/// same text in every run.
 ///
 /// # Errors
 /// Those of `out`.
@@ -72,7 +67,7 @@ pub fn write_analysis(
     flows::write(out, Dialect::Prometheus, flows)
 }
 
-/// The same as [`write_analysis`], in OpenMetrics.
+/// Writes the same as [`write_analysis`], in OpenMetrics.
 ///
 /// # Errors
 /// Those of `out`.
@@ -86,23 +81,7 @@ pub fn write_openmetrics(
     out.write_all(dialect::END.as_bytes())
 }
 
-/// One JSON object, whose parts the README explains.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_json(out: &mut impl Write, flows: Snapshot, frames: &FrameCounts) -> io::Result<()> {
-    json::write(out, flows, frames)
-}
-
-/// What `/api/flows` answers: one JSON object, whose parts the README explains.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
-    json::write_overview(out, overview)
-}
-
-/// What `/metrics` answers.
+/// Writes what `/metrics` answers.
 ///
 /// # Errors
 /// Those of `out`.

@@ -1,5 +1,5 @@
-//! What the system tells of this process, by the names and in the words of the official client
-//! libraries of Prometheus.
+//! Metrics of the process, with the names and help texts of the official client libraries of
+//! Prometheus.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use super::catalog::{
     PROCESS_START, PROCESS_THREADS, PROCESS_TRANSMITTED, PROCESS_VIRTUAL, PROCESS_VIRTUAL_MAX,
 };
 
-/// What the system tells of this process. What it does not tell has no sample.
+/// The system's measurements of this process. One that the system does not offer is `None`, and has
+/// no sample.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProcessState {
-    /// Time on a processor, in user mode and in the kernel.
+    /// Processor time, in user mode and in the kernel.
     pub cpu: Option<Duration>,
     pub open_fds: Option<u64>,
-    /// `u64::MAX` if there is no limit; so the client library of Go has it.
+    /// `u64::MAX` if there is no limit, as the client library of Go reports it.
     pub max_fds: Option<u64>,
     /// In bytes.
     pub virtual_memory: Option<u64>,
@@ -23,15 +24,17 @@ pub struct ProcessState {
     pub max_virtual_memory: Option<u64>,
     /// In bytes.
     pub resident_memory: Option<u64>,
-    /// Since the Unix epoch.
+    /// The time when the process started, since the Unix epoch.
     pub started: Option<Duration>,
     pub threads: Option<u64>,
-    /// Bytes of IP packets in this network namespace.
+    /// Bytes of IP packets that this network namespace received.
     pub received: Option<u64>,
+    /// Bytes of IP packets that this network namespace sent.
     pub transmitted: Option<u64>,
 }
 
 impl ProcessState {
+    /// Returns the metrics that have a value.
     pub(super) fn samples(&self) -> impl Iterator<Item = (Family, f64)> {
         let seconds = |time: Option<Duration>| time.map(|time| time.as_secs_f64());
         let number = |number: Option<u64>| number.map(|number| number as f64);

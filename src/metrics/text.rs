@@ -1,48 +1,53 @@
-//! Lines of text that are put together from small parts, millions of lines for each scrape.
+//! A fast writer of lines that consist of many short parts: a scrape may have millions of lines.
 //!
-//! A part is copied in a block of fixed size, and the next one begins where the part ends: that
-//! takes a few instructions, where copying just so many bytes takes a call.
+//! Copying a number of bytes that is only known at run time is a call to `memcpy`. So each part is
+//! kept in a block of fixed size, longer than the part, and the whole block is copied, which takes
+//! a few instructions. The next part overwrites what was copied too much. Hence every line needs
+//! room for one block behind its end: see [`MAX_LINE`].
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
-/// Text is handed on in pieces of about this size.
-const PIECE: usize = 64 * 1024;
-/// No line is longer, a block behind it included: a test writes the longest.
-const LONGEST_LINE: usize = 1024;
-/// Nearly all words fit. Larger blocks would take longer.
+/// Text is written in chunks of about this many bytes.
+const CHUNK: usize = 64 * 1024;
+/// More bytes than any line has, with a block behind its end. A test writes the longest line.
+const MAX_LINE: usize = 1024;
+/// Bytes in the block of a word. Nearly all words fit; copying larger blocks would take longer.
 const BLOCK: usize = 32;
 
-/// The numbers below 1000.
+/// The decimal digits of the numbers below 1000.
 static NUMBERS: [Number; 1000] = numbers();
 
-/// The digits of a number, and a dot behind these.
+/// The digits of a number, followed by a dot for IPv4 addresses.
 #[derive(Debug, Clone, Copy)]
 struct Number {
     block: [u8; 4],
+    /// How many digits there are.
     digits: u8,
 }
 
-/// A part that is pushed again and again.
+/// A part that occurs in many lines.
 #[derive(Debug)]
 pub(super) struct Word {
     text: Box<str>,
+    /// The beginning of the text, or all of it, padded with zeros.
     block: [u8; BLOCK],
 }
 
-/// A line as it grows.
+/// A line that is being written.
 #[derive(Debug)]
 pub(super) struct Line<'a> {
-    room: &'a mut [u8; LONGEST_LINE],
+    buffer: &'a mut [u8; MAX_LINE],
+    /// How many bytes the line has so far. The bytes behind are left over from copied blocks.
     end: usize,
 }
 
-/// Lines on their way out.
+/// Buffered lines.
 #[derive(Debug)]
 pub(super) struct Text<'a, W> {
     out: &'a mut W,
-    /// Filled up to `end`.
-    piece: Vec<u8>,
+    /// Lines up to `end`; behind it there is always room for another one.
+    chunk: Vec<u8>,
     end: usize,
 }
 
@@ -61,54 +66,56 @@ impl<'a, W: Write> Text<'a, W> {
     pub(super) fn new(out: &'a mut W) -> Self {
         Self {
             out,
-            piece: vec![0; PIECE + LONGEST_LINE],
+            chunk: vec![0; CHUNK + MAX_LINE],
             end: 0,
         }
     }
 
-    /// Adds a line.
+    /// Writes a line.
     #[inline]
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Line<'_>)) -> io::Result<()> {
-        let room = self.piece[self.end..].first_chunk_mut();
-        let room = room.expect("a piece is handed on before there is no room for a line");
-        let mut line = Line { room, end: 0 };
+        let buffer = self.chunk[self.end..].first_chunk_mut();
+        let buffer = buffer.expect("a chunk is written before a line might not fit");
+        let mut line = Line { buffer, end: 0 };
         write(&mut line);
         line.push_bytes(b"\n");
         self.end += line.end;
-        if self.end >= PIECE {
+        if self.end >= CHUNK {
             self.flush()?;
         }
         Ok(())
     }
 
+    /// Hands all buffered lines to the output.
     pub(super) fn flush(&mut self) -> io::Result<()> {
-        self.out.write_all(&self.piece[..self.end])?;
+        self.out.write_all(&self.chunk[..self.end])?;
         self.end = 0;
         Ok(())
     }
 }
 
 impl Line<'_> {
+    /// Appends a word.
     #[inline]
     pub(super) fn push(&mut self, word: &Word) {
         let length = word.text.len();
         if length <= BLOCK {
             self.push_block(&word.block, length);
         } else {
-            self.room[self.end..][..length].copy_from_slice(word.text.as_bytes());
+            self.buffer[self.end..][..length].copy_from_slice(word.text.as_bytes());
             self.end += length;
         }
     }
 
-    /// An address, IPv6 as RFC 5952 wants it.
+    /// Appends an address; IPv6 as RFC 5952 asks for.
     #[inline]
     pub(super) fn push_address(&mut self, address: IpAddr) {
         match address {
             IpAddr::V4(address) => self.push_ipv4(address),
             IpAddr::V6(address) => {
-                let mut room = &mut self.room[self.end..];
-                write!(room, "{address}").expect("a line has room for it");
-                self.end = LONGEST_LINE - room.len();
+                let mut rest = &mut self.buffer[self.end..];
+                write!(rest, "{address}").expect("the line has room for an address");
+                self.end = MAX_LINE - rest.len();
             }
         }
     }
@@ -119,10 +126,11 @@ impl Line<'_> {
             let Number { block, digits } = NUMBERS[usize::from(octet)];
             self.push_block(&block, usize::from(digits) + 1);
         }
-        // The last dot.
+        // Removes the dot behind the last octet.
         self.end -= 1;
     }
 
+    /// Appends a decimal number.
     #[inline]
     pub(super) fn push_number(&mut self, number: u64) {
         let last = NUMBERS[usize::try_from(number % 1000).expect("it is below 1000")];
@@ -132,24 +140,24 @@ impl Line<'_> {
         self.push_block(&last.block, last.digits.into());
     }
 
-    /// A number, and the zeros between it and the digits that follow.
+    /// Appends the thousands of a number, and the leading zeros of the group that follows.
     fn push_thousands(&mut self, number: u64, zeros: usize) {
         self.push_number(number);
         self.push_block(b"00", zeros);
     }
 
-    /// Few bytes, as they stand in the code.
+    /// Appends a few constant bytes.
     #[inline]
     pub(super) fn push_bytes<const N: usize>(&mut self, bytes: &[u8; N]) {
         self.push_block(bytes, N);
     }
 
-    /// The first bytes of a block, so many.
+    /// Appends the first `length` bytes of a block, by copying all of it.
     #[inline]
     fn push_block<const N: usize>(&mut self, block: &[u8; N], length: usize) {
-        // Said once, the compiler need not check it twice.
-        assert!(self.end <= LONGEST_LINE - N, "a line has room for it");
-        self.room[self.end..][..N].copy_from_slice(block);
+        // One check here lets the compiler omit those of the two slices below.
+        assert!(self.end <= MAX_LINE - N, "the line has room for a block");
+        self.buffer[self.end..][..N].copy_from_slice(block);
         self.end += length;
     }
 }
@@ -185,8 +193,8 @@ mod tests {
     fn check(push: impl Fn(&mut Line<'_>), expected: &str) {
         let mut out = Vec::new();
         let mut text = Text::new(&mut out);
-        text.push(push).expect("a Vec takes everything");
-        text.flush().expect("a Vec takes everything");
+        text.push(push).expect("writing to a Vec does not fail");
+        text.flush().expect("writing to a Vec does not fail");
         assert_eq!(
             String::from_utf8(out).expect("text"),
             format!("{expected}\n")
@@ -203,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_are_those_of_the_standard_library() {
+    fn addresses_are_written_as_by_the_standard_library() {
         for address in [
             "0.0.0.0",
             "1.20.255.9",
@@ -219,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_any_length_are_whole() {
+    fn words_longer_than_a_block_are_written_whole() {
         for length in [0, 1, 31, 32, 33, 100] {
             let word = Word::new("x".repeat(length));
             let expected = "x".repeat(length) + "1";

@@ -1,6 +1,7 @@
-//! What the web server says of itself.
+//! The state of the web server.
 
-/// What the server refused, or cut off. Its variants are the `reason` label.
+/// Why the server refused or cut off a connection or a request. The variants are the values of the
+/// `reason` label.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Refused {
     Accept,
@@ -17,7 +18,7 @@ pub enum Refused {
 }
 
 impl Refused {
-    /// In the order in which a client meets them.
+    /// All reasons, in the order in which a request meets the checks.
     pub const ALL: [Self; 11] = [
         Self::Accept,
         Self::Connections,
@@ -32,6 +33,7 @@ impl Refused {
         Self::SlowResponse,
     ];
 
+    /// Returns the value of the `reason` label.
     #[must_use]
     pub fn label(self) -> &'static str {
         match self {
@@ -54,13 +56,14 @@ impl Refused {
 #[derive(Debug, Clone)]
 pub struct WebState {
     refused: [u64; Refused::ALL.len()],
-    /// Connections that are open.
+    /// Open connections.
     pub connections: usize,
-    /// Whether the web configuration in force is that of the files, as they are now.
+    /// Whether the web configuration in force is that of the files as they are now.
     pub config_is_current: bool,
 }
 
 impl WebState {
+    /// `refused` is indexed by [`Refused`].
     #[must_use]
     pub fn new(
         refused: [u64; Refused::ALL.len()],
@@ -74,6 +77,7 @@ impl WebState {
         }
     }
 
+    /// Returns how often the server refused something for this reason.
     #[must_use]
     pub fn refused(&self, reason: Refused) -> u64 {
         self.refused[reason as usize]

@@ -84,7 +84,7 @@ fn a_full_temporary_directory_is_an_error() {
         &many_flows(120_000),
     );
     assert_eq!((status, out.as_str()), (Some(1), ""));
-    assert_snapshot!(stderr, @"error: cannot keep what is counted in a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)");
+    assert_snapshot!(stderr, @"error: cannot use a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn on_a_full_disk_the_frames_that_fit_are_kept_and_all_count() {
     assert_eq!(status, Some(1));
     let scrape = Scrape::parse(&out);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 520_000.0);
-    assert_snapshot!(stderr, @"error: cannot write inner.pcap: No space left on device (os error 28); it does not hold all frames");
+    assert_snapshot!(stderr, @"error: cannot write inner.pcap: No space left on device (os error 28); the file is incomplete");
 }
 
 /// The number of file descriptors that the exporter has open.

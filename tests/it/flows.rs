@@ -91,7 +91,7 @@ fn reaching_the_flow_limit_is_a_warning() {
     let begin =
         "warning: the limit of 12 flows was reached: 2 packets were counted as `other`; about 1";
     assert!(warnings.starts_with(begin), "{warnings}");
-    let end = " flows asked for a place, so raise --max-flows, or choose fewer --labels\n";
+    let end = " flows: raise --max-flows, or choose fewer --labels\n";
     assert!(warnings.ends_with(end), "{warnings}");
 
     let labels = ["--max-flows", "1", "--labels", "from,protocol"];

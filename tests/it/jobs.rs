@@ -306,9 +306,9 @@ fn a_file_given_under_several_names_counts_once() {
     let names = ["a.pcap", "./a.pcap", "hard.pcap", "soft.pcap"];
     let run = analyze(directory.path(), &names).success();
     assert_snapshot!(stderr(&run), @r"
-    warning: ./a.pcap: this is a.pcap again, which counts once
-    warning: hard.pcap: this is a.pcap again, which counts once
-    warning: soft.pcap: this is a.pcap again, which counts once
+    warning: ./a.pcap: same file as a.pcap; counted once
+    warning: hard.pcap: same file as a.pcap; counted once
+    warning: soft.pcap: same file as a.pcap; counted once
     ");
     let scrape = Scrape::parse(stdout(&run));
     assert_eq!(scrape.value("tzsp_frames_received_total"), 1.0);
@@ -322,7 +322,7 @@ fn standard_input_counts_once() {
         .write_stdin(capture)
         .assert()
         .success();
-    assert_snapshot!(stderr(&run), @"warning: standard input: this is standard input again, which counts once");
+    assert_snapshot!(stderr(&run), @"warning: standard input: same file as standard input; counted once");
     let scrape = Scrape::parse(stdout(&run));
     assert_eq!(scrape.value("tzsp_frames_received_total"), 1.0);
 }

@@ -4,7 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use tzsp_packetstream_exporter::metrics::{self, Explanation, Refused};
+use tzsp_packetstream_exporter::metrics::{self, Refused};
+use tzsp_packetstream_exporter::report::Explanation;
 use tzsp_packetstream_exporter::wire::{Skipped, Truncated};
 
 use crate::support::{program, tool};

@@ -90,7 +90,7 @@ fn all_mirrored_ethernet_is_written_and_other_frames_are_reported() {
     assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 5 raw IP, 1 empty");
     assert_eq!(written.lines().count(), 5);
     let (warnings, written) = lengths(&["wlan_llc_inside.pcap", "wlan_encrypted_inside.pcap"]);
-    assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 9 802.11 that has no place on Ethernet");
+    assert_snapshot!(warnings, @"warning: out.pcap: mirrored frames that were not written: 9 802.11 that Ethernet cannot carry");
     assert_eq!(written.lines().count(), 6);
     // Only frames to the selected listen ports are written.
     let (warnings, written) = lengths(&["--port", "1234", "listen_ports_keep_flows_apart.pcap"]);
@@ -171,7 +171,7 @@ fn a_full_standard_output_does_not_hide_errors_of_the_inputs() {
     assert_eq!(run.status.code(), Some(1));
     assert_snapshot!(String::from_utf8(run.stderr).unwrap(), @r"
     error: README.md: this is text, not a capture; write one with: tcpdump -w FILE, or tshark -w FILE
-    error: cannot write standard output: No space left on device (os error 28); it does not hold all frames
+    error: cannot write standard output: No space left on device (os error 28); the file is incomplete
     ");
 }
 
@@ -187,7 +187,7 @@ fn standard_output_must_not_be_one_of_the_captures() {
         "\"$0\" analyze --write-inner - --format none {path} >> {path}"
     ));
     assert_eq!(run.status.code(), Some(1));
-    assert_snapshot!(String::from_utf8(run.stderr).unwrap(), @"error: cannot write standard output: it is one of the captures that are read");
+    assert_snapshot!(String::from_utf8(run.stderr).unwrap(), @"error: cannot write standard output: it is an input");
     assert_eq!(fs::read(&capture).unwrap(), before);
 }
 
@@ -261,9 +261,9 @@ fn a_file_that_must_not_be_overwritten_is_refused() {
         let run = command.args(arguments).assert().code(1).stdout(is_empty());
         String::from_utf8(run.get_output().stderr.clone()).unwrap()
     };
-    assert_snapshot!(run(&["a.pcap", "--write-inner", "b.pcap"]), @"error: cannot write b.pcap: it is one of the captures that are read");
+    assert_snapshot!(run(&["a.pcap", "--write-inner", "b.pcap"]), @"error: cannot write b.pcap: it is an input");
     assert_eq!(fs::read(directory.path().join("a.pcap")).unwrap(), capture);
-    assert_snapshot!(run(&["a.pcap", "--write-inner", "/dev/stdout"]), @"error: cannot write /dev/stdout: standard output goes there");
+    assert_snapshot!(run(&["a.pcap", "--write-inner", "/dev/stdout"]), @"error: cannot write /dev/stdout: standard output is this file");
     assert_snapshot!(run(&["a.pcap", "--write-inner", "nowhere/b.pcap"]), @"error: cannot write nowhere/b.pcap: No such file or directory (os error 2)");
 }
 
@@ -275,7 +275,7 @@ fn a_full_disk_is_an_error_and_everything_counts() {
         .assert()
         .code(1);
     let output = run.get_output();
-    assert_snapshot!(String::from_utf8_lossy(&output.stderr), @"error: cannot write /dev/full: No space left on device (os error 28); it does not hold all frames");
+    assert_snapshot!(String::from_utf8_lossy(&output.stderr), @"error: cannot write /dev/full: No space left on device (os error 28); the file is incomplete");
     let scrape = Scrape::parse(std::str::from_utf8(&output.stdout).unwrap());
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 14.0);
 }

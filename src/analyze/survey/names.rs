@@ -1,10 +1,10 @@
-//! Names of link types and EtherTypes that captures hold and this program does not read.
+//! Names of link types and EtherTypes that captures may have and this program does not decode.
 
 use etherparse::EtherType;
 
 use crate::wire::LinkType;
 
-/// As <https://www.tcpdump.org/linktypes.html> calls it, without `LINKTYPE_`.
+/// Returns the name in <https://www.tcpdump.org/linktypes.html>, without `LINKTYPE_`.
 pub(super) fn link_type(link: LinkType) -> Option<&'static str> {
     let name = match link.0 {
         0 => "NULL",
@@ -62,7 +62,7 @@ pub(super) fn link_type(link: LinkType) -> Option<&'static str> {
     Some(name)
 }
 
-/// What people call the protocol of an EtherType of
+/// Returns the common name of a protocol of
 /// <https://www.iana.org/assignments/ieee-802-numbers>.
 pub(super) fn ether_type(ether_type: EtherType) -> Option<&'static str> {
     let name = match ether_type.0 {

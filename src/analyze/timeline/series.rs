@@ -1,26 +1,30 @@
+//! The series of a timeline.
+
 use std::net::IpAddr;
 
 use crate::flow::{Key, OverflowKey, Shape, TrafficKey};
 use crate::metrics::labels;
 use crate::wire::{Skipped, Truncated};
 
-/// What a sample belongs to, but for the unit: bytes or packets.
+/// A series, apart from its unit: flows and traffic have one in bytes and one in packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Series {
+pub(super) enum TimelineSeries {
     Received,
     Skipped(Skipped),
     Truncated(Truncated),
     Flow(Key<IpAddr>),
-    /// `None` beyond the number of keys.
+    /// `None` for packets beyond the number of keys.
     Overflow(Option<OverflowKey>),
+    /// `None` for packets beyond the number of keys.
     Traffic(Option<TrafficKey>),
 }
 
-/// Bytes that sort in the order in which series are written.
+/// A series as bytes, which sort in the order in which series are written: the kind, a detail of it,
+/// and a key padded with zeros.
 pub(super) type SeriesBytes = [u8; SIZE];
 pub(super) const SIZE: usize = 2 + Key::SIZE;
 
-impl Series {
+impl TimelineSeries {
     pub(super) fn to_bytes(self) -> SeriesBytes {
         let mut bytes = [0; SIZE];
         let (kind, detail, key): (_, _, &[u8]) = match self {
@@ -53,6 +57,7 @@ impl Series {
         }
     }
 
+    /// Appends the labels of the series in braces, if it has any.
     pub(super) fn push_labels(self, text: &mut String, shape: &Shape) {
         match self {
             Self::Received => {}

@@ -31,7 +31,8 @@ fn core(labels: &str, flows: u32) -> Aggregator {
     core
 }
 
-/// A TZSP datagram with an IPv4 header that claims so many bytes of TCP, from 10.0.0.`host`.
+/// Returns a TZSP datagram with an IPv4 header from 10.0.0.`host` to 8.8.8.8, whose total length is
+/// `bytes`.
 fn datagram(host: u8, bytes: u16) -> Vec<u8> {
     let [high, low] = bytes.to_be_bytes();
     let mut datagram = vec![1, 0, 0, 1, 1];
@@ -41,7 +42,7 @@ fn datagram(host: u8, bytes: u16) -> Vec<u8> {
     datagram
 }
 
-/// Looked at after ten seconds.
+/// Returns the overview ten seconds after the start.
 fn overview(core: &mut Aggregator) -> Overview {
     let recent = core.recent(Duration::from_secs(10), TOP);
     Overview {
@@ -75,7 +76,7 @@ fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> Overview {
 
 const ALL: &str = "from,from_type,to,to_type,protocol,listen_port";
 
-/// The text of the page, a line for each of its parts.
+/// Returns the text of the page without tags, with a line for each paragraph, row and group.
 fn text(overview: &Overview) -> String {
     let page = landing(overview);
     let main = page.split_once("<main>").expect("the start").1;
@@ -104,9 +105,9 @@ fn text(overview: &Overview) -> String {
     lines.filter(|line| line != "\n").collect()
 }
 
-/// In ten seconds 2000 bytes, 1600 bit/s: 1500 in two packets, and 500 in one.
+/// 2000 bytes in ten seconds are 1600 bit/s: 1500 bytes in two packets, and 500 in one.
 #[test]
-fn flows_are_shown_with_their_rates_and_shares() {
+fn flows_are_shown_with_rates_and_shares() {
     let overview = with_packets(ALL, 10, &[(1, 1000), (2, 500), (1, 500)]);
     insta::assert_snapshot!(text(&overview), @"
     Receiving
@@ -127,7 +128,7 @@ fn flows_are_shown_with_their_rates_and_shares() {
 }
 
 #[test]
-fn labels_that_were_not_chosen_have_no_column() {
+fn only_chosen_labels_have_a_column() {
     let overview = with_packets("from_type,sensor", 10, &[(1, 1000), (2, 500)]);
     insta::assert_snapshot!(text(&overview), @"
     Receiving
@@ -147,7 +148,7 @@ fn labels_that_were_not_chosen_have_no_column() {
 }
 
 #[test]
-fn the_only_label_is_no_detail() {
+fn the_only_label_keeps_its_column() {
     let overview = with_packets("listen_port", 10, &[(1, 1000), (2, 500)]);
     insta::assert_snapshot!(text(&overview), @"
     Receiving
@@ -167,7 +168,7 @@ fn the_only_label_is_no_detail() {
 }
 
 #[test]
-fn what_found_no_place_has_a_row_and_a_hint() {
+fn packets_beyond_the_limit_have_a_row_and_a_hint() {
     let overview = with_packets(ALL, 1, &[(1, 100), (2, 500), (3, 500)]);
     insta::assert_snapshot!(text(&overview), @"
     Receiving
@@ -189,7 +190,7 @@ fn what_found_no_place_has_a_row_and_a_hint() {
 }
 
 #[test]
-fn nothing_at_all_is_a_page_as_well() {
+fn a_page_without_frames_says_what_to_check() {
     insta::assert_snapshot!(text(&overview(&mut core(ALL, 10))), @"
     Waiting: nothing has arrived yet
     receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
@@ -206,7 +207,7 @@ fn nothing_at_all_is_a_page_as_well() {
 }
 
 #[test]
-fn silence_and_an_end_are_told_from_a_stream() {
+fn the_heading_shows_silence_and_a_stopped_capture() {
     let check = |overview: &Overview, expected: Reception, heading: &str| {
         assert_eq!(overview.reception(), expected);
         let text = text(overview);
@@ -236,7 +237,7 @@ fn silence_and_an_end_are_told_from_a_stream() {
 }
 
 #[test]
-fn text_cannot_become_a_part_of_the_page() {
+fn text_is_escaped() {
     let mut overview = with_packets(ALL, 10, &[(1, 1000)]);
     overview.source = "<img src=x onerror=\"alert('&')\">".to_owned();
     let page = landing(&overview);
@@ -247,9 +248,8 @@ fn text_cannot_become_a_part_of_the_page() {
     );
 }
 
-/// What a scrape skips, and a sensor's own stream, are told in words.
 #[test]
-fn frames_that_do_not_count_are_explained() {
+fn skipped_frames_and_a_mirrored_own_stream_are_explained() {
     let mut core = core(ALL, 10);
     let mut batch = core.batch();
     let sensor: IpAddr = [192, 168, 88, 1].into();
@@ -278,9 +278,9 @@ fn frames_that_do_not_count_are_explained() {
     assert!(own.contains(hint), "{own}");
 }
 
-/// The test's core tells two sensors apart.
+/// The core of these tests keeps two sensors; the others are one row.
 #[test]
-fn routers_are_listed_with_when_they_were_last_seen() {
+fn routers_are_listed_with_the_time_of_their_last_frame() {
     let mut core = core(ALL, 10);
     let mut batch = core.batch();
     for (number, seconds) in [(3, 100), (1, 5), (2, 4), (4, 3)] {

@@ -1,25 +1,29 @@
-//! One JSON object for programs. Written as it goes: there may be a million flows.
+//! One JSON object, for programs. It is written while its parts are made: there may be a million
+//! flows.
 
 mod lines;
 
 use std::io::{self, Write};
 use std::net::IpAddr;
-use std::time::Duration;
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::Overview;
-use super::labels;
-use super::time::rfc3339;
+use super::time::nanoseconds;
+use super::{Overview, rows};
 use crate::aggregator::FrameCounts;
 use crate::flow::{
     Counters, Flow, Label, Occupancy, OverflowKey, ProtocolName, Sensor, Shape, Snapshot, Sum,
     TrafficKey,
 };
+use crate::metrics::labels;
 use crate::wire::{Skipped, Truncated};
 use lines::Lines;
 
-pub(super) fn write(
+/// Writes one JSON object, whose members the README explains.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_json(
     out: &mut impl Write,
     mut snapshot: Snapshot,
     frames: &FrameCounts,
@@ -33,39 +37,44 @@ pub(super) fn write(
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
     let mut document = serializer.serialize_map(Some(6))?;
     document.serialize_entry("frames", &Frames(frames))?;
-    document.serialize_entry("total", &Total(total(&snapshot)))?;
+    document.serialize_entry("total", &Total(rows::total(&snapshot)))?;
     document.serialize_entry("limits", &Limits(&snapshot.occupancy))?;
     let shape = snapshot.shape.clone();
     let traffic = snapshot.traffic.iter().map(|sum| Traffic(&shape, *sum));
-    document.serialize_entry("traffic", &Rows(|| traffic.clone()))?;
+    document.serialize_entry("traffic", &Array(|| traffic.clone()))?;
     let overflow = snapshot.overflow.iter().map(|sum| Overflow(&shape, *sum));
-    document.serialize_entry("overflow", &Rows(|| overflow.clone()))?;
+    document.serialize_entry("overflow", &Array(|| overflow.clone()))?;
     snapshot.sort_by_bytes();
-    let flows = || snapshot.by_bytes().map(|flow| Row(&shape, flow));
-    document.serialize_entry("flows", &Rows(flows))?;
+    let flows = || snapshot.by_bytes().map(|flow| FlowRow(&shape, flow));
+    document.serialize_entry("flows", &Array(flows))?;
     SerializeMap::end(document)?;
     out.write_all(b"\n")
 }
 
-/// The same parts, as far as they are of use while they grow, and those that are live alone.
-pub(super) fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
+/// Writes what `/api/flows` answers: one JSON object, whose members the README explains. It has
+/// those of [`write_json`] that mean something while they grow, and those of a live capture.
+///
+/// # Errors
+/// Those of `out`.
+pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
     let recent = &overview.recent;
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
     let mut document = serializer.serialize_map(Some(8))?;
     document.serialize_entry("capture", &Capture(overview))?;
     document.serialize_entry("frames", &Frames(&overview.frames))?;
     let sensors = || overview.sensors.sensors.iter().map(SensorRow);
-    document.serialize_entry("sensors", &Rows(sensors))?;
+    document.serialize_entry("sensors", &Array(sensors))?;
     document.serialize_entry("limits", &Limits(&overview.occupancy))?;
     document.serialize_entry("window", &Window(overview))?;
     document.serialize_entry("total", &Total(recent.total))?;
     document.serialize_entry("overflow", &Total(recent.overflow))?;
-    let flows = || recent.top.iter().map(|flow| Row(&recent.shape, *flow));
-    document.serialize_entry("flows", &Rows(flows))?;
+    let flows = || recent.top.iter().map(|flow| FlowRow(&recent.shape, *flow));
+    document.serialize_entry("flows", &Array(flows))?;
     SerializeMap::end(document)?;
     out.write_all(b"\n")
 }
 
+/// The state of the live capture.
 struct Capture<'a>(&'a Overview);
 
 impl Serialize for Capture<'_> {
@@ -83,7 +92,7 @@ impl Serialize for Capture<'_> {
     }
 }
 
-/// The address of all beyond the limit together is null.
+/// A sensor. The sensors beyond the limit are one, whose address is null.
 struct SensorRow<'a>(&'a Sensor);
 
 impl Serialize for SensorRow<'_> {
@@ -98,6 +107,7 @@ impl Serialize for SensorRow<'_> {
     }
 }
 
+/// The time in which recent traffic was counted.
 struct Window<'a>(&'a Overview);
 
 impl Serialize for Window<'_> {
@@ -112,12 +122,7 @@ impl Serialize for Window<'_> {
     }
 }
 
-/// The traffic families lose nothing, whatever became of the flows.
-fn total(snapshot: &Snapshot) -> Counters {
-    let all = snapshot.traffic.iter().map(|sum| sum.counters);
-    all.fold(Counters::default(), Counters::plus)
-}
-
+/// Frames by what became of them. `first` and `last` are null without a frame that has a time.
 struct Frames<'a>(&'a FrameCounts);
 
 impl Serialize for Frames<'_> {
@@ -138,10 +143,7 @@ impl Serialize for Frames<'_> {
     }
 }
 
-fn nanoseconds(at: Duration) -> String {
-    rfc3339(at, humantime::format_rfc3339_nanos)
-}
-
+/// Counts by label value.
 struct Map<'a>(&'a [(&'static str, u64)]);
 
 impl Serialize for Map<'_> {
@@ -150,19 +152,21 @@ impl Serialize for Map<'_> {
     }
 }
 
+/// Bytes and packets alone.
 struct Total(Counters);
 
 impl Serialize for Total {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
-        end(&mut map, self.0)?;
+        serialize_counters(&mut map, self.0)?;
         map.end()
     }
 }
 
+/// How full the table is. Leaves out the demand: that estimate depends on the run's hash seed, and
+/// equal input has to give equal output.
 struct Limits<'a>(&'a Occupancy);
 
-/// Without the demand: an estimate that a seed of the run goes into.
 impl Serialize for Limits<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(occupancy) = self;
@@ -177,16 +181,16 @@ impl Serialize for Limits<'_> {
     }
 }
 
-/// An array whose elements are made while they are written.
-struct Rows<F>(F);
+/// An array whose elements are made one by one, while they are written.
+struct Array<F>(F);
 
-impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Rows<F> {
+impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Array<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0())
     }
 }
 
-/// Without a key, null stands for what was no longer told apart.
+/// A sum of the traffic families. Those beyond the number of keys are one, whose labels are null.
 struct Traffic<'a>(&'a Shape, Sum<TrafficKey>);
 
 impl Serialize for Traffic<'_> {
@@ -201,12 +205,12 @@ impl Serialize for Traffic<'_> {
             "listen_port",
             &key.and_then(|key| shape.listen_port(key.listen_port)),
         )?;
-        end(&mut map, *counters)?;
+        serialize_counters(&mut map, *counters)?;
         map.end()
     }
 }
 
-/// What found no place, with those of the flows' labels that it has.
+/// Packets beyond the limit of flows, with those of the chosen labels that they have.
 struct Overflow<'a>(&'a Shape, Sum<OverflowKey>);
 
 impl Serialize for Overflow<'_> {
@@ -222,14 +226,15 @@ impl Serialize for Overflow<'_> {
                 &key.and_then(|key| shape.listen_port(key.listen_port)),
             )?;
         }
-        end(&mut map, *counters)?;
+        serialize_counters(&mut map, *counters)?;
         map.end()
     }
 }
 
-struct Row<'a>(&'a Shape, Flow<IpAddr>);
+/// A flow, with the chosen labels.
+struct FlowRow<'a>(&'a Shape, Flow<IpAddr>);
 
-impl Serialize for Row<'_> {
+impl Serialize for FlowRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(shape, Flow { key, counters }) = self;
         let mut map = serializer.serialize_map(None)?;
@@ -250,19 +255,18 @@ impl Serialize for Row<'_> {
                 | Label::ToType
                 | Label::Protocol
                 | Label::Sensor => {
-                    let mut value = String::new();
-                    labels::push_flow_value(&mut value, shape, key, label);
-                    // A sensor where no datagram carried the packets.
+                    let value = labels::flow_value(shape, key, label);
+                    // Only a sensor may be empty: where packets came in no datagram.
                     map.serialize_entry(name, &(!value.is_empty()).then_some(value))?;
                 }
             }
         }
-        end(&mut map, *counters)?;
+        serialize_counters(&mut map, *counters)?;
         map.end()
     }
 }
 
-fn end<M: SerializeMap>(map: &mut M, counters: Counters) -> Result<(), M::Error> {
+fn serialize_counters<M: SerializeMap>(map: &mut M, counters: Counters) -> Result<(), M::Error> {
     map.serialize_entry("bytes", &counters.bytes)?;
     map.serialize_entry("packets", &counters.packets)
 }

@@ -1,41 +1,46 @@
+//! The state of a live capture, for the landing page and `/api/flows`.
+
 use std::time::Duration;
 
-use super::CaptureState;
 use crate::aggregator::FrameCounts;
 use crate::flow::{Occupancy, Recent, SensorSnapshot};
+use crate::metrics::CaptureState;
 
-/// A stream that has been silent for so long has probably ended.
+/// A stream without frames for this long has probably ended.
 const SILENCE: Duration = Duration::from_mins(1);
 
-/// What a person wants to know first of a live capture.
+/// The state of a live capture, and its recent traffic.
 #[derive(Debug, Clone)]
 pub struct Overview {
-    /// The time, since the Unix epoch.
+    /// When it was taken, since the Unix epoch.
     pub at: Duration,
-    /// What is captured, and how, in words.
+    /// What is captured and how, in words: `receiving TZSP on UDP port 37008`.
     pub source: String,
     pub capture: CaptureState,
+    /// Since the start.
     pub frames: FrameCounts,
-    /// Those of the last minute.
+    /// In the last minute.
     pub recent_frames: FrameCounts,
     pub sensors: SensorSnapshot,
     pub occupancy: Occupancy,
     pub recent: Recent,
 }
 
-/// Whether anything arrives.
+/// Whether frames arrive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reception {
     /// No capture runs.
     Down,
-    /// Nothing has ever arrived.
+    /// No frame has arrived yet.
     Waiting,
-    /// Nothing has arrived for so long.
+    /// No frame has arrived for this time, a minute or more.
     Silent(Duration),
+    /// Frames arrive.
     Receiving,
 }
 
 impl Overview {
+    /// Returns whether frames arrive.
     #[must_use]
     pub fn reception(&self) -> Reception {
         if !self.capture.up {
@@ -50,19 +55,19 @@ impl Overview {
         }
     }
 
-    /// Since when a capture runs, or none does.
+    /// Returns when the capture started, or when it ended if none runs; since the Unix epoch.
     #[must_use]
     pub fn changed(&self) -> Option<Duration> {
         Some(self.at.saturating_sub(self.capture.lasting?))
     }
 
-    /// When what is recent begins.
+    /// Returns the time since which recent traffic was counted, since the Unix epoch.
     #[must_use]
     pub fn since(&self) -> Duration {
         self.at.saturating_sub(self.window())
     }
 
-    /// How long what is recent took.
+    /// Returns the length of the time in which recent traffic was counted.
     #[must_use]
     pub fn window(&self) -> Duration {
         self.recent.until.saturating_sub(self.recent.since)

@@ -1,25 +1,28 @@
-//! Who sends and who receives most, in no more memory than the flows take.
+//! The addresses that send or receive most. Sorts the flows in place, so that it needs no more
+//! memory than they do.
 
 use std::net::IpAddr;
 
 use crate::flow::{Address, Class, Counters, Flow, Key, Snapshot, TopN};
 
+/// One of the two ends of a flow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Side {
     Source,
     Destination,
 }
 
-/// One end of flows, as it is shown.
+/// An address that sends or receives, as it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct End<A = IpAddr> {
     pub(super) address: A,
     pub(super) prefix: u8,
-    /// Those without a class are alike.
+    /// The default class in tables without a column for it, so that ends differ in their addresses
+    /// alone.
     pub(super) class: Class,
 }
 
-/// The ends with the most bytes, and how many there are.
+/// Returns the `top` ends with the most bytes, and how many ends there are.
 pub(super) fn top(
     snapshot: &mut Snapshot,
     side: Side,
@@ -32,6 +35,7 @@ pub(super) fn top(
     snapshot
         .wide
         .sort_unstable_by_key(|flow| side.of(&flow.key, has_class));
+    // Flows of the same end are neighbours now, so one running sum is enough.
     let end = |flow: &Flow<IpAddr>| side.of(&flow.key, has_class);
     let mut top_n = TopN::new(top);
     let mut current: Option<(End, Counters)> = None;
@@ -54,6 +58,7 @@ pub(super) fn top(
 }
 
 impl Side {
+    /// Returns this end of a flow.
     fn of<A: Address>(self, key: &Key<A>, has_class: bool) -> End<A> {
         let (address, prefix, class) = match self {
             Self::Source => (key.source, key.source_prefix, key.source_class),

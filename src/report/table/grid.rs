@@ -1,4 +1,4 @@
-//! One table: which columns there is room for, and how it is drawn.
+//! One table: which columns fit, and how it is drawn.
 
 use std::io::{self, Write};
 
@@ -7,33 +7,37 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table};
 
 use super::Look;
-use crate::flow::Label;
-use crate::metrics::units::number;
+use crate::flow::{Counters, Label};
+use crate::report::rows::Rows;
+use crate::report::units::{bytes, number, share};
 
 const TITLE: Style = Style::new().bold();
 const HEADER: Style = Style::new().dimmed();
-/// Spaces between columns, one of which is a line without ink.
+/// Spaces between columns. The table draws one of them as a line without ink.
 const GAP: u16 = 2;
 
+/// A table as text.
 pub(super) struct Grid {
-    pub(super) title: &'static str,
-    pub(super) columns: Vec<Column>,
-    pub(super) rows: Vec<Vec<String>>,
+    title: &'static str,
+    /// The details with one value in all rows, which the title names: `vlan 7`.
+    common: Vec<String>,
+    columns: Vec<Column>,
+    rows: Vec<Vec<String>>,
     /// How many rows there would be without a limit.
-    pub(super) all: usize,
+    all: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Column {
+struct Column {
     name: &'static str,
     alignment: CellAlignment,
-    /// What says least is left out first where there is no room.
-    worth: Worth,
+    importance: Importance,
 }
 
+/// In which order columns are left out if the table is too wide.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Worth {
-    /// It is told by another column, or by few.
+enum Importance {
+    /// Left out first: it follows from another column, or has few values.
     Detail,
     /// Left out last.
     Extra,
@@ -42,46 +46,67 @@ enum Worth {
 }
 
 impl Column {
-    /// What each table ends with.
-    pub(super) const NUMBERS: [Self; 3] = [
-        Self::number("bytes", Worth::Core),
-        Self::number("share", Worth::Extra),
-        Self::number("packets", Worth::Core),
+    /// The last columns of each table.
+    const NUMBERS: [Self; 3] = [
+        Self::number("bytes", Importance::Core),
+        Self::number("share", Importance::Extra),
+        Self::number("packets", Importance::Core),
     ];
 
-    pub(super) fn of_label(label: Label) -> Self {
+    fn of_label(label: Label) -> Self {
         let name = label.name();
         match label {
-            Label::From | Label::To => Self::text(name, Worth::Core),
-            Label::FromType | Label::ToType => Self::text(name, Worth::Detail),
-            Label::Protocol | Label::Sensor => Self::text(name, Worth::Extra),
-            Label::FromPort | Label::ToPort => Self::number(name, Worth::Extra),
+            Label::From | Label::To => Self::text(name, Importance::Core),
+            Label::FromType | Label::ToType => Self::text(name, Importance::Detail),
+            Label::Protocol | Label::Sensor => Self::text(name, Importance::Extra),
+            Label::FromPort | Label::ToPort => Self::number(name, Importance::Extra),
             Label::ListenPort | Label::Vlan | Label::Dscp | Label::IpVersion => {
-                Self::number(name, Worth::Detail)
+                Self::number(name, Importance::Detail)
             }
         }
     }
 
-    const fn text(name: &'static str, worth: Worth) -> Self {
+    const fn text(name: &'static str, importance: Importance) -> Self {
         Self {
             name,
             alignment: CellAlignment::Left,
-            worth,
+            importance,
         }
     }
 
-    const fn number(name: &'static str, worth: Worth) -> Self {
+    const fn number(name: &'static str, importance: Importance) -> Self {
         Self {
             name,
             alignment: CellAlignment::Right,
-            worth,
+            importance,
         }
     }
 }
 
 impl Grid {
+    /// Arranges the largest rows, of `all` that there would be without a limit. `total` is the
+    /// traffic of which each row is a share.
+    pub(super) fn new(title: &'static str, mut rows: Rows, all: usize, total: Counters) -> Self {
+        let common = take_common(&mut rows);
+        let columns = rows.labels.iter().copied().map(Column::of_label);
+        let columns = columns.chain(Column::NUMBERS).collect();
+        let rows = rows.rows.into_iter().map(|row| {
+            let mut cells = row.values;
+            cells.push(bytes(row.counters.bytes));
+            cells.push(share(row.counters.bytes, total.bytes));
+            cells.push(number(row.counters.packets));
+            cells
+        });
+        Self {
+            title,
+            common,
+            columns,
+            rows: rows.collect(),
+            all,
+        }
+    }
+
     pub(super) fn write(mut self, out: &mut impl Write, look: Look) -> io::Result<()> {
-        let common = self.take_common();
         let omitted = self.fit(look.width);
         let mut title = match self.rows.len() {
             rows if rows < self.all => {
@@ -89,8 +114,8 @@ impl Grid {
             }
             rows => number(rows as u64),
         };
-        if !common.is_empty() {
-            title = format!("{title}, all with {}", common.join(", "));
+        if !self.common.is_empty() {
+            title = format!("{title}, all with {}", self.common.join(", "));
         }
         if !omitted.is_empty() {
             title = format!("{title}, without {}", omitted.join(", "));
@@ -111,27 +136,8 @@ impl Grid {
         Ok(())
     }
 
-    /// Takes out the details that are the same in each of several rows.
-    fn take_common(&mut self) -> Vec<String> {
-        let mut common = Vec::new();
-        if self.rows.len() < 2 {
-            return common;
-        }
-        // What is left still tells what the rows are.
-        for position in (0..self.columns.len()).rev() {
-            let first = &self.rows[0][position];
-            let is_same = self.rows.iter().all(|row| row[position] == *first);
-            let is_detail = self.columns[position].worth == Worth::Detail;
-            if is_same && is_detail && !first.is_empty() && self.has_other_text(position) {
-                common.push(format!("{} {first}", self.columns[position].name));
-                self.remove(position);
-            }
-        }
-        common.reverse();
-        common
-    }
-
-    /// Leaves columns out until there is room for the others, or nothing is left to leave out.
+    /// Leaves columns out until the others fit, or none is left that may be left out. Returns
+    /// their names.
     fn fit(&mut self, width: Option<u16>) -> Vec<&'static str> {
         let mut omitted = Vec::new();
         let Some(width) = width else {
@@ -140,9 +146,9 @@ impl Grid {
         while self.width() > usize::from(width) {
             let positions = (0..self.columns.len()).rev();
             let least = positions
-                .filter(|&position| self.columns[position].worth < Worth::Core)
-                .filter(|&position| self.has_other_text(position))
-                .min_by_key(|&position| self.columns[position].worth);
+                .filter(|&position| self.columns[position].importance < Importance::Core)
+                .filter(|&position| self.has_other_label(position))
+                .min_by_key(|&position| self.columns[position].importance);
             let Some(position) = least else {
                 break;
             };
@@ -153,8 +159,8 @@ impl Grid {
         omitted
     }
 
-    /// Whether rows are told apart by another column than this one and the numbers.
-    fn has_other_text(&self, position: usize) -> bool {
+    /// Whether there is a column of a label besides this one, so that rows keep a meaning.
+    fn has_other_label(&self, position: usize) -> bool {
         let mut others = self.columns.iter().enumerate();
         others.any(|(other, column)| other != position && !Column::NUMBERS.contains(column))
     }
@@ -166,7 +172,7 @@ impl Grid {
         }
     }
 
-    /// Of the lines, if none of them is broken.
+    /// The length of a row in one line. Cells are ASCII, so bytes are characters.
     fn width(&self) -> usize {
         let widths = self.columns.iter().enumerate().map(|(position, column)| {
             let cells = self.rows.iter().map(|row| row[position].len());
@@ -195,4 +201,26 @@ impl Grid {
         }
         table.to_string()
     }
+}
+
+/// Takes out the details with the same value in each of several rows, and returns these in words.
+fn take_common(rows: &mut Rows) -> Vec<String> {
+    let [first, _, ..] = &rows.rows[..] else {
+        return Vec::new();
+    };
+    let details: Vec<_> = rows
+        .labels
+        .iter()
+        .zip(&first.values)
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(label, _)| *label)
+        .filter(|&label| Column::of_label(label).importance == Importance::Detail)
+        .collect();
+    // From the right, so that the first detail stays if there are only details.
+    let mut common = rows.take_common(details.into_iter().rev());
+    common.reverse();
+    let common = common.into_iter();
+    common
+        .map(|(label, value)| format!("{} {value}", label.name()))
+        .collect()
 }

@@ -1,4 +1,4 @@
-//! What becomes of the frames that a thread reads.
+//! Where the frames of a worker go.
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,11 +10,13 @@ use super::timeline::Timeline;
 use crate::aggregator::{Aggregator, FrameBatch};
 use crate::capture::Frame;
 
-pub(super) trait Counting {
-    /// Takes a frame that was captured at `at`; the batch is for those that are to be counted
-    /// later. Returns whether anything counted in a flow so far.
+/// Receives frames and counts them, at once or later.
+pub(super) trait FrameSink {
+    /// Takes a frame that was captured at `at`, and may put it into the batch to count it later.
+    /// Returns `true` when a frame has counted in a flow. Callers keep the first `true`: a batch that
+    /// was emptied no longer has that frame.
     #[inline]
-    fn frame(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
+    fn add(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
         batch.frame_without_sensor(at, frame);
         let has_counted = !batch.is_empty();
         if batch.is_full_of_packets() {
@@ -23,43 +25,47 @@ pub(super) trait Counting {
         has_counted
     }
 
-    /// Counts what is in an batch, or leaves another in its place.
+    /// Counts the packets of the batch and empties it, or replaces it by an empty one.
     fn record_batch(&mut self, batch: &mut FrameBatch);
 
-    /// All frames that are there were taken, and waiting for more may take long.
+    /// Called when all frames read so far were added, and reading more may wait for input.
     fn pause(&mut self) {}
 
-    /// Whether there is no use in going on.
+    /// Returns whether more frames would change no result.
     fn has_failed(&self) -> bool {
         false
     }
 }
 
-/// Frames are counted by the thread that reads them.
-impl Counting for Aggregator {
+/// Counts frames in the thread that reads them.
+impl FrameSink for Aggregator {
     fn record_batch(&mut self, batch: &mut FrameBatch) {
         self.record_batch(batch);
     }
 }
 
-/// Frames are counted by another thread.
-pub(super) struct Elsewhere<'a> {
+/// Sends full batches to the thread that counts.
+pub(super) struct OtherThread<'a> {
     pub(super) filled: mpsc::Sender<FrameBatch>,
+    /// Batches that were counted. All workers take theirs from here.
     pub(super) empty: &'a Mutex<mpsc::Receiver<FrameBatch>>,
-    /// Whether what was counted is discarded.
+    /// Set when all counts will be discarded.
     pub(super) is_cancelled: &'a AtomicBool,
 }
 
-impl Elsewhere<'_> {
-    pub(super) fn empty(&self) -> FrameBatch {
+impl OtherThread<'_> {
+    /// Waits for an empty batch.
+    pub(super) fn empty_batch(&self) -> FrameBatch {
         let empty = self.empty.lock().expect("no thread panics with the lock");
-        empty.recv().expect("the counting outlives the reading")
+        empty
+            .recv()
+            .expect("the counting thread outlives the workers")
     }
 }
 
-impl Counting for Elsewhere<'_> {
+impl FrameSink for OtherThread<'_> {
     fn record_batch(&mut self, batch: &mut FrameBatch) {
-        let _ = self.filled.send(mem::replace(batch, self.empty()));
+        let _ = self.filled.send(mem::replace(batch, self.empty_batch()));
     }
 
     fn has_failed(&self) -> bool {
@@ -67,23 +73,24 @@ impl Counting for Elsewhere<'_> {
     }
 }
 
-/// More than counting is done with frames, so one thread takes them in the order of the files.
-pub(super) struct Noted<'a> {
+/// Counts frames and also writes them to a capture or a timeline. Both depend on the order of the
+/// frames, so only one thread reads.
+pub(super) struct InOrder<'a> {
     pub(super) core: &'a mut Aggregator,
     pub(super) inner: Option<&'a mut InnerFrames>,
     pub(super) timeline: Option<&'a mut Timeline>,
 }
 
-impl Counting for Noted<'_> {
-    fn frame(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
+impl FrameSink for InOrder<'_> {
+    fn add(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
         if let Some(inner) = &mut self.inner {
             inner.add(frame);
         }
         let Some(timeline) = &mut self.timeline else {
-            return Counting::frame(self.core, batch, at, frame);
+            return FrameSink::add(self.core, batch, at, frame);
         };
-        let note = |outcome: &_, has_place| timeline.note(at, outcome, has_place);
-        self.core.frame_observed(batch, at, frame, note);
+        let observer = |outcome: &_, has_slot| timeline.add(at, outcome, has_slot);
+        self.core.frame_observed(batch, at, frame, observer);
         self.core.frames().counted() > 0
     }
 
@@ -101,6 +108,6 @@ impl Counting for Noted<'_> {
         let timeline = self.timeline.as_ref();
         let inner = self.inner.as_ref();
         timeline.is_some_and(|timeline| timeline.has_failed())
-            || inner.is_some_and(|inner| inner.is_all_and_failed())
+            || inner.is_some_and(|inner| inner.has_failed_as_only_output())
     }
 }

@@ -1,24 +1,37 @@
-//! Why frames are skipped, in words for people: one table for the landing page, the log, the
-//! survey of `analyze` and the README.
+//! Why frames are skipped, in words: one table for the landing page, the log, the survey of
+//! `analyze` and the README.
 
 use crate::aggregator::FrameCounts;
-use crate::wire::Skipped;
+use crate::wire::{Skipped, Truncated};
 
-/// What a reason means, and what to do about it.
+/// The meaning of a reason, and its remedy. Both are Markdown, without a final period.
 #[derive(Debug, Clone, Copy)]
 pub struct Explanation {
     pub meaning: &'static str,
-    /// What to do if many frames are skipped for it; `None` if it is ordinary: healthy streams
-    /// have such frames too, and nothing is wrong.
+    /// What to do if many frames are skipped for this reason. `None` for an ordinary reason:
+    /// healthy streams have such frames too.
     pub remedy: Option<&'static str>,
 }
 
 impl Explanation {
+    /// Returns the explanation of a reason.
     #[must_use]
     pub fn of(reason: Skipped) -> Self {
         let (meaning, remedy) = explained(reason);
         Self { meaning, remedy }
     }
+}
+
+/// Returns the reasons for which frames were skipped, and how many for each.
+pub(crate) fn skipped(frames: &FrameCounts) -> impl Iterator<Item = (Skipped, u64)> {
+    let reasons = Skipped::ALL.map(|reason| (reason, frames.skipped(reason)));
+    reasons.into_iter().filter(|&(_, frames)| frames > 0)
+}
+
+/// Returns the causes for which inner packets were truncated, and how many packets for each.
+pub(crate) fn truncated(frames: &FrameCounts) -> impl Iterator<Item = (Truncated, u64)> {
+    let causes = Truncated::ALL.map(|cause| (cause, frames.truncated(cause)));
+    causes.into_iter().filter(|&(_, packets)| packets > 0)
 }
 
 const MIRROR_BEHIND_ACCESS_POINT: Option<&str> =
@@ -98,35 +111,33 @@ fn explained(reason: Skipped) -> (&'static str, Option<&'static str>) {
     }
 }
 
-/// Above this share of frames that are skipped and not ordinary, the stream is not healthy.
+/// A stream with a larger share of frames that are skipped for reasons with a remedy is unhealthy.
 const UNHEALTHY_PERCENT: u64 = 5;
-/// Above this share, a single reason is worth naming.
+/// Reasons with a larger share of the frames may be named.
 const NAMED_PERCENT: u64 = 1;
 
-/// The frames of some time that were skipped for reasons that are not ordinary.
+/// Frames that were skipped for reasons with a remedy, in a period of time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Unusual {
-    /// All of them.
+    /// How many there are.
     pub frames: u64,
     /// Whether they are more than 5 % of the frames received.
     pub is_unhealthy: bool,
-    /// Those worth a warning, the most frequent first: IPv6 above 1 % of the frames received, and
-    /// while the stream is unhealthy all others above 1 % and the most frequent one.
+    /// The reasons to warn about, with their frames, the most frequent first. IPv6 is one if it is
+    /// more than 1 % of the frames received. While the stream is unhealthy, all others above 1 % are
+    /// too, and the most frequent one.
     pub reasons: Vec<(Skipped, u64)>,
 }
 
 impl Unusual {
+    /// Returns the unusual frames among `frames`, which were counted in a period of time.
     #[must_use]
     pub fn of(frames: &FrameCounts) -> Self {
         let exceeds = |part: u64, percent: u64| {
             u128::from(part) * 100 > u128::from(frames.received) * u128::from(percent)
         };
-        let unusual = Skipped::ALL
-            .into_iter()
-            .filter(|&reason| Explanation::of(reason).remedy.is_some());
-        let mut reasons: Vec<_> = unusual
-            .map(|reason| (reason, frames.skipped(reason)))
-            .filter(|&(_, skipped)| skipped > 0)
+        let mut reasons: Vec<_> = skipped(frames)
+            .filter(|&(reason, _)| Explanation::of(reason).remedy.is_some())
             .collect();
         reasons.sort_by_key(|&(_, skipped)| std::cmp::Reverse(skipped));
         let sum = reasons.iter().map(|&(_, skipped)| skipped).sum();
@@ -162,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn ipv6_is_named_above_one_percent_and_unhealthy_above_five() {
+    fn ipv6_is_named_above_1_percent_and_unhealthy_above_5_percent() {
         use Skipped::InnerIpv6;
         check(0, &[], false, &[]);
         check(1000, &[(InnerIpv6, 10)], false, &[]);
@@ -172,7 +183,7 @@ mod tests {
     }
 
     #[test]
-    fn all_that_is_not_ordinary_adds_up() {
+    fn frames_of_all_reasons_with_a_remedy_add_up() {
         use Skipped::{InnerIpv6, InnerMalformed, InnerNotIp, NotTzsp, TzspKeepalive};
         check(1000, &[(InnerNotIp, 900), (TzspKeepalive, 100)], false, &[]);
         check(1000, &[(NotTzsp, 50)], false, &[]);

@@ -1,5 +1,6 @@
-//! What changed in which step, sorted by series and step in bounded memory: what does not fit is
-//! sorted in parts, which a temporary file keeps and reading merges.
+//! What changed in which step, sorted by series and step in bounded memory: an external merge sort.
+//! Whenever memory is full, its changes are sorted and appended to a temporary file as a *run*.
+//! Reading merges all runs.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -12,14 +13,16 @@ use foldhash::quality::RandomState;
 use super::series::{SIZE, SeriesBytes};
 use crate::flow::Counters;
 
-/// Changes in memory, about 24 MiB while they are sorted.
-const MOST_IN_MEMORY: usize = 100_000;
-/// Parts that are merged at a time, each with a buffer: 16 MiB.
-const MOST_PARTS: usize = 512;
+/// How many changes are kept in memory: about 24 MiB while they are sorted.
+const MAX_IN_MEMORY: usize = 100_000;
+/// How many runs are merged at a time. Each has a buffer: 16 MiB in all.
+const MAX_RUNS: usize = 512;
+/// Bytes of the buffer for reading or writing a run.
 const BUFFER: usize = 32 * 1024;
 
-/// A series and a step: bytes that sort by these.
-type Place = [u8; SIZE + 8];
+/// A series and a step as bytes, which sort by series, then by step.
+type SortKey = [u8; SIZE + 8];
+/// Bytes of a change in a run: its key, bytes and packets.
 const RECORD: usize = SIZE + 8 + 16;
 
 /// What a series counted in a step.
@@ -30,98 +33,102 @@ pub(super) struct Change {
     pub(super) counters: Counters,
 }
 
+/// Collects changes in any order, and sums up those of the same series and step.
 #[derive(Debug)]
-pub(super) struct Log {
-    changes: HashMap<Place, Counters, RandomState>,
-    most_in_memory: usize,
-    most_parts: usize,
+pub(super) struct ChangeLog {
+    changes: HashMap<SortKey, Counters, RandomState>,
+    max_in_memory: usize,
+    max_runs: usize,
     file: Option<File>,
-    /// Where each part in the file begins and ends.
-    parts: Vec<(u64, u64)>,
+    /// The offsets in the file at which each run begins and ends.
+    runs: Vec<(u64, u64)>,
 }
 
-impl Default for Log {
+impl Default for ChangeLog {
     fn default() -> Self {
-        Self::with_limits(MOST_IN_MEMORY, MOST_PARTS)
+        Self::with_limits(MAX_IN_MEMORY, MAX_RUNS)
     }
 }
 
-impl Log {
-    fn with_limits(most_in_memory: usize, most_parts: usize) -> Self {
+impl ChangeLog {
+    fn with_limits(max_in_memory: usize, max_runs: usize) -> Self {
         Self {
             changes: HashMap::default(),
-            most_in_memory,
-            most_parts,
+            max_in_memory,
+            max_runs,
             file: None,
-            parts: Vec::new(),
+            runs: Vec::new(),
         }
     }
 
+    /// Adds a change. An error is one of the temporary file.
     pub(super) fn add(&mut self, change: Change) -> io::Result<()> {
-        let place = place(&change);
-        let counters = self.changes.entry(place).or_default();
+        let key = key(&change);
+        let counters = self.changes.entry(key).or_default();
         *counters = counters.plus(change.counters);
-        if self.changes.len() < self.most_in_memory {
+        if self.changes.len() < self.max_in_memory {
             return Ok(());
         }
         self.store()
     }
 
-    /// Nothing is added from here on.
+    /// Ends the collection.
     pub(super) fn finish(mut self) -> Sorted {
-        let rest = sorted(mem::take(&mut self.changes));
+        let in_memory = sorted(mem::take(&mut self.changes));
         Sorted {
-            rest,
+            in_memory,
             file: self.file,
-            parts: self.parts,
+            runs: self.runs,
         }
     }
 
-    /// Puts what is in memory into the file.
+    /// Sorts the changes in memory, and appends them to the file as a run.
     fn store(&mut self) -> io::Result<()> {
         let changes = sorted(mem::take(&mut self.changes)).into_iter();
-        if self.parts.len() >= self.most_parts {
-            self.join_parts()?;
+        if self.runs.len() >= self.max_runs {
+            self.merge_runs()?;
         }
         let mut file = match self.file.take() {
             Some(file) => file,
             None => tempfile::tempfile()?,
         };
-        let part = write_part(&mut file, changes.map(Ok))?;
+        let run = write_run(&mut file, changes.map(Ok))?;
         self.file = Some(file);
-        self.parts.push(part);
+        self.runs.push(run);
         Ok(())
     }
 
-    fn join_parts(&mut self) -> io::Result<()> {
+    /// Merges all runs into one, in a new file. Temporary files have no name: the old one disappears.
+    fn merge_runs(&mut self) -> io::Result<()> {
         let mut file = tempfile::tempfile()?;
         let before = Sorted {
-            rest: Vec::new(),
+            in_memory: Vec::new(),
             file: self.file.take(),
-            parts: mem::take(&mut self.parts),
+            runs: mem::take(&mut self.runs),
         };
-        let part = write_part(&mut file, before.records()?)?;
+        let run = write_run(&mut file, before.records()?)?;
         self.file = Some(file);
-        self.parts.push(part);
+        self.runs.push(run);
         Ok(())
     }
 }
 
-/// All changes, to be read in order as often as is needed.
+/// All changes in order, which can be read several times.
 #[derive(Debug)]
 pub(super) struct Sorted {
-    rest: Vec<(Place, Counters)>,
+    in_memory: Vec<(SortKey, Counters)>,
     file: Option<File>,
-    parts: Vec<(u64, u64)>,
+    runs: Vec<(u64, u64)>,
 }
 
 impl Sorted {
+    /// Reads all changes from the first.
     pub(super) fn changes(&self) -> io::Result<impl Iterator<Item = io::Result<Change>>> {
         let records = self.records()?;
         Ok(records.map(|record| {
-            let (place, counters) = record?;
-            let (series, step) = place.split_first_chunk().expect("a series comes first");
-            let step = step.first_chunk().expect("a step comes last");
+            let (key, counters) = record?;
+            let (series, step) = key.split_first_chunk().expect("a key begins with a series");
+            let step = step.first_chunk().expect("a key ends with a step");
             Ok(Change {
                 series: *series,
                 step: u64::from_be_bytes(*step),
@@ -130,78 +137,79 @@ impl Sorted {
         }))
     }
 
-    fn records(&self) -> io::Result<impl Iterator<Item = io::Result<(Place, Counters)>>> {
+    fn records(&self) -> io::Result<impl Iterator<Item = io::Result<(SortKey, Counters)>>> {
         let mut merge = Merge {
-            rest: self.rest.iter(),
+            in_memory: self.in_memory.iter(),
             file: self.file.as_ref(),
-            parts: self.parts.iter().map(|&part| Part::new(part)).collect(),
+            runs: self.runs.iter().map(|&run| RunReader::new(run)).collect(),
             heads: BinaryHeap::new(),
         };
-        for source in 0..=self.parts.len() {
+        for source in 0..=self.runs.len() {
             merge.advance(source)?;
         }
         Ok(std::iter::from_fn(move || merge.next().transpose()))
     }
 }
 
+/// Merges sorted sources: the runs, then the changes in memory.
 struct Merge<'a> {
-    rest: std::slice::Iter<'a, (Place, Counters)>,
+    in_memory: std::slice::Iter<'a, (SortKey, Counters)>,
     file: Option<&'a File>,
-    parts: Vec<Part>,
-    /// The next of each source: its number is that of the part, and one more for the rest.
-    heads: BinaryHeap<Reverse<(Place, usize, u64, u64)>>,
+    runs: Vec<RunReader>,
+    /// The next record of each source, the smallest key on top: key, number of the source, bytes,
+    /// packets.
+    heads: BinaryHeap<Reverse<(SortKey, usize, u64, u64)>>,
 }
 
 impl Merge<'_> {
-    fn next(&mut self) -> io::Result<Option<(Place, Counters)>> {
-        let Some((place, mut counters)) = self.pop()? else {
+    fn next(&mut self) -> io::Result<Option<(SortKey, Counters)>> {
+        let Some((key, mut counters)) = self.pop()? else {
             return Ok(None);
         };
-        // The same step of a series may be in several parts.
+        // Several runs may have the same step of a series.
         while self
             .heads
             .peek()
-            .is_some_and(|Reverse((next, ..))| *next == place)
+            .is_some_and(|Reverse((next, ..))| *next == key)
         {
             if let Some((_, more)) = self.pop()? {
                 counters = counters.plus(more);
             }
         }
-        Ok(Some((place, counters)))
+        Ok(Some((key, counters)))
     }
 
-    fn pop(&mut self) -> io::Result<Option<(Place, Counters)>> {
-        let Some(Reverse((place, source, bytes, packets))) = self.heads.pop() else {
+    fn pop(&mut self) -> io::Result<Option<(SortKey, Counters)>> {
+        let Some(Reverse((key, source, bytes, packets))) = self.heads.pop() else {
             return Ok(None);
         };
         self.advance(source)?;
-        Ok(Some((place, Counters { bytes, packets })))
+        Ok(Some((key, Counters { bytes, packets })))
     }
 
     fn advance(&mut self, source: usize) -> io::Result<()> {
-        let next = match (self.parts.get_mut(source), self.file) {
-            (Some(part), Some(file)) => part.next(file)?,
-            _ => self.rest.next().copied(),
+        let next = match (self.runs.get_mut(source), self.file) {
+            (Some(run), Some(file)) => run.next(file)?,
+            _ => self.in_memory.next().copied(),
         };
         self.heads.extend(
-            next.map(|(place, counters)| {
-                Reverse((place, source, counters.bytes, counters.packets))
-            }),
+            next.map(|(key, counters)| Reverse((key, source, counters.bytes, counters.packets))),
         );
         Ok(())
     }
 }
 
-/// A part of the file that is being read.
-struct Part {
+/// Reads a run.
+struct RunReader {
+    /// The offset in the file from which the buffer is filled next.
     position: u64,
     end: u64,
     buffer: Vec<u8>,
-    /// What of the buffer was taken.
+    /// How many bytes of the buffer were returned.
     taken: usize,
 }
 
-impl Part {
+impl RunReader {
     fn new((position, end): (u64, u64)) -> Self {
         Self {
             position,
@@ -211,7 +219,8 @@ impl Part {
         }
     }
 
-    fn next(&mut self, mut file: &File) -> io::Result<Option<(Place, Counters)>> {
+    fn next(&mut self, mut file: &File) -> io::Result<Option<(SortKey, Counters)>> {
+        // All runs share one file and so one offset: each read has to seek first.
         if self.taken == self.buffer.len() {
             let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
             self.buffer.resize(left.min(BUFFER / RECORD * RECORD), 0);
@@ -226,16 +235,16 @@ impl Part {
     }
 }
 
-/// Appends records; where they begin and end.
-fn write_part(
+/// Appends a run. Returns the offsets at which it begins and ends.
+fn write_run(
     file: &mut File,
-    records: impl Iterator<Item = io::Result<(Place, Counters)>>,
+    records: impl Iterator<Item = io::Result<(SortKey, Counters)>>,
 ) -> io::Result<(u64, u64)> {
     let begin = file.seek(SeekFrom::End(0))?;
     let mut out = BufWriter::with_capacity(BUFFER, &mut *file);
     for record in records {
-        let (place, counters) = record?;
-        out.write_all(&place)?;
+        let (key, counters) = record?;
+        out.write_all(&key)?;
         out.write_all(&counters.bytes.to_be_bytes())?;
         out.write_all(&counters.packets.to_be_bytes())?;
     }
@@ -244,28 +253,34 @@ fn write_part(
     Ok((begin, file.stream_position()?))
 }
 
-fn from_record(record: &[u8; RECORD]) -> (Place, Counters) {
-    let (place, numbers) = record.split_first_chunk().expect("a place comes first");
-    let (bytes, packets) = numbers.split_first_chunk().expect("two numbers follow");
-    let packets = packets.first_chunk().expect("two numbers follow");
+fn from_record(record: &[u8; RECORD]) -> (SortKey, Counters) {
+    let (key, numbers) = record
+        .split_first_chunk()
+        .expect("a record begins with a key");
+    let (bytes, packets) = numbers
+        .split_first_chunk()
+        .expect("a record ends with two numbers");
+    let packets = packets
+        .first_chunk()
+        .expect("a record ends with two numbers");
     let counters = Counters {
         bytes: u64::from_be_bytes(*bytes),
         packets: u64::from_be_bytes(*packets),
     };
-    (*place, counters)
+    (*key, counters)
 }
 
-fn place(change: &Change) -> Place {
-    let mut place = [0; SIZE + 8];
-    let (series, step) = place.split_at_mut(SIZE);
+fn key(change: &Change) -> SortKey {
+    let mut key = [0; SIZE + 8];
+    let (series, step) = key.split_at_mut(SIZE);
     series.copy_from_slice(&change.series);
     step.copy_from_slice(&change.step.to_be_bytes());
-    place
+    key
 }
 
-fn sorted(changes: HashMap<Place, Counters, RandomState>) -> Vec<(Place, Counters)> {
+fn sorted(changes: HashMap<SortKey, Counters, RandomState>) -> Vec<(SortKey, Counters)> {
     let mut changes: Vec<_> = changes.into_iter().collect();
-    changes.sort_unstable_by_key(|(place, _)| *place);
+    changes.sort_unstable_by_key(|(key, _)| *key);
     changes
 }
 
@@ -287,11 +302,11 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(most_in_memory: usize, most_parts: usize) {
-        let mut log = Log::with_limits(most_in_memory, most_parts);
+    fn check(max_in_memory: usize, max_runs: usize) {
+        let mut log = ChangeLog::with_limits(max_in_memory, max_runs);
         let mut expected: BTreeMap<(u8, u64), u64> = BTreeMap::new();
         for number in 0..2000_u64 {
-            // Each place is met several times, far apart and in no order.
+            // Each key occurs several times, far apart and out of order.
             let (series, step) = ((number * 7 % 13) as u8, number * 31 % 60 * 300);
             *expected.entry((series, step)).or_default() += number;
             log.add(change(series, step, number))
@@ -310,20 +325,20 @@ mod tests {
     }
 
     #[test]
-    fn changes_come_out_sorted_and_summed_up() {
+    fn changes_are_sorted_and_summed_up() {
         check(1_000_000, 4);
         check(100, 1000);
     }
 
     #[test]
-    fn parts_are_joined_when_there_are_too_many() {
+    fn too_many_runs_are_merged_into_one() {
         check(10, 3);
         check(1, 2);
     }
 
     #[test]
-    fn nothing_comes_of_nothing() {
-        let sorted = Log::default().finish();
+    fn an_empty_log_has_no_changes() {
+        let sorted = ChangeLog::default().finish();
         assert_eq!(sorted.changes().expect("no file is needed").count(), 0);
     }
 }

@@ -1,16 +1,18 @@
-//! JSON that people can read as well: one line for each flow.
+//! Line breaks that make JSON readable for people too: one line for each flow.
 
 use std::io::{self, Write};
 
 use serde_json::ser::Formatter;
 
-/// Values in more containers than this share a line.
-const DEEPEST_LINE: usize = 2;
+/// Values nested in more objects and arrays than this share a line.
+const MAX_BROKEN_DEPTH: usize = 2;
 
-/// Breaks lines in the outermost object and in what it holds.
+/// Puts each member of the outermost object on a line, and each element of these members.
 #[derive(Default)]
 pub(super) struct Lines {
+    /// How many objects and arrays are open.
     depth: usize,
+    /// Whether the innermost of them has a value, so that its bracket goes to a line of its own.
     has_value: bool,
 }
 
@@ -23,7 +25,7 @@ impl Lines {
 
     fn end<W: ?Sized + Write>(&mut self, out: &mut W, bracket: &[u8]) -> io::Result<()> {
         self.depth -= 1;
-        if self.has_value && self.depth < DEEPEST_LINE {
+        if self.has_value && self.depth < MAX_BROKEN_DEPTH {
             self.break_line(out)?;
         }
         self.has_value = true;
@@ -31,7 +33,7 @@ impl Lines {
     }
 
     fn separate<W: ?Sized + Write>(&self, out: &mut W, first: bool) -> io::Result<()> {
-        let breaks = self.depth <= DEEPEST_LINE;
+        let breaks = self.depth <= MAX_BROKEN_DEPTH;
         if !first {
             out.write_all(if breaks { b"," } else { b", " })?;
         }

@@ -1,0 +1,204 @@
+//! Tables for people: which addresses talk to each other, and how much.
+
+mod ends;
+mod grid;
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::rows::{self, Rows};
+use super::units::{bits_per_second, bytes, count, duration, number};
+use super::{skipped, time, truncated};
+use crate::aggregator::FrameCounts;
+use crate::flow::{Counters, Label, OTHER, ProtocolName, Shape, Snapshot, TrafficKey};
+use crate::metrics::labels;
+use ends::{End, Side};
+use grid::Grid;
+
+/// How wide tables may be, and whether they have colours.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Look {
+    /// In characters. Without a width, each row takes one line: for `grep` and pagers.
+    pub(crate) width: Option<u16>,
+    pub(crate) colours: bool,
+}
+
+/// Writes a summary, and tables of `top` rows at most.
+pub(crate) fn write(
+    out: &mut impl Write,
+    mut snapshot: Snapshot,
+    frames: &FrameCounts,
+    top: usize,
+    look: Look,
+) -> io::Result<()> {
+    let total = rows::total(&snapshot);
+    write_summary(out, &snapshot, frames, total)?;
+    if total.packets == 0 {
+        return Ok(());
+    }
+    let labels = snapshot.shape.labels;
+    top_flows(&mut snapshot, total, top).write(out, look)?;
+    if labels.contains(Label::From) {
+        top_ends(&mut snapshot, Side::Source, total, top).write(out, look)?;
+    }
+    if labels.contains(Label::To) {
+        top_ends(&mut snapshot, Side::Destination, total, top).write(out, look)?;
+    }
+    by_type(&snapshot, total, top).write(out, look)?;
+    by_protocol(&snapshot, total, top).write(out, look)
+}
+
+/// Writes the lines above the tables.
+fn write_summary(
+    out: &mut impl Write,
+    snapshot: &Snapshot,
+    frames: &FrameCounts,
+    total: Counters,
+) -> io::Result<()> {
+    if let (Some(first), Some(last)) = (frames.oldest, frames.newest) {
+        let [first, last] = [first, last].map(time::moment);
+        let span = duration(frames.span().unwrap_or_default());
+        writeln!(out, "Time     {first} to {last} ({span})")?;
+    }
+    write!(
+        out,
+        "Counted  {}, {}",
+        count(total.packets, "packet"),
+        bytes(total.bytes)
+    )?;
+    if let Some(rate) = frames
+        .span()
+        .and_then(|span| bits_per_second(total.bytes, span))
+    {
+        write!(out, ", {rate} on average")?;
+    }
+    let truncated = truncated(frames).map(|(cause, packets)| (cause.label(), packets));
+    write_sum(out, "\nCut      ", "packet", truncated)?;
+    let skipped = skipped(frames).map(|(reason, frames)| (reason.label(), frames));
+    write_sum(out, "\nSkipped  ", "frame", skipped)?;
+    let occupancy = &snapshot.occupancy;
+    write!(out, "\nFlows    {}", number(occupancy.flows as u64))?;
+    if occupancy.overflow_packets > 0 {
+        let packets = count(occupancy.overflow_packets, "packet");
+        write!(out, "; {packets} beyond --max-flows are in `{OTHER}`")?;
+    }
+    let absent = occupancy.idle as u64 + occupancy.forgotten;
+    if absent > 0 {
+        let flows = count(absent, "idle flow");
+        write!(
+            out,
+            "; {flows} left, and count under type and protocol only"
+        )?;
+    }
+    writeln!(out)
+}
+
+/// Writes a sum and its parts, if there are any.
+fn write_sum<'a>(
+    out: &mut impl Write,
+    title: &str,
+    noun: &str,
+    parts: impl Iterator<Item = (&'a str, u64)>,
+) -> io::Result<()> {
+    let parts: Vec<_> = parts.collect();
+    if parts.is_empty() {
+        return Ok(());
+    }
+    let sum = parts.iter().map(|(_, part)| part).sum();
+    let parts = parts
+        .iter()
+        .map(|(label, part)| format!("{} {label}", number(*part)));
+    let parts: Vec<_> = parts.collect();
+    write!(out, "{title}{}: {}", count(sum, noun), parts.join(", "))
+}
+
+fn top_flows(snapshot: &mut Snapshot, total: Counters, top: usize) -> Grid {
+    snapshot.sort_by_bytes();
+    let shape = &snapshot.shape;
+    let mut rows = Rows::of_flows(shape, snapshot.by_bytes().take(top));
+    for sum in &snapshot.overflow {
+        let value = |label| labels::overflow_value(shape, sum.key, label);
+        let values = shape.labels.iter().map(value).collect();
+        rows.push(values, sum.counters);
+    }
+    let all = snapshot.occupancy.flows + snapshot.overflow.len();
+    rows.keep_largest(top);
+    Grid::new("Top flows", rows, all, total)
+}
+
+/// The addresses on one side. Which flows the packets beyond the limit belong to is unknown, so
+/// these are one row.
+fn top_ends(snapshot: &mut Snapshot, side: Side, total: Counters, top: usize) -> Grid {
+    let (title, label, class_label) = match side {
+        Side::Source => ("Top sources", Label::From, Label::FromType),
+        Side::Destination => ("Top destinations", Label::To, Label::ToType),
+    };
+    let has_class = snapshot.shape.labels.contains(class_label);
+    let (ends, mut all) = ends::top(snapshot, side, has_class, top);
+    let mut rows = Rows::new([label].into_iter().chain(has_class.then_some(class_label)));
+    for (end, counters) in ends {
+        rows.push(end_values(&snapshot.shape, end, has_class), counters);
+    }
+    let overflow = snapshot.overflow.iter().map(|sum| sum.counters);
+    let overflow = overflow.fold(Counters::default(), Counters::plus);
+    all += usize::from(overflow.packets > 0);
+    rows.push_other(overflow);
+    rows.keep_largest(top);
+    Grid::new(title, rows, all, total)
+}
+
+fn end_values(shape: &Shape, end: End, has_class: bool) -> Vec<String> {
+    let mut address = String::new();
+    labels::push_address(&mut address, end.address, end.prefix);
+    let class = has_class.then(|| shape.classes.name(end.class).to_owned());
+    [address].into_iter().chain(class).collect()
+}
+
+fn by_type(snapshot: &Snapshot, total: Counters, top: usize) -> Grid {
+    let name = |class| snapshot.shape.classes.name(class).to_owned();
+    let values = |key: Option<TrafficKey>| match key {
+        Some(key) => vec![name(key.from_class), name(key.to_class)],
+        None => vec![OTHER.to_owned(); 2],
+    };
+    let labels = [Label::FromType, Label::ToType];
+    sums("By type", snapshot, labels, values, total, top)
+}
+
+fn by_protocol(snapshot: &Snapshot, total: Counters, top: usize) -> Grid {
+    let values = |key: Option<TrafficKey>| {
+        let name = key.map_or(OTHER, |key| ProtocolName::of(key.protocol));
+        vec![name.to_owned()]
+    };
+    sums(
+        "By protocol",
+        snapshot,
+        [Label::Protocol],
+        values,
+        total,
+        top,
+    )
+}
+
+/// Sums up all traffic that has the same `values`.
+fn sums(
+    title: &'static str,
+    snapshot: &Snapshot,
+    labels: impl IntoIterator<Item = Label>,
+    values: impl Fn(Option<TrafficKey>) -> Vec<String>,
+    total: Counters,
+    top: usize,
+) -> Grid {
+    // Sorted, so that equally large rows are in the order of their values.
+    let mut sums: BTreeMap<Vec<String>, Counters> = BTreeMap::new();
+    for sum in &snapshot.traffic {
+        let counters = sums.entry(values(sum.key)).or_default();
+        *counters = counters.plus(sum.counters);
+    }
+    let all = sums.len();
+    let mut rows = Rows::new(labels);
+    for (values, counters) in sums {
+        rows.push(values, counters);
+    }
+    rows.keep_largest(top);
+    Grid::new(title, rows, all, total)
+}
