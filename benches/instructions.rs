@@ -247,7 +247,7 @@ fn run_analyze(count: u32) {
 fn counted_analyze(mut core: Aggregator, frame: &[u8], count: u32) -> Aggregator {
     let mut batch = core.batch();
     for _ in 0..count {
-        let _ = batch.frame_without_sensor(Duration::ZERO, black_box(&captured(frame)));
+        batch.frame_without_sensor(Duration::ZERO, black_box(&captured(frame)));
         if batch.is_full() {
             core.record_batch(&mut batch);
         }

@@ -61,7 +61,7 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
         // The default limit may exceed a small machine's memory, but few captures have so many
         // flows.
         Err(refusal) if settings.limits.flows == ANALYZED_FLOWS => {
-            print_problem!("warning: {refusal}")
+            print_problem!("warning: {refusal}");
         }
         Err(refusal) => return Err(refusal.into()),
     }

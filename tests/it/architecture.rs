@@ -130,7 +130,7 @@ fn resolve(modules: &BTreeMap<Module, Imports>, from: &Module, path: &Module) ->
             at.pop();
             continue;
         }
-        let child = [at.as_slice(), &[name.clone()]].concat();
+        let child = [at.as_slice(), std::slice::from_ref(name)].concat();
         if modules.contains_key(&child) {
             at = child;
         } else if let Some(meant) = modules.get(&at).and_then(|at| at.reexported.get(name)) {

@@ -42,8 +42,8 @@ fn the_start_time_is_exact_to_the_hundredth_of_a_second() {
     let boot = kernel.lines().find_map(|line| line.strip_prefix("btime "));
     let boot: f64 = boot.unwrap().parse().unwrap();
     let started = boot + stat(&exporter, 22) as f64 / 100.0;
-    let exported = exporter.scrape().value("process_start_time_seconds");
-    assert!((exported - started).abs() < 0.001, "{exported} {started}");
+    let in_scrape = exporter.scrape().value("process_start_time_seconds");
+    assert!((in_scrape - started).abs() < 0.001, "{in_scrape} {started}");
 }
 
 #[test]
@@ -59,8 +59,8 @@ fn limits_and_memory_are_those_of_the_process() {
     assert_eq!(most, 8_589_934_592.0);
     // The value changes with each new thread.
     let virtual_memory = eventually("the same memory", || {
-        let exported = exporter.scrape().value("process_virtual_memory_bytes");
-        (exported == stat(&exporter, 23) as f64).then_some(exported)
+        let in_scrape = exporter.scrape().value("process_virtual_memory_bytes");
+        (in_scrape == stat(&exporter, 23) as f64).then_some(in_scrape)
     });
     let resident = scrape.value("process_resident_memory_bytes");
     assert!(resident > 0.0 && resident < virtual_memory);
@@ -92,9 +92,9 @@ fn network_bytes_are_those_of_the_network_namespace() {
         ("process_network_transmit_bytes_total", "OutOctets"),
     ] {
         let before = octets(name);
-        let exported = exporter.scrape().value(metric);
-        assert!(before > 0.0 && before <= exported, "{before} {exported}");
-        assert!(exported <= octets(name), "{exported}");
+        let in_scrape = exporter.scrape().value(metric);
+        assert!(before > 0.0 && before <= in_scrape, "{before} {in_scrape}");
+        assert!(in_scrape <= octets(name), "{in_scrape}");
     }
 }
 
