@@ -179,7 +179,11 @@ fn the_count_of_kernel_drops_never_decreases() {
     exporter.signal(Signal::SIGTERM);
     let (status, stderr) = exporter.wait_for_exit();
     assert!(status.success(), "{stderr}");
-    assert_eq!(stderr.matches("cannot read what").count(), 1, "{stderr}");
+    assert_eq!(
+        stderr.matches("cannot read the kernel").count(),
+        1,
+        "{stderr}"
+    );
 }
 
 #[test]

@@ -88,8 +88,7 @@ fn reaching_the_flow_limit_is_a_warning() {
     let (samples, warnings) = packets_and_warnings("protocols.pcap", &["--max-flows", "12"]);
     assert_snapshot!(samples);
     // 14 flows. The demand is an estimate, so its value is not checked here.
-    let begin =
-        "warning: the limit of 12 flows was reached: 2 packets were counted as `other`; about 1";
+    let begin = "warning: the limit of 12 flows was reached: 2 packets were counted as `other`; there were about 1";
     assert!(warnings.starts_with(begin), "{warnings}");
     let end = " flows: raise --max-flows, or choose fewer --labels\n";
     assert!(warnings.ends_with(end), "{warnings}");
@@ -97,8 +96,7 @@ fn reaching_the_flow_limit_is_a_warning() {
     let labels = ["--max-flows", "1", "--labels", "from,protocol"];
     let (samples, warnings) = packets_and_warnings("protocols.pcap", &labels);
     assert_snapshot!(samples);
-    let begin =
-        "warning: the limit of 1 flows was reached: 13 packets were counted as `other`; about 1";
+    let begin = "warning: the limit of 1 flows was reached: 13 packets were counted as `other`; there were about 1";
     assert!(warnings.starts_with(begin), "{warnings}");
 }
 
