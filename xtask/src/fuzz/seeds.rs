@@ -59,9 +59,13 @@ fn frames((name, content): &Capture) -> Vec<(String, Vec<u8>)> {
     let link = u16::try_from(word(20) & 0xffff).expect("16 bits");
     let mut frames = Vec::new();
     let mut at = 24;
-    while at < content.len() {
+    while at + header <= content.len() {
         let end = at + header + word(at + 8) as usize;
-        let seed = [&link.to_be_bytes(), &[0][..], &content[at + header..end]].concat();
+        // What is no record, such as the header of an appended capture, ends the list.
+        let Some(frame) = content.get(at + header..end) else {
+            break;
+        };
+        let seed = [&link.to_be_bytes(), &[0][..], frame].concat();
         frames.push((format!("{name}-{}", frames.len()), seed));
         at = end;
     }
@@ -80,3 +84,15 @@ const WEB_CONFIGURATIONS: [&str; 6] = [
     "basic_auth_users:\n  alice: $2b$10$abcdefghijklmnopqrstuuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234\n  \
      bob: &hash \"$2y$10$abcdefghijklmnopqrstuuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ01234\"\n  eve: *hash\n",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_target_has_seeds_of_all_fixtures() {
+        for target in super::super::TARGETS {
+            assert!(of(target).len() >= WEB_CONFIGURATIONS.len(), "{target}");
+        }
+    }
+}
