@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 /// A bounded queue that starts one job at a time, round-robin over client networks.
 pub(super) struct FairQueue {
     bounds: Bounds,
-    state: Mutex<State>,
+    state: Mutex<QueueState>,
 }
 
 /// The maximum number of jobs that run or wait.
@@ -25,7 +25,7 @@ pub(super) struct Bounds {
 }
 
 #[derive(Default)]
-struct State {
+struct QueueState {
     is_running: bool,
     /// The number of jobs that run or wait, by network. Cancelled jobs do not count.
     jobs: HashMap<IpAddr, usize>,
@@ -87,14 +87,14 @@ impl FairQueue {
         Err(passed)
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
         self.state
             .lock()
             .expect("no thread panics while it holds the lock")
     }
 }
 
-impl State {
+impl QueueState {
     fn push(&mut self, network: IpAddr, job: oneshot::Sender<RunToken>) {
         let queue = self.waiting.iter_mut().find(|(other, _)| *other == network);
         match queue {

@@ -35,11 +35,11 @@ struct InUse {
 }
 
 struct Entry {
-    state: Mutex<State>,
+    state: Mutex<Usage>,
     evicted: Notify,
 }
 
-struct State {
+struct Usage {
     /// When each request in flight began, the oldest first, by number.
     requests: Vec<(u64, Instant)>,
     next: u64,
@@ -76,7 +76,7 @@ impl Slots {
             return Err(Full);
         }
         let entry = Arc::new(Entry {
-            state: Mutex::new(State {
+            state: Mutex::new(Usage {
                 requests: Vec::new(),
                 next: 0,
                 idle_since: Instant::now(),
@@ -126,12 +126,12 @@ impl Slots {
 }
 
 impl Entry {
-    fn state(&self) -> MutexGuard<'_, State> {
+    fn state(&self) -> MutexGuard<'_, Usage> {
         self.state.lock().expect(NO_PANIC)
     }
 }
 
-impl State {
+impl Usage {
     /// When this became idle, or when its oldest request will count as stuck.
     fn idle_from(&self, grace: Duration) -> Instant {
         match self.requests.first() {

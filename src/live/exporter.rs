@@ -23,7 +23,7 @@ pub(super) struct Exporter {
     /// The zero of the flow table's clock.
     began: Instant,
     state: Mutex<ExporterState>,
-    drops: Mutex<Drops>,
+    drops: Mutex<DropCounters>,
     recent: Mutex<RecentFrames>,
     /// Whether a capture runs. Outside of the lock, because the runtime's thread answers readiness
     /// checks and must not wait while a scrape copies all flows under the lock.
@@ -38,7 +38,7 @@ pub(super) struct Exporter {
 
 /// Counters of the frames that the kernel dropped.
 #[derive(Default)]
-struct Drops {
+struct DropCounters {
     counters: Vec<Box<dyn DropCounter>>,
     /// The totals of earlier counters, whose sockets are closed.
     earlier: u64,
@@ -148,7 +148,7 @@ impl Exporter {
     }
 }
 
-impl Drops {
+impl DropCounters {
     fn read(&mut self) {
         let outcomes = self.counters.iter_mut().map(|counter| counter.read());
         let failure = outcomes.filter_map(Result::err).last();

@@ -31,14 +31,14 @@ use zstd::Zstd;
 /// The stream cannot be read, or the system has no room for another thread.
 pub fn unpack(stream: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut input = Input::new(Box::new(stream));
-    match Format::of(input.peek(Format::MAGIC)?) {
+    match Compression::of(input.peek(Compression::MAGIC)?) {
         None => Ok(Box::new(input)),
         Some(format) => Ok(Box::new(Ahead::of(Unpacked::new(input, format))?)),
     }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+enum Compression {
     Gzip,
     Zstd,
     Lz4,
@@ -46,7 +46,7 @@ enum Format {
     Skippable,
 }
 
-impl Format {
+impl Compression {
     /// How many bytes tell a format.
     const MAGIC: usize = 4;
     const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
@@ -113,7 +113,7 @@ impl Decoder {
 struct Unpacked {
     input: Input,
     /// Of the member or frame at hand, or of the last one.
-    format: Format,
+    format: Compression,
     /// That of the last member or frame, which the next one uses again if it can.
     decoder: Option<Decoder>,
     is_inside: bool,
@@ -122,7 +122,7 @@ struct Unpacked {
 }
 
 impl Unpacked {
-    fn new(input: Input, format: Format) -> Self {
+    fn new(input: Input, format: Compression) -> Self {
         Self {
             input,
             format,
@@ -136,10 +136,10 @@ impl Unpacked {
     /// stream.
     fn begin_next(&mut self) -> io::Result<bool> {
         loop {
-            let next = self.input.peek(Format::MAGIC)?;
-            match Format::of(next) {
-                Some(Format::Skippable) => {
-                    self.format = Format::Skippable;
+            let next = self.input.peek(Compression::MAGIC)?;
+            match Compression::of(next) {
+                Some(Compression::Skippable) => {
+                    self.format = Compression::Skippable;
                     self.skip_frame()?;
                 }
                 Some(format) => {
@@ -148,7 +148,7 @@ impl Unpacked {
                     return Ok(true);
                 }
                 None if next.is_empty() => return Ok(false),
-                None if Format::is_cut_magic(next) => {
+                None if Compression::is_cut_magic(next) => {
                     return Err(io::ErrorKind::UnexpectedEof.into());
                 }
                 None => return self.end_in_zeros().map(|()| false),
@@ -163,15 +163,15 @@ impl Unpacked {
         self.input.skip(u32::from_le_bytes(size))
     }
 
-    fn begin(&mut self, format: Format) -> io::Result<()> {
+    fn begin(&mut self, format: Compression) -> io::Result<()> {
         let decoder = match (format, self.decoder.take()) {
-            (Format::Zstd, Some(decoder @ Decoder::Zstd(_))) => decoder,
-            (Format::Zstd | Format::Skippable, _) => Decoder::Zstd(Zstd::new()?),
-            (Format::Gzip, _) => Decoder::Gzip(Gzip::new()),
-            (Format::Lz4, Some(Decoder::Lz4(before))) => {
+            (Compression::Zstd, Some(decoder @ Decoder::Zstd(_))) => decoder,
+            (Compression::Zstd | Compression::Skippable, _) => Decoder::Zstd(Zstd::new()?),
+            (Compression::Gzip, _) => Decoder::Gzip(Gzip::new()),
+            (Compression::Lz4, Some(Decoder::Lz4(before))) => {
                 Decoder::Lz4(before.for_next(&mut self.input)?)
             }
-            (Format::Lz4, _) => Decoder::Lz4(Lz4::for_frame(&mut self.input)?),
+            (Compression::Lz4, _) => Decoder::Lz4(Lz4::for_frame(&mut self.input)?),
         };
         self.decoder = Some(decoder);
         Ok(())
@@ -181,7 +181,7 @@ impl Unpacked {
     /// `zstd -d` and `lz4 -d` do not.
     fn end_in_zeros(&mut self) -> io::Result<()> {
         let end = self.input.position();
-        if self.format == Format::Gzip && self.input.skip_zeros()? {
+        if self.format == Compression::Gzip && self.input.skip_zeros()? {
             return Ok(());
         }
         let (name, written) = (self.format.name(), self.written);

@@ -10,7 +10,7 @@ use crate::capture::Frame;
 const LARGEST_PACKET: usize = 65_535;
 
 #[derive(Debug)]
-pub(super) enum Format {
+pub(super) enum CaptureFormat {
     Pcap(Pcap),
     Pcapng(Pcapng),
 }
@@ -20,13 +20,13 @@ pub(super) enum Begin {
     /// A capture, whose records begin so many bytes later.
     Capture {
         size: usize,
-        format: Format,
+        format: CaptureFormat,
     },
     Incomplete,
     NotACapture,
 }
 
-impl Format {
+impl CaptureFormat {
     pub(super) fn begin(bytes: &[u8]) -> Begin {
         if bytes.starts_with(&signature::SECTION) {
             // The section header is a block like others.

@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use super::content::Content;
 use super::damage::Damage;
-use super::format::{Begin, Format};
+use super::format::{Begin, CaptureFormat};
 use super::record::{LOOKAHEAD, MAX_RECORD, Mode, Window};
 use super::walk::{Step, Walk};
 use crate::capture::Frame;
@@ -36,7 +36,7 @@ pub struct CaptureReader<R> {
     end: usize,
     /// Position in the stream of `buffer[start]`.
     offset: u64,
-    format: Option<Format>,
+    format: Option<CaptureFormat>,
     walk: Walk,
     /// Nothing follows what is in the buffer.
     ended: bool,
@@ -173,7 +173,7 @@ impl<R: Read> CaptureReader<R> {
     /// Whether a capture's header was read: from then on it is known to be a capture.
     #[must_use]
     pub fn has_header(&self) -> bool {
-        self.walk.has_header() || self.format.as_ref().is_some_and(Format::has_header)
+        self.walk.has_header() || self.format.as_ref().is_some_and(CaptureFormat::has_header)
     }
 
     /// What the stream holds if it is not a capture. Reads on as far as it takes to tell.
@@ -192,7 +192,7 @@ impl<R: Read> CaptureReader<R> {
     /// Frames that the capture itself says were dropped before they reached it.
     #[must_use]
     pub fn dropped(&self) -> u64 {
-        let here = self.format.as_ref().map_or(0, Format::dropped);
+        let here = self.format.as_ref().map_or(0, CaptureFormat::dropped);
         self.walk.dropped_before().saturating_add(here)
     }
 
@@ -204,7 +204,7 @@ impl<R: Read> CaptureReader<R> {
 
     /// Finds out the format; `false` if more bytes are needed for that.
     fn read_header(&mut self) -> Result<bool, CaptureError> {
-        match Format::begin(&self.buffer[self.start..self.end]) {
+        match CaptureFormat::begin(&self.buffer[self.start..self.end]) {
             Begin::Capture { size, format } => {
                 self.format = Some(format);
                 self.start += size;

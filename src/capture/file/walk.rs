@@ -3,7 +3,7 @@
 use std::mem;
 
 use super::damage::Damage;
-use super::format::{Begin, Format};
+use super::format::{Begin, CaptureFormat};
 use super::record::{Item, Mode, Plausible, Resume, Window};
 use super::zeros;
 use crate::capture::Frame;
@@ -15,7 +15,7 @@ const KEPT_ZEROS: usize = 32;
 #[derive(Debug)]
 pub(super) struct Walk {
     mode: Mode,
-    state: State,
+    state: WalkState,
     damage: Option<Damage>,
     /// Frames that earlier captures of the stream say were dropped.
     dropped_before: u64,
@@ -23,7 +23,7 @@ pub(super) struct Walk {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+enum WalkState {
     /// A record is at the front.
     AtRecord,
     /// In a long run of zeros, which began at this position in the stream.
@@ -48,7 +48,7 @@ impl Walk {
     pub(super) fn new(mode: Mode) -> Self {
         Self {
             mode,
-            state: State::AtRecord,
+            state: WalkState::AtRecord,
             damage: None,
             dropped_before: 0,
             has_header: false,
@@ -61,7 +61,7 @@ impl Walk {
 
     /// The mode, if a record is at the front.
     pub(super) fn at_record(&self) -> Option<Mode> {
-        matches!(self.state, State::AtRecord).then_some(self.mode)
+        matches!(self.state, WalkState::AtRecord).then_some(self.mode)
     }
 
     /// Frames that earlier captures of the stream say were dropped.
@@ -77,15 +77,15 @@ impl Walk {
     /// Where the zeros began that reach to the front, if there are any.
     pub(super) fn in_zeros_since(&self) -> Option<u64> {
         match self.state {
-            State::InZeros { since } => Some(since),
-            State::AtRecord | State::Resynchronising => None,
+            WalkState::InZeros { since } => Some(since),
+            WalkState::AtRecord | WalkState::Resynchronising => None,
         }
     }
 
     /// What to do with the front of a window, which is at this position in the stream.
     pub(super) fn step<'a>(
         &mut self,
-        format: &mut Format,
+        format: &mut CaptureFormat,
         window: Window<'a>,
         offset: u64,
     ) -> Step<'a> {
@@ -93,21 +93,21 @@ impl Walk {
             return Step::Wait;
         }
         match self.state {
-            State::AtRecord => self.step_to_record(format, window, offset),
-            State::InZeros { since } => self.pass_zeros(window, since, offset),
-            State::Resynchronising => self.resynchronise(format, window),
+            WalkState::AtRecord => self.step_to_record(format, window, offset),
+            WalkState::InZeros { since } => self.pass_zeros(window, since, offset),
+            WalkState::Resynchronising => self.resynchronise(format, window),
         }
     }
 
     fn step_to_record<'a>(
         &mut self,
-        format: &mut Format,
+        format: &mut CaptureFormat,
         window: Window<'a>,
         offset: u64,
     ) -> Step<'a> {
         match zeros::is_long_run(window) {
             Plausible::Yes => {
-                self.state = State::InZeros { since: offset };
+                self.state = WalkState::InZeros { since: offset };
                 return self.pass_zeros(window, offset, offset);
             }
             Plausible::Unknown => return Step::Wait,
@@ -123,7 +123,7 @@ impl Walk {
                 let size = match resume {
                     Resume::After(size) => size,
                     Resume::Search => {
-                        self.state = State::Resynchronising;
+                        self.state = WalkState::Resynchronising;
                         1
                     }
                 };
@@ -133,8 +133,8 @@ impl Walk {
         }
     }
 
-    fn begin_capture<'a>(&mut self, format: &mut Format, window: Window<'a>) -> Step<'a> {
-        let Begin::Capture { size, format: new } = Format::begin(window.bytes) else {
+    fn begin_capture<'a>(&mut self, format: &mut CaptureFormat, window: Window<'a>) -> Step<'a> {
+        let Begin::Capture { size, format: new } = CaptureFormat::begin(window.bytes) else {
             return Step::Wait;
         };
         let before = mem::replace(format, new);
@@ -161,22 +161,22 @@ impl Walk {
                 what,
             };
         }
-        self.state = State::Resynchronising;
+        self.state = WalkState::Resynchronising;
         self.pass_damage(since, what, offset - since + size as u64);
         Step::Pass(size)
     }
 
     /// Passes what no record or capture begins with.
-    fn resynchronise<'a>(&mut self, format: &mut Format, window: Window<'a>) -> Step<'a> {
+    fn resynchronise<'a>(&mut self, format: &mut CaptureFormat, window: Window<'a>) -> Step<'a> {
         let mut size = 0;
         while let Some(rest) = window.from(size).filter(|rest| !rest.bytes.is_empty()) {
-            let plausible = match Format::begins_outside_packets(rest) {
+            let plausible = match CaptureFormat::begins_outside_packets(rest) {
                 Plausible::No => format.is_plausible(rest),
                 answer => answer,
             };
             match plausible {
                 Plausible::Yes => {
-                    self.state = State::AtRecord;
+                    self.state = WalkState::AtRecord;
                     break;
                 }
                 Plausible::Unknown => break,
@@ -187,7 +187,7 @@ impl Walk {
             damage.bytes += size as u64;
         }
         match self.state {
-            State::Resynchronising if size == 0 => Step::Wait,
+            WalkState::Resynchronising if size == 0 => Step::Wait,
             _ => Step::Pass(size),
         }
     }

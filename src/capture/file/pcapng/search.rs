@@ -157,7 +157,7 @@ impl Pcapng {
     }
 
     /// The smallest size of a block of a known type. A packet may carry a section header, so that
-    /// is another matter: see `Format::begins_outside_packets`.
+    /// is another matter: see `CaptureFormat::begins_outside_packets`.
     fn least_size(&self, block_type: [u8; 4]) -> Option<usize> {
         let size = match self.word(block_type) {
             ENHANCED_PACKET_BLOCK | PACKET_BLOCK => 32,
