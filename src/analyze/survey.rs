@@ -1,5 +1,5 @@
-//! Explains a capture in which nothing counts in a flow: what its frames are, and what would count
-//! them.
+//! Explains why nothing was counted in a capture: what its frames contain, and which options would
+//! count them.
 
 mod names;
 
@@ -19,7 +19,7 @@ use crate::wire::{self, Captured, DecodeOptions, LinkType, ListenPorts, Skipped}
 /// How many ports, link types and EtherTypes are listed.
 const BUSIEST: usize = 5;
 
-/// Counts of what is in frames that count in no flow.
+/// What the skipped frames contain, counted by port, link type and EtherType.
 #[derive(Debug, Default)]
 pub(super) struct SkippedContents {
     /// UDP datagrams by destination port: 65,536 ports at most.

@@ -27,7 +27,7 @@ const SHORTEST: Duration = Duration::from_millis(1);
 /// because a burst comes without warning. It is a million of the smallest datagrams a second, each
 /// of which takes about 1 KB of the buffer.
 const EXPECTED: u64 = 1_000_000_000;
-/// The fraction of the buffer that may fill during a pause is one in this many. The rest is for the
+/// At most 1/`SHARE` of the buffer may fill during a pause. The rest is for the
 /// time until the thread gets a processor, and for bursts that are faster than [`EXPECTED`].
 const SHARE: u64 = 4;
 

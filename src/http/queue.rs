@@ -103,7 +103,7 @@ impl QueueState {
         }
     }
 
-    /// Removes the next job. Its network moves to the end of the round.
+    /// Removes the next job. Its network moves to the back of the queue.
     fn pop(&mut self) -> Option<oneshot::Sender<RunToken>> {
         let (network, mut own) = self.waiting.pop_front()?;
         let next = own.pop_front();

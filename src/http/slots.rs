@@ -132,7 +132,7 @@ impl Entry {
 }
 
 impl Usage {
-    /// When this became idle, or when its oldest request will count as stuck.
+    /// When the connection became idle, or when its oldest request will count as stuck.
     fn idle_from(&self, grace: Duration) -> Instant {
         match self.requests.first() {
             Some((_, begin)) => *begin + grace,
@@ -151,7 +151,7 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// Waits until this was evicted.
+    /// Waits until this slot is evicted.
     pub(super) async fn evicted(&self) {
         self.entry.evicted.notified().await;
     }

@@ -33,7 +33,7 @@ pub(super) fn holder(
 fn search(transport: Transport, address: Option<IpAddr>, port: u16) -> Option<String> {
     let sockets = sockets(transport).into_iter();
     let mut inodes = sockets.filter(|(local, _)| conflicts(*local, address, port));
-    inodes.find_map(|(_, inode)| process_with(inode))
+    inodes.find_map(|(_, inode)| process_with_socket(inode))
 }
 
 #[cfg(not(target_os = "linux"))]
@@ -74,7 +74,7 @@ fn sockets(transport: Transport) -> Vec<(SocketAddr, u64)> {
 }
 
 #[cfg(target_os = "linux")]
-fn process_with(inode: u64) -> Option<String> {
+fn process_with_socket(inode: u64) -> Option<String> {
     use procfs::process::{FDTarget, all_processes};
 
     all_processes().ok()?.flatten().find_map(|process| {

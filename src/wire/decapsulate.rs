@@ -55,6 +55,7 @@ fn ethernet(mirrored: Mirrored<'_>) -> Result<EthernetFrame<'_>, NotEthernet> {
             let (header, rest) = bridged(link, frame).map_err(|_| NotEthernet::Wlan)?;
             (Some(header), rest)
         }
+        // TZSP carries no other link type.
         _ => return Err(NotEthernet::RawIp),
     };
     let header_length = header.map_or(0, |header| header.len());

@@ -1,4 +1,5 @@
-//! Damage in the middle of captures: what is passed over, what is said, and what it costs.
+//! Damage in the middle of captures: what is skipped, which message is printed, and how much time
+//! and memory it takes.
 
 use std::fs;
 
@@ -7,7 +8,8 @@ use insta::assert_snapshot;
 use crate::scrape::Scrape;
 use crate::support::{PipedRun, program, testdata};
 
-/// Header and interface, then two packets of 136 bytes together, each as a block.
+/// The start of a capture (section header and interface), and two packet blocks, whose packets have
+/// 136 bytes in total.
 fn blocks() -> [Vec<u8>; 3] {
     let capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
     let mut blocks = Vec::new();
@@ -22,12 +24,12 @@ fn blocks() -> [Vec<u8>; 3] {
     [[section, interface].concat(), first, second]
 }
 
-/// The numbers of a block, without what is between its lengths.
+/// The first eight bytes of a block: its type and length.
 fn block_start(block_type: u32, length: u32) -> Vec<u8> {
     [block_type.to_le_bytes(), length.to_le_bytes()].concat()
 }
 
-/// What it says, without the numbers of frames and packets.
+/// Analyzes the parts, checks the exit status and the number of frames, and returns standard error.
 #[track_caller]
 fn check(parts: &[&[u8]], status: i32, frames: f64) -> String {
     let run = program()
@@ -43,16 +45,16 @@ fn check(parts: &[&[u8]], status: i32, frames: f64) -> String {
 }
 
 #[test]
-fn garbage_between_blocks_is_passed_over_and_told_once() {
+fn garbage_between_blocks_is_skipped_and_reported_once() {
     let [start, first, second] = blocks();
-    // The header takes 28 bytes, the interface 20, each packet 164 or more.
+    // The section header has 28 bytes, the interface 20.
     let garbage = b"\x06\0\0\0\x07\0\0\0garbage";
     let said = check(&[&start, garbage, &first, garbage, &second], 1, 2.0);
     assert_snapshot!(said, @"error: standard input: the capture is damaged at byte 48: Block length is not a multiple of 4: 7B; 30 bytes were passed over, in 2 places");
 }
 
 #[test]
-fn a_block_over_the_limit_is_passed_over_and_those_behind_it_count() {
+fn a_block_over_the_limit_is_skipped_and_later_blocks_count() {
     let [start, first, second] = blocks();
     let length = 20 * 1024 * 1024_u32;
     let body = vec![0x55; length as usize - 12];
@@ -66,7 +68,7 @@ fn a_block_over_the_limit_is_passed_over_and_those_behind_it_count() {
 }
 
 #[test]
-fn a_length_of_2_gib_hides_nothing_that_follows() {
+fn blocks_after_a_length_of_2_gib_are_read() {
     let [start, first, second] = blocks();
     let broken = block_start(6, 0x8000_0000);
     let said = check(&[&start, &broken, &first, &second], 1, 2.0);
@@ -77,7 +79,7 @@ fn a_length_of_2_gib_hides_nothing_that_follows() {
 }
 
 #[test]
-fn zeros_that_a_crash_left_in_a_pcap_are_no_frames() {
+fn a_long_run_of_zeros_in_a_pcap_is_not_read_as_frames() {
     let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
     let zeros = [0; 4096];
@@ -85,10 +87,10 @@ fn zeros_that_a_crash_left_in_a_pcap_are_no_frames() {
     assert!(said.contains("; 4096 bytes were passed over\n"), "{said}");
 }
 
-/// The chain of lengths is whole until there, so it is a capture cut short: whatever its times and
-/// its other length say, and although two records stand in it.
+/// The chain of lengths is intact up to the last record, so the capture counts as cut short. That
+/// holds although the last record has an implausible time and contains two valid records.
 #[test]
-fn what_is_in_a_record_that_reaches_past_the_end_is_not_looked_at() {
+fn records_inside_a_record_that_reaches_past_the_end_are_not_read() {
     let capture = fs::read(testdata().join("pcap_little_endian_microseconds.pcap")).unwrap();
     let (header, records) = capture.split_at(24);
     let mut last = records.to_vec();
@@ -107,21 +109,22 @@ fn what_is_in_a_record_that_reaches_past_the_end_is_not_looked_at() {
 }
 
 #[test]
-fn interfaces_over_the_limit_cost_nothing_and_the_packets_count() {
+fn interfaces_over_the_limit_use_no_memory_and_packets_still_count() {
     let [start, first, second] = blocks();
     let interface = start[28..].to_vec();
     let input = [start, interface.repeat(1_000_000), first, second].concat();
     let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
     assert_eq!(output.scrape().value("tzsp_frames_received_total"), 2.0);
-    // 65,535 more fit.
+    // One interface is already there, so 65,535 more fit.
     let said = "more than 65536 interfaces; 18689300 bytes were passed over, in 934465 places";
     assert!(output.stderr.contains(said), "{}", output.stderr);
     assert!(output.peak < 64 << 20, "{} bytes", output.peak);
 }
 
-/// Each of these looks like the start of a block of nearly a mebibyte, which has to be waited for.
+/// Each of these looks like the start of a block of nearly a mebibyte, so the reader must wait for
+/// its end before it can skip it.
 #[test]
-fn what_looks_like_blocks_for_ever_takes_time_in_proportion_and_no_memory() {
+fn endless_false_block_starts_take_linear_time_and_little_memory() {
     let [start, first, second] = blocks();
     let bait = block_start(6, (1 << 20) - 4).repeat(512 * 1024);
     let input = [&start[..], &first, &bait, &second].concat();
@@ -131,7 +134,7 @@ fn what_looks_like_blocks_for_ever_takes_time_in_proportion_and_no_memory() {
 }
 
 #[test]
-fn a_block_without_end_costs_no_memory() {
+fn an_endless_block_uses_little_memory() {
     let [start, first, second] = blocks();
     let mut fed = PipedRun::start(&["analyze", "-"]);
     fed = fed.feed(&[start, first, block_start(6, 0xffff_fff0)].concat());
@@ -144,7 +147,7 @@ fn a_block_without_end_costs_no_memory() {
 }
 
 #[test]
-fn the_largest_block_that_is_read_costs_no_more_than_that() {
+fn the_largest_accepted_block_uses_limited_memory() {
     let [start, first, second] = blocks();
     let length = 16 * 1024 * 1024_u32;
     let body = vec![0x55; length as usize - 12];

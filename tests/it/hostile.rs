@@ -1,4 +1,4 @@
-//! Damaged captures: no panic, no endless loop, and every frame accounted for.
+//! Damaged captures cause no panic and no endless loop, and every frame is accounted for.
 
 use std::io::Read;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use crate::chain::walk::{Ending, walk};
 use crate::support::{OneByteReader, aggregator, captures, file_name, testdata};
 
 #[test]
-fn captures_cut_at_every_byte_count_what_is_whole() {
+fn complete_frames_count_in_captures_cut_at_every_byte() {
     for capture in captures() {
         let bytes = std::fs::read(&capture).unwrap();
         let mut received = 0;
@@ -31,7 +31,7 @@ fn captures_cut_at_every_byte_count_what_is_whole() {
 }
 
 #[test]
-fn captures_with_any_byte_changed_keep_their_accounts() {
+fn every_frame_is_accounted_for_when_any_byte_is_changed() {
     for capture in captures() {
         let mut bytes = std::fs::read(&capture).unwrap();
         for index in 0..bytes.len() {
@@ -45,7 +45,7 @@ fn captures_with_any_byte_changed_keep_their_accounts() {
 }
 
 #[test]
-fn what_is_cut_is_not_taken_for_damaged() {
+fn a_cut_capture_is_not_reported_as_damaged() {
     for capture in captures() {
         let bytes = std::fs::read(&capture).unwrap();
         for length in 0..=bytes.len() {
@@ -68,20 +68,20 @@ fn text(result: Result<(), CaptureError>) -> String {
     result.map_or_else(|error| error.to_string(), |()| String::new())
 }
 
-/// Where a broken chain of lengths costs more than the record that breaks it, and why.
+/// Captures in which a broken chain of lengths loses more than the damaged record, and why.
 const CANNOT_RESUME: &[(&str, &str)] = &[
     (
         "pcap_original_lengths_below_captured.pcap",
-        "two records whose lengths contradict each other are too few to tell that all do",
+        "two records with contradictory lengths are too few to show that this is normal here",
     ),
     (
         "pcap_record_header_of_zeros.pcap",
-        "behind damage, an empty record of zeros cannot be told from other zeros",
+        "after damage, an empty record of zeros cannot be distinguished from other zeros",
     ),
 ];
 
 #[test]
-fn whatever_byte_of_a_record_is_changed_all_others_are_read() {
+fn changing_any_byte_of_a_record_loses_no_other_record() {
     for capture in captures() {
         let mut bytes = std::fs::read(&capture).unwrap();
         let (core, _) = read(&mut CaptureReader::recovering(&bytes[..]));
@@ -115,9 +115,9 @@ fn whatever_byte_of_a_record_is_changed_all_others_are_read() {
     }
 }
 
-/// How many frames must be read of a damaged capture: all that stand behind each other while the
-/// chain of lengths holds, to the end or into a record that reaches past the end, and so many if it
-/// breaks. In pcapng, the damaged block itself may hold no packet any more.
+/// Returns the number of frames that must be read from a damaged capture: all frames of the chain
+/// of lengths if it is intact up to the end or up to a record that reaches past it, and `if_broken`
+/// if it breaks. In pcapng, one less, because the damaged block may no longer be a packet block.
 fn at_least(capture: &[u8], if_broken: usize) -> usize {
     let holds_pcapng = capture
         .windows(4)
@@ -131,10 +131,10 @@ fn at_least(capture: &[u8], if_broken: usize) -> usize {
 }
 
 #[test]
-fn whatever_byte_of_a_record_header_is_changed_all_but_two_frames_of_a_large_capture_are_read() {
+fn changing_any_byte_of_a_record_header_loses_at_most_two_frames_of_a_large_capture() {
     let office = std::fs::read(testdata().join("five_minutes_of_an_office.pcap")).unwrap();
     let (header, frames) = office.split_at(24);
-    // Later by 400 seconds each time, with the byte below it as it was.
+    // Repeats the frames, each time 400 seconds later.
     let later = |time: u32| {
         let mut frames = frames.to_vec();
         for record in walk(&office).0 {
@@ -164,9 +164,9 @@ fn whatever_byte_of_a_record_header_is_changed_all_but_two_frames_of_a_large_cap
     }
 }
 
-/// Found by fuzzing: behind damage, a record that says that its frame was longer than any can be.
+/// Found by fuzzing: after damage, a record whose original length is impossibly large.
 #[test]
-fn what_is_read_behind_damage_does_not_depend_on_how_much_comes_at_a_time() {
+fn read_sizes_do_not_change_what_is_read_after_damage() {
     #[rustfmt::skip]
     let capture: [u8; 61] = [
         0xa1, 0xb2, 0x3c, 0x4d, 0x0a, 0x0d, 0x0d, 0x0a, 0, 0, 1, 0, 0, 0, 0, 0,
@@ -191,9 +191,9 @@ fn what_is_read_behind_damage_does_not_depend_on_how_much_comes_at_a_time() {
     assert_eq!(frames(&mut OneByteReader(&capture)), at_once);
 }
 
-/// Most frames are taken out without a closer look: as if all had been looked at closely.
+/// `each_frame` uses the fast path, `next_frame` does not. Both must return the same frames.
 #[test]
-fn a_closer_look_at_all_frames_changes_nothing() {
+fn the_fast_path_agrees_with_the_full_path() {
     for capture in captures() {
         let mut bytes = std::fs::read(&capture).unwrap();
         for index in 0..bytes.len() {
@@ -208,7 +208,7 @@ fn a_closer_look_at_all_frames_changes_nothing() {
     }
 }
 
-/// The frames, the error and the damage.
+/// Returns the frames, the error and the damage.
 fn said(
     mut reader: CaptureReader<&[u8]>,
     closely: bool,
@@ -230,7 +230,7 @@ fn said(
     (frames, error, reader.damage().cloned())
 }
 
-/// How many frames are read in spite of damage.
+/// Counts the frames that a recovering reader returns.
 fn frames_in(capture: &[u8]) -> usize {
     let mut reader = CaptureReader::recovering(capture);
     let mut frames = 0;
@@ -240,7 +240,7 @@ fn frames_in(capture: &[u8]) -> usize {
     frames
 }
 
-/// What else is made of frames.
+/// Runs the decoders that `analyze` does not use on a frame, and checks their results.
 fn read_otherwise(frame: &Frame<'_>) {
     let mirrored = DecodeOptions {
         listen_ports: ListenPorts::Any,
@@ -266,7 +266,7 @@ fn read_otherwise(frame: &Frame<'_>) {
     }
 }
 
-/// Reads to the end or to the damage, and checks the accounts.
+/// Reads to the end or to the first error, and checks that every frame is accounted for.
 #[track_caller]
 fn read(reader: &mut CaptureReader<&[u8]>) -> (Aggregator, Result<(), CaptureError>) {
     let mut core = aggregator();

@@ -1,27 +1,30 @@
-//! Reads ahead on a thread of its own, for streams that take as long to read as what becomes of
-//! them.
+//! Reads a stream ahead on a separate thread. This helps where reading, such as decompression,
+//! takes as long as processing the result.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::{mem, thread};
 
-/// Large enough that waking each other is rare.
+/// The size of a block in bytes, large enough that the two threads rarely wake each other.
 const BLOCK: usize = 128 * 1024;
-/// One that is filled, one that is read, and two for the times when one thread is faster.
+/// Number of blocks: one being filled, one being read, and two spare ones for when the threads run
+/// at different speeds.
 const BLOCKS: usize = 4;
 
-/// What a thread reads out of a stream.
+/// A stream that another thread reads ahead.
 pub(super) struct Ahead {
     filled: Receiver<io::Result<Vec<u8>>>,
     emptied: Sender<Vec<u8>>,
     block: Vec<u8>,
-    /// How much of the block was taken.
+    /// Number of bytes of the block that were consumed.
     taken: usize,
 }
 
 impl Ahead {
+    /// Starts the thread.
+    ///
     /// # Errors
-    /// The system has no room for another thread.
+    /// The system cannot start another thread.
     pub(super) fn of(stream: impl Read + Send + 'static) -> io::Result<Self> {
         let (filled_by_thread, filled) = mpsc::channel();
         let (emptied, empty) = mpsc::channel();
@@ -59,7 +62,7 @@ impl Read for Ahead {
     }
 }
 
-/// Ends where the stream ends, or when nobody takes blocks any more.
+/// The thread's function. Returns at the end of the stream, or when the `Ahead` was dropped.
 fn read_ahead(
     mut stream: impl Read,
     empty: Receiver<Vec<u8>>,
@@ -69,7 +72,7 @@ fn read_ahead(
         block.resize(BLOCK, 0);
         let (size, ending) = fill(&mut stream, &mut block);
         block.truncate(size);
-        // An empty one would be taken for the end.
+        // The reader would take an empty block for the end of the stream.
         if size > 0 && filled.send(Ok(block)).is_err() {
             return;
         }
@@ -84,7 +87,8 @@ fn read_ahead(
     }
 }
 
-/// Reads until the block is full or the stream ends. Returns how much it read, and how it ended.
+/// Reads until the block is full or the stream ends. Returns the number of bytes read and, if the
+/// stream ended, its result.
 fn fill(stream: &mut impl Read, block: &mut [u8]) -> (usize, Option<io::Result<()>>) {
     let mut size = 0;
     while size < block.len() {
@@ -102,7 +106,7 @@ fn fill(stream: &mut impl Read, block: &mut [u8]) -> (usize, Option<io::Result<(
 mod tests {
     use super::*;
 
-    /// Gives out bytes a few at a time, then an error.
+    /// Returns this number of bytes, a few at a time, then an error.
     struct Breaks(u64);
 
     impl Read for Breaks {
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn all_comes_out_in_order() {
+    fn all_bytes_are_returned_in_order() {
         let numbers: Vec<u8> = (0..1_000_000_u32).flat_map(u32::to_le_bytes).collect();
         let mut ahead = Ahead::of(io::Cursor::new(numbers.clone())).expect("a thread");
         let mut read = Vec::new();
@@ -128,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn an_error_comes_behind_what_was_read_before_it() {
+    fn bytes_read_before_an_error_are_returned_first() {
         let mut ahead = Ahead::of(Breaks(300_000)).expect("a thread");
         let mut read = Vec::new();
         let error = ahead.read_to_end(&mut read).expect_err("it breaks");

@@ -1,12 +1,12 @@
-//! Captures that were compressed: gzip members, zstd frames and lz4 frames, recognised by how they
-//! start.
+//! Decompression of captures: gzip members, zstd frames and lz4 frames, recognised by their magic
+//! numbers.
 //!
-//! A stream may hold any number of them, one after the other, and also skippable frames. Each is
-//! unpacked by its own format, so a stream is whole if one of the tools `gzip -dc`, `zstd -dc` and
-//! `lz4 -dc` takes it for whole. They are read in a loop, never nested: a million empty ones cost
-//! time in proportion to their size, and no stack.
+//! A stream may hold any number of members and frames in sequence, and also skippable frames. Their
+//! formats may differ. A stream that `gzip -dc`, `zstd -dc` or `lz4 -dc` accepts as complete is
+//! complete here too. They are read in a loop, not by recursion: a million empty ones take time in
+//! proportion to their size, and do not overflow the stack.
 //!
-//! What is unpacked is never larger in memory than a window and a block, however much comes out.
+//! Memory is limited to one window and one block, however large the decompressed content is.
 
 mod gzip;
 mod input;
@@ -21,14 +21,14 @@ use input::Input;
 use lz4::Lz4;
 use zstd::Zstd;
 
-/// Returns the content of `stream`, unpacked on another thread if it is compressed.
+/// Returns the content of `stream`. If it is compressed, it is decompressed on another thread.
 ///
 /// A compressed stream that is cut short ends with [`io::ErrorKind::UnexpectedEof`]. One that is
-/// damaged, or has something else behind the compressed data, ends with
-/// [`io::ErrorKind::InvalidData`]. All that was unpacked before comes out first.
+/// damaged, or has other data after the compressed data, ends with [`io::ErrorKind::InvalidData`].
+/// Everything decompressed before the error is returned first.
 ///
 /// # Errors
-/// The stream cannot be read, or the system has no room for another thread.
+/// The stream cannot be read, or the system cannot start another thread.
 pub fn unpack(stream: impl Read + Send + 'static) -> io::Result<Box<dyn Read + Send>> {
     let mut input = Input::new(Box::new(stream));
     match Compression::of(input.peek(Compression::MAGIC)?) {
@@ -42,18 +42,20 @@ enum Compression {
     Gzip,
     Zstd,
     Lz4,
-    /// What zstd and lz4 pass over: a size of four bytes, and so many bytes.
+    /// A frame that zstd and lz4 skip: after the magic number, a size of four bytes and that many
+    /// bytes of content.
     Skippable,
 }
 
 impl Compression {
-    /// How many bytes tell a format.
+    /// Number of bytes that identify a format.
     const MAGIC: usize = 4;
     const GZIP: [u8; 3] = [0x1f, 0x8b, 8];
     const ZSTD: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
     const LZ4: [u8; 4] = [0x04, 0x22, 0x4d, 0x18];
 
-    /// RFC 1952, section 2.3.1; RFC 8878, section 3.1; the LZ4 frame format.
+    /// Identifies a format by its magic number: RFC 1952, section 2.3.1; RFC 8878, section 3.1; the
+    /// LZ4 frame format.
     fn of(magic: &[u8]) -> Option<Self> {
         match *magic.first_chunk()? {
             [a, b, c, _] if [a, b, c] == Self::GZIP => Some(Self::Gzip),
@@ -64,7 +66,7 @@ impl Compression {
         }
     }
 
-    /// Whether these bytes, which are fewer than a magic number has, are the start of one.
+    /// Whether these bytes are the beginning of a magic number that is cut short.
     fn is_cut_magic(bytes: &[u8]) -> bool {
         let is_start = |magic: &[u8]| magic.starts_with(bytes);
         bytes.len() < Self::MAGIC
@@ -87,9 +89,11 @@ impl Compression {
     }
 }
 
-/// What a decoder wrote. With the last of it, the member or frame has ended.
+/// The result of one decoder call.
 struct Step {
+    /// Number of bytes written to the output.
     size: usize,
+    /// Whether the member or frame ended with these bytes.
     is_last: bool,
 }
 
@@ -109,15 +113,16 @@ impl Decoder {
     }
 }
 
-/// The content of members and frames, without a seam between them.
+/// The content of all members and frames, as one stream.
 struct Unpacked {
     input: Input,
-    /// Of the member or frame at hand, or of the last one.
+    /// The format of the current member or frame, or of the last one if none is open.
     format: Compression,
-    /// That of the last member or frame, which the next one uses again if it can.
+    /// The decoder of the current or last member or frame. The next one reuses it if it can.
     decoder: Option<Decoder>,
+    /// Whether a member or frame is open.
     is_inside: bool,
-    /// How much came out so far.
+    /// Number of decompressed bytes returned so far.
     written: u64,
 }
 
@@ -132,7 +137,7 @@ impl Unpacked {
         }
     }
 
-    /// Goes on to the next member or frame that may hold something; `false` at the end of the
+    /// Starts the next member or frame that is not skippable. Returns `false` at the end of the
     /// stream.
     fn begin_next(&mut self) -> io::Result<bool> {
         loop {
@@ -177,8 +182,8 @@ impl Unpacked {
         Ok(())
     }
 
-    /// Tapes and block devices fill up the last block with zeros, and `gzip -d` passes over them.
-    /// `zstd -d` and `lz4 -d` do not.
+    /// Accepts zeros after gzip data, and fails on all other trailing data. Tapes and block devices
+    /// pad the last block with zeros; `gzip -d` ignores them, `zstd -d` and `lz4 -d` do not.
     fn end_in_zeros(&mut self) -> io::Result<()> {
         let end = self.input.position();
         if self.format == Compression::Gzip && self.input.skip_zeros()? {
@@ -192,7 +197,8 @@ impl Unpacked {
         Err(io::Error::new(io::ErrorKind::InvalidData, words))
     }
 
-    /// Makes errors say what was being unpacked.
+    /// Adds the compression format and the position to an error of a decoder. Errors of the
+    /// underlying stream and cut streams are returned unchanged.
     fn explain(&self, error: io::Error) -> io::Error {
         let is_ours = error.raw_os_error().is_none()
             && !matches!(

@@ -1,23 +1,25 @@
-//! What a stream holds that is no pcap or pcapng capture, as far as its first bytes tell.
+//! Identifies a stream that is not a pcap or pcapng capture by its first bytes, so that the error
+//! message can name it and suggest what to do.
 
 use std::fmt;
 
-/// What can be said of a stream that is not a capture.
+/// The kind of content found in a stream that is not a pcap or pcapng capture. Its `Display` text
+/// is the error message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     Unknown,
-    /// Compressed or archived, by a program that unpacks it with this command.
+    /// Compressed or archived: its name, and the command that unpacks it to standard output.
     Packed(&'static str, &'static str),
-    /// A capture in a format that Wireshark reads.
+    /// A capture in another format, which Wireshark can convert: its name, with an article.
     Capture(&'static str),
-    /// Something else, and what to do about it.
+    /// Anything else: its name, and advice.
     Other(&'static str, &'static str),
 }
 
 use Content::{Capture, Other, Packed, Unknown};
 
 impl Content {
-    /// So many bytes are looked at; fewer only if the stream ends before.
+    /// Number of bytes that [`of`](Self::of) examines. Fewer are enough at the end of the stream.
     pub(super) const ENOUGH: usize = 4096;
 
     pub(super) fn of(bytes: &[u8]) -> Self {
@@ -31,22 +33,22 @@ impl Content {
             None if is_text(bytes) => of_text(bytes),
             None if is_erf(bytes) => Capture("an ERF"),
             None if !bytes.is_empty() && bytes.iter().all(|&byte| byte == 0) => {
-                Other("nothing but zeros at its start", "copy it again")
+                Other("a run of zeros", "copy it again")
             }
             None => Unknown,
         }
     }
 }
 
-/// Where a format has which bytes. <https://github.com/wireshark/wireshark/tree/master/wiretap>
-/// has those of captures.
+/// Offset, magic number and content. The magic numbers of captures come from
+/// <https://github.com/wireshark/wireshark/tree/master/wiretap>.
 const MAGIC: &[(usize, &[u8], Content)] = &[
     (0, b"\xfd7zXZ\0", Packed("xz data", "xz -dc FILE")),
     (0, b"BZh", Packed("bzip2 data", "bzip2 -dc FILE")),
     (0, b"LZIP", Packed("lzip data", "lzip -dc FILE")),
     (0, b"\x89LZO\0", Packed("lzop data", "lzop -dc FILE")),
     (0, b"\x1f\x9d", Packed("compress data", "gzip -dc FILE")),
-    // Inside another compression; alone, these three are unpacked.
+    // `unpack` handles the next three formats. They are seen here only inside another compression.
     (0, b"\x1f\x8b", Packed("gzip data", "gzip -dc FILE")),
     (0, b"\x28\xb5\x2f\xfd", Packed("zstd data", "zstd -dc FILE")),
     (0, b"\x04\x22\x4d\x18", Packed("lz4 data", "lz4 -dc FILE")),
@@ -81,13 +83,13 @@ const MAGIC: &[(usize, &[u8], Content)] = &[
     (
         0,
         b"%PDF-",
-        Other("a PDF document", "name the capture itself"),
+        Other("a PDF document", "pass the capture file itself"),
     ),
 ];
 
 impl fmt::Display for Content {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        /// Standard input is what these commands write.
+        /// Analyzes the standard output of the suggested command.
         const ANALYZE: &str = "tzsp_packetstream_exporter analyze -";
 
         match self {
@@ -106,7 +108,8 @@ impl fmt::Display for Content {
     }
 }
 
-/// Whether these bytes are printable, in UTF-8. The last character may be cut.
+/// Whether these bytes are printable UTF-8. The last character may be incomplete, because the bytes
+/// are a prefix of the stream.
 fn is_text(bytes: &[u8]) -> bool {
     let is_control = |byte: &u8| matches!(byte, 0..=8 | 11 | 12 | 14..=31 | 127);
     let whole = match std::str::from_utf8(bytes) {
@@ -117,6 +120,7 @@ fn is_text(bytes: &[u8]) -> bool {
     whole > 0 && !bytes.iter().any(is_control)
 }
 
+/// Identifies the kind of text.
 fn of_text(bytes: &[u8]) -> Content {
     const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
     const WRITE_ONE: &str = "write one with: tcpdump -w FILE, or tshark -w FILE";
@@ -128,10 +132,7 @@ fn of_text(bytes: &[u8]) -> Content {
         begin.is_some_and(|begin| begin.eq_ignore_ascii_case(with.as_bytes()))
     };
     if begins("version https://git-lfs.github.com/spec/") {
-        return Other(
-            "a Git LFS pointer",
-            "fetch what it stands for: git lfs pull",
-        );
+        return Other("a Git LFS pointer", "fetch the real file: git lfs pull");
     }
     if begins("<!doctype html") || begins("<html") {
         return Other(
@@ -153,12 +154,12 @@ fn of_text(bytes: &[u8]) -> Content {
         return Packed("a hex dump", "text2pcap FILE -");
     }
     if is_printed_packet(line) {
-        return Other("what tcpdump prints", WRITE_ONE);
+        return Other("the text output of tcpdump", WRITE_ONE);
     }
     Other("text", WRITE_ONE)
 }
 
-/// `00000000: d4c3 b2a1 0200 0400`
+/// Whether this is a line of `xxd`: `00000000: d4c3 b2a1 0200 0400`.
 fn is_xxd(line: &[u8]) -> bool {
     let mut words = line.split(|&byte| byte == b' ');
     let offset = words.next().and_then(|word| word.strip_suffix(b":"));
@@ -168,7 +169,8 @@ fn is_xxd(line: &[u8]) -> bool {
             .is_some_and(|word| word.len() == 4 && is_hex(word))
 }
 
-/// `0000  dc a6 32 33`, with an offset of any length.
+/// Whether this is the first line of a hex dump: `0000  dc a6 32 33`, with an offset of four or
+/// more digits.
 fn is_hex_dump(line: &[u8]) -> bool {
     let words = line.split(|&byte| byte == b' ');
     let mut words = words.filter(|word| !word.is_empty());
@@ -186,8 +188,8 @@ fn is_hex(word: &[u8]) -> bool {
     word.iter().all(u8::is_ascii_hexdigit)
 }
 
-/// `22:13:20.123456 IP 192.168.88.1.37008 > ...`, perhaps with a date, and with whatever else
-/// there is in place of the time.
+/// Whether tcpdump printed this line: `22:13:20.123456 IP 192.168.88.1.37008 > ...`, with a time in
+/// any of tcpdump's formats.
 fn is_printed_packet(line: &[u8]) -> bool {
     let words: Vec<_> = line.split(|&byte| byte == b' ').take(3).collect();
     let is_number = |byte: &u8| byte.is_ascii_digit() || b":.-".contains(byte);
@@ -197,7 +199,8 @@ fn is_printed_packet(line: &[u8]) -> bool {
             .any(|word| [&b"IP"[..], b"IP6", b"ARP,"].contains(word))
 }
 
-/// Records of ERF have no magic number: two that follow each other have to make sense.
+/// Whether these bytes begin with ERF records. ERF has no magic number, so two consecutive records
+/// with plausible values are required.
 ///
 /// ```text
 ///  +-----------+---------+------+-------+---------------+------+-------------+
@@ -213,15 +216,16 @@ fn is_erf(bytes: &[u8]) -> bool {
     };
     let second = bytes.get(length..).and_then(erf_record);
     second.is_some_and(|(second, _)| {
-        // Records of metadata may have no time.
+        // Metadata records may have no time.
         const DAY: u32 = 24 * 60 * 60;
         first == 0 || second == 0 || first.abs_diff(second) < DAY
     })
 }
 
-/// The seconds and the length of a record that makes sense.
+/// The seconds and the length in bytes of a record whose values are plausible.
 fn erf_record(bytes: &[u8]) -> Option<(u32, usize)> {
-    /// The numbers that types have so far. The highest bit says that more headers follow.
+    /// The record types assigned so far. The highest bit of the field is a flag: more headers
+    /// follow.
     const TYPES: std::ops::RangeInclusive<u8> = 1..=48;
     const HEADER: u16 = 16;
 

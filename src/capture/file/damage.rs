@@ -1,15 +1,17 @@
-//! What was wrong with a capture.
+//! A summary of the damage in a capture.
 
 use std::fmt;
 
-/// What was passed over in a capture. All else was read.
+/// The damage that was skipped in a capture. Everything else was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
-    /// Where it is damaged first, and how.
+    /// Position of the first damage, in bytes from the start of the decompressed stream.
     pub offset: u64,
+    /// Description of the first damage.
     pub what: String,
-    /// How often something was passed over, and how much in all.
+    /// Number of places where bytes were skipped.
     pub places: u64,
+    /// Total number of bytes skipped.
     pub bytes: u64,
 }
 

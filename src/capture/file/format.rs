@@ -1,4 +1,4 @@
-//! The two formats of captures, as one.
+//! The capture formats pcap and pcapng behind one type.
 
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
@@ -6,7 +6,7 @@ use super::record::{Item, Link, Mode, Plausible, Window};
 use super::signature;
 use crate::capture::Frame;
 
-/// No packet that carries a capture is longer: the largest IP packet.
+/// The size of the largest IP packet. A capture inside a packet cannot be longer.
 const LARGEST_PACKET: usize = 65_535;
 
 #[derive(Debug)]
@@ -15,9 +15,9 @@ pub(super) enum CaptureFormat {
     Pcapng(Pcapng),
 }
 
-/// What some bytes begin with.
+/// What is at the beginning of some bytes.
 pub(super) enum Begin {
-    /// A capture, whose records begin so many bytes later.
+    /// A capture. Its records begin after `size` bytes.
     Capture {
         size: usize,
         format: CaptureFormat,
@@ -27,9 +27,10 @@ pub(super) enum Begin {
 }
 
 impl CaptureFormat {
+    /// Determines the format of the capture that begins here.
     pub(super) fn begin(bytes: &[u8]) -> Begin {
         if bytes.starts_with(&signature::SECTION) {
-            // The section header is a block like others.
+            // The section header is itself a block, which is read later, so the size is 0.
             let format = Self::Pcapng(Pcapng::default());
             return Begin::Capture { size: 0, format };
         }
@@ -43,11 +44,12 @@ impl CaptureFormat {
         }
     }
 
-    /// Whether a capture begins at the start of a window that no packet carries: its chain leads
-    /// further than a packet can be long, or to the end.
+    /// Whether a capture begins at the start of a window that is not the content of a packet: its
+    /// chain of lengths continues for longer than a packet can be, or to the end of the stream.
     ///
-    /// Behind damage, packets are not known for what they are, and what they carry must not be
-    /// read in place of the capture.
+    /// A packet may carry a capture, for example in a file transfer. After damage, record
+    /// boundaries are unknown, so the reader may be inside such a packet. Without this check, it
+    /// would read the carried capture in place of the real one.
     pub(super) fn begins_outside_packets(window: Window<'_>) -> Plausible {
         match signature::begins_capture(window) {
             Plausible::Yes => {}
@@ -61,7 +63,8 @@ impl CaptureFormat {
         let mut records = 0;
         while at <= LARGEST_PACKET {
             let Some(rest) = window.from(at) else {
-                // The last record is cut short, and more than that there must be.
+                // The last record is cut short. One incomplete record alone is not enough evidence
+                // of a capture, so at least one complete record is required.
                 return Plausible::at_end(window, records > 1);
             };
             match format.link(rest) {
@@ -75,6 +78,7 @@ impl CaptureFormat {
         Plausible::Yes
     }
 
+    /// Reads the item at the start of a window.
     pub(super) fn next<'a>(&mut self, window: Window<'a>, mode: Mode) -> Item<'a> {
         match self {
             Self::Pcap(pcap) => pcap.next(window, mode),
@@ -82,7 +86,7 @@ impl CaptureFormat {
         }
     }
 
-    /// Fast path: hands over frames at the front, and returns how many bytes they are.
+    /// Fast path: passes frames at the front to `take`, and returns their size in bytes.
     #[inline]
     pub(super) fn each_plain<'a>(
         &mut self,
@@ -96,6 +100,7 @@ impl CaptureFormat {
         }
     }
 
+    /// Whether a record plausibly begins at the start of a window, during resynchronisation.
     pub(super) fn is_plausible(&self, window: Window<'_>) -> Plausible {
         match self {
             Self::Pcap(pcap) => pcap.is_plausible(window),
@@ -103,6 +108,7 @@ impl CaptureFormat {
         }
     }
 
+    /// Returns where the chain of lengths continues after the record at the start of a window.
     fn link(&mut self, window: Window<'_>) -> Link {
         match self {
             Self::Pcap(pcap) => pcap.link(window),
@@ -110,7 +116,7 @@ impl CaptureFormat {
         }
     }
 
-    /// Whether its header was read.
+    /// Whether the header of this capture was read.
     pub(super) fn has_header(&self) -> bool {
         match self {
             Self::Pcap(_) => true,
@@ -118,7 +124,7 @@ impl CaptureFormat {
         }
     }
 
-    /// Frames that the capture itself says were dropped.
+    /// Number of frames that the capturing program dropped, according to the capture.
     pub(super) fn dropped(&self) -> u64 {
         match self {
             Self::Pcap(_) => 0,

@@ -1,12 +1,12 @@
 //! Capture files and streams.
 //!
-//! 1. [`unpack`] takes off compression.
-//! 2. [`CaptureReader`] buffers the stream and hands out its frames. What is no capture, [`content`]
-//!    names.
-//! 3. [`walk`] goes from record to record: it knows about appended captures, runs of zeros and
-//!    damage, and keeps account of what was passed over.
-//! 4. [`pcap`] and [`pcapng`] say what is at the front of the buffer, in the terms of [`record`];
-//!    [`format`] is either of them. Behind damage, a module of each finds the place to go on.
+//! 1. [`unpack`] decompresses a stream.
+//! 2. [`CaptureReader`] buffers the stream and returns its frames. [`content`] identifies a stream
+//!    that is not a capture.
+//! 3. [`walk`] moves from record to record. It handles appended captures, runs of zeros and damage,
+//!    and counts what was skipped.
+//! 4. [`pcap`] and [`pcapng`] read the item at the front of the buffer and return it as a type of
+//!    [`record`]; [`format`] wraps both. After damage, a submodule of each resynchronises.
 
 mod ahead;
 mod compressed;

@@ -1,8 +1,9 @@
-//! The blocks of a pcapng capture: <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html>.
+//! The blocks of a pcapng capture:
+//! <https://www.ietf.org/archive/id/draft-ietf-opsawg-pcapng-02.html>.
 //!
-//! The framing is pcap-file's. The few fields that matter are read here, because the typed
-//! blocks of that library refuse frames that are fine: for a name that is not UTF-8, for an
-//! option of another size, for an original length below the captured one.
+//! The crate pcap-file reads the framing of blocks. The few fields that are needed are read here,
+//! because the typed blocks of that crate reject usable frames: for example if a name is not UTF-8,
+//! an option has another size, or the original length is below the captured one.
 
 mod search;
 
@@ -22,47 +23,48 @@ use super::signature;
 use crate::capture::Frame;
 use crate::frame::LinkType;
 
-/// More interfaces than a section of any real capture has. Each is kept until its section ends.
+/// The largest number of interfaces in a section, far above that of real captures. Each interface
+/// uses memory until its section ends, so the number must be limited.
 const MAX_INTERFACES: usize = 65_536;
 
-/// The type, the length, and the length again if there is nothing else.
+/// The size in bytes of the smallest block: the type, the length, and the length again at the end.
 const BLOCK_START: usize = 12;
 
-/// What the section in hand has said so far.
+/// The state of the current section.
 #[derive(Debug)]
 pub(super) struct Pcapng {
     byte_order: Endianness,
     has_section: bool,
     interfaces: Vec<Interface>,
-    /// Frames that earlier sections say were dropped.
+    /// Number of dropped frames reported by earlier sections.
     dropped_before: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
 struct Interface {
     link: LinkType,
-    /// 0 where there is no limit.
+    /// The snap length in bytes; 0 if there is no limit.
     snaplen: u32,
     clock: Clock,
-    /// Frames that the capture says it dropped here, up to its last statistics.
+    /// Number of frames dropped on this interface, according to its latest statistics block.
     dropped: u64,
 }
 
-/// What the timestamps of an interface mean.
+/// How the timestamps of an interface are converted to time.
 #[derive(Debug, Clone, Copy)]
 struct Clock {
     units: Units,
-    /// In seconds, added to every timestamp.
+    /// Seconds that are added to every timestamp.
     offset: i64,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum Units {
-    /// This many in a second, a power of ten.
+    /// Units per second, a power of ten.
     Decimal(u64),
-    /// Two to this power in a second.
+    /// Units per second, as the exponent of a power of two.
     Binary(u32),
-    /// So small that 64 bits of them are less than a second.
+    /// Units so small that a 64-bit timestamp covers less than a second.
     Tiny,
 }
 
@@ -83,14 +85,15 @@ impl Pcapng {
         self.has_section
     }
 
-    /// Frames that the capture says were dropped, on all interfaces.
+    /// Number of frames dropped on all interfaces, according to the capture.
     pub(super) fn dropped(&self) -> u64 {
         let here = self.interfaces.iter().map(|interface| interface.dropped);
         here.fold(self.dropped_before, u64::saturating_add)
     }
 
-    /// Hands over the enhanced packet blocks at the front, as nearly all blocks are, that are there
-    /// whole and sound. Returns how many bytes they are. [`next`](Self::next) looks closer.
+    /// Fast path: passes the enhanced packet blocks at the front to `take`, and returns their size
+    /// in bytes. Nearly all blocks are of this type. Stops at the first block that is of another
+    /// type, incomplete or malformed. Must agree with [`next`](Self::next), which handles those.
     #[inline]
     pub(super) fn each_plain<'a>(&self, bytes: &'a [u8], take: impl FnMut(&Frame<'a>)) -> usize {
         match self.byte_order {
@@ -113,7 +116,7 @@ impl Pcapng {
         bytes.len() - rest.len()
     }
 
-    /// The packet at the front, and what follows.
+    /// Returns the packet at the front and the bytes after it.
     #[inline]
     fn plain<'a, B: ByteOrder>(&self, bytes: &'a [u8]) -> Option<(Frame<'a>, &'a [u8])> {
         let mut fields = Fields::<B>::new(bytes);
@@ -131,7 +134,7 @@ impl Pcapng {
         Some((self.packet(id, packet)?, fields.rest))
     }
 
-    /// What is at the start of a window.
+    /// Reads the item at the start of a window.
     pub(super) fn next<'a>(&mut self, window: Window<'a>, mode: Mode) -> Item<'a> {
         let bytes = window.bytes;
         match signature::begins_pcap(bytes) {
@@ -155,7 +158,7 @@ impl Pcapng {
             unreachable!("a block is borrowed from the buffer");
         };
         if block.type_ == SECTION_HEADER_BLOCK {
-            // The framing has checked that it is one of the two.
+            // pcap-file has checked that the byte-order magic is one of the two.
             self.start_section(match body {
                 [0x4d, ..] => Endianness::Little,
                 _ => Endianness::Big,
@@ -173,6 +176,7 @@ impl Pcapng {
         }
     }
 
+    /// Describes a block whose framing is malformed, and finds the place to resume.
     fn bad_framing<'a>(
         &mut self,
         error: &RawBlockParseError,
@@ -204,7 +208,8 @@ impl Pcapng {
         self.interfaces.clear();
     }
 
-    /// Blocks of other types are passed over: they hold names, secrets, other programs' data.
+    /// Reads a block and returns its frame, if it has one. Skips blocks of unknown types, which
+    /// hold names, secrets or data of other programs.
     fn block<'a, B: ByteOrder>(
         &mut self,
         block_type: u32,
@@ -217,7 +222,8 @@ impl Pcapng {
                     return Err(format!("more than {MAX_INTERFACES} interfaces"));
                 }
                 let interface = interface(&mut fields);
-                // Those behind it keep their numbers.
+                // Packets refer to interfaces by number. A damaged description still takes a
+                // number, so that the interfaces after it keep theirs.
                 self.interfaces
                     .push(interface.unwrap_or(Interface::UNDESCRIBED));
                 interface.ok_or("an interface cut short")?;
@@ -257,7 +263,8 @@ impl Pcapng {
         })
     }
 
-    /// It belongs to the first interface and has neither a timestamp nor a captured length.
+    /// Reads a simple packet block. It belongs to the first interface, and has no timestamp and no
+    /// captured length.
     fn simple_packet<'a, B: ByteOrder>(&self, mut fields: Fields<'a, B>) -> Option<Frame<'a>> {
         let original = fields.u32()?;
         let interface = self.interface(0);
@@ -273,7 +280,8 @@ impl Pcapng {
         })
     }
 
-    /// Counts from the start of the capture; a later block of the same interface replaces them.
+    /// Reads the drop counts of an interface. They are totals since the start of the capture, so a
+    /// later block replaces an earlier one.
     fn statistics<B: ByteOrder>(&mut self, fields: &mut Fields<'_, B>) -> Option<()> {
         const ISB_IFDROP: u16 = 5;
         const ISB_OSDROP: u16 = 7;
@@ -299,8 +307,8 @@ impl Pcapng {
 }
 
 impl Interface {
-    /// For packets of an interface that the section never described: what their bytes are is
-    /// unknown, so they count as frames of an unsupported link type.
+    /// The interface of packets that refer to an interface without a description. The format of
+    /// their bytes is unknown, so they count as frames of an unsupported link type.
     const UNDESCRIBED: Self = Self {
         link: LinkType(u16::MAX),
         snaplen: 0,
@@ -338,7 +346,7 @@ impl Clock {
         offset: 0,
     };
 
-    /// The time since the Unix epoch; one before it counts as the epoch.
+    /// Returns the time since the Unix epoch. A time before the epoch becomes the epoch.
     fn time(self, timestamp: u64) -> Duration {
         let (seconds, nanoseconds) = match self.units {
             Units::Decimal(units) => (timestamp / units, decimal_nanos(timestamp % units, units)),
@@ -359,7 +367,7 @@ impl Clock {
     }
 }
 
-/// In a second.
+/// Nanoseconds per second.
 const NANOS: u64 = 1_000_000_000;
 
 fn decimal_nanos(fraction: u64, units: u64) -> u64 {
@@ -371,7 +379,8 @@ fn decimal_nanos(fraction: u64, units: u64) -> u64 {
 }
 
 impl Units {
-    /// The top bit chooses between powers of two and of ten, the others are the exponent.
+    /// Reads the option `if_tsresol`: the top bit selects powers of two or of ten, the other bits
+    /// are the exponent.
     fn from_option(resolution: u8) -> Self {
         let exponent = u32::from(resolution & 0x7f);
         if resolution & 0x80 == 0 {
@@ -422,20 +431,22 @@ impl<'a, B: ByteOrder> Fields<'a, B> {
         self.bytes(8).map(B::read_i64)
     }
 
-    /// An option's code and value; `None` at the end of the list, marked or not.
+    /// Returns the code and value of the next option, or `None` at the end of the list. Some
+    /// writers omit the end marker.
     fn option(&mut self) -> Option<(u16, &'a [u8])> {
         const OPT_ENDOFOPT: u16 = 0;
 
         let code = self.u16().filter(|&code| code != OPT_ENDOFOPT)?;
         let size = usize::from(self.u16()?);
         let value = self.bytes(size)?;
-        // Values are padded to 32 bits; the padding of the last may be missing.
+        // Values are padded to 32 bits. The padding of the last value may be missing.
         let padding = size.next_multiple_of(4) - size;
         self.rest = self.rest.get(padding..).unwrap_or_default();
         Some((code, value))
     }
 }
 
+/// Words the error of pcap-file for the user.
 fn describe(error: &PcapNgFormatError) -> String {
     match error {
         PcapNgFormatError::BlockLengthMismatch(first, last) => {

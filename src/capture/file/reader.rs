@@ -9,42 +9,45 @@ use super::record::{LOOKAHEAD, MAX_RECORD, Mode, Window};
 use super::walk::{Step, Walk};
 use crate::capture::Frame;
 
-/// The buffer starts at this size: about what a pipe and a disk deliver at best.
+/// The initial buffer size: about the most that one read from a pipe or a disk delivers.
 const INITIAL_BUFFER: usize = 256 * 1024;
 
-/// Room for a record of the largest size, and for what is looked at behind it.
+/// The largest buffer size: room for the largest record and for the lookahead after it.
 const MAX_BUFFER: usize = MAX_RECORD + 2 * LOOKAHEAD;
 
 /// Reads frames from any byte stream that holds pcap or pcapng captures.
 ///
-/// A capture is what its chain of lengths says: the length of each record or block tells where the
-/// next one begins. A capture of either format may follow another.
+/// A capture is a chain of lengths: the length of each record or block determines where the next
+/// one begins. Captures may be appended to each other, in any mix of the two formats.
 ///
-/// Reading has two steps, so that a caller can hold a lock for the second one alone:
-/// [`fill`](Self::fill) waits for bytes, and [`next_frame`](Self::next_frame) takes out the
-/// frames that are complete. A frame comes out as soon as its last byte is there; with
-/// [`recovering`](Self::recovering), as soon as the chain holds behind it, which takes a mebibyte
-/// at most. A header of zeros alone waits in either case, because many zeros are damage.
+/// Reading has two steps, so that a caller can hold a lock during the second one only:
+/// [`fill`](Self::fill) waits for bytes, and [`next_frame`](Self::next_frame) returns the frames
+/// that are complete in the buffer.
 ///
-/// What comes out is the same however the stream is cut into reads.
+/// A strict reader returns a frame as soon as its last byte has arrived. A
+/// [`recovering`](Self::recovering) reader also needs the bytes after it, at most one mebibyte, to
+/// check that the chain of lengths continues. In both modes, a record header of zeros waits for
+/// more bytes: a few zeros are an empty record, but a long run of zeros is damage.
+///
+/// The result does not depend on how many bytes each read delivers.
 #[derive(Debug)]
 pub struct CaptureReader<R> {
     stream: R,
     buffer: Vec<u8>,
-    /// What is read and not yet taken out is `buffer[start..end]`.
+    /// Bytes that were read but not yet consumed are `buffer[start..end]`.
     start: usize,
     end: usize,
     /// Position in the stream of `buffer[start]`.
     offset: u64,
     format: Option<CaptureFormat>,
     walk: Walk,
-    /// Nothing follows what is in the buffer.
+    /// Whether the stream has ended: no bytes follow those in the buffer.
     ended: bool,
-    /// How the stream ended, until that was told.
+    /// How the stream ended, until `fill` has reported it.
     ending: Option<io::Result<()>>,
 }
 
-/// What ended the reading of a capture. All frames before it were handed out.
+/// Why a reader stopped. All frames before that point were returned.
 #[derive(Debug, Error)]
 pub enum CaptureError {
     #[error("{0}")]
@@ -66,13 +69,13 @@ pub enum CaptureError {
 }
 
 impl<R: Read> CaptureReader<R> {
-    /// A reader that ends where the capture is damaged.
+    /// Creates a strict reader, which stops at the first damage.
     #[must_use]
     pub fn new(stream: R) -> Self {
         Self::with_mode(stream, Mode::Strict)
     }
 
-    /// A reader that passes over what is damaged; [`damage`](Self::damage) tells of it.
+    /// Creates a reader that skips damage and continues; see [`damage`](Self::damage).
     #[must_use]
     pub fn recovering(stream: R) -> Self {
         Self::with_mode(stream, Mode::Recovering)
@@ -92,12 +95,12 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// Waits until the stream delivers bytes and takes in what is there; `false` at its end.
+    /// Waits for bytes from the stream and buffers them. Returns `false` at the end of the stream.
     ///
-    /// To be called when [`next_frame`](Self::next_frame) has nothing more to give.
+    /// Call it when [`next_frame`](Self::next_frame) has returned `None`.
     ///
     /// # Errors
-    /// The stream cannot be read, or it ended where a capture must not end.
+    /// The stream cannot be read, is empty or not a capture, or ended in the middle of a capture.
     pub fn fill(&mut self) -> Result<bool, CaptureError> {
         if let Some(ending) = self.ending.take() {
             return self.end(ending);
@@ -114,16 +117,18 @@ impl<R: Read> CaptureReader<R> {
                 Err(error) => break Err(error),
             }
         };
-        // There may be frames that waited for what follows.
+        // The buffer may hold frames that waited for the bytes after them. Now it is known that no
+        // bytes follow, so the caller reads those frames first. The next call reports the ending.
         self.ended = true;
         self.ending = Some(ending);
         Ok(true)
     }
 
-    /// Hands over all frames that are there whole.
+    /// Passes every frame that is complete in the buffer to `take`.
     ///
     /// # Errors
-    /// The stream is no capture, or it is damaged; then every further call says so again.
+    /// The stream is not a capture, or a strict reader found damage. Further calls return the same
+    /// error.
     #[inline]
     pub fn each_frame(&mut self, mut take: impl FnMut(&Frame<'_>)) -> Result<(), CaptureError> {
         loop {
@@ -140,10 +145,10 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// The next frame that is there whole, or `None` if more bytes are needed for it.
+    /// Returns the next complete frame, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// Those of [`each_frame`](Self::each_frame).
+    /// The same as [`each_frame`](Self::each_frame).
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         if self.format.is_none() && !self.read_header()? {
             return Ok(None);
@@ -170,13 +175,14 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// Whether a capture's header was read: from then on it is known to be a capture.
+    /// Whether a capture header was read, so that the stream is known to be a capture.
     #[must_use]
     pub fn has_header(&self) -> bool {
         self.walk.has_header() || self.format.as_ref().is_some_and(CaptureFormat::has_header)
     }
 
-    /// What the stream holds if it is not a capture. Reads on as far as it takes to tell.
+    /// Identifies the content of a stream that is not a capture. Reads more of the stream if
+    /// needed.
     pub fn content(&mut self) -> Content {
         while self.end - self.start < Content::ENOUGH {
             self.make_room();
@@ -189,20 +195,20 @@ impl<R: Read> CaptureReader<R> {
         Content::of(&self.buffer[self.start..self.end])
     }
 
-    /// Frames that the capture itself says were dropped before they reached it.
+    /// Number of frames that the capturing program dropped, according to the capture.
     #[must_use]
     pub fn dropped(&self) -> u64 {
         let here = self.format.as_ref().map_or(0, CaptureFormat::dropped);
         self.walk.dropped_before().saturating_add(here)
     }
 
-    /// What was passed over so far.
+    /// The damage skipped so far, if any.
     #[must_use]
     pub fn damage(&self) -> Option<&Damage> {
         self.walk.damage()
     }
 
-    /// Finds out the format; `false` if more bytes are needed for that.
+    /// Determines the capture format. Returns `false` if more bytes are needed.
     fn read_header(&mut self) -> Result<bool, CaptureError> {
         match CaptureFormat::begin(&self.buffer[self.start..self.end]) {
             Begin::Capture { size, format } => {
@@ -216,8 +222,11 @@ impl<R: Read> CaptureReader<R> {
         }
     }
 
-    /// Moves what is left to the front if that costs no more than what was taken out, so that
-    /// all the moving costs no more than all the reading.
+    /// Makes room at the end of the buffer.
+    ///
+    /// Moves the unread bytes to the front only if at least as many bytes were consumed before
+    /// them, or if there is no room otherwise. So the total cost of moving stays proportional to
+    /// the bytes read.
     fn make_room(&mut self) {
         let left = self.end - self.start;
         if self.start >= left || self.end == self.buffer.len() {
@@ -226,11 +235,13 @@ impl<R: Read> CaptureReader<R> {
             self.end = left;
         }
         if self.end == self.buffer.len() {
-            // Only as far as bytes really arrive: a declared length alone reserves nothing.
+            // The buffer grows only as bytes arrive. A large length in a header must not be able to
+            // allocate memory by itself.
             self.buffer.resize((self.end * 2).min(MAX_BUFFER), 0);
         }
     }
 
+    /// Determines the result of the whole stream once it has ended.
     fn end(&self, ending: io::Result<()>) -> Result<bool, CaptureError> {
         let offset = self.offset;
         let zeros = self.walk.in_zeros_since();

@@ -1,54 +1,54 @@
-//! The terms that the reader and the formats share.
+//! The types that the reader and the two formats share.
 
 use crate::capture::Frame;
 
-/// No block or record may be larger. It is far above what captures of the link types that are
-/// read can hold (libpcap's largest snap length is 256 KiB), and low enough that a damaged
-/// length costs little memory.
+/// The largest accepted block or record, in bytes. It is far above the size of real records
+/// (libpcap's largest snap length is 256 KiB), and low enough that a damaged length costs little
+/// memory.
 pub(super) const MAX_RECORD: usize = 16 * 1024 * 1024;
 
-/// How far behind a record the reader looks at most before it decides. The buffer has room for a
-/// record of the largest size and this.
+/// The largest number of bytes after a record that the reader examines before it decides whether
+/// the record is valid. It limits both the memory and the delay of a live stream.
 pub(super) const LOOKAHEAD: usize = 1024 * 1024;
 
-/// The part of a stream that is in the buffer, from the position at hand on.
+/// The buffered part of a stream, starting at the current position.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Window<'a> {
     pub(super) bytes: &'a [u8],
-    /// Nothing follows these bytes.
+    /// Whether the stream ends after these bytes.
     pub(super) ended: bool,
 }
 
 impl Window<'_> {
-    /// The same, from a later position on; `None` if that is past what is there.
+    /// Returns the window `offset` bytes later, or `None` if that is past the buffered bytes.
     pub(super) fn from(self, offset: usize) -> Option<Self> {
         let bytes = self.bytes.get(offset..)?;
         Some(Self { bytes, ..self })
     }
 }
 
-/// What a reader does about damage.
+/// How a reader reacts to damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// It ends the reading, and so does every further call.
+    /// Stops with an error.
     Strict,
-    /// The reader looks at what follows, to get past it.
+    /// Skips the damage and resumes at the next plausible record.
     Recovering,
 }
 
-/// What a format finds at the start of a window.
+/// What a format found at the start of a window.
 pub(super) enum Item<'a> {
     Frame {
         size: usize,
         frame: Frame<'a>,
     },
-    /// A block without a frame.
+    /// A block that contains no frame.
     Other {
         size: usize,
     },
     /// The header of another capture, of either format.
     NewCapture,
-    /// More bytes are needed. At the end of the stream, the capture is cut short.
+    /// More bytes are needed. At the end of the stream this means that the capture is cut short.
     Incomplete,
     Damaged {
         what: String,
@@ -63,26 +63,27 @@ impl Item<'_> {
     }
 }
 
-/// Where a capture goes on after damage.
+/// Where to resume after damage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resume {
-    /// So many bytes later.
+    /// After this number of bytes.
     After(usize),
-    /// At the next plausible record, which is yet to be found.
+    /// At the next plausible record. Its position is not known yet, so the reader resynchronises.
     Search,
 }
 
-/// Whether something begins at the start of a window.
+/// Whether a record or a capture plausibly begins at the start of a window.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Plausible {
     Yes,
     No,
-    /// More bytes will tell.
+    /// More bytes are needed to decide.
     Unknown,
 }
 
 impl Plausible {
-    /// The answer where a window stops too early: known at the end of the stream alone.
+    /// The answer if the window has too few bytes: `yes` at the end of the stream, otherwise
+    /// `Unknown`.
     pub(super) fn at_end(window: Window<'_>, yes: bool) -> Self {
         if window.ended {
             Self::from(yes)
@@ -98,14 +99,14 @@ impl From<bool> for Plausible {
     }
 }
 
-/// One step along the chain of lengths.
+/// One step along the chain of lengths: where the next header is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Link {
-    /// The next header is so many bytes later; that may be past what is there.
+    /// This number of bytes later, which may be past the buffered bytes.
     Next(usize),
-    /// To no further record: the stream ends here, or zeros or another capture begin.
+    /// No further record: the stream ends here, or zeros or another capture begin here.
     End,
-    /// No header can look like this.
+    /// The bytes here cannot be a header.
     Broken,
     /// More bytes are needed.
     Unknown,

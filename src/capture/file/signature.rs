@@ -1,25 +1,27 @@
-//! How captures begin.
+//! Magic numbers and headers with which captures begin.
 
 use super::record::{Plausible, Window};
 
 /// The type of a pcapng section header, the same in both byte orders.
 pub(super) const SECTION: [u8; 4] = [0x0a, 0x0d, 0x0d, 0x0a];
 
-/// What a section header holds behind its length, in either byte order.
+/// The byte-order magic of a section header, which follows its length, in both byte orders.
 pub(super) const BIG_ENDIAN: [u8; 4] = [0x1a, 0x2b, 0x3c, 0x4d];
 pub(super) const LITTLE_ENDIAN: [u8; 4] = [0x4d, 0x3c, 0x2b, 0x1a];
 
-/// The magic numbers of pcap: microseconds, nanoseconds, and microseconds with longer records.
+/// The magic numbers of pcap: microseconds, nanoseconds, and microseconds with longer record
+/// headers.
 pub(super) const MICROSECONDS: u32 = 0xa1b2_c3d4;
 pub(super) const NANOSECONDS: u32 = 0xa1b2_3c4d;
 pub(super) const MODIFIED: u32 = 0xa1b2_cd34;
 
-/// Whether another capture begins where a record would: a pcapng section, or a pcap header of a
-/// version that was ever written, with the time zone and the accuracy at 0, as all writers leave
-/// them.
+/// Whether another capture begins where a record header is expected, as in files that were
+/// concatenated: a pcapng section header, or a pcap header of an existing version (2.0 to 2.4) with
+/// a time zone and accuracy of 0, which all writers use.
 ///
-/// Read as a record, the former would be of 439 MB or more; the latter would be an empty one of
-/// one certain microsecond of the year 2055, the only record that is not read as one.
+/// This is almost never ambiguous. A section header, read as a pcap record, would have a length of
+/// 439 MB or more, which is over the limit. A pcap header would be an empty record of one exact
+/// microsecond in the year 2055. That is the only record that is misread.
 pub(super) fn begins_capture(window: Window<'_>) -> Plausible {
     match window.bytes {
         [first, ..] if !matches!(first, 0x0a | 0xa1 | 0xd4 | 0x4d | 0x34) => Plausible::No,
@@ -30,7 +32,7 @@ pub(super) fn begins_capture(window: Window<'_>) -> Plausible {
     }
 }
 
-/// Whether a pcapng section begins here.
+/// Whether a pcapng section header begins here.
 fn begins_section(bytes: &[u8]) -> Plausible {
     match bytes {
         [0x0a, 0x0d, 0x0d, 0x0a, _, _, _, _, order @ ..] => match order.first_chunk() {
@@ -74,7 +76,8 @@ pub(super) fn begins_pcap(bytes: &[u8]) -> Plausible {
     }
 }
 
-/// Whether a pcap header with this magic number is in big endian; `None` if it is no such number.
+/// Returns whether a pcap header with this magic number is big endian, or `None` if it is not a
+/// pcap magic number.
 pub(super) fn byte_order(magic: [u8; 4]) -> Option<bool> {
     let is_magic = |number| matches!(number, MICROSECONDS | NANOSECONDS | MODIFIED);
     if is_magic(u32::from_be_bytes(magic)) {
@@ -84,7 +87,7 @@ pub(super) fn byte_order(magic: [u8; 4]) -> Option<bool> {
     }
 }
 
-/// Whether this is how a section header tells its byte order.
+/// Whether this is the byte-order magic of a section header.
 pub(super) fn is_section_order(word: [u8; 4]) -> bool {
     matches!(word, BIG_ENDIAN | LITTLE_ENDIAN)
 }

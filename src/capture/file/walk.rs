@@ -1,4 +1,4 @@
-//! From one record to the next: appended captures, runs of zeros, and what is damaged.
+//! Moves from record to record, across appended captures, runs of zeros and damage.
 
 use std::mem;
 
@@ -8,39 +8,41 @@ use super::record::{Item, Mode, Plausible, Resume, Window};
 use super::zeros;
 use crate::capture::Frame;
 
-/// The last zeros of a run may be the first bytes of a record's header.
+/// Number of zeros at the end of a run that are not skipped, because they may be the first bytes of
+/// a record header.
 const KEPT_ZEROS: usize = 32;
 
-/// Where a reader stands in a capture.
+/// The state of a reader between two records.
 #[derive(Debug)]
 pub(super) struct Walk {
     mode: Mode,
     state: WalkState,
     damage: Option<Damage>,
-    /// Frames that earlier captures of the stream say were dropped.
+    /// Number of dropped frames reported by earlier captures of the stream.
     dropped_before: u64,
+    /// Whether the header of an earlier capture of the stream was read.
     has_header: bool,
 }
 
 #[derive(Debug, Clone, Copy)]
 enum WalkState {
-    /// A record is at the front.
+    /// The front of the buffer is the beginning of a record.
     AtRecord,
-    /// In a long run of zeros, which began at this position in the stream.
+    /// Inside a long run of zeros, which began at position `since` of the stream.
     InZeros { since: u64 },
-    /// Behind damage: what is at the front may be anything.
+    /// After damage: the position of the next record is unknown.
     Resynchronising,
 }
 
 /// What to do with the front of the window.
 pub(super) enum Step<'a> {
-    /// Take so many bytes, which hold a frame.
+    /// Consume `size` bytes, which hold a frame.
     Frame { size: usize, frame: Frame<'a> },
-    /// Pass so many bytes.
+    /// Skip this number of bytes.
     Pass(usize),
-    /// Wait for more.
+    /// Wait for more bytes.
     Wait,
-    /// Give up: it is damaged since this position in the stream.
+    /// Stop: the capture is damaged at this position of the stream.
     Fail { offset: u64, what: String },
 }
 
@@ -59,22 +61,23 @@ impl Walk {
         self.damage.as_ref()
     }
 
-    /// The mode, if a record is at the front.
+    /// Returns the mode if the front of the buffer is the beginning of a record, so that the fast
+    /// path may run.
     pub(super) fn at_record(&self) -> Option<Mode> {
         matches!(self.state, WalkState::AtRecord).then_some(self.mode)
     }
 
-    /// Frames that earlier captures of the stream say were dropped.
+    /// Number of dropped frames reported by earlier captures of the stream.
     pub(super) fn dropped_before(&self) -> u64 {
         self.dropped_before
     }
 
-    /// Whether there were earlier captures in the stream.
+    /// Whether the header of an earlier capture of the stream was read.
     pub(super) fn has_header(&self) -> bool {
         self.has_header
     }
 
-    /// Where the zeros began that reach to the front, if there are any.
+    /// Returns the position where the current run of zeros began, if the reader is inside one.
     pub(super) fn in_zeros_since(&self) -> Option<u64> {
         match self.state {
             WalkState::InZeros { since } => Some(since),
@@ -82,7 +85,7 @@ impl Walk {
         }
     }
 
-    /// What to do with the front of a window, which is at this position in the stream.
+    /// Decides what to do with the front of a window. `offset` is its position in the stream.
     pub(super) fn step<'a>(
         &mut self,
         format: &mut CaptureFormat,
@@ -99,6 +102,7 @@ impl Walk {
         }
     }
 
+    /// Reads a record, or handles zeros, another capture or damage in its place.
     fn step_to_record<'a>(
         &mut self,
         format: &mut CaptureFormat,
@@ -122,6 +126,7 @@ impl Walk {
             Item::Damaged { what, resume } => {
                 let size = match resume {
                     Resume::After(size) => size,
+                    // The damaged header itself is not a place to resume, so one byte is skipped.
                     Resume::Search => {
                         self.state = WalkState::Resynchronising;
                         1
@@ -133,6 +138,7 @@ impl Walk {
         }
     }
 
+    /// Switches to the capture that was appended here.
     fn begin_capture<'a>(&mut self, format: &mut CaptureFormat, window: Window<'a>) -> Step<'a> {
         let Begin::Capture { size, format: new } = CaptureFormat::begin(window.bytes) else {
             return Step::Wait;
@@ -143,7 +149,8 @@ impl Walk {
         Step::Pass(size)
     }
 
-    /// Passes zeros as they come. They are damage once something else follows.
+    /// Skips zeros as they arrive. They become damage only when other bytes follow: zeros up to the
+    /// end of the stream are a cut capture.
     fn pass_zeros<'a>(&mut self, window: Window<'a>, since: u64, offset: u64) -> Step<'a> {
         let zeros = zeros::leading(window.bytes, usize::MAX);
         let size = zeros.saturating_sub(KEPT_ZEROS);
@@ -166,7 +173,8 @@ impl Walk {
         Step::Pass(size)
     }
 
-    /// Passes what no record or capture begins with.
+    /// Skips bytes until a record or a capture plausibly begins. An appended capture is tried
+    /// first, because its header would otherwise be skipped as damage.
     fn resynchronise<'a>(&mut self, format: &mut CaptureFormat, window: Window<'a>) -> Step<'a> {
         let mut size = 0;
         while let Some(rest) = window.from(size).filter(|rest| !rest.bytes.is_empty()) {
@@ -192,6 +200,7 @@ impl Walk {
         }
     }
 
+    /// Records skipped bytes. Only the first place is described.
     fn pass_damage(&mut self, offset: u64, what: String, bytes: u64) {
         let damage = self.damage.get_or_insert(Damage {
             offset,

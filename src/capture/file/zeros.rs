@@ -1,15 +1,18 @@
-//! Runs of zeros: what a crash leaves in a file, or a writer that reserved more than it filled.
+//! Runs of zeros in a capture. A crash leaves them in a file, and so does a writer that reserves
+//! more space than it fills.
 
 use super::record::{Link, Plausible, Window};
 
-/// A header of zeros is an empty record. So many zeros are none: they are damage, or a cut tail if
-/// the capture ends with them.
+/// The length in bytes from which zeros are not read as records. A record header of zeros is a
+/// valid empty record, so a short run is kept. A run of this length is damage, or a cut capture if
+/// the stream ends with it.
 const LONG_RUN: usize = 512;
 
-/// A chain that leads into a longer run than this has not come to the zeros of a packet.
+/// The longest run of zeros expected inside a packet. A chain of lengths read from a wrong position
+/// may lead into the zeros of a packet, but not into a longer run than this.
 const LONGEST_IN_PACKETS: usize = 4096;
 
-/// Whether a long run of zeros begins here.
+/// Whether a long run of zeros begins at the start of the window.
 pub(super) fn is_long_run(window: Window<'_>) -> Plausible {
     match leading(window.bytes, LONG_RUN) {
         LONG_RUN => Plausible::Yes,
@@ -18,7 +21,10 @@ pub(super) fn is_long_run(window: Window<'_>) -> Plausible {
     }
 }
 
-/// Where a chain leads that comes to a long run: it ends there, unless something else follows soon.
+/// Where a chain of lengths leads that has reached a long run of zeros.
+///
+/// The chain ends here if the run is very long or reaches the end of the stream. If other bytes
+/// follow earlier, the zeros may be packet content, so the chain counts as broken.
 pub(super) fn link(window: Window<'_>) -> Link {
     match leading(window.bytes, LONGEST_IN_PACKETS) {
         LONGEST_IN_PACKETS => Link::End,
@@ -28,7 +34,7 @@ pub(super) fn link(window: Window<'_>) -> Link {
     }
 }
 
-/// How many zeros there are at the front, counted up to a limit.
+/// Counts the zeros at the front, up to a limit.
 pub(super) fn leading(bytes: &[u8], limit: usize) -> usize {
     let bytes = bytes.get(..limit).unwrap_or(bytes);
     let other = bytes.iter().position(|&byte| byte != 0);

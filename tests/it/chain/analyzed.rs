@@ -1,5 +1,5 @@
-//! `analyze` on captures that are valid, but not as captures usually are. The numbers are worked
-//! out by hand: an acknowledgement of 52 bytes and a ping of 84 in each capture of testdata.
+//! `analyze` on captures that are valid but unusual. The expected numbers are calculated by hand:
+//! each capture of testdata holds an acknowledgement of 52 bytes and a ping of 84 bytes.
 
 use std::fs;
 
@@ -13,7 +13,7 @@ fn capture(name: &str) -> Vec<u8> {
     fs::read(testdata().join(name)).unwrap()
 }
 
-/// The header of a capture in little endian and its two records.
+/// The header and the two records of a little-endian capture.
 fn parts() -> [Vec<u8>; 3] {
     let capture = capture("pcap_little_endian_microseconds.pcap");
     let (header, records) = capture.split_at(24);
@@ -22,12 +22,12 @@ fn parts() -> [Vec<u8>; 3] {
     [header.to_vec(), first.to_vec(), second.to_vec()]
 }
 
-/// The same record with another time.
+/// Returns the record with another time.
 fn at(seconds: u32, record: &[u8]) -> Vec<u8> {
     [&seconds.to_le_bytes(), &record[4..]].concat()
 }
 
-/// A record whose packet is this, at the time of another.
+/// Returns a record that holds `packet`, with the time of the record `like`.
 fn record(like: &[u8], packet: &[u8]) -> Vec<u8> {
     let size = u32::try_from(packet.len()).unwrap().to_le_bytes();
     [&like[..8], &size, &size, packet].concat()
@@ -49,7 +49,7 @@ fn check(parts: &[&[u8]], frames: f64, bytes: f64, said: &str) {
 }
 
 #[test]
-fn records_count_whatever_their_times() {
+fn records_with_any_time_count() {
     let [header, ack, ping] = parts();
     let odd = [
         at(1, &ack),
@@ -63,24 +63,24 @@ fn records_count_whatever_their_times() {
 }
 
 #[test]
-fn records_count_whatever_their_original_lengths_and_fractions() {
+fn records_with_any_original_length_and_fraction_count() {
     let [header, ack, mut ping] = parts();
     ping[12..16].copy_from_slice(&[0; 4]);
     ping[4..8].copy_from_slice(&[0xff; 4]);
-    // And a snap length that none of them keeps.
+    // The snap length is below the length of every record.
     let header = [&header[..16], &[60, 0, 0, 0], &header[20..]].concat();
     check(&[&header, &ping, &ack, &ping], 3.0, ACK + 2.0 * PING, "");
 }
 
-/// In a packet of a later day, longer than the snap length.
+/// The carrying packet is of a later day and longer than the snap length, so it looks implausible.
 #[test]
-fn a_capture_that_a_packet_carries_is_not_read() {
+fn a_capture_inside_a_packet_is_not_read() {
     let [header, ack, ping] = parts();
     let inner = [&header[..], &ack, &ping, &ack].concat();
     let carrier = at(1_700_500_000, &record(&ack, &inner));
     let header = [&header[..16], &[60, 0, 0, 0], &header[20..]].concat();
     check(&[&header, &ack, &carrier, &ping], 3.0, ACK + PING, "");
-    // Cut short in that packet, behind the whole of what it carries but its last byte.
+    // The stream is cut inside the carrying packet: only the last byte is missing.
     let cut = &carrier[..carrier.len() - 1];
     let at = header.len() + ack.len();
     let said = format!(
@@ -91,7 +91,7 @@ fn a_capture_that_a_packet_carries_is_not_read() {
 }
 
 #[test]
-fn captures_follow_each_other_in_any_format() {
+fn appended_captures_of_any_format_are_read() {
     let [header, ..] = parts();
     let names = [
         "pcap_little_endian_microseconds.pcap",
@@ -116,12 +116,12 @@ fn a_header_of_zeros_is_an_empty_record() {
     let blank = [0; 16];
     let input: [&[u8]; 6] = [&header, &blank, &ack, &blank, &blank, &ping];
     check(&input, 5.0, ACK + PING, said);
-    // 31 of them are 496 bytes.
+    // 496 zeros are 31 empty records.
     check(&[&header, &ack, &[0; 496], &ping], 33.0, ACK + PING, said);
 }
 
 #[test]
-fn zeros_at_the_end_are_a_cut_tail() {
+fn zeros_at_the_end_are_a_cut_capture() {
     let [header, ack, ping] = parts();
     for zeros in [512, 513, 100_000] {
         let at = header.len() + ack.len() + ping.len();
@@ -138,9 +138,9 @@ fn zeros_at_the_end_are_a_cut_tail() {
     }
 }
 
-/// As libpcap does: the original length first, where the version is below 2.4.
+/// In versions below 2.4, the original length comes first. libpcap reads it the same way.
 #[test]
-fn lengths_of_old_versions_are_read_the_other_way_round() {
+fn lengths_of_old_versions_are_read_in_reverse_order() {
     for minor in 0..4 {
         let [mut header, ack, mut ping] = parts();
         header[6] = minor;

@@ -1,9 +1,9 @@
-//! Captures of every kind, written by hand from a seed, with the frames that are in them.
+//! Generates captures of every kind from a seed, together with the frames they contain.
 
 use std::ops::Range;
 use std::time::Duration;
 
-/// A frame, and where its record is.
+/// A frame and the byte range of its record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) at: Duration,
@@ -19,14 +19,14 @@ pub(crate) struct Capture {
     pub(crate) frames: Vec<Expected>,
 }
 
-/// Which captures are made.
+/// The kind of captures to generate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Style {
-    /// One capture alone, and no packet of it carries a capture.
+    /// A single capture, none of whose packets carries a capture.
     Plain,
-    /// Times in order, lengths as they were: what nearly all captures are like.
+    /// Times in order and correct lengths, as in nearly all captures.
     Ordinary,
-    /// Any times, any lengths, any snap length.
+    /// Any times, any lengths and any snap length.
     Odd,
 }
 
@@ -42,7 +42,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// Less than a limit.
+    /// Returns a number below `limit`.
     pub(crate) fn below(&mut self, limit: usize) -> usize {
         usize::try_from(self.next() % limit as u64).unwrap()
     }
@@ -64,7 +64,7 @@ impl Random {
     }
 }
 
-/// One to three captures, one behind the other.
+/// Generates one to three captures, appended to each other.
 pub(crate) fn stream(random: &mut Random, style: Style) -> Capture {
     if style == Style::Plain {
         return capture(random, style, 60, 0);
@@ -85,7 +85,7 @@ pub(crate) fn stream(random: &mut Random, style: Style) -> Capture {
     stream
 }
 
-/// Packets may carry captures, which may hold packets that carry captures, as deep as this.
+/// Generates one capture. Its packets may carry captures, nested up to `depth` levels.
 fn capture(random: &mut Random, style: Style, records: usize, depth: u32) -> Capture {
     if random.below(4) == 0 {
         pcapng(random, style, records, depth)
@@ -118,14 +118,14 @@ impl Order {
     }
 }
 
-/// What a record says beside its frame.
+/// The values in a record's header, other than the captured length.
 struct Numbers {
     seconds: u32,
     fraction: u32,
     original: u32,
 }
 
-/// Makes the numbers of the records of a capture.
+/// Generates the header values of a capture's records.
 struct Clock {
     style: Style,
     seconds: u32,
@@ -144,7 +144,7 @@ impl Clock {
         if self.style == Style::Odd {
             match random.below(8) {
                 0 => numbers.seconds = random.u32(),
-                // Those that captures begin with.
+                // Magic numbers with which captures begin.
                 1 => {
                     let magic = [0xa1b2_c3d4, 0xd4c3_b2a1, 0xa1b2_3c4d, 0x0a0d_0d0a];
                     numbers.seconds = random.choose(&magic);
@@ -199,10 +199,10 @@ fn pcap(random: &mut Random, style: Style, records: usize, depth: u32) -> Captur
         let captured = u32::try_from(frame.len()).unwrap();
         let mut numbers = clock.tick(random, frame.len());
         if is_odd && captured == 0 && random.below(2) == 0 {
-            // All zeros, which some writers leave where a packet was lost.
+            // A header of zeros, which some writers leave where a packet was lost.
             (numbers.seconds, numbers.fraction, numbers.original) = (0, 0, 0);
         }
-        // Written by versions that never cut the length that was.
+        // Old versions never write an original length below the captured one.
         if minor < 4 {
             numbers.original = numbers.original.max(captured);
         }
@@ -297,7 +297,8 @@ fn block(bytes: &mut Vec<u8>, order: Order, kind: u32, body: &[u8]) {
     bytes.extend(size);
 }
 
-/// What a packet holds. Zeros at its front alone are as many as a real header has at most.
+/// Generates a packet. Unless the whole packet is zeros, it begins with no more zeros than a real
+/// header.
 fn payload(random: &mut Random, style: Style, depth: u32) -> Vec<u8> {
     let size = match random.below(40) {
         0 if style == Style::Odd => random.choose(&[20_000, 70_000]),
@@ -310,7 +311,7 @@ fn payload(random: &mut Random, style: Style, depth: u32) -> Vec<u8> {
             let records = random.below(6);
             let inner = capture(random, style, records, depth - 1).bytes;
             let mut frame = headers(random);
-            // Whole or cut, at the end of the packet or not.
+            // The inner capture is complete or cut, and may be followed by other bytes.
             frame.extend(&inner[..inner.len() - random.choose(&[0, 0, 1, 7]).min(inner.len())]);
             let more = random.choose(&[0, 0, 40]);
             frame.extend(random.bytes(more));
@@ -331,7 +332,7 @@ fn payload(random: &mut Random, style: Style, depth: u32) -> Vec<u8> {
     }
 }
 
-/// Ethernet, IPv4 and UDP, more or less.
+/// Generates Ethernet, IPv4 and UDP headers, with random values in unimportant fields.
 fn headers(random: &mut Random) -> Vec<u8> {
     let mut headers = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2, 8, 0, 0x45, 0];
     headers.extend(random.bytes(4));

@@ -1,15 +1,16 @@
-//! A plain walk along the chain of lengths: what is read of a capture while the chain holds.
+//! A simple walk along the chain of lengths, written independently of the reader. It finds the
+//! records of a capture while the chain is intact.
 
 use std::ops::Range;
 
 /// How a walk ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ending {
-    /// Behind the last record.
+    /// After the last record.
     Whole,
-    /// In a record that reaches past the end, or in zeros that do.
+    /// In a record that reaches past the end, or in zeros that reach to the end.
     Cut,
-    /// At a header that cannot be one.
+    /// At bytes that cannot be a header.
     Broken,
 }
 
@@ -25,7 +26,7 @@ struct Kind {
     is_big_endian: bool,
 }
 
-/// Where the records, or the blocks, that hold frames are, and how the walk ended.
+/// Returns the byte ranges of the records or blocks that contain frames, and how the walk ended.
 pub(crate) fn walk(capture: &[u8]) -> (Vec<Range<usize>>, Ending) {
     let mut records = Vec::new();
     let mut kind = None;
@@ -61,7 +62,7 @@ pub(crate) fn walk(capture: &[u8]) -> (Vec<Range<usize>>, Ending) {
     }
 }
 
-/// What a capture's header says, if there is one.
+/// Reads the header of a capture, if one begins here.
 fn begin(bytes: &[u8]) -> Option<Kind> {
     let header = bytes.get(..24)?;
     let is_big_endian = header[0] == 0xa1 || header[8] == 0x1a;
@@ -91,7 +92,7 @@ fn begin(bytes: &[u8]) -> Option<Kind> {
 }
 
 impl Kind {
-    /// The size of the record or block at the front, and whether it holds a frame.
+    /// Returns the size of the record or block at the front, and whether it contains a frame.
     fn record(self, bytes: &[u8]) -> Result<(usize, bool), Ending> {
         let word = |at| word(bytes, at, self.is_big_endian) as usize;
         let (size, holds_a_frame) = match self.format {
@@ -107,7 +108,7 @@ impl Kind {
                 } else {
                     captured
                 };
-                // The limit, unless the capture's snap length is larger.
+                // The limit for captures whose snap length is not larger.
                 if captured > 262_144 {
                     return Err(Ending::Broken);
                 }

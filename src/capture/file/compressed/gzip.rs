@@ -8,7 +8,7 @@ use super::input::Input;
 /// The largest window that the format allows, as a power of two: 32 KiB.
 const WINDOW_LOG: u8 = 15;
 
-/// One gzip member, header and checksum included: RFC 1952.
+/// A decoder of one gzip member, including its header and checksum (RFC 1952).
 pub(super) struct Gzip(Decompress);
 
 impl Gzip {

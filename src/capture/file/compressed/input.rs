@@ -1,17 +1,18 @@
-//! Compressed bytes, with a look at what comes next.
+//! A buffered reader of compressed bytes that can peek at the next ones.
 
 use std::io::{self, Read};
 
-/// How much compressed data is unpacked at a time. What a decoder made of it is lost if it then
-/// finds damage, so it is little.
+/// The size of the buffer, and so the largest piece given to a decoder at a time. A decoder that
+/// finds damage discards what it decoded from the current piece, so the pieces are small.
 const BUFFER: usize = 8 * 1024;
 
-/// A buffered stream. What is read and not yet taken is `buffer[start..end]`.
+/// A buffered stream. Bytes that were read but not yet consumed are `buffer[start..end]`.
 pub(super) struct Input {
     stream: Box<dyn Read + Send>,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
+    /// Number of bytes consumed so far.
     taken: u64,
 }
 
@@ -26,7 +27,7 @@ impl Input {
         }
     }
 
-    /// Stands in for an input that is elsewhere. It allocates nothing.
+    /// An empty placeholder, used while the real input is lent out. It allocates nothing.
     pub(super) fn nothing() -> Self {
         Self {
             stream: Box::new(io::empty()),
@@ -37,7 +38,8 @@ impl Input {
         }
     }
 
-    /// What comes next: at least `size` bytes, unless the stream ends before.
+    /// Returns the next bytes without consuming them: at least `size` of them, or fewer at the end
+    /// of the stream.
     pub(super) fn peek(&mut self, size: usize) -> io::Result<&[u8]> {
         while self.end - self.start < size {
             if self.start > 0 {
@@ -55,18 +57,18 @@ impl Input {
         Ok(&self.buffer[self.start..self.end])
     }
 
-    /// Takes so many of the bytes that come next and are there.
+    /// Consumes `size` bytes that [`peek`](Self::peek) returned.
     pub(super) fn take_peeked(&mut self, size: usize) {
         self.start = (self.start + size).min(self.end);
         self.taken += size as u64;
     }
 
-    /// How many bytes were taken.
+    /// Returns the number of bytes consumed so far.
     pub(super) fn position(&self) -> u64 {
         self.taken
     }
 
-    /// Takes so many bytes.
+    /// Consumes `size` bytes. Fails with `UnexpectedEof` if the stream ends earlier.
     pub(super) fn skip(&mut self, size: u32) -> io::Result<()> {
         let size = u64::from(size);
         let skipped = io::copy(&mut self.by_ref().take(size), &mut io::sink())?;
@@ -76,7 +78,7 @@ impl Input {
         Ok(())
     }
 
-    /// Takes all zeros that come next; `true` if the stream ends behind them.
+    /// Consumes the zeros that come next. Returns `true` if the stream ends after them.
     pub(super) fn skip_zeros(&mut self) -> io::Result<bool> {
         loop {
             let next = self.peek(1)?;
@@ -92,7 +94,7 @@ impl Input {
 }
 
 impl Read for Input {
-    /// Large reads that find nothing buffered go to the stream itself.
+    /// A large read bypasses the buffer if the buffer is empty, which saves a copy.
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let size = if self.start == self.end && buffer.len() >= BUFFER {
             self.stream.read(buffer)?

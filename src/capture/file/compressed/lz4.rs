@@ -8,7 +8,7 @@ use lz4_flex::frame::FrameDecoder;
 use super::Step;
 use super::input::Input;
 
-/// One frame.
+/// A decoder of one frame.
 pub(super) struct Lz4 {
     decoder: FrameDecoder<Lent>,
     descriptor: [u8; 2],
@@ -23,9 +23,9 @@ impl Lz4 {
         })
     }
 
-    /// The same for the frame behind this one. The buffers stay if they suit it: lz4_flex insists
-    /// on buffers of exactly the block size, and to allocate them takes longer than to read a frame
-    /// that is empty.
+    /// Returns a decoder for the frame after this one, and reuses the buffers if both frames have
+    /// the same descriptor. lz4_flex needs buffers of exactly the block size, and allocating them
+    /// takes longer than reading an empty frame, so a stream of many empty frames would be slow.
     pub(super) fn for_next(mut self, input: &mut Input) -> io::Result<Self> {
         if descriptor(input)? != self.descriptor {
             return Self::for_frame(input);
@@ -48,8 +48,8 @@ impl Lz4 {
                     is_last: false,
                 });
             }
-            // The decoder says nothing else at the end of a frame, behind an empty block, and where
-            // the stream ends between blocks.
+            // The decoder returns 0 in three cases: at the end of the frame, after an empty block,
+            // and where the stream ends between two blocks. `Lent` distinguishes them.
             if lent.has_ended {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -64,7 +64,7 @@ impl Lz4 {
     }
 }
 
-/// The bytes of a frame that say what its blocks are like.
+/// Returns the flags and the block descriptor of the frame that comes next.
 fn descriptor(input: &mut Input) -> io::Result<[u8; 2]> {
     match input.peek(6)? {
         [_, _, _, _, flags, block, ..] => Ok([*flags, *block]),
@@ -72,14 +72,14 @@ fn descriptor(input: &mut Input) -> io::Result<[u8; 2]> {
     }
 }
 
-/// The input while the decoder reads from it. Watches for the size that stands before each block,
-/// which is 0 at the end of a frame.
+/// Holds the input while the decoder reads from it, and records the size field before each block.
+/// A size of 0 marks the end of the frame.
 struct Lent {
     input: Input,
-    /// How many bytes come before the next block's size.
+    /// Number of bytes before the next block's size field.
     before: usize,
     block_size: [u8; 4],
-    /// How many bytes of it were seen.
+    /// Number of bytes of `block_size` that were read.
     seen: usize,
     has_ended: bool,
 }
@@ -100,7 +100,7 @@ impl Lent {
         }
     }
 
-    /// What the decoder reads next begins with a block's size.
+    /// Notes that the decoder's next read begins with a block's size field.
     fn expect_block(&mut self) {
         self.before = 0;
         self.seen = 0;

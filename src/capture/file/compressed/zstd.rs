@@ -5,11 +5,11 @@ use zstd::stream::raw::{DParameter, Decoder, Operation};
 use super::Step;
 use super::input::Input;
 
-/// The largest zstd window, as a power of two: 32 MiB. It is what `zstd -20` needs; `--long` and
-/// `--ultra -22` may ask for more, up to 2 GiB.
+/// The largest accepted zstd window, as a power of two: 32 MiB, which limits memory. `zstd -20`
+/// needs this much; `--long` and `--ultra -22` may need more, up to 2 GiB.
 pub(super) const MAX_WINDOW_LOG: u32 = 25;
 
-/// One zstd frame after the other: RFC 8878.
+/// A decoder of zstd frames (RFC 8878). It can be reused for the next frame.
 pub(super) struct Zstd(Decoder<'static>);
 
 impl Zstd {
@@ -37,6 +37,8 @@ impl Zstd {
     }
 }
 
+/// Whether the decoder refused a frame because of [`MAX_WINDOW_LOG`]. The library has no error code
+/// for this, so the message is compared.
 pub(super) fn is_window_too_large(error: &io::Error) -> bool {
     error.to_string().contains("requires too much memory")
 }

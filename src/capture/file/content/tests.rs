@@ -5,7 +5,7 @@ fn check(bytes: &[u8], expected: &str) {
     assert_eq!(Content::of(bytes).to_string(), expected);
 }
 
-/// What is unpacked or converted by a command that writes to standard output.
+/// Checks a message that suggests a command which writes a capture to standard output.
 #[track_caller]
 fn check_piped(bytes: &[u8], what: &str, command: &str) {
     let text = Content::of(bytes).to_string();
@@ -14,7 +14,7 @@ fn check_piped(bytes: &[u8], what: &str, command: &str) {
     assert!(text.starts_with(&begin) && text.ends_with(&end), "{text}");
 }
 
-/// Magic numbers from the formats' own descriptions, and from files that the tools wrote.
+/// The magic numbers come from the format descriptions and from files written by the tools.
 #[test]
 fn compressed_files_and_archives_name_the_command_that_unpacks_them() {
     check(
@@ -44,7 +44,7 @@ fn compressed_files_and_archives_name_the_command_that_unpacks_them() {
     check_piped(&tar, "a tar archive", "tar -xOf FILE");
 }
 
-/// As `editcap -F` of Wireshark 4.0 writes them.
+/// The bytes are as `editcap -F` of Wireshark 4.0 writes them.
 #[test]
 fn other_captures_name_the_command_that_converts_them() {
     check(
@@ -67,7 +67,7 @@ fn other_captures_name_the_command_that_converts_them() {
     check_piped(k12, "a K12 text capture", convert);
 }
 
-/// A record of metadata without a time and one of Ethernet, with lengths of 24 and 40 bytes.
+/// A metadata record of 24 bytes without a time, then an Ethernet record of 40 bytes.
 fn erf() -> Vec<u8> {
     let mut erf = vec![0; 24 + 40];
     erf[8..16].copy_from_slice(&[0x1b, 0x04, 0, 24, 0, 0, 0, 8]);
@@ -76,7 +76,7 @@ fn erf() -> Vec<u8> {
 }
 
 #[test]
-fn two_records_that_make_sense_are_erf() {
+fn two_plausible_records_are_erf() {
     check_piped(&erf(), "an ERF capture", "tshark -r FILE -w -");
     // The second record's type, length and wire length.
     for (at, value) in [(24 + 8, 0), (24 + 8, 49), (24 + 11, 41), (24 + 15, 0)] {
@@ -84,7 +84,7 @@ fn two_records_that_make_sense_are_erf() {
         bytes[at] = value;
         assert_eq!(Content::of(&bytes), Unknown, "byte {at}");
     }
-    // The first has a time as well, a day and more before that of the second.
+    // The first record has a time too, more than a day before that of the second.
     let mut bytes = erf();
     bytes[4..8].copy_from_slice(&[0, 0x90, 0x52, 0x65]);
     assert_eq!(Content::of(&bytes), Unknown);
@@ -92,11 +92,11 @@ fn two_records_that_make_sense_are_erf() {
 }
 
 #[test]
-fn what_stands_for_a_capture_or_shows_one_is_told() {
+fn text_in_place_of_a_capture_is_named() {
     let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n";
     check(
         pointer,
-        "this is a Git LFS pointer, not a capture; fetch what it stands for: git lfs pull",
+        "this is a Git LFS pointer, not a capture; fetch the real file: git lfs pull",
     );
     let page = "this is an HTML page, not a capture; it may say why there was no capture to \
                 download";
@@ -108,7 +108,7 @@ fn what_stands_for_a_capture_or_shows_one_is_told() {
     check(b"<?xml version=\"1.0\"?>\n<pdml>", &write_one("XML"));
     check(b"[\n  {\n    \"_index\": \"packets\"", &write_one("JSON"));
     check(b"{\"index\":{\"_index\":\"packets\"", &write_one("JSON"));
-    let printed = write_one("what tcpdump prints");
+    let printed = write_one("the text output of tcpdump");
     for line in [
         &b"22:13:20.123456 IP 192.168.88.1.37008 > 192.168.88.10.37008: UDP, length 71\n"[..],
         b"2023-11-14 22:13:20.123456 IP6 fe80::1 > ff02::1: ICMP6",
@@ -119,11 +119,11 @@ fn what_stands_for_a_capture_or_shows_one_is_told() {
     check("Grüße\n".as_bytes(), &write_one("text"));
     check(
         &[0; 512],
-        "this is nothing but zeros at its start, not a capture; copy it again",
+        "this is a run of zeros, not a capture; copy it again",
     );
     check(
         b"%PDF-1.7\n%\xe2\xe3",
-        "this is a PDF document, not a capture; name the capture itself",
+        "this is a PDF document, not a capture; pass the capture file itself",
     );
 }
 
@@ -141,7 +141,7 @@ fn hex_dumps_name_the_command_that_reads_them() {
 }
 
 #[test]
-fn anything_else_is_unknown_however_short() {
+fn other_content_of_any_length_is_unknown() {
     for bytes in [
         &b"\x01"[..],
         b"\x7fELF\x02\x01\x01\0",

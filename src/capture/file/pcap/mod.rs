@@ -5,12 +5,13 @@
 //!  seconds | fraction | captured | original | frame       for each record
 //! ```
 //!
-//! All numbers have the byte order of the machine that wrote them. The records of modified pcap, as
-//! some old libpcap wrote it, have 8 more bytes before the frame.
+//! All numbers have the byte order of the machine that wrote them. Records of "modified pcap",
+//! which some old versions of libpcap wrote, have 8 more bytes before the frame.
 //!
-//! The captured lengths are a chain: each says where the next record begins. While the chain holds,
-//! every record counts, whatever its times and lengths and whatever is in it. Only what breaks the
-//! chain is damage, and [`resync`] looks for where it goes on.
+//! The captured lengths form a chain: each one determines where the next record begins. As long as
+//! the chain is intact, every record counts, with any times, any original length and any content.
+//! Implausible values alone are not damage, because valid captures contain them. Only a broken
+//! chain is damage, and [`resync`] finds the place to resume.
 
 mod resync;
 
@@ -21,40 +22,43 @@ use super::{signature, zeros};
 use crate::capture::Frame;
 use crate::wire::LinkType;
 
-/// libpcap's largest snap length. Wireshark, too, takes a longer record for damage, unless
-/// the header announces longer ones.
+/// libpcap's largest snap length. A longer record is damage, unless the capture's header declares a
+/// larger snap length. Wireshark does the same.
 const LARGEST_SNAP_LENGTH: usize = 262_144;
 
-/// The size of the header that a capture starts with.
+/// The size of the capture's header, in bytes.
 const FILE_HEADER: usize = 24;
 
-/// Neighbours are usually no further apart, in seconds: a day. Behind the others, the chain is
-/// followed further.
+/// The usual largest time between two consecutive records, in seconds: one day. If the next record
+/// is further away in time, the chain is checked over a longer distance.
 const NEAR: u32 = 24 * 60 * 60;
 
-/// How far the chain is followed behind a record, in bytes. What is read four bytes too late, say,
-/// may look like a chain for some records.
+/// The distance after a record over which the chain is checked, in bytes. One record is not enough:
+/// bytes read from a wrong position, for example four bytes too late, may look like a chain for a
+/// few records.
 const FOLLOWED: usize = 64 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Pcap {
     is_big_endian: bool,
-    /// Versions before 2.4 may hold the original length first.
+    /// Whether the original length may come before the captured length, as in versions before 2.4.
     may_be_swapped: bool,
     units_per_second: u32,
     nanoseconds_per_unit: u32,
-    /// Size of a record's header.
+    /// The size of a record's header, in bytes.
     header_size: usize,
     link: LinkType,
     /// The largest captured length.
     max_record: usize,
-    /// When the record before was captured, in seconds.
+    /// The time of the previous record, in seconds. `None` before the first one.
     before: Option<u32>,
-    /// How many records with odd times or lengths the chain confirmed.
+    /// Number of records with unusual times or lengths in an intact chain.
     odd: usize,
-    /// How far the chain is known to hold, in bytes from the record at hand.
+    /// The distance over which the chain is known to be intact, in bytes from the current record.
+    /// It is kept between records, so that no part of the chain is checked twice.
     followed: usize,
-    /// How many bytes it takes to decide about the record at hand, once that is known.
+    /// Number of bytes needed to decide about the current record, or 0 if unknown. It is kept so
+    /// that the expensive search does not run again after every read.
     awaited: usize,
 }
 
@@ -67,7 +71,8 @@ struct Header {
 }
 
 impl Pcap {
-    /// Reads the header of a capture, and returns its size; `None` if this is none.
+    /// Reads the header of a capture and returns its size in bytes, or `None` if this is not a pcap
+    /// header.
     pub(super) fn begin(header: &[u8; FILE_HEADER]) -> Option<(usize, Self)> {
         let (words, _) = header.as_chunks::<4>();
         let [magic, version, _, _, snap_length, link] = *words.first_chunk()?;
@@ -82,8 +87,8 @@ impl Pcap {
             (true, [_, major, _, minor]) | (false, [major, _, minor, _]) => (major, minor),
         };
         let snap_length = usize::try_from(word(snap_length)).unwrap_or(MAX_RECORD);
-        // The upper half of the field says whether frames end with a check sequence, which
-        // makes no difference: no length is taken from the size of a frame.
+        // The upper half of the field states whether frames end with a frame check sequence. It can
+        // be ignored, because no packet length is derived from the frame size.
         let [_, _, high, low] = word(link).to_be_bytes();
         let pcap = Self {
             is_big_endian,
@@ -101,9 +106,10 @@ impl Pcap {
         Some((FILE_HEADER, pcap))
     }
 
-    /// What is at the start of a window.
+    /// Reads the item at the start of a window.
     ///
-    /// A reader that recovers waits until the chain holds behind a record; a strict one does not.
+    /// A recovering reader waits until the chain after a record is checked. A strict reader does
+    /// not, so it returns a live frame immediately.
     pub(super) fn next<'a>(&mut self, window: Window<'a>, mode: Mode) -> Item<'a> {
         match signature::begins_capture(window) {
             Plausible::Yes => return Item::NewCapture,
@@ -128,7 +134,8 @@ impl Pcap {
                 Ok(Some(resume)) => {
                     (self.followed, self.awaited) = (0, 0);
                     let captured = header.captured;
-                    let what = format!("a record of {captured} bytes that no other follows");
+                    let what =
+                        format!("a record of {captured} bytes without another record after it");
                     return Item::damaged(what, resume);
                 }
                 Err(Undecided) => return Item::Incomplete,
@@ -146,12 +153,15 @@ impl Pcap {
         }
     }
 
-    /// Fast path: hands over the records at the front that are whole, not empty, and captured
-    /// within a day of the record before; when recovering, if the record that follows is so too, as
-    /// far as its header tells. Returns how many bytes they are.
+    /// Fast path: passes records at the front to `take`, and returns their size in bytes.
     ///
-    /// Must agree with [`next`](Self::next). An empty record may be the header of a capture or the
-    /// beginning of a run of zeros, so it is left to that, and so are captures of old versions.
+    /// Takes records that are complete, not empty, and captured within a day of the previous
+    /// record. A recovering reader also requires that the header of the next record meets these
+    /// conditions.
+    ///
+    /// Must agree with [`next`](Self::next), which handles all other records. An empty record is
+    /// left to it, because it may be the header of another capture or the beginning of a run of
+    /// zeros. Captures of old versions are left to it too.
     #[inline]
     pub(super) fn each_plain<'a>(
         &mut self,
@@ -194,7 +204,8 @@ impl Pcap {
         size
     }
 
-    /// The header at the front if the fast path takes it, and what stands behind it.
+    /// Returns the header at the front and the bytes after it, if the fast path can take the
+    /// record.
     #[inline]
     fn plain_header<'a>(&self, bytes: &'a [u8], before: Option<u32>) -> Option<(Header, &'a [u8])> {
         let header = self.header_as_written(bytes.first_chunk()?);
@@ -204,8 +215,8 @@ impl Pcap {
         is_plain.then_some((header, behind))
     }
 
-    /// Where to go on if the chain breaks behind the record at the start of a window, and the
-    /// record's own length is why. `None` if the record counts.
+    /// Checks the record at the start of a window. Returns `None` if it is valid. Returns the place
+    /// to resume if the chain breaks after it because its own length is damaged.
     fn validate(
         &mut self,
         header: Header,
@@ -218,10 +229,11 @@ impl Pcap {
         }
     }
 
-    /// Whether the chain holds behind the record at the start of a window, as far as it is followed.
+    /// Whether the chain is intact after the record at the start of a window, over the distance
+    /// that is checked.
     ///
-    /// If the next record was captured within a day of this one, that is enough: what is read from
-    /// a wrong place on seldom looks so. Otherwise the lengths of those behind it tell.
+    /// A next record within a day of this one is sufficient evidence: bytes read from a wrong
+    /// position rarely have such a time. Otherwise, the lengths of the records after it decide.
     fn chain_holds(&mut self, header: Header, window: Window<'_>) -> Result<bool, Undecided> {
         let size = self.size(header);
         let next = window.from(size).and_then(|rest| self.header(rest.bytes));
@@ -253,7 +265,7 @@ impl Pcap {
         Ok(true)
     }
 
-    /// Where the chain leads from the record at the start of a window.
+    /// Returns where the chain leads from the record at the start of a window.
     pub(super) fn link(&self, window: Window<'_>) -> Link {
         if signature::begins_capture(window) == Plausible::Yes {
             return Link::End;
@@ -288,11 +300,12 @@ impl Pcap {
         }
     }
 
-    /// Keeps the time, unless that of the next record shows that it is damaged.
+    /// Stores the time of a record for comparison with later ones, unless the next record shows
+    /// that this time is damaged. A damaged time must not make all later records look implausible.
     fn remember(&mut self, header: Header, rest: &[u8]) {
         self.awaited = 0;
         if header.captured == 0 && !header.is_dated() {
-            // Zeros say nothing.
+            // A header of zeros has no time.
             return;
         }
         let is_near = |header: Header| header.is_within(NEAR, self.before);
@@ -321,8 +334,9 @@ impl Pcap {
     #[inline]
     fn words(&self, bytes: &[u8; 16]) -> Header {
         let header = self.header_as_written(bytes);
-        // libpcap swaps those of version 2.2 and before always, and those of version 2.3 as here.
-        // Some writers say 2.2 and do as in 2.4, so only what makes sense is swapped.
+        // libpcap always swaps the lengths of version 2.2 and earlier, and those of version 2.3
+        // under this condition. Some writers declare version 2.2 but use the order of 2.4, so the
+        // lengths are swapped only if the captured one would otherwise exceed the original one.
         let is_swapped = self.may_be_swapped
             && header.captured > header.original
             && !signature::is_section_order(header.captured.to_be_bytes());
@@ -337,7 +351,7 @@ impl Pcap {
         }
     }
 
-    /// A header whose lengths stand in the order of version 2.4.
+    /// Reads a header with its lengths in the order of version 2.4.
     #[inline]
     fn header_as_written(&self, bytes: &[u8; 16]) -> Header {
         let (words, _) = bytes.as_chunks::<4>();
@@ -356,8 +370,8 @@ impl Pcap {
 struct Undecided;
 
 impl Header {
-    /// Whether the time says anything: that of zeros is 1970, which clocks that were never set say
-    /// as well.
+    /// Whether the time is meaningful. Zeros read as a time give 1970, and so does a clock that was
+    /// never set.
     fn is_dated(self) -> bool {
         self.seconds > NEAR
     }

@@ -1,23 +1,25 @@
-//! Finds where the chain of lengths goes on after damage.
+//! Resynchronisation: finds where the chain of lengths continues after damage.
 //!
-//! Nothing here is asked while the chain holds. Where it breaks, either the length of one of the
-//! records before the break is damaged, or the header that cannot be one. Times, lengths and
-//! fractions of a second that are as in nearly all captures tell which, and rank the places to go
-//! on.
+//! This code does not run while the chain is intact. Where it breaks, one of two things is damaged:
+//! the length of an earlier record, which led to a wrong position, or the header at the break. pcap
+//! has no marker at the start of a record, so the only evidence is plausibility: times, lengths and
+//! fractions of a second with values as in nearly all captures. They decide which of the two is
+//! damaged, and which of the possible places is the best one to resume at.
 
 use super::{Header, NEAR, Pcap, Undecided};
 use crate::capture::file::record::{LOOKAHEAD, MAX_RECORD, Plausible, Resume, Window};
 use crate::capture::file::signature;
 
-/// So many records in a row are no accident.
+/// Number of consecutive plausible records that are accepted as real. Random bytes rarely form so
+/// many.
 const CHAIN: usize = 4;
 
-/// Records of one capture are no further apart in time, in seconds: ten years.
+/// The largest plausible time between two records of one capture, in seconds: ten years.
 const FAR: u32 = 10 * 365 * 24 * 60 * 60;
 
 impl Pcap {
-    /// Where to go on if the length of the record at the start of a window is what breaks the
-    /// chain behind it; `None` if it is that of a later record.
+    /// Returns where to resume if the length of the record at the start of a window breaks the
+    /// chain, or `None` if a later record breaks it.
     pub(super) fn resume_inside(
         &mut self,
         header: Header,
@@ -31,12 +33,14 @@ impl Pcap {
         self.inside(header, window)
     }
 
-    /// Whether odd times or lengths are what this capture is like. A few may come of damage.
+    /// Whether unusual times or lengths are normal in this capture. A few of them may be the result
+    /// of damage, so several are required.
     fn is_odd(&self) -> bool {
         self.odd >= CHAIN
     }
 
-    /// Whether a header's numbers other than its time are not as in nearly all captures.
+    /// Whether a header contradicts itself: captured length above the original one, an impossible
+    /// original length, or a fraction of more than a second.
     #[inline]
     pub(super) fn is_contradictory(&self, header: Header) -> bool {
         header.captured > header.original
@@ -44,7 +48,8 @@ impl Pcap {
             || header.fraction >= self.units_per_second
     }
 
-    /// Where to go on behind a header whose captured length is over the limit.
+    /// Returns where to resume after a header whose captured length is over the limit, or `None` if
+    /// more bytes are needed.
     pub(super) fn resume_behind(&self, header: Header, window: Window<'_>) -> Option<Resume> {
         match self.behind_original(header, window) {
             Ok(resume) => Some(resume.unwrap_or(Resume::Search)),
@@ -52,7 +57,7 @@ impl Pcap {
         }
     }
 
-    /// Whether a record begins at the start of a window, while the place to go on is sought.
+    /// Whether a record plausibly begins at the start of a window, during resynchronisation.
     pub(in crate::capture::file) fn is_plausible(&self, window: Window<'_>) -> Plausible {
         match self.is_plausible_within(FAR, self.before, window) {
             Plausible::No => self.is_chain(window),
@@ -60,8 +65,8 @@ impl Pcap {
         }
     }
 
-    /// If the captured length is damaged and nothing was cut, the original length tells where the
-    /// next record begins.
+    /// Tries the original length in place of a damaged captured length. The two are equal if the
+    /// frame was not cut, so the original length gives the start of the next record.
     fn behind_original(
         &self,
         header: Header,
@@ -91,10 +96,12 @@ impl Pcap {
         }
     }
 
-    /// Where another record begins inside a record and ends behind it, followed by one more. What
-    /// a packet carries ends inside the packet, so then the length is damaged.
+    /// Finds a record that begins inside this record and ends after its end, followed by another
+    /// record. A capture carried in a packet ends inside that packet. So a chain that crosses the
+    /// end proves that the length of the outer record is damaged: it covers real records.
     ///
-    /// Goes backwards, so that each chain inside is followed once.
+    /// Scans backwards and remembers which positions lead across the end, so that each inner chain
+    /// is followed once and the cost stays linear.
     fn inside(&mut self, header: Header, window: Window<'_>) -> Result<Option<Resume>, Undecided> {
         if window.bytes.len() < self.awaited && !window.ended {
             return Err(Undecided);
@@ -137,7 +144,8 @@ impl Pcap {
         Ok(first.map(Resume::After))
     }
 
-    /// Whether a record soon after this one, another capture or the end is there.
+    /// Whether one of these is at position `at`: a record with a time near that of `header`,
+    /// another capture, or the end of the stream.
     fn follows(&self, header: Header, at: usize, window: Window<'_>) -> Plausible {
         let Some(rest) = window.from(at) else {
             return Plausible::at_end(window, false);
@@ -155,8 +163,8 @@ impl Pcap {
         }
     }
 
-    /// Whether a record begins here whose numbers make sense, and so do those of the record that
-    /// follows, if it is not the last.
+    /// Whether a record with plausible values begins here, followed by another such record or by
+    /// the end of the stream.
     fn is_plausible_within(
         &self,
         distance: u32,
@@ -181,11 +189,12 @@ impl Pcap {
         }
     }
 
-    /// Whether several records begin here, whatever their times: that of the one before them may
-    /// have been damaged, and clocks are wrong. At the end, one is enough that ends there.
+    /// Whether several consecutive records begin here, with any times. Times are ignored because
+    /// the time of the previous record may be damaged, and clocks may be wrong. Before the end of
+    /// the stream, one record is enough if it ends exactly there.
     ///
-    /// In a capture whose times and lengths were odd before, captured lengths alone must do, and it
-    /// takes two at the end.
+    /// In a capture with unusual times and lengths, only the captured lengths are checked. Because
+    /// that is weaker evidence, two records are required before the end.
     fn is_chain(&self, window: Window<'_>) -> Plausible {
         let at_least = if self.is_odd() { 2 } else { 1 };
         let mut at = 0;
@@ -209,18 +218,19 @@ impl Pcap {
         Plausible::Yes
     }
 
-    /// Whether a header's numbers are as in nearly all captures, behind such a one. It may be that
-    /// of an empty record, but not zeros.
+    /// Whether `next` is a plausible header after `header`. It may belong to an empty record, but
+    /// must not be zeros, which are common inside packets.
     fn may_follow(&self, next: Header, distance: u32, header: Header) -> bool {
         (next.captured > 0 || next.is_dated())
             && self.is_usual(next, distance, Some(header.seconds))
     }
 
-    /// Whether a header's numbers are as in nearly all captures, and its record is not empty.
+    /// Whether a header's values are as in nearly all captures, and its record is not empty.
     pub(super) fn is_sane(&self, header: Header, distance: u32, before: Option<u32>) -> bool {
         header.captured > 0 && self.is_usual(header, distance, before)
     }
 
+    /// Whether a header's values are as in nearly all captures.
     fn is_usual(&self, header: Header, distance: u32, before: Option<u32>) -> bool {
         !self.exceeds_limit(header)
             && !self.is_contradictory(header)

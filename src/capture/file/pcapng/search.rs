@@ -1,4 +1,4 @@
-//! Finding the next block after damage.
+//! Resynchronisation: finds the next block after damage.
 
 use pcap_file::Endianness;
 use pcap_file::pcapng::blocks::{
@@ -10,16 +10,17 @@ use super::{BLOCK_START, Pcapng};
 use crate::capture::file::record::{Link, MAX_RECORD, Plausible, Resume, Window};
 use crate::capture::file::signature::{BIG_ENDIAN, LITTLE_ENDIAN, SECTION};
 
-/// Where blocks are sought after damage, longer ones are not believed: they would have to be
-/// waited for at every step.
+/// The largest plausible block during resynchronisation, in bytes. A block is checked by its
+/// trailer, so the search must wait for all its bytes. Without this limit, random bytes that look
+/// like a large block would stop the search at every step.
 const MAX_SOUGHT: usize = 1024 * 1024;
 
 /// More bytes are needed to decide.
 struct Undecided;
 
 impl Pcapng {
-    /// Whether a block begins at the start of a window: of a known type, and with the same length
-    /// at both ends.
+    /// Whether a block plausibly begins at the start of a window: it has a known type and the same
+    /// length at both ends.
     pub(in crate::capture::file) fn is_plausible(&self, window: Window<'_>) -> Plausible {
         let Some(size) = self.block_size(window.bytes) else {
             let is_known = window.bytes.len() >= BLOCK_START;
@@ -30,14 +31,14 @@ impl Pcapng {
             };
         };
         match window.bytes.get(size - 4..size) {
-            // The two are equal in whatever byte order.
+            // The two lengths are compared as bytes, so the byte order does not matter.
             Some(trailer) => Plausible::from(trailer == &window.bytes[4..8]),
             None if window.ended => Plausible::No,
             None => Plausible::Unknown,
         }
     }
 
-    /// Where the chain leads from the block at the start of a window.
+    /// Returns where the chain leads from the block at the start of a window.
     pub(in crate::capture::file) fn link(&mut self, window: Window<'_>) -> Link {
         let Some((words, _)) = window.bytes.get(..BLOCK_START).map(<[u8]>::as_chunks::<4>) else {
             return if window.ended {
@@ -62,10 +63,11 @@ impl Pcapng {
         }
     }
 
-    /// Where to go on behind a block of bad framing; `None` if more bytes will tell.
+    /// Returns where to resume after a block with malformed framing, or `None` if more bytes are
+    /// needed.
     ///
-    /// If one of its two lengths is right, that tells where the block ends. Otherwise the next
-    /// block is the next that looks like one.
+    /// A block stores its length twice. If one of the two is intact, it determines where the block
+    /// ends. Otherwise the reader resynchronises at the next plausible block.
     pub(super) fn resume_behind(&self, window: Window<'_>) -> Option<Resume> {
         match self.size_by_trailer(window) {
             Ok(Some(size)) => return Some(Resume::After(size)),
@@ -86,11 +88,12 @@ impl Pcapng {
         }
     }
 
-    /// The size of the enhanced packet block at the start of a window, if its length at the end,
-    /// where the captured length says that the packet ends, differs from that at the start. There
-    /// are no options then. `Err` if more bytes will tell.
+    /// Returns the size of the enhanced packet block at the start of a window according to its
+    /// trailer, for the case that the length at its start is damaged. The captured length gives the
+    /// position of the trailer, provided that the block has no options. `None` if the trailer does
+    /// not match; `Err` if more bytes are needed.
     fn size_by_trailer(&self, window: Window<'_>) -> Result<Option<usize>, Undecided> {
-        /// What stands before the packet.
+        /// Number of bytes before the packet.
         const HEADER: usize = 28;
 
         let missing = if window.ended {
@@ -126,7 +129,8 @@ impl Pcapng {
         }
     }
 
-    /// Starts the section whose header is damaged, in the byte order that the header still tells.
+    /// Starts a section whose header is damaged, if its byte order can still be determined. Without
+    /// the byte order, none of its blocks could be read.
     pub(super) fn salvage_section(&mut self, bytes: &[u8]) {
         let Some((words, _)) = bytes.get(..BLOCK_START).map(<[u8]>::as_chunks::<4>) else {
             return;
@@ -134,7 +138,8 @@ impl Pcapng {
         let byte_order = match words[2] {
             BIG_ENDIAN => Endianness::Big,
             LITTLE_ENDIAN => Endianness::Little,
-            // Then the length tells: a section header is much shorter than 64 KiB.
+            // The byte-order magic is damaged. A section header is much shorter than 64 KiB, so the
+            // zero half of its length shows the byte order.
             _ => match words[1] {
                 [0, 0, _, _] => Endianness::Big,
                 [_, _, 0, 0] => Endianness::Little,
@@ -144,7 +149,8 @@ impl Pcapng {
         self.start_section(byte_order);
     }
 
-    /// The size of the block at the start of these bytes, if it looks like a known one.
+    /// Returns the size of the block at the start of these bytes, if its type is known and its
+    /// length is plausible.
     fn block_size(&self, bytes: &[u8]) -> Option<usize> {
         let (words, _) = bytes.get(..BLOCK_START)?.as_chunks::<4>();
         let [block_type, length] = *words.first_chunk()?;
@@ -156,15 +162,15 @@ impl Pcapng {
         (size.is_multiple_of(4) && (at_least..=MAX_SOUGHT).contains(&size)).then_some(size)
     }
 
-    /// The smallest size of a block of a known type. A packet may carry a section header, so that
-    /// is another matter: see `CaptureFormat::begins_outside_packets`.
+    /// Returns the smallest size of a block of a known type. Section headers are not included,
+    /// because a packet may carry one: `CaptureFormat::begins_outside_packets` checks them.
     fn least_size(&self, block_type: [u8; 4]) -> Option<usize> {
         let size = match self.word(block_type) {
             ENHANCED_PACKET_BLOCK | PACKET_BLOCK => 32,
             INTERFACE_DESCRIPTION_BLOCK => 20,
             INTERFACE_STATISTIC_BLOCK => 24,
             SIMPLE_PACKET_BLOCK => 16,
-            // Names, the journal of systemd, secrets, custom blocks.
+            // Name resolution, systemd journal, decryption secrets, custom blocks.
             4 | 9 | 10 | 0x0000_0bad | 0x4000_0bad => BLOCK_START,
             _ => return None,
         };
