@@ -71,8 +71,10 @@ impl History {
             return;
         }
         self.current = None;
-        // A run that never started changes nothing.
+        // A run that never started changes nothing. The time before this one started is lost
+        // already, so it must not be counted a second time.
         if self.up {
+            let since = self.since.map_or(since, |start| since.max(start));
             self.set_up(false, since);
         }
     }
@@ -142,6 +144,18 @@ mod tests {
             history.set_last_frame(Duration::from_secs(seconds));
             assert_eq!(history.last_frame(), Some(Duration::from_secs(seconds)));
         }
+    }
+
+    #[test]
+    fn time_before_a_run_started_is_not_lost_twice() {
+        let mut history = History::default();
+        let begin = Instant::now();
+        let at = |millis| begin + Duration::from_millis(millis);
+        let first = history.new_run(at(10_000));
+        history.started(first, at(10_000));
+        // Without a frame, it may have been deaf since before its start.
+        history.ended(first, at(9_750));
+        assert_eq!(history.state(at(11_000)).lost, Duration::from_secs(1));
     }
 
     #[test]

@@ -136,14 +136,14 @@ fn count(socket: PacketSocket, exporter: &Exporter, stop: &AtomicBool) -> Result
     let mut batch = exporter.lock().aggregator.batch();
     let outcome = count_until(stop, &mut receiver, exporter, &mut batch);
     // Drain the socket: packets that arrived before the end are counted.
-    receiver.close()?;
+    let closed = receiver.close();
     let begin = Instant::now();
     while begin.elapsed() < DRAIN && matches!(receiver.fill_at_once(), Ok(true)) {
         count_batch(&receiver, exporter, &mut batch);
     }
     // Read now: the drop counter disappears with the socket.
     exporter.read_drops();
-    outcome
+    outcome.and(closed.map_err(ReceiveError::from))
 }
 
 fn count_until(

@@ -124,8 +124,10 @@ impl Pcapng {
         let size = fields.u32()?;
         let body_size = usize::try_from(size).ok()?.checked_sub(BLOCK_START)?;
         let body = fields.bytes(body_size)?;
-        let is_sound =
-            block_type == ENHANCED_PACKET_BLOCK && size.is_multiple_of(4) && fields.u32()? == size;
+        let is_sound = block_type == ENHANCED_PACKET_BLOCK
+            && size.is_multiple_of(4)
+            && body_size + BLOCK_START <= MAX_RECORD
+            && fields.u32()? == size;
         if !is_sound {
             return None;
         }
@@ -147,8 +149,15 @@ impl Pcapng {
             Endianness::Little => RawBlock::from_slice::<LittleEndian>(bytes),
         };
         let (rest, block) = match parsed {
+            // The limit holds for a block that is in the buffer already, or else the result would
+            // depend on the sizes of reads.
+            Ok((rest, _)) if bytes.len() - rest.len() > MAX_RECORD => {
+                let size = bytes.len() - rest.len();
+                let error = RawBlockParseError::IncompleteBuffer(size - 8, bytes.len());
+                return self.bad_framing(&error, window, mode);
+            }
             Ok(parsed) => parsed,
-            Err(RawBlockParseError::IncompleteBuffer(needed, _)) if needed <= MAX_RECORD => {
+            Err(RawBlockParseError::IncompleteBuffer(needed, _)) if needed + 8 <= MAX_RECORD => {
                 return Item::Incomplete;
             }
             Err(error) => return self.bad_framing(&error, window, mode),

@@ -127,7 +127,7 @@ impl Receiver {
 
     fn check_interface(&mut self) -> Result<(), ReceiveError> {
         match &self.interface {
-            Some(interface) if !interface.exists() => Err(ReceiveError::Gone {
+            Some(interface) if interface.is_gone() => Err(ReceiveError::Gone {
                 interface: interface.name.clone(),
                 seen: self.seen,
             }),

@@ -38,7 +38,7 @@ pub fn open(options: &PacketCapture) -> Result<Vec<PacketSocket>, OpenError> {
         let interface = match name.as_str() {
             ANY => None,
             name => Some(
-                Interface::named(name).ok_or_else(|| OpenError::NoInterface(name.to_owned()))?,
+                Interface::named(name)?.ok_or_else(|| OpenError::NoInterface(name.to_owned()))?,
             ),
         };
         // Different names may be aliases of one interface, so indexes are compared.
@@ -153,7 +153,15 @@ pub(super) fn attach(socket: &Socket, program: &[filter::Instruction]) -> io::Re
             SockFilter::new(code, jump_true, jump_false, k)
         })
         .collect();
-    socket.attach_filter(&program)
+    socket.attach_filter(&program).map_err(|error| {
+        if error.raw_os_error() == Some(libc::ENOMEM) {
+            return io::Error::other(
+                "no memory for the capture filter: raise its limit with sysctl -w \
+                 net.core.optmem_max=131072, or give fewer listen ports",
+            );
+        }
+        error
+    })
 }
 
 /// Makes the interface receive frames for other hosts too, until the socket is closed.
