@@ -129,6 +129,7 @@ impl Difference {
             (Ok(_), None)
                 if is_802_3
                     || layers.contains("ieee8021ad:ethertype:")
+                    || layers.ends_with("ieee8021ad:ethertype")
                     || layers.ends_with(":data") =>
             {
                 Some(Self::Ieee8023Length)
