@@ -87,7 +87,8 @@ const SCRAPE_MIN_IDLE: Duration = Duration::from_millis(500);
 /// A request that takes longer ends its connection. The limits of a scrape do not suffice: an HTTP/2
 /// client may refuse to accept even the shortest answer.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(65);
-/// For this long, a request in flight protects its connection from eviction.
+/// A request in flight makes its connection count as idle only after this time, so connections
+/// without a request are evicted before it. Where all have one, the oldest is still evicted.
 const REQUEST_GRACE: Duration = Duration::from_secs(5);
 /// How long open responses may take once the server is asked to stop.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(1);
