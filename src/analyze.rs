@@ -16,7 +16,7 @@ use std::num::NonZero;
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use thiserror::Error;
 use crate::aggregator::{Aggregator, FrameBatch, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
+use crate::names::{self, NameTable, Names, Source};
 use crate::wire::DecodeOptions;
 use frame_sink::{FrameSink, InOrder, OtherThread};
 use inner_frames::InnerFrames;
@@ -51,6 +52,8 @@ pub struct Options {
     /// The capture to write the mirrored frames to; `-` is standard output. With one, files are read
     /// one after the other.
     pub write_inner: Option<PathBuf>,
+    /// Sources of names. With those that learn from the traffic, files are read one after the other.
+    pub names: Vec<Source>,
     pub output: Output,
 }
 
@@ -63,6 +66,8 @@ pub struct Report {
     pub not_written: Option<NotWritten>,
     /// Why the capture of `write_inner` is missing or incomplete.
     pub cannot_write: Option<CannotWrite>,
+    /// Why a source of names cannot be used. Nothing was read then.
+    pub cannot_name: Option<names::Error>,
     /// What the captures hold instead, if nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     /// Set if packets were counted as `other`.
@@ -153,6 +158,15 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             };
         }
     };
+    let names = match open_names(options.names) {
+        Ok(names) => names,
+        Err(error) => {
+            return Report {
+                cannot_name: Some(error),
+                ..Report::default()
+            };
+        }
+    };
     let (files, duplicates) = input::distinct(options.files);
     let progress = if options.quiet {
         ProgressBar::hidden()
@@ -162,6 +176,10 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
 
     let idle_timeout = settings.limits.idle_timeout;
     let mut core = Aggregator::new(settings);
+    let learns = names.as_ref().is_some_and(|names| names.protocols().any());
+    if let Some(names) = names.as_ref().filter(|_| learns) {
+        core.learn_names(Arc::clone(names));
+    }
     let mut timeline = output
         .step()
         .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
@@ -182,7 +200,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             timeline: timeline.as_mut(),
         };
         worker.run(batch, &mut in_order)
-    } else if jobs == 1 {
+    } else if jobs == 1 || learns {
         worker.run(batch, &mut core)
     } else {
         run_in_any_order(&worker, jobs.min(files.len()), &mut core)
@@ -204,7 +222,9 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     let mut silence = None;
     let mut failure = None;
     if summary.captures > 0 {
-        match write(output, timeline, &mut core, out) {
+        // No name has ended at this time: those of the whole run are shown.
+        let names = names.map(|names| names.all(Duration::ZERO));
+        match write(output, timeline, &mut core, names.as_ref(), out) {
             Ok(found) => silence = found,
             Err(error) => failure = Some(error),
         }
@@ -220,6 +240,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             .collect(),
         not_written,
         cannot_write,
+        cannot_name: None,
         nothing_counted: (summary.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
             contents: summary.contents,
             frames: core.frames().clone(),
@@ -231,17 +252,26 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     }
 }
 
+/// Opens the sources of names, if any were chosen.
+fn open_names(sources: Vec<Source>) -> Result<Option<Arc<Names>>, names::Error> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    Names::open(sources, names::is_local).map(|names| Some(Arc::new(names)))
+}
+
 /// Writes the output. Returns the gaps of a timeline.
 fn write(
     output: Output,
     timeline: Option<Timeline>,
     core: &mut Aggregator,
+    names: Option<&NameTable>,
     out: &mut impl Write,
 ) -> Result<Option<Silence>, Failure> {
     let silence = if let Some(timeline) = timeline {
-        timeline.write(out)?
+        timeline.write(out, names.unwrap_or(&NameTable::default()))?
     } else {
-        output.write(out, core)?;
+        output.write(out, core, names)?;
         None
     };
     out.flush()?;

@@ -22,6 +22,7 @@ use crate::metrics::catalog::{
     TRAFFIC_BYTES, TRAFFIC_PACKETS,
 };
 use crate::metrics::samples::SampleWriter;
+use crate::names::NameTable;
 use crate::report::time;
 use crate::wire::{Observation, Skipped, Truncated};
 use change_log::{Change, ChangeLog, Sorted};
@@ -82,7 +83,7 @@ pub(super) struct Timeline {
     step: Duration,
     /// A series of a flow ends after this time without a change; zero for never.
     idle_timeout: Duration,
-    names: SeriesKeys,
+    keys: SeriesKeys,
     log: ChangeLog,
     /// The first step with a frame.
     oldest: Option<u64>,
@@ -96,7 +97,7 @@ impl Timeline {
         Self {
             step,
             idle_timeout,
-            names: SeriesKeys::new(Arc::clone(shape)),
+            keys: SeriesKeys::new(Arc::clone(shape)),
             log: ChangeLog::default(),
             oldest: None,
             failure: None,
@@ -136,12 +137,12 @@ impl Timeline {
         match outcome {
             Err(reason) => self.log_packet(TimelineSeries::Skipped(*reason), step, 0),
             Ok(seen) => {
-                let traffic = self.names.traffic(seen);
+                let traffic = self.keys.traffic(seen);
                 self.log_packet(TimelineSeries::Traffic(traffic), step, seen.bytes)?;
                 let series = if has_slot {
-                    TimelineSeries::Flow(self.names.flow(seen))
+                    TimelineSeries::Flow(self.keys.flow(seen))
                 } else {
-                    TimelineSeries::Overflow(self.names.overflow(seen))
+                    TimelineSeries::Overflow(self.keys.overflow(seen))
                 };
                 self.log_packet(series, step, seen.bytes)?;
                 match seen.truncated {
@@ -179,8 +180,12 @@ impl Timeline {
         }
     }
 
-    /// Writes all samples, unless there are too many.
-    pub(super) fn write(mut self, out: &mut impl Write) -> Result<Option<Silence>, Failure> {
+    /// Writes all samples, unless there are too many. `names` are those of addresses in labels.
+    pub(super) fn write(
+        mut self,
+        out: &mut impl Write,
+        names: &NameTable,
+    ) -> Result<Option<Silence>, Failure> {
         self.add_zeros();
         if let Some(error) = self.failure {
             return Err(TimelineError::Storage(error).into());
@@ -192,7 +197,8 @@ impl Timeline {
             periods: Periods::new(in_steps(MAX_BRIDGE)),
             idle: (!self.idle_timeout.is_zero()).then(|| in_steps(self.idle_timeout)),
             step,
-            names: &self.names,
+            keys: &self.keys,
+            names,
         };
         source.find_periods()?;
         source.check_size()?;
@@ -248,7 +254,8 @@ struct SampleSource<'a> {
     idle: Option<u64>,
     /// In seconds.
     step: u64,
-    names: &'a SeriesKeys,
+    keys: &'a SeriesKeys,
+    names: &'a NameTable,
 }
 
 /// The samples of one series between two changes, which all have the same value.
@@ -313,8 +320,10 @@ impl SampleSource<'_> {
         self.visit_samples(belongs, |range| {
             if current != Some(range.series) {
                 current = Some(range.series);
-                let shape = self.names.shape();
-                out.series(family, |text| range.series.push_labels(text, shape));
+                let shape = self.keys.shape();
+                out.series(family, |text| {
+                    range.series.push_labels(text, shape, self.names);
+                });
             }
             for sample in range.samples {
                 out.sample(value(range.value), sample * self.step)?;

@@ -33,6 +33,7 @@ use crate::aggregator::Settings;
 use crate::capture::udp::{self, DiscardSocket};
 use crate::capture::{PacketCapture, tshark};
 use crate::flow::CHECKPOINT_INTERVAL;
+use crate::names::{self, Names};
 use crate::wire::ListenPorts;
 use crate::{http, memory};
 use exporter::Exporter;
@@ -53,6 +54,8 @@ pub struct Options {
     pub max_requests: usize,
     /// Maximum number of sensors to distinguish.
     pub max_sensors: u32,
+    /// Sources of names.
+    pub names: Vec<names::Source>,
     pub log: log::Options,
 }
 
@@ -88,6 +91,8 @@ pub enum Error {
     Threads(io::Error),
     #[error(transparent)]
     Memory(#[from] memory::TooLarge),
+    #[error(transparent)]
+    Names(#[from] names::Error),
     #[error(transparent)]
     Configuration(#[from] http::ConfigurationError),
     #[error(
@@ -190,6 +195,7 @@ pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
 async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::System)?;
     let configuration = http::Configuration::read(options.web_config_file.take())?;
+    let names = open_names(std::mem::take(&mut options.names))?;
     let max_requests = options.max_requests;
     let (address, port) = (options.publish_address, options.publish_port);
     let listener = http::bind(address, port).map_err(|error| Error::Publish {
@@ -213,7 +219,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let bound = Bound::new(options.source, &options.listen_ports)?;
     // Sensors stream to the port that the system chose for port 0.
     settings.decode.listen_ports = ListenPorts::Only(bound.ports());
-    let exporter = Arc::new(Exporter::new(settings));
+    let exporter = Arc::new(Exporter::new(settings, names.clone()));
     exporter.watch_sensors(&bound.ports(), options.max_sensors);
     let (stop, stopped) = watch::channel(false);
     let what = bound.describe();
@@ -236,6 +242,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
     let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
+    let naming = tokio::spawn(find_names(names, Arc::clone(&exporter)));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -254,8 +261,28 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     watchdog.abort();
     warnings.abort();
     checkpoints.abort();
+    naming.abort();
     exporter.log_totals();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Opens the sources of names, if any were chosen.
+fn open_names(sources: Vec<names::Source>) -> Result<Option<Arc<Names>>, names::Error> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    Names::open(sources, names::is_local).map(|names| Some(Arc::new(names)))
+}
+
+/// Reads files of names again when they change, and looks names up, for ever.
+async fn find_names(names: Option<Arc<Names>>, exporter: Arc<Exporter>) {
+    if let Some(names) = names {
+        let now = || exporter.now();
+        tokio::join!(
+            names::watch::follow(Arc::clone(&names), now),
+            names::resolver::run(names, now),
+        );
+    }
 }
 
 /// Takes checkpoints of the flow counters at regular intervals, for ever.
@@ -387,7 +414,7 @@ mod tests {
     /// tokio's clock is paused and skips the waits; the exporter's own clock is real.
     #[tokio::test(start_paused = true)]
     async fn checkpoints_are_taken_all_the_time() {
-        let exporter = Arc::new(Exporter::new(Settings {
+        let settings = Settings {
             decode: DecodeOptions {
                 listen_ports: ListenPorts::Any,
                 ipv6: false,
@@ -400,7 +427,8 @@ mod tests {
                 hold: Duration::ZERO,
                 hide_unseen: false,
             },
-        }));
+        };
+        let exporter = Arc::new(Exporter::new(settings, None));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
         tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;

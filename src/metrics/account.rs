@@ -14,22 +14,45 @@ use super::catalog::{self, Family, Kind};
 use super::{Dialect, OwnState, ProcessState, Refused, WebState};
 use crate::aggregator::FrameCounts;
 use crate::flow::{OTHER, Occupancy, SensorSnapshot};
+use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
 
-pub(super) fn write_analysis(out: &mut impl Write, frames: &FrameCounts) -> io::Result<()> {
+pub(super) fn write_analysis(
+    out: &mut impl Write,
+    frames: &FrameCounts,
+    names: Option<&NameTable>,
+) -> io::Result<()> {
     let account = Account::default();
     account.frames(frames);
+    account.names(names);
     account.write(out)
 }
 
 /// Written by hand: the prometheus crate does not support OpenMetrics.
-pub(super) fn write_openmetrics(out: &mut impl Write, frames: &FrameCounts) -> io::Result<()> {
+pub(super) fn write_openmetrics(
+    out: &mut impl Write,
+    frames: &FrameCounts,
+    names: Option<&NameTable>,
+) -> io::Result<()> {
     let mut text = String::new();
     Dialect::OpenMetrics.push_header(&mut text, catalog::FRAMES_RECEIVED);
     let received = frames.received;
     writeln!(text, "{} {received}", catalog::FRAMES_RECEIVED.name).expect(INFALLIBLE);
-    push_counters(&mut text, catalog::FRAMES_SKIPPED, &skipped(frames));
-    push_counters(&mut text, catalog::FRAMES_TRUNCATED, &truncated(frames));
+    push_values(&mut text, catalog::FRAMES_SKIPPED, &skipped(frames));
+    push_values(&mut text, catalog::FRAMES_TRUNCATED, &truncated(frames));
+    if let Some(names) = names {
+        let sources = names.sources.iter().map(|state| escaped(&state.source));
+        let sources: Vec<_> = sources.collect();
+        let states = || sources.iter().map(String::as_str).zip(&names.sources);
+        let known = states().map(|(source, state)| (source, state.names as u64));
+        push_values(&mut text, catalog::NAMES, &known.collect::<Vec<_>>());
+        let failures = states().map(|(source, state)| (source, state.failures));
+        push_values(
+            &mut text,
+            catalog::NAMES_FAILURES,
+            &failures.collect::<Vec<_>>(),
+        );
+    }
     out.write_all(text.as_bytes())
 }
 
@@ -43,7 +66,15 @@ fn truncated(frames: &FrameCounts) -> [(&'static str, u64); Truncated::ALL.len()
     Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)))
 }
 
-fn push_counters(text: &mut String, family: Family, values: &[(&str, u64)]) {
+/// Escapes a label value: a source of names has the path of a file.
+fn escaped(value: &str) -> String {
+    value
+        .replace('\\', r"\\")
+        .replace('"', "\\\"")
+        .replace('\n', r"\n")
+}
+
+fn push_values(text: &mut String, family: Family, values: &[(&str, u64)]) {
     Dialect::OpenMetrics.push_header(text, family);
     let (name, labels) = (family.name, family.labels.join(""));
     for (label, value) in values {
@@ -72,6 +103,7 @@ pub(super) fn write_scrape(
     account.gauge(catalog::CAPTURE_LAST_FRAME, newest.as_secs_f64());
     account.sensors(own.sensors);
     account.flows(flows);
+    account.names(own.names);
     account.web(own.web);
     account.build_info();
     account.process(own.process);
@@ -133,6 +165,23 @@ impl Account {
         self.gauge(catalog::FLOWS_IDLE, flows.idle as f64);
         self.gauge(catalog::FLOWS_IDLE_LIMIT, f64::from(flows.idle_limit));
         self.counter(catalog::FLOWS_FORGOTTEN, flows.forgotten);
+    }
+
+    fn names(&self, names: Option<&NameTable>) {
+        let Some(names) = names else {
+            return;
+        };
+        let family = catalog::NAMES;
+        let known = GaugeVec::new(options(family), family.labels).expect(VALID);
+        let mut failures = Vec::new();
+        for state in &names.sources {
+            known
+                .with_label_values(&[&state.source])
+                .set(state.names as f64);
+            failures.push((state.source.as_str(), state.failures));
+        }
+        self.add(known);
+        self.counters(catalog::NAMES_FAILURES, &failures);
     }
 
     fn web(&self, web: &WebState) {

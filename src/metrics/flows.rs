@@ -8,8 +8,10 @@ use etherparse::IpNumber;
 use super::Dialect;
 use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
 use super::labels::{TRAFFIC, Value};
+use super::names;
 use super::text::{Line, Text, Word};
-use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot, WHOLE};
+use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot};
+use crate::names::NameTable;
 
 /// Writes the four families. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
@@ -17,6 +19,7 @@ pub(super) fn write(
     out: &mut impl Write,
     dialect: Dialect,
     mut snapshot: Snapshot,
+    names: Option<&NameTable>,
 ) -> io::Result<()> {
     snapshot.sort_by_key();
     // `None` sorts before `Some`, but the sum without a key comes last.
@@ -27,10 +30,15 @@ pub(super) fn write(
         .traffic
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
+    if let Some(names) = names {
+        names::write(out, dialect, &snapshot, names)?;
+    }
+    let no_names = NameTable::default();
     let families = Families {
         dialect,
         words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
+        names: names.unwrap_or(&no_names),
     };
     families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
     families.write_flows(out, OBSERVED_PACKETS, |counters| counters.packets)?;
@@ -38,13 +46,14 @@ pub(super) fn write(
     families.write_traffic(out, TRAFFIC_PACKETS, |counters| counters.packets)
 }
 
-struct Families {
+struct Families<'a> {
     dialect: Dialect,
     words: ValueWords,
     snapshot: Snapshot,
+    names: &'a NameTable,
 }
 
-impl Families {
+impl Families<'_> {
     fn write_flows(
         &self,
         out: &mut impl Write,
@@ -52,7 +61,7 @@ impl Families {
         count: impl Fn(&Counters) -> u64,
     ) -> io::Result<()> {
         let shape = &*self.snapshot.shape;
-        let template = Template::new(family, shape.labels.iter(), &self.words);
+        let template = Template::new(family, shape.labels.iter(), &self.words, self.names);
         self.write_header(out, family)?;
         let mut text = Text::new(out);
         for flow in &self.snapshot.narrow {
@@ -77,7 +86,7 @@ impl Families {
         count: impl Fn(&Counters) -> u64,
     ) -> io::Result<()> {
         let shape = &*self.snapshot.shape;
-        let template = Template::new(family, TRAFFIC, &self.words);
+        let template = Template::new(family, TRAFFIC, &self.words, self.names);
         self.write_header(out, family)?;
         let mut text = Text::new(out);
         for sum in &self.snapshot.traffic {
@@ -100,10 +109,16 @@ struct Template<'a> {
     /// name.
     labels: Vec<(Word, Label)>,
     words: &'a ValueWords,
+    names: &'a NameTable,
 }
 
 impl<'a> Template<'a> {
-    fn new(family: Family, labels: impl IntoIterator<Item = Label>, words: &'a ValueWords) -> Self {
+    fn new(
+        family: Family,
+        labels: impl IntoIterator<Item = Label>,
+        words: &'a ValueWords,
+        names: &'a NameTable,
+    ) -> Self {
         let mut before = format!("{}{{", family.name);
         let labels = labels.into_iter().map(|label| {
             let word = Word::new(format!("{before}{}=\"", label.name()));
@@ -113,6 +128,7 @@ impl<'a> Template<'a> {
         Self {
             labels: labels.collect(),
             words,
+            names,
         }
     }
 
@@ -122,12 +138,9 @@ impl<'a> Template<'a> {
         for (before, label) in &self.labels {
             line.push(before);
             match value(*label) {
-                Value::Address(address, prefix) => {
-                    line.push_address(address);
-                    if prefix != WHOLE {
-                        line.push_bytes(b"/");
-                        line.push_number(prefix.into());
-                    }
+                Value::Address(address, prefix) => names::push_address(line, address, prefix),
+                Value::Name(address, prefix) => {
+                    names::push_name(line, address, prefix, self.names);
                 }
                 Value::Class(class) => line.push(&self.words.classes[class.number()]),
                 Value::Protocol(IpNumber(protocol)) => {
@@ -169,13 +182,14 @@ mod tests {
 
     use super::super::labels;
     use super::*;
-    use crate::flow::{Address, Key, Shape};
+    use crate::flow::{Address, Key, Shape, WHOLE};
+    use crate::names::Name;
 
     /// Compares the lines of the first family with those that `labels` renders.
     #[track_caller]
-    fn check<A: Address>(shape: &Shape, keys: &[Key<A>]) {
+    fn check<A: Address>(shape: &Shape, names: &NameTable, keys: &[Key<A>]) {
         let words = ValueWords::of(&shape.classes);
-        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words);
+        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words, names);
         let mut out = Vec::new();
         let mut text = Text::new(&mut out);
         let mut expected = String::new();
@@ -184,7 +198,7 @@ mod tests {
             text.push(|line| template.fill(line, value, u64::MAX))
                 .expect("writing to a Vec does not fail");
             expected.push_str(OBSERVED_BYTES.name);
-            labels::push_flow(&mut expected, shape, key);
+            labels::push_flow(&mut expected, shape, names, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
         text.flush().expect("writing to a Vec does not fail");
@@ -226,9 +240,18 @@ mod tests {
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"
                 .parse()
                 .expect("an address");
-            check(&shape, &keys(&shape, ipv6, 127, Some(u16::MAX)));
-            check(&shape, &keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000)));
-            check(&shape, &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None));
+            let none = NameTable::default();
+            check(&shape, &none, &keys(&shape, ipv6, 127, Some(u16::MAX)));
+            let ipv4 = keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000));
+            check(&shape, &none, &ipv4);
+            check(
+                &shape,
+                &none,
+                &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None),
+            );
+            let quotes = Name::new(&[b'"'; 253]).expect("a name");
+            let named = NameTable::of([(ipv6, quotes)]);
+            check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
         }
     }
 }

@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 mod dialect;
 mod flows;
 pub(crate) mod labels;
+mod names;
 mod process;
 pub(crate) mod samples;
 mod text;
@@ -19,9 +20,11 @@ use std::time::Duration;
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{SensorSnapshot, Snapshot};
+use crate::names::NameTable;
 
 pub use catalog::{ALL, Family, Kind};
 use dialect::Dialect;
+pub use names::{addresses, write_hosts};
 pub use process::ProcessState;
 pub use web::{Refused, WebState};
 
@@ -51,10 +54,12 @@ pub struct OwnState<'a> {
     pub capture: &'a CaptureState,
     pub web: &'a WebState,
     pub process: &'a ProcessState,
+    /// The names of the addresses that the flows show, if any source of names was chosen.
+    pub names: Option<&'a NameTable>,
 }
 
-/// Writes what a one-shot run prints, in the text format of Prometheus. The same frames give the
-/// same text in every run.
+/// Writes what a one-shot run prints, in the text format of Prometheus. The same frames and names
+/// give the same text in every run.
 ///
 /// # Errors
 /// Those of `out`.
@@ -62,9 +67,10 @@ pub fn write_analysis(
     out: &mut impl Write,
     flows: Snapshot,
     frames: &FrameCounts,
+    names: Option<&NameTable>,
 ) -> io::Result<()> {
-    account::write_analysis(out, frames)?;
-    flows::write(out, Dialect::Prometheus, flows)
+    account::write_analysis(out, frames, names)?;
+    flows::write(out, Dialect::Prometheus, flows, names)
 }
 
 /// Writes the same as [`write_analysis`], in OpenMetrics.
@@ -75,9 +81,10 @@ pub fn write_openmetrics(
     out: &mut impl Write,
     flows: Snapshot,
     frames: &FrameCounts,
+    names: Option<&NameTable>,
 ) -> io::Result<()> {
-    account::write_openmetrics(out, frames)?;
-    flows::write(out, Dialect::OpenMetrics, flows)?;
+    account::write_openmetrics(out, frames, names)?;
+    flows::write(out, Dialect::OpenMetrics, flows, names)?;
     out.write_all(dialect::END.as_bytes())
 }
 
@@ -87,5 +94,5 @@ pub fn write_openmetrics(
 /// Those of `out`.
 pub fn write_scrape(out: &mut impl Write, flows: Snapshot, own: &OwnState<'_>) -> io::Result<()> {
     account::write_scrape(out, &flows.occupancy, own)?;
-    flows::write(out, Dialect::Prometheus, flows)
+    flows::write(out, Dialect::Prometheus, flows, own.names)
 }

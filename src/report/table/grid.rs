@@ -58,7 +58,9 @@ impl Column {
         match label {
             Label::From | Label::To => Self::text(name, Importance::Core),
             Label::FromType | Label::ToType => Self::text(name, Importance::Detail),
-            Label::Protocol | Label::Sensor => Self::text(name, Importance::Extra),
+            Label::Protocol | Label::Sensor | Label::FromName | Label::ToName => {
+                Self::text(name, Importance::Extra)
+            }
             Label::FromPort | Label::ToPort => Self::number(name, Importance::Extra),
             Label::ListenPort | Label::Vlan | Label::Dscp | Label::IpVersion => {
                 Self::number(name, Importance::Detail)
@@ -172,7 +174,8 @@ impl Grid {
         }
     }
 
-    /// The length of a row in one line. Cells are ASCII, so bytes are characters.
+    /// The length of a row in one line. Only names may not be ASCII: for them it is an upper bound,
+    /// because no character takes more columns than bytes.
     fn width(&self) -> usize {
         let widths = self.columns.iter().enumerate().map(|(position, column)| {
             let cells = self.rows.iter().map(|row| row[position].len());
