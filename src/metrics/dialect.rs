@@ -27,13 +27,18 @@ impl Dialect {
         }
     }
 
-    /// In OpenMetrics, the name of a counter family has no `_total`, but its samples do.
     fn family_name(self, family: Family) -> &'static str {
         match self {
             Self::Prometheus => family.name,
-            Self::OpenMetrics => family.name.strip_suffix("_total").unwrap_or(family.name),
+            Self::OpenMetrics => without_total(family.name),
         }
     }
+}
+
+/// Returns the name of a family in OpenMetrics: that of a counter has no `_total`, but its samples
+/// do.
+pub(super) fn without_total(name: &str) -> &str {
+    name.strip_suffix("_total").unwrap_or(name)
 }
 
 #[cfg(test)]
