@@ -62,6 +62,13 @@ pub struct Lengths {
     pub(super) ipv6: u8,
 }
 
+impl Lengths {
+    /// Whether addresses are shown whole.
+    pub(super) fn are_whole(self) -> bool {
+        self.ipv4 >= 32 && self.ipv6 >= 128
+    }
+}
+
 /// The prefix length in a key whose address is shown whole. Such addresses are written without a
 /// prefix length.
 pub const WHOLE: u8 = u8::MAX;

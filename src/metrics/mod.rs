@@ -8,6 +8,7 @@ mod account;
 pub(crate) mod catalog;
 mod dialect;
 mod flows;
+mod hosts;
 pub(crate) mod labels;
 mod process;
 pub(crate) mod samples;
@@ -60,10 +61,11 @@ pub struct OwnState<'a> {
 /// Those of `out`.
 pub fn write_analysis(
     out: &mut impl Write,
-    flows: Snapshot,
+    mut flows: Snapshot,
     frames: &FrameCounts,
 ) -> io::Result<()> {
     account::write_analysis(out, frames)?;
+    hosts::write(out, Dialect::Prometheus, &mut flows)?;
     flows::write(out, Dialect::Prometheus, flows)
 }
 
@@ -73,10 +75,11 @@ pub fn write_analysis(
 /// Those of `out`.
 pub fn write_openmetrics(
     out: &mut impl Write,
-    flows: Snapshot,
+    mut flows: Snapshot,
     frames: &FrameCounts,
 ) -> io::Result<()> {
     account::write_openmetrics(out, frames)?;
+    hosts::write(out, Dialect::OpenMetrics, &mut flows)?;
     flows::write(out, Dialect::OpenMetrics, flows)?;
     out.write_all(dialect::END.as_bytes())
 }
@@ -85,7 +88,12 @@ pub fn write_openmetrics(
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_scrape(out: &mut impl Write, flows: Snapshot, own: &OwnState<'_>) -> io::Result<()> {
+pub fn write_scrape(
+    out: &mut impl Write,
+    mut flows: Snapshot,
+    own: &OwnState<'_>,
+) -> io::Result<()> {
     account::write_scrape(out, &flows.occupancy, own)?;
+    hosts::write(out, Dialect::Prometheus, &mut flows)?;
     flows::write(out, Dialect::Prometheus, flows)
 }
