@@ -9,6 +9,7 @@
 //! slot to a new host when all slots are taken, the longest idle first.
 
 mod recent;
+mod series;
 
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
@@ -23,6 +24,7 @@ use super::clock::Moment;
 use super::hold::Holds;
 use super::snapshot::{Counters, HostKey, HostTraffic};
 pub(super) use recent::HostTotals;
+use series::{HostSeries, SeriesId};
 
 /// The highest limit of hosts. A flow has 16 bits for the number of a host. And so many hosts have
 /// some 400,000 series, about as many as one target of Prometheus may have.
@@ -34,10 +36,9 @@ const _: () = assert!(MOST_HOSTS <= HostNumber::UNKNOWN.0 as u32 - 1);
 pub(super) struct Hosts {
     /// The maximum number of hosts besides `other`. With 0, nothing is counted.
     limit: usize,
-    /// The number of classes, which is that of a host's counters in each direction.
-    classes: usize,
     /// The hosts by number. The first is `other`.
     hosts: Vec<Host>,
+    series: HostSeries,
     /// The numbers of the hosts by address.
     numbers: HashTable<u16>,
     /// Senders choose addresses. The seed keeps them from choosing addresses that collide.
@@ -70,31 +71,18 @@ pub(super) struct HostNumber(u16);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct HostPair(u32);
 
-/// One host and its counters.
+/// One host, without its counters.
 #[derive(Debug)]
 struct Host {
     /// `None` for all hosts beyond the limit.
     address: Option<IpAddr>,
-    /// When its last packet arrived.
-    last: Moment,
+    /// If hidden: when its last packet arrived.
+    hidden: Option<Moment>,
     /// The number of its series that are held. A host with such a series is not hidden: scrapes
     /// have not shown its last values.
     held: u32,
-    is_hidden: bool,
     /// Distinguishes the hosts that have had the same number.
     generation: u64,
-    /// By the class of the receiver.
-    sent: Box<[Counters]>,
-    /// By the class of the sender.
-    received: Box<[Counters]>,
-}
-
-/// One series of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct SeriesId {
-    host: HostNumber,
-    direction: Direction,
-    peer_class: Class,
 }
 
 impl Direction {
@@ -150,13 +138,10 @@ impl HostPair {
 impl Hosts {
     /// Creates an account for at most `limit` hosts whose peers are of these classes.
     pub(super) fn new(limit: u32, classes: &Classes, seed: RandomState, hold: Duration) -> Self {
-        let limit = limit.min(MOST_HOSTS) as usize;
-        let classes = classes.names().count();
-        let other = (limit > 0).then(|| Host::new(None, 0, classes));
-        Self {
-            limit,
-            classes,
-            hosts: other.into_iter().collect(),
+        let mut hosts = Self {
+            limit: limit.min(MOST_HOSTS) as usize,
+            hosts: Vec::new(),
+            series: HostSeries::new(classes.names().count()),
             numbers: HashTable::new(),
             seed,
             hidden: BTreeSet::new(),
@@ -165,7 +150,11 @@ impl Hosts {
             was_full: false,
             forgotten: 0,
             forgotten_counters: Default::default(),
+        };
+        if hosts.is_on() {
+            hosts.push(None);
         }
+        hosts
     }
 
     /// Whether hosts are counted at all.
@@ -190,8 +179,8 @@ impl Hosts {
 
     /// Returns the packets of hosts beyond the limit.
     pub(super) fn other_packets(&self) -> u64 {
-        let counters = self.hosts.first().map(Host::totals).unwrap_or_default();
-        counters.iter().map(|counters| counters.packets).sum()
+        let series = self.series.of(HostNumber::OTHER);
+        series.map(|(_, counters)| counters.packets).sum()
     }
 
     pub(super) fn forgotten(&self) -> u64 {
@@ -227,16 +216,19 @@ impl Hosts {
         bytes: u64,
         at: Moment,
     ) {
-        // Without a host, the number is out of bounds.
         let [from, to] = pair.numbers();
-        if let Some(host) = self.hosts.get_mut(from.index()) {
-            host.last = host.last.max(at);
-            host.sent[to_class.number()].add(bytes);
-        }
-        if let Some(host) = self.hosts.get_mut(to.index()) {
-            host.last = host.last.max(at);
-            host.received[from_class.number()].add(bytes);
-        }
+        let sent = SeriesId {
+            host: from,
+            direction: Direction::Sent,
+            peer_class: to_class,
+        };
+        let received = SeriesId {
+            host: to,
+            direction: Direction::Received,
+            peer_class: from_class,
+        };
+        self.series.add(sent, bytes, at);
+        self.series.add(received, bytes, at);
     }
 
     /// Hides the hosts that `may_be_hidden`, given the time of their last packet. Returns whether
@@ -245,9 +237,13 @@ impl Hosts {
     pub(super) fn hide(&mut self, may_be_hidden: impl Fn(Moment) -> bool) -> bool {
         let mut is_any_hidden = false;
         for (number, host) in (0..).zip(&mut self.hosts).skip(1) {
-            if !host.is_hidden && host.held == 0 && may_be_hidden(host.last) {
-                host.is_hidden = true;
-                self.hidden.insert((host.last, number));
+            if host.hidden.is_some() || host.held > 0 {
+                continue;
+            }
+            let last = self.series.last(HostNumber(number));
+            if may_be_hidden(last) {
+                host.hidden = Some(last);
+                self.hidden.insert((last, number));
                 is_any_hidden = true;
             }
         }
@@ -260,7 +256,7 @@ impl Hosts {
     pub(super) fn is_outdated(&self, pair: HostPair) -> bool {
         pair.numbers().into_iter().any(|number| {
             let host = self.hosts.get(number.index());
-            number == HostNumber::OTHER || host.is_some_and(|host| host.is_hidden)
+            number == HostNumber::OTHER || host.is_some_and(|host| host.hidden.is_some())
         })
     }
 
@@ -286,49 +282,27 @@ impl Hosts {
             let position = held.binary_search_by_key(&id, |(id, _)| *id).ok()?;
             Some(held[position].1)
         };
-        let mut series = Vec::with_capacity(self.series_count());
-        for (number, host) in (0..).map(HostNumber).zip(&self.hosts) {
-            if host.is_hidden {
-                continue;
-            }
-            for direction in Direction::ALL {
-                for (peer_class, &counters) in (0..).map(Class).zip(host.counters(direction)) {
-                    if counters.packets == 0 {
-                        continue;
-                    }
-                    let id = SeriesId {
-                        host: number,
-                        direction,
-                        peer_class,
-                    };
-                    series.push(HostTraffic {
-                        key: HostKey {
-                            host: host.address,
-                            direction,
-                            peer_class,
-                        },
-                        counters: base(id).unwrap_or(counters),
-                    });
-                }
-            }
+        let mut shown = Vec::with_capacity(self.series.len());
+        let hosts = (0..).map(HostNumber).zip(&self.hosts);
+        for (number, host) in hosts.filter(|(_, host)| host.hidden.is_none()) {
+            shown.extend(self.series.of(number).map(|(id, counters)| HostTraffic {
+                key: HostKey {
+                    host: host.address,
+                    direction: id.direction,
+                    peer_class: id.peer_class,
+                },
+                counters: base(id).unwrap_or(counters),
+            }));
         }
-        series
+        shown
     }
 
     /// Returns the allocated bytes, including spare capacity.
     pub(super) fn allocated(&self) -> usize {
-        let counters = self.hosts.len() * 2 * self.classes * size_of::<Counters>();
-        counters
+        self.series.allocated()
             + self.hosts.capacity() * size_of::<Host>()
             + self.numbers.allocation_size()
             + self.holds.allocated()
-    }
-
-    /// Returns the number of series that have counted a packet, hidden ones included.
-    fn series_count(&self) -> usize {
-        let hosts = self.hosts.iter();
-        let counters = hosts.flat_map(|host| host.sent.iter().chain(&host.received));
-        counters.filter(|counters| counters.packets > 0).count()
     }
 
     /// The number of hosts with a slot.
@@ -345,23 +319,18 @@ impl Hosts {
     /// Returns the number of the host with this address, and exposes it if it is not exposed.
     fn expose(&mut self, address: IpAddr, now: Moment) -> HostNumber {
         if let Some(number) = self.find(address) {
-            if self.hosts[usize::from(number)].is_hidden {
-                self.expose_again(number, now);
-            }
+            self.expose_again(HostNumber(number), now);
             return HostNumber(number);
         }
         let number = if self.len() < self.limit {
-            let number = u16::try_from(self.hosts.len()).expect("the limit of hosts fits");
-            self.hosts.push(Host::new(Some(address), 0, self.classes));
-            number
+            self.push(Some(address))
         } else {
             self.was_full = true;
             let Some((_, number)) = self.hidden.pop_first() else {
                 return HostNumber::OTHER;
             };
-            self.forget(number);
-            let host = Host::new(Some(address), self.forgotten, self.classes);
-            self.hosts[usize::from(number)] = host;
+            self.forget(HostNumber(number));
+            self.hosts[usize::from(number)] = Host::new(Some(address), self.forgotten);
             number
         };
         let Self { hosts, seed, .. } = self;
@@ -377,45 +346,40 @@ impl Hosts {
         HostNumber(number)
     }
 
-    /// Exposes a hidden host. Holds its series.
-    fn expose_again(&mut self, number: u16, now: Moment) {
-        let host = &mut self.hosts[usize::from(number)];
-        host.is_hidden = false;
-        self.hidden.remove(&(host.last, number));
-        if self.hold.is_zero() {
+    /// Exposes a host and holds its series, if it is hidden.
+    fn expose_again(&mut self, host: HostNumber, now: Moment) {
+        let Some(last) = self.hosts[host.index()].hidden.take() else {
             return;
-        }
-        for direction in Direction::ALL {
-            for peer_class in (0..self.classes).map(|class| Class(class as u8)) {
-                let counters = self.hosts[usize::from(number)].counters(direction);
-                let base = counters[peer_class.number()];
-                if base.packets > 0 {
-                    let host = HostNumber(number);
-                    self.hold(
-                        SeriesId {
-                            host,
-                            direction,
-                            peer_class,
-                        },
-                        base,
-                        now,
-                    );
-                }
+        };
+        self.hidden.remove(&(last, host.0));
+        if !self.hold.is_zero() {
+            let series: Vec<_> = self.series.of(host).collect();
+            for (id, counters) in series {
+                self.hold(id, counters, now);
             }
         }
     }
 
-    /// Removes a hidden host from the index.
-    fn forget(&mut self, number: u16) {
-        let host = &self.hosts[usize::from(number)];
-        let address = host.address.expect("`other` is never hidden");
-        let is_this = |found: &u16| *found == number;
-        let entry = self.numbers.find_entry(hash(&self.seed, address), is_this);
+    /// Adds a host with the next number, and returns that.
+    fn push(&mut self, address: Option<IpAddr>) -> u16 {
+        let number = u16::try_from(self.hosts.len()).expect("the limit of hosts fits");
+        self.hosts.push(Host::new(address, 0));
+        self.series.push_host(self.limit + 1);
+        number
+    }
+
+    /// Removes a hidden host from the index, and sets its counters to 0.
+    fn forget(&mut self, host: HostNumber) {
+        let address = self.hosts[host.index()].address;
+        let hash = hash(&self.seed, address.expect("`other` is never hidden"));
+        let entry = self.numbers.find_entry(hash, |number| *number == host.0);
         entry.expect("every host is in the index").remove();
         self.forgotten += 1;
-        for (sum, counters) in self.forgotten_counters.iter_mut().zip(host.totals()) {
+        let totals = self.series.totals(host);
+        for (sum, counters) in self.forgotten_counters.iter_mut().zip(totals) {
             *sum = sum.plus(counters);
         }
+        self.series.clear(host);
     }
 
     /// Holds a series that has not counted a packet yet.
@@ -426,15 +390,12 @@ impl Hosts {
         peer_class: Class,
         now: Moment,
     ) {
-        let Some(slot) = self.hosts.get(host.index()) else {
-            return;
+        let id = SeriesId {
+            host,
+            direction,
+            peer_class,
         };
-        if slot.counters(direction)[peer_class.number()].packets == 0 {
-            let id = SeriesId {
-                host,
-                direction,
-                peer_class,
-            };
+        if host != HostNumber::NONE && self.series.counters(id).packets == 0 {
             self.hold(id, Counters::default(), now);
         }
     }
@@ -446,32 +407,12 @@ impl Hosts {
 }
 
 impl Host {
-    /// Creates a host without packets.
-    fn new(address: Option<IpAddr>, generation: u64, classes: usize) -> Self {
-        let counters = || vec![Counters::default(); classes].into_boxed_slice();
+    fn new(address: Option<IpAddr>, generation: u64) -> Self {
         Self {
             address,
-            last: Moment::default(),
+            hidden: None,
             held: 0,
-            is_hidden: false,
             generation,
-            sent: counters(),
-            received: counters(),
-        }
-    }
-
-    /// Returns what it sent and what it received, over all classes.
-    fn totals(&self) -> [Counters; 2] {
-        [&self.sent, &self.received].map(|counters| {
-            let counters = counters.iter().copied();
-            counters.fold(Counters::default(), Counters::plus)
-        })
-    }
-
-    fn counters(&self, direction: Direction) -> &[Counters] {
-        match direction {
-            Direction::Sent => &self.sent,
-            Direction::Received => &self.received,
         }
     }
 }
@@ -480,8 +421,9 @@ impl Host {
 impl Hosts {
     /// Returns what all hosts ever counted, hidden and forgotten ones included: sent and received.
     pub(super) fn totals_ever(&self) -> [Counters; 2] {
-        let hosts = self.hosts.iter().map(Host::totals);
-        hosts.fold(self.forgotten_counters, |[sent, received], host| {
+        let numbers = (0..).map(HostNumber).take(self.hosts.len());
+        let totals = numbers.map(|number| self.series.totals(number));
+        totals.fold(self.forgotten_counters, |[sent, received], host| {
             [sent.plus(host[0]), received.plus(host[1])]
         })
     }

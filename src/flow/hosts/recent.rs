@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::super::snapshot::{Counters, RecentHost, RecentHosts};
 use super::super::top_n::TopN;
-use super::{Host, Hosts};
+use super::{HostNumber, Hosts};
 
 /// A copy of a host's counters at one moment, over all classes.
 #[derive(Debug, Clone, Copy, Default)]
@@ -19,15 +19,19 @@ impl Hosts {
     pub(in super::super) fn copy_totals(&self, copies: &mut Vec<HostTotals>) {
         copies.clear();
         copies.reserve_exact(self.hosts.len());
-        copies.extend(self.hosts.iter().map(HostTotals::of));
+        copies.extend(self.totals());
     }
 
     /// Returns the traffic since these copies were made, and the `top` hosts with the most bytes.
     pub(in super::super) fn recent(&self, then: &[HostTotals], top: usize) -> RecentHosts {
-        let mut then = then.iter();
-        let hosts = self.hosts.iter().map(|host| {
-            let before = then.next().copied().unwrap_or_default();
-            host.since(before)
+        let mut then = then.iter().copied();
+        let hosts = self.hosts.iter().zip(self.totals()).map(|(host, now)| {
+            let [sent, received] = now.since(then.next().unwrap_or_default());
+            RecentHost {
+                address: host.address,
+                sent,
+                received,
+            }
         });
         let hosts: Vec<_> = hosts.collect();
         let mut top_n: TopN<(Option<IpAddr>, usize)> = TopN::new(top);
@@ -44,33 +48,31 @@ impl Hosts {
             other: hosts.first().copied().unwrap_or_default(),
         }
     }
-}
 
-impl HostTotals {
-    fn of(host: &Host) -> Self {
-        let [sent, received] = host.totals();
-        Self {
-            generation: host.generation,
-            sent,
-            received,
-        }
+    fn totals(&self) -> impl Iterator<Item = HostTotals> + '_ {
+        let hosts = (0..).map(HostNumber).zip(&self.hosts);
+        hosts.map(|(number, host)| {
+            let [sent, received] = self.series.totals(number);
+            HostTotals {
+                generation: host.generation,
+                sent,
+                received,
+            }
+        })
     }
 }
 
-impl Host {
-    /// Returns the traffic since a copy was made of the host that had this number then.
-    fn since(&self, before: HostTotals) -> RecentHost {
-        let now = HostTotals::of(self);
-        // Another host had the number then: this one is younger than the copy.
-        let before = if before.generation == now.generation {
-            before
-        } else {
-            HostTotals::default()
-        };
-        RecentHost {
-            address: self.address,
-            sent: now.sent.since(before.sent),
-            received: now.received.since(before.received),
+impl HostTotals {
+    /// Returns what the host sent and received since a copy was made of the host that had this
+    /// number then.
+    fn since(self, before: Self) -> [Counters; 2] {
+        if self.generation != before.generation {
+            // Another host had the number: this one is younger than the copy.
+            return [self.sent, self.received];
         }
+        [
+            self.sent.since(before.sent),
+            self.received.since(before.received),
+        ]
     }
 }

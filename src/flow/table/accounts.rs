@@ -104,7 +104,7 @@ impl Accounts {
         slot.counters.add(packet.bytes());
         slot.last = slot.last.max(packet.at()).max(self.last_read);
         if self.by_flow {
-            self.traffic.add(slot.traffic(), self.now, packet.bytes());
+            self.traffic.add(slot.traffic(), packet.bytes());
             self.hosts
                 .count(slot.hosts(), slot.classes, packet.bytes(), slot.last);
         } else {
@@ -119,7 +119,7 @@ impl Accounts {
     fn count_by_packet(&mut self, packet: BatchedPacket<'_>) {
         let seen = packet.seen();
         let (classes, traffic) = self.traffic_of(&seen);
-        self.traffic.add(traffic, self.now, seen.bytes);
+        self.traffic.add(traffic, seen.bytes);
         if self.hosts.is_on() {
             if !self.by_flow && self.needs_room_for_hosts() {
                 self.hide_idle_hosts();
@@ -210,7 +210,8 @@ impl Accounts {
         self.demand.insert(packet.hash());
         let key = self.keys.shape.overflow(&seen);
         let number = key.map_or(0, |key| self.overflow.intern(key));
-        self.overflow.add(number, self.now, seen.bytes);
+        self.overflow.begin(number, self.now);
+        self.overflow.add(number, seen.bytes);
         self.count_by_packet(packet);
     }
 
