@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_tzsp_packetstream_exporter_global_optspecs
-    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= ipv6 h/help
+    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.listen-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= ipv6 h/help
 end
 
 function __fish_tzsp_packetstream_exporter_needs_command
@@ -31,6 +31,7 @@ native\t'Through packet sockets of Linux'"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l listen-port -l port -d 'UDP ports to which the TZSP stream is sent, separated by commas; may be given several times' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l publish-port -l publish -d 'TCP port on which metrics are published' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l publish-address -d 'Local address on which metrics are published, such as 127.0.0.1 [default: all addresses]' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l web.listen-address -d 'Local address and TCP port on which metrics are published, in the form that Prometheus exporters share, such as :9184, 127.0.0.1:9184 or [::1]:9184; may be given several times; replaces --publish-port and --publish-address' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l web.config.file -d 'Web configuration file with settings for TLS and passwords, in the format that Prometheus exporters share' -r -F
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l web.max-requests -d 'Maximum number of concurrent scrapes; 0 means no limit' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l capture-buffer -d 'Size of the kernel\'s capture buffer for each interface, in MiB' -r

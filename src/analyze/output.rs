@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::look;
 use crate::aggregator::Aggregator;
-use crate::metrics;
+use crate::metrics::{self, Format};
 use crate::report::{self, table};
 
 /// The format of the output.
@@ -42,9 +42,9 @@ impl Output {
         let flows = core.scrape(Duration::ZERO);
         let frames = core.frames();
         match self {
-            Self::Prometheus => metrics::write_analysis(out, flows, frames),
+            Self::Prometheus => metrics::write_analysis(out, Format::Text, flows, frames),
             Self::OpenMetrics | Self::Timeline { .. } => {
-                metrics::write_openmetrics(out, flows, frames)
+                metrics::write_analysis(out, Format::OpenMetrics, flows, frames)
             }
             Self::Json => report::write_json(out, flows, frames),
             Self::Table { top } => {

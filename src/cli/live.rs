@@ -12,6 +12,7 @@ use super::{Contradiction, Task, check_ports, wrong};
 use crate::aggregator::Settings;
 use crate::capture::PacketCapture;
 use crate::capture::native::ANY;
+use crate::http::ListenAddress;
 use crate::live::log::{self, Level, LogFormat};
 use crate::live::{self, Method, Source};
 use crate::wire::{DecodeOptions, ListenPorts};
@@ -66,6 +67,16 @@ pub(super) struct LiveArguments {
     /// Local address on which metrics are published, such as 127.0.0.1 [default: all addresses]
     #[arg(long, value_name = "ADDRESS")]
     publish_address: Option<IpAddr>,
+
+    /// Local address and TCP port on which metrics are published, in the form that Prometheus
+    /// exporters share, such as :9184, 127.0.0.1:9184 or [::1]:9184; may be given several times;
+    /// replaces --publish-port and --publish-address
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        conflicts_with_all = ["publish_port", "publish_address"]
+    )]
+    listen_addresses: Vec<ListenAddress>,
 
     /// Web configuration file with settings for TLS and passwords, in the format that Prometheus
     /// exporters share
@@ -162,6 +173,7 @@ impl LiveArguments {
     pub(super) fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
         self.check_interfaces()?;
+        self.check_listen_addresses()?;
         if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
                 "'--listen-port 0' lets the system choose a port, which works without \
@@ -193,11 +205,18 @@ impl LiveArguments {
             shape: self.flows.shape()?,
             limits,
         };
+        let listen_addresses = if self.listen_addresses.is_empty() {
+            vec![ListenAddress {
+                address: self.publish_address,
+                port: self.publish_port,
+            }]
+        } else {
+            self.listen_addresses
+        };
         let options = live::Options {
             source,
             listen_ports: self.listen_ports,
-            publish_address: self.publish_address,
-            publish_port: self.publish_port,
+            listen_addresses,
             web_config_file: self.web_config_file,
             max_requests: self.max_requests,
             max_sensors: self.max_sensors,
@@ -211,6 +230,19 @@ impl LiveArguments {
             },
         };
         Ok(Task::Live(options, settings))
+    }
+
+    fn check_listen_addresses(&self) -> Result<(), Contradiction> {
+        for (index, address) in self.listen_addresses.iter().enumerate() {
+            let mut earlier = self.listen_addresses[..index].iter();
+            if let Some(other) = earlier.find(|other| other.conflicts_with(*address)) {
+                return Err(wrong(&format!(
+                    "'--web.listen-address {other}' and '--web.listen-address {address}' cannot \
+                     both be used: give one of them"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that no packet would be captured, and counted, twice.

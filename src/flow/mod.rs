@@ -21,6 +21,7 @@ mod key;
 mod label;
 mod network;
 mod packets;
+mod prefix_tree;
 mod protocol;
 mod rank;
 mod sensors;

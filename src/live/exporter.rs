@@ -14,7 +14,7 @@ use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
-use crate::metrics::{self, WebState};
+use crate::metrics::{self, Format, WebState};
 use crate::report::Overview;
 use crate::wire::Skipped;
 
@@ -170,7 +170,7 @@ impl DropCounters {
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
+    fn metrics(&self, format: Format, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         // Only the copy happens under the lock; sorting and rendering do not block the capture.
         let (at, flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
@@ -193,7 +193,7 @@ impl Pages for Exporter {
             web,
             process: &process::state(),
         };
-        metrics::write_scrape(&mut { out }, flows, &own)?;
+        metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(at)
     }
 
@@ -286,7 +286,9 @@ mod tests {
     fn scraped(exporter: &Exporter) -> (u64, u64) {
         let mut text = Vec::new();
         let web = WebState::new([0; Refused::ALL.len()], 0, true);
-        exporter.metrics(&web, &mut text).expect("memory takes it");
+        exporter
+            .metrics(Format::Text, &web, &mut text)
+            .expect("memory takes it");
         let text = String::from_utf8(text).expect("metrics are text");
         let value = |name| {
             let value = text.lines().find_map(|line| line.strip_prefix(name));

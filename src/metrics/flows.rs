@@ -5,17 +5,18 @@ use std::io::{self, Write};
 
 use etherparse::IpNumber;
 
-use super::Dialect;
+use super::Format;
 use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
+use super::dialect::{Dialect, END};
 use super::labels::{TRAFFIC, Value};
 use super::text::{Line, Text, Word};
 use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot, WHOLE};
 
-/// Writes the four families. Samples are sorted by their label values, in the order of the labels:
+/// Writes the four families, and the end of the format. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
 pub(super) fn write(
     out: &mut impl Write,
-    dialect: Dialect,
+    format: Format,
     mut snapshot: Snapshot,
 ) -> io::Result<()> {
     snapshot.sort_by_key();
@@ -28,14 +29,18 @@ pub(super) fn write(
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
     let families = Families {
-        dialect,
+        dialect: format.into(),
         words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
     };
     families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
     families.write_flows(out, OBSERVED_PACKETS, |counters| counters.packets)?;
     families.write_traffic(out, TRAFFIC_BYTES, |counters| counters.bytes)?;
-    families.write_traffic(out, TRAFFIC_PACKETS, |counters| counters.packets)
+    families.write_traffic(out, TRAFFIC_PACKETS, |counters| counters.packets)?;
+    match format {
+        Format::Text => Ok(()),
+        Format::OpenMetrics => out.write_all(END.as_bytes()),
+    }
 }
 
 struct Families {

@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::Dialect;
+use super::Format;
 use super::catalog::{Family, HOST_BYTES, HOST_PACKETS};
+use super::dialect::Dialect;
 use super::text::{Text, Word};
 use crate::flow::{Counters, Direction, HostTraffic, OTHER, Snapshot};
 
@@ -11,7 +12,7 @@ use crate::flow::{Counters, Direction, HostTraffic, OTHER, Snapshot};
 /// the peer's class; `other` comes last.
 pub(super) fn write(
     out: &mut impl Write,
-    dialect: Dialect,
+    format: Format,
     snapshot: &mut Snapshot,
 ) -> io::Result<()> {
     if snapshot.occupancy.host_limit == 0 {
@@ -19,7 +20,7 @@ pub(super) fn write(
     }
     snapshot.sort_hosts();
     let families = HostFamilies {
-        dialect,
+        dialect: format.into(),
         classes: snapshot.shape.classes.names().map(Word::new).collect(),
         hosts: &snapshot.hosts,
     };
@@ -92,7 +93,7 @@ mod tests {
 
     /// Writes the families after packets between these addresses, each of one byte more than the
     /// one before it.
-    fn written(limits: FlowLimits, dialect: Dialect, packets: &[(&str, &str)]) -> String {
+    fn written(limits: FlowLimits, format: Format, packets: &[(&str, &str)]) -> String {
         let address = |text: &str| text.parse::<IpAddr>().expect("an address").into();
         let mut table = FlowTable::new(Shape::default(), limits);
         let mut batch = table.packets(10);
@@ -108,7 +109,7 @@ mod tests {
         table.record(&mut batch);
         let mut out = Vec::new();
         let mut snapshot = table.scrape(Duration::ZERO);
-        write(&mut out, dialect, &mut snapshot).expect("writing to a Vec does not fail");
+        write(&mut out, format, &mut snapshot).expect("writing to a Vec does not fail");
         String::from_utf8(out).expect("text")
     }
 
@@ -116,7 +117,7 @@ mod tests {
     fn samples_are_sorted_with_other_last() {
         let text = written(
             LIMITS,
-            Dialect::Prometheus,
+            Format::Text,
             &[
                 ("fd00::1", "2620::1"),
                 ("10.0.0.10", "8.8.8.8"),
@@ -152,7 +153,7 @@ tzsp_host_packets_total{host="other",direction="sent",peer_type="multicast"} 1
 
     #[test]
     fn in_openmetrics_the_family_has_no_suffix() {
-        let text = written(LIMITS, Dialect::OpenMetrics, &[("10.0.0.1", "8.8.8.8")]);
+        let text = written(LIMITS, Format::OpenMetrics, &[("10.0.0.1", "8.8.8.8")]);
         assert!(text.contains("# TYPE tzsp_host_bytes counter\ntzsp_host_bytes_total{host="));
     }
 
@@ -160,6 +161,6 @@ tzsp_host_packets_total{host="other",direction="sent",peer_type="multicast"} 1
     fn with_a_limit_of_0_there_are_no_families() {
         let limits = FlowLimits { hosts: 0, ..LIMITS };
         let packets = [("10.0.0.1", "8.8.8.8")];
-        assert_eq!(written(limits, Dialect::Prometheus, &packets), "");
+        assert_eq!(written(limits, Format::Text, &packets), "");
     }
 }

@@ -1,4 +1,4 @@
-//! Every metric's name and meaning. Renders a snapshot in the text format 0.0.4
+//! Every metric's name and meaning. Renders a snapshot in the text format of Prometheus
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>) and in OpenMetrics 1.0
 //! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
 //!
@@ -8,6 +8,8 @@ mod account;
 pub(crate) mod catalog;
 mod dialect;
 mod flows;
+mod format;
+mod gathered;
 mod hosts;
 pub(crate) mod labels;
 mod process;
@@ -22,12 +24,9 @@ use crate::aggregator::FrameCounts;
 use crate::flow::{SensorSnapshot, Snapshot};
 
 pub use catalog::{ALL, Family, Kind};
-use dialect::Dialect;
+pub use format::Format;
 pub use process::ProcessState;
 pub use web::{Refused, WebState};
-
-/// The content type of `/metrics`. Prometheus 3 fails a scrape without it.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The state of the live capture.
 #[derive(Debug, Clone, Default)]
@@ -54,34 +53,19 @@ pub struct OwnState<'a> {
     pub process: &'a ProcessState,
 }
 
-/// Writes what a one-shot run prints, in the text format of Prometheus. The same frames give the
-/// same text in every run.
+/// Writes what a one-shot run prints. The same frames give the same output in every run.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write_analysis(
     out: &mut impl Write,
+    format: Format,
     mut flows: Snapshot,
     frames: &FrameCounts,
 ) -> io::Result<()> {
-    account::write_analysis(out, frames)?;
-    hosts::write(out, Dialect::Prometheus, &mut flows)?;
-    flows::write(out, Dialect::Prometheus, flows)
-}
-
-/// Writes the same as [`write_analysis`], in OpenMetrics.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_openmetrics(
-    out: &mut impl Write,
-    mut flows: Snapshot,
-    frames: &FrameCounts,
-) -> io::Result<()> {
-    account::write_openmetrics(out, frames)?;
-    hosts::write(out, Dialect::OpenMetrics, &mut flows)?;
-    flows::write(out, Dialect::OpenMetrics, flows)?;
-    out.write_all(dialect::END.as_bytes())
+    account::of_analysis(frames).write(out, format)?;
+    hosts::write(out, format, &mut flows)?;
+    flows::write(out, format, flows)
 }
 
 /// Writes what `/metrics` answers.
@@ -90,10 +74,11 @@ pub fn write_openmetrics(
 /// Those of `out`.
 pub fn write_scrape(
     out: &mut impl Write,
+    format: Format,
     mut flows: Snapshot,
     own: &OwnState<'_>,
 ) -> io::Result<()> {
-    account::write_scrape(out, &flows.occupancy, own)?;
-    hosts::write(out, Dialect::Prometheus, &mut flows)?;
-    flows::write(out, Dialect::Prometheus, flows)
+    account::of_scrape(&flows.occupancy, own).write(out, format)?;
+    hosts::write(out, format, &mut flows)?;
+    flows::write(out, format, flows)
 }

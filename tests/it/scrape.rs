@@ -35,6 +35,11 @@ impl Scrape {
             .unwrap_or_else(|| panic!("no sample {sample} in:\n{}", self.text))
     }
 
+    /// The number of samples.
+    pub(crate) fn len(&self) -> usize {
+        self.samples.len()
+    }
+
     /// The sum of a family.
     pub(crate) fn sum(&self, family: &str) -> f64 {
         // Starting from 0 rather than with sum(), which starts from -0.

@@ -61,12 +61,18 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
 }
 
 /// What the tests run.
-const TOOLS: [Tool; 10] = [
+const TOOLS: [Tool; 12] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
     Tool::new("jq", "--version", "jq"),
     Tool::new("curl", "--version", "curl"),
     Tool::new("ip", "-V", "iproute2"),
+    Tool::new("protoc", "--version", "protobuf-compiler"),
+    Tool::new(
+        "/usr/bin/python3",
+        "-cimport prometheus_client",
+        "python3-prometheus-client",
+    ),
     Tool::new("faketime", "--version", "faketime"),
     Tool::new("chromium", "--version", "chromium"),
     Tool::new("man", "--version", "man-db"),

@@ -117,16 +117,17 @@ impl Accounts {
     // `count` stays small.
     #[inline(never)]
     fn count_by_packet(&mut self, packet: BatchedPacket<'_>) {
-        let seen = packet.seen();
-        let (classes, traffic) = self.traffic_of(&seen);
-        self.traffic.add(traffic, seen.bytes);
+        let key = packet.traffic();
+        let traffic = self.traffic.intern_with_hint(key, key.hint());
+        self.traffic.add(traffic, packet.bytes());
         if self.hosts.is_on() {
             if !self.by_flow && self.needs_room_for_hosts() {
                 self.hide_idle_hosts();
             }
-            let hosts = self.resolve_hosts(&seen, classes);
+            let classes = [key.from_class, key.to_class];
+            let hosts = self.resolve_hosts(&packet.seen(), classes);
             let at = packet.at().max(self.last_read);
-            self.hosts.count(hosts, classes, seen.bytes, at);
+            self.hosts.count(hosts, classes, packet.bytes(), at);
         }
     }
 
