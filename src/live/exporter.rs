@@ -319,6 +319,7 @@ mod tests {
                 idle_timeout: Duration::ZERO,
                 hold: Duration::ZERO,
                 hide_unseen: false,
+                hosts: 1000,
             },
         })
     }

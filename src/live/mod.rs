@@ -33,9 +33,9 @@ use crate::aggregator::Settings;
 use crate::capture::udp::{self, DiscardSocket};
 use crate::capture::{PacketCapture, tshark};
 use crate::flow::CHECKPOINT_INTERVAL;
-use crate::http::{ListenAddress, Listeners};
+use crate::http::{self, ListenAddress, Listeners};
+use crate::memory::{self, TableSize};
 use crate::wire::ListenPorts;
-use crate::{http, memory};
 use exporter::Exporter;
 use holder::{Transport, holder};
 use signals::Signals;
@@ -162,11 +162,12 @@ fn used_by(holder: Option<&str>) -> String {
 /// The daemon cannot start, or its UDP sockets cannot be read any more.
 pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
-    if let Some(warning) = memory::check(&settings.limits)? {
+    let size = TableSize::of(&settings);
+    if let Some(warning) = memory::check(size)? {
         warn!("{warning}");
     }
     let wanted = options.max_requests;
-    if let Some((fitting, why)) = memory::scrapes_that_fit(&settings.limits, wanted) {
+    if let Some((fitting, why)) = memory::scrapes_that_fit(size, wanted) {
         options.max_requests = fitting;
         if wanted > 0 {
             info!("answering at most {fitting} concurrent scrapes instead of {wanted}: {why}");
@@ -426,6 +427,7 @@ mod tests {
                 idle_timeout: Duration::ZERO,
                 hold: Duration::ZERO,
                 hide_unseen: false,
+                hosts: 1000,
             },
         }));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));

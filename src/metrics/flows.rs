@@ -29,10 +29,7 @@ pub(super) fn write(
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
     let families = Families {
-        dialect: match format {
-            Format::Text => Dialect::Prometheus,
-            Format::OpenMetrics => Dialect::OpenMetrics,
-        },
+        dialect: format.into(),
         words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
     };
@@ -230,6 +227,7 @@ mod tests {
                 labels: Label::ALL.into_iter().collect(),
                 classes: Classes::new(&networks, &[]).expect("the networks do not overlap"),
                 plain,
+                ..Shape::default()
             };
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"
                 .parse()

@@ -10,6 +10,7 @@ mod dialect;
 mod flows;
 mod format;
 mod gathered;
+mod hosts;
 pub(crate) mod labels;
 mod process;
 pub(crate) mod samples;
@@ -59,10 +60,11 @@ pub struct OwnState<'a> {
 pub fn write_analysis(
     out: &mut impl Write,
     format: Format,
-    flows: Snapshot,
+    mut flows: Snapshot,
     frames: &FrameCounts,
 ) -> io::Result<()> {
     account::of_analysis(frames).write(out, format)?;
+    hosts::write(out, format, &mut flows)?;
     flows::write(out, format, flows)
 }
 
@@ -73,9 +75,10 @@ pub fn write_analysis(
 pub fn write_scrape(
     out: &mut impl Write,
     format: Format,
-    flows: Snapshot,
+    mut flows: Snapshot,
     own: &OwnState<'_>,
 ) -> io::Result<()> {
     account::of_scrape(&flows.occupancy, own).write(out, format)?;
+    hosts::write(out, format, &mut flows)?;
     flows::write(out, format, flows)
 }
