@@ -11,7 +11,7 @@ use etherparse::IpNumber;
 use prometheus::{Encoder, IntCounterVec, Opts, Registry, TextEncoder};
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
 use tzsp_packetstream_exporter::flow::{FlowLimits, FlowTable, Shape};
-use tzsp_packetstream_exporter::metrics;
+use tzsp_packetstream_exporter::metrics::{self, Format};
 use tzsp_packetstream_exporter::wire::{Ip, Observation};
 
 const FLOWS: u32 = 100_000;
@@ -24,8 +24,14 @@ fn main() {
     for _ in 0..RUNS {
         ours.push(milliseconds(|| {
             let flows = table.scrape(Duration::ZERO);
-            metrics::write_analysis(&mut io::sink(), flows, &FrameCounts::default(), None)
-                .expect("a sink takes everything");
+            metrics::write_analysis(
+                &mut io::sink(),
+                Format::Text,
+                flows,
+                &FrameCounts::default(),
+                None,
+            )
+            .expect("a sink takes everything");
         }));
         theirs.push(milliseconds(|| {
             TextEncoder::new()
@@ -52,6 +58,7 @@ fn table() -> FlowTable {
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: 1000,
         },
     );
     let mut packets = table.packets(FLOWS as usize);

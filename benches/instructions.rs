@@ -23,7 +23,7 @@ use tzsp_packetstream_exporter::capture::{CaptureReader, Frame};
 use tzsp_packetstream_exporter::flow::{
     FlowLimits, FlowTable, PacketBatch, Sensors, Shape, Snapshot,
 };
-use tzsp_packetstream_exporter::metrics;
+use tzsp_packetstream_exporter::metrics::{self, Format};
 use tzsp_packetstream_exporter::wire::{
     Captured, DecodeOptions, Ip, LinkType, ListenPorts, Observation, decode_fast, decode_full,
 };
@@ -307,8 +307,14 @@ fn run_encode(count: u32) {
 
 #[inline(never)]
 fn counted_encode(flows: Snapshot) {
-    metrics::write_analysis(&mut io::sink(), flows, &FrameCounts::default(), None)
-        .expect("a sink takes everything");
+    metrics::write_analysis(
+        &mut io::sink(),
+        Format::Text,
+        flows,
+        &FrameCounts::default(),
+        None,
+    )
+    .expect("a sink takes everything");
 }
 
 fn table(flows: u32) -> FlowTable {
@@ -322,6 +328,7 @@ fn limits(flows: u32) -> FlowLimits {
         idle_timeout: Duration::ZERO,
         hold: Duration::ZERO,
         hide_unseen: false,
+        hosts: 1000,
     }
 }
 

@@ -133,7 +133,9 @@ impl Aggregator {
         if let Some(names) = &self.names
             && !batch.lessons.is_empty()
         {
-            names.learn(batch.learnt_at, batch.lessons.drain(..));
+            let shape = self.flows.shape();
+            let lessons = batch.lessons.drain(..);
+            names.learn(batch.learnt_at, lessons, |address| shape.is_host(address));
         }
     }
 

@@ -257,7 +257,7 @@ fn open_names(sources: Vec<Source>) -> Result<Option<Arc<Names>>, names::Error> 
     if sources.is_empty() {
         return Ok(None);
     }
-    Names::open(sources, names::is_local).map(|names| Some(Arc::new(names)))
+    Names::open(sources).map(|names| Some(Arc::new(names)))
 }
 
 /// Writes the output. Returns the gaps of a timeline.

@@ -8,20 +8,21 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use libfuzzer_sys::fuzz_target;
-use tzsp_packetstream_exporter::names::{self, Names, Source};
+use tzsp_packetstream_exporter::names::{Names, Source};
 
 const PORTS: [(u16, u16); 5] = [(53, 40_000), (68, 67), (67, 68), (546, 547), (547, 546)];
 
 fuzz_target!(|bytes: &[u8]| {
     let sources = vec![Source::Dhcp, Source::Dns];
-    let names = Names::open(sources, names::is_local).unwrap();
+    let names = Names::open(sources).unwrap();
     let mut rest = bytes;
     while let [ports, high, low, tail @ ..] = rest {
         let length = usize::from(u16::from_be_bytes([*high, *low]));
         let (payload, tail) = tail.split_at(length.min(tail.len()));
         let ports = PORTS[usize::from(*ports) % PORTS.len()];
         assert!(names.protocols().include(ports));
-        names.learn(Duration::ZERO, names.protocols().read(ports, payload));
+        let lesson = names.protocols().read(ports, payload);
+        names.learn(Duration::ZERO, lesson, |address| address.is_loopback());
         rest = tail;
     }
 

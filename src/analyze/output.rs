@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::look;
 use crate::aggregator::Aggregator;
-use crate::metrics;
+use crate::metrics::{self, Format};
 use crate::names::NameTable;
 use crate::report::{self, table};
 
@@ -48,9 +48,9 @@ impl Output {
         let flows = core.scrape(Duration::ZERO);
         let frames = core.frames();
         match self {
-            Self::Prometheus => metrics::write_analysis(out, flows, frames, names),
+            Self::Prometheus => metrics::write_analysis(out, Format::Text, flows, frames, names),
             Self::OpenMetrics | Self::Timeline { .. } => {
-                metrics::write_openmetrics(out, flows, frames, names)
+                metrics::write_analysis(out, Format::OpenMetrics, flows, frames, names)
             }
             Self::Json => report::write_json(out, flows, frames, names),
             Self::Table { top } => {

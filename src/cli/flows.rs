@@ -7,7 +7,9 @@ use clap::Args;
 
 use super::number::number;
 use super::{Contradiction, wrong};
-use crate::flow::{Classes, FlowLimits, Labels, Network, PrefixLength, Shape};
+use crate::flow::{
+    Classes, FlowLimits, HostClasses, Labels, MOST_HOSTS, Network, PrefixLength, Shape,
+};
 use crate::names::Source;
 
 /// More flows than any Prometheus can scrape from one target.
@@ -48,6 +50,22 @@ pub(super) struct FlowArguments {
     #[arg(long = "prefix-length", value_name = "NAME=BITS")]
     prefix_lengths: Vec<PrefixLength>,
 
+    /// Classes and networks whose addresses are hosts, separated by commas: what each host sends and
+    /// receives is counted [default: private, and every --network in private, shared, link-local or
+    /// unique local address space]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    hosts: Option<Vec<String>>,
+
+    /// Maximum number of hosts to distinguish; further hosts are counted together as `other`; 0
+    /// means no metrics of hosts
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1000,
+        value_parser = number::<u32>(0..=MOST_HOSTS)
+    )]
+    max_hosts: u32,
+
     /// Source of names for addresses: hosts=FILE, leases=FILE (of dnsmasq, ISC dhcpd or Kea), dhcp and
     /// dns (seen in the mirrored traffic), or resolve (reverse DNS of private addresses; not with
     /// analyze); may be given several times, and the first that knows an address wins
@@ -67,6 +85,7 @@ impl FlowArguments {
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: self.max_hosts,
         }
     }
 
@@ -91,9 +110,16 @@ impl FlowArguments {
         self.check_names()?;
         let classes = Classes::new(&self.networks, &self.prefix_lengths)
             .map_err(|error| wrong(&error.to_string()))?;
+        let hosts = match &self.hosts {
+            Some(names) => {
+                HostClasses::named(&classes, names).map_err(|error| wrong(&error.to_string()))?
+            }
+            None => HostClasses::local(&classes, &self.networks),
+        };
         Ok(Shape {
             labels: self.labels,
             classes,
+            hosts,
             plain: false,
         })
     }

@@ -12,6 +12,7 @@ use super::{Contradiction, Task, check_ports, wrong};
 use crate::aggregator::Settings;
 use crate::capture::PacketCapture;
 use crate::capture::native::ANY;
+use crate::http::ListenAddress;
 use crate::live::log::{self, Level, LogFormat};
 use crate::live::{self, Method};
 use crate::names::Source;
@@ -73,6 +74,16 @@ pub(super) struct LiveArguments {
     /// Local address on which metrics are published, such as 127.0.0.1 [default: all addresses]
     #[arg(long, value_name = "ADDRESS")]
     publish_address: Option<IpAddr>,
+
+    /// Local address and TCP port on which metrics are published, in the form that Prometheus
+    /// exporters share, such as :9184, 127.0.0.1:9184 or [::1]:9184; may be given several times;
+    /// replaces --publish-port and --publish-address
+    #[arg(
+        long = "web.listen-address",
+        value_name = "ADDRESS",
+        conflicts_with_all = ["publish_port", "publish_address"]
+    )]
+    listen_addresses: Vec<ListenAddress>,
 
     /// Web configuration file with settings for TLS and passwords, in the format that Prometheus
     /// exporters share
@@ -149,12 +160,13 @@ pub(super) struct LiveArguments {
     )]
     max_flows: u32,
 
-    /// Stop exposing a flow after this long without a packet, but keep its count; 0 means never
+    /// Stop exposing a flow or a host after this long without a packet, but keep its count; 0 means
+    /// never
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     flow_idle_timeout: Duration,
 
-    /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets
-    /// then count in rate() and increase()
+    /// Show 0 for a new flow or host until it is this old, such as the scrape interval: its first
+    /// packets then count in rate() and increase()
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     hold_new_flows: Duration,
 
@@ -166,6 +178,7 @@ impl LiveArguments {
     pub(super) fn task(self) -> Result<Task, Contradiction> {
         check_ports(&self.listen_ports)?;
         self.check_interfaces()?;
+        self.check_listen_addresses()?;
         if !self.interfaces.is_empty() && self.listen_ports.contains(&0) {
             return Err(wrong(
                 "'--listen-port 0' lets the system choose a port, which works without \
@@ -198,11 +211,18 @@ impl LiveArguments {
             shape: self.flows.shape()?,
             limits,
         };
+        let listen_addresses = if self.listen_addresses.is_empty() {
+            vec![ListenAddress {
+                address: self.publish_address,
+                port: self.publish_port,
+            }]
+        } else {
+            self.listen_addresses
+        };
         let options = live::Options {
             source,
             listen_ports: self.listen_ports,
-            publish_address: self.publish_address,
-            publish_port: self.publish_port,
+            listen_addresses,
             web_config_file: self.web_config_file,
             max_requests: self.max_requests,
             max_sensors: self.max_sensors,
@@ -227,6 +247,19 @@ impl LiveArguments {
             HEADERS
         };
         self.snaplen.unwrap_or(default)
+    }
+
+    fn check_listen_addresses(&self) -> Result<(), Contradiction> {
+        for (index, address) in self.listen_addresses.iter().enumerate() {
+            let mut earlier = self.listen_addresses[..index].iter();
+            if let Some(other) = earlier.find(|other| other.conflicts_with(*address)) {
+                return Err(wrong(&format!(
+                    "'--web.listen-address {other}' and '--web.listen-address {address}' cannot \
+                     both be used: give one of them"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Checks that no packet would be captured, and counted, twice.

@@ -16,6 +16,9 @@ pub(super) struct BoundedSeries<K> {
     numbers: HashMap<K, u16, RandomState>,
     /// The first entry counts all values beyond the limit.
     entries: Vec<SeriesEntry<K>>,
+    /// Numbers that were recently assigned or looked up, by a byte that the caller computes from the
+    /// value.
+    recent: [u16; 256],
 }
 
 /// One series and its counters.
@@ -24,7 +27,7 @@ pub(super) struct SeriesEntry<K> {
     /// `None` for all values beyond the limit.
     pub(super) key: Option<K>,
     pub(super) counters: Counters,
-    /// When it counted its first packet.
+    /// When it counted its first packet, if that was noted.
     pub(super) since: Moment,
 }
 
@@ -49,13 +52,31 @@ impl<K: Copy + Eq + Hash> BoundedSeries<K> {
         number
     }
 
+    /// Does the same as [`intern`](Self::intern), mostly without a look-up. `hint` is any function of
+    /// the key: the last number is kept for each hint, so hints should differ among the values of
+    /// nearly all packets.
+    #[inline]
+    pub(super) fn intern_with_hint(&mut self, key: K, hint: u8) -> u16 {
+        let recent = self.recent[usize::from(hint)];
+        if self.entries[usize::from(recent)].key == Some(key) {
+            return recent;
+        }
+        let number = self.intern(key);
+        self.recent[usize::from(hint)] = number;
+        number
+    }
+
     /// Counts a packet in the series with this number.
-    pub(super) fn add(&mut self, number: u16, now: Moment, bytes: u64) {
+    pub(super) fn add(&mut self, number: u16, bytes: u64) {
+        self.entries[usize::from(number)].counters.add(bytes);
+    }
+
+    /// Notes when a series counts its first packet. Call it before each packet is counted.
+    pub(super) fn begin(&mut self, number: u16, now: Moment) {
         let entry = &mut self.entries[usize::from(number)];
         if entry.counters.packets == 0 {
             entry.since = now;
         }
-        entry.counters.add(bytes);
     }
 
     /// Whether a packet was counted beyond the limit.
@@ -88,6 +109,7 @@ impl<K> Default for BoundedSeries<K> {
         Self {
             numbers: HashMap::default(),
             entries: vec![SeriesEntry::new(None)],
+            recent: [0; 256],
         }
     }
 }
@@ -97,17 +119,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_hint_does_not_change_the_number() {
+        let mut series: BoundedSeries<usize> = BoundedSeries::default();
+        let limit = BoundedSeries::<usize>::LIMIT;
+        for key in (0..limit + 7).chain([5, 5, limit + 3, 5, limit + 3]) {
+            let expected = if key < limit { key + 1 } else { 0 };
+            for hint in [0, 0, 255] {
+                let number = series.intern_with_hint(key, hint);
+                assert_eq!(usize::from(number), expected);
+            }
+        }
+    }
+
+    #[test]
     fn values_beyond_the_limit_share_one_entry() {
         let mut series: BoundedSeries<usize> = BoundedSeries::default();
         let limit = BoundedSeries::<usize>::LIMIT;
         for key in 0..limit {
             let number = series.intern(key);
-            series.add(number, Moment::default(), 10);
+            series.add(number, 10);
         }
         assert!(!series.has_overflowed());
         for key in (limit..limit + 7).chain(0..limit + 7) {
             let number = series.intern(key);
-            series.add(number, Moment::default(), 10);
+            series.add(number, 10);
         }
         assert!(series.has_overflowed());
         assert_eq!(series.iter().count(), limit + 1);

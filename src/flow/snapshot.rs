@@ -4,6 +4,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::class::Class;
+use super::hosts::Direction;
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 
@@ -28,6 +30,8 @@ pub struct Snapshot {
     pub overflow: Vec<Sum<OverflowKey>>,
     /// All packets that were ever counted.
     pub traffic: Vec<Sum<TrafficKey>>,
+    /// The hosts, in no particular order.
+    pub hosts: Vec<HostTraffic>,
     pub occupancy: Occupancy,
 }
 
@@ -36,6 +40,23 @@ pub struct Snapshot {
 pub struct Flow<A: Address> {
     pub key: Key<A>,
     pub counters: Counters,
+}
+
+/// One series of a host and its counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostTraffic {
+    pub key: HostKey,
+    pub counters: Counters,
+}
+
+/// The key of a series of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostKey {
+    /// `None` for all hosts beyond the limit.
+    pub host: Option<IpAddr>,
+    pub direction: Direction,
+    /// The class of the other side.
+    pub peer_class: Class,
 }
 
 /// The traffic of the last minute or so.
@@ -53,6 +74,27 @@ pub struct Recent {
     pub top: Vec<Flow<IpAddr>>,
     /// The number of flows with packets in the window.
     pub active: usize,
+    pub hosts: RecentHosts,
+}
+
+/// The traffic of hosts in the window of [`Recent`].
+#[derive(Debug, Clone, Default)]
+pub struct RecentHosts {
+    /// The hosts with the most bytes in the window, sent and received, the largest first.
+    pub top: Vec<RecentHost>,
+    /// The number of hosts with packets in the window.
+    pub active: usize,
+    /// All hosts beyond the limit.
+    pub other: RecentHost,
+}
+
+/// One host and its traffic in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecentHost {
+    /// `None` for all hosts beyond the limit.
+    pub address: Option<IpAddr>,
+    pub sent: Counters,
+    pub received: Counters,
 }
 
 /// The counters of several flows together. Without a key: of all values beyond the limit of keys.
@@ -79,6 +121,14 @@ pub struct Occupancy {
     pub idle_limit: u32,
     /// Idle flows that were evicted, and their counters discarded.
     pub forgotten: u64,
+    /// Exposed hosts.
+    pub hosts: usize,
+    /// The maximum of `hosts`; 0 if hosts are not counted.
+    pub host_limit: u32,
+    /// Packets of hosts without a slot. One between two such hosts counts twice.
+    pub other_host_packets: u64,
+    /// Hidden hosts that gave their slot to another host, and their counters discarded.
+    pub forgotten_hosts: u64,
 }
 
 impl Counters {

@@ -1,7 +1,9 @@
 //! The web server: listener, connection limits, TLS, passwords and routes.
 
+mod accept;
 mod clients;
 mod config;
+mod listen;
 mod page;
 mod passwords;
 mod queue;
@@ -28,9 +30,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use socket2::{Protocol, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpStream;
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, timeout};
 use tokio_rustls::LazyConfigAcceptor;
@@ -38,8 +39,7 @@ use tokio_rustls::rustls::server::{Acceptor, ServerConfig};
 use tokio_rustls::server::TlsStream;
 use tracing::{debug, warn};
 
-use crate::dual_stack;
-use crate::metrics::{Refused, WebState};
+use crate::metrics::{Format, Refused, WebState};
 use crate::report::Overview;
 use passwords::Passwords;
 use queue::{Bounds, FairQueue};
@@ -50,6 +50,7 @@ use sent::{SentStream, WhenSent};
 use slots::{Activity, Overdue, Slot, Slots, TimeLimits};
 
 pub use config::Error as ConfigurationError;
+pub use listen::{ListenAddress, ListenAddressError, Listeners};
 pub use reload::Configuration;
 
 /// More than Prometheus servers and people ever open. When all slots are in use, the longest-idle
@@ -100,14 +101,14 @@ const ACCEPT_WARNING_INTERVAL: Duration = Duration::from_mins(1);
 /// The content that the server shows. Unless stated otherwise, its methods are called outside the
 /// async runtime's thread, and may block.
 pub trait Pages: Send + Sync + 'static {
-    /// Writes the text of `/metrics`, including the state of the web server. Returns the time of
+    /// Writes `/metrics` in this format, including the state of the web server. Returns the time of
     /// the snapshot that was written, for [`delivered`](Self::delivered).
     ///
     /// # Errors
     /// Returns the errors of `out`.
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration>;
+    fn metrics(&self, format: Format, web: &WebState, out: &mut dyn Write) -> io::Result<Duration>;
 
-    /// Called when the whole text of `/metrics` with the snapshot of this time has been sent. Runs
+    /// Called when the whole body of `/metrics` with the snapshot of this time has been sent. Runs
     /// on the runtime's thread, so it must not block.
     fn delivered(&self, at: Duration);
 
@@ -119,28 +120,10 @@ pub trait Pages: Send + Sync + 'static {
     fn is_ready(&self) -> bool;
 }
 
-/// Binds `port` on this address; without an address, on all IPv4 and IPv6 addresses.
-///
-/// # Errors
-/// The port is in use or not permitted, or the address does not belong to this host.
-pub fn bind(address: Option<IpAddr>, port: u16) -> io::Result<TcpListener> {
-    // After a restart, the old connections may linger for a minute. On Windows this option
-    // would let two programs share the port.
-    let reuse = |socket: &Socket| socket.set_reuse_address(cfg!(unix));
-    let (kind, protocol) = (Type::STREAM, Protocol::TCP);
-    let socket = match address {
-        Some(address) => dual_stack::bind_to((address, port).into(), kind, protocol, reuse)?,
-        None => dual_stack::bind(port, kind, protocol, reuse)?,
-    };
-    socket.listen(1024)?;
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket.into())
-}
-
 /// Serves until `stop` completes, then lets open responses end. `max_requests` is the maximum
 /// number of concurrent scrapes; 0 means no limit.
 pub async fn serve(
-    listener: TcpListener,
+    mut listeners: Listeners,
     pages: Arc<impl Pages>,
     configuration: Configuration,
     max_requests: usize,
@@ -151,7 +134,7 @@ pub async fn serve(
     let accepting = async {
         let mut last_warning = None;
         loop {
-            let accepted = accept(|cx| listener.poll_accept(cx), &site, &mut last_warning);
+            let accepted = accept(|cx| listeners.poll_accept(cx), &site, &mut last_warning);
             let (stream, address) = accepted.await;
             let Ok((slot, has_evicted)) = site.connections.take() else {
                 // Every slot serves a request within its grace period: the new client has to retry.

@@ -16,6 +16,7 @@ use hyper::header::{
 use hyper::{Method, Request, Response, StatusCode, Version};
 use tokio::sync::watch;
 
+use super::accept::negotiate;
 use super::passwords::{Passwords, Verdict};
 use super::queue::FairQueue;
 use super::rate::RateLimiter;
@@ -25,7 +26,7 @@ use super::scrape::{self, ScrapeBody, accepts_gzip};
 use super::sent::{Callback, WhenSent};
 use super::slots::{Activity, InFlight, Slots};
 use super::{MAX_HEADER_SIZE, Pages, page};
-use crate::metrics::{self, Refused, WebState};
+use crate::metrics::{Refused, WebState};
 use crate::report;
 
 /// The maximum number of flows that `/api/flows` lists. `/metrics` has all of them.
@@ -143,11 +144,14 @@ impl<P: Pages> Site<P> {
     fn scrape<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
         let time = Arc::new(OnceLock::new());
         let time_written = Arc::clone(&time);
-        let mut response = self.written(request, metrics::CONTENT_TYPE, move |site, out| {
-            let time = site.pages.metrics(&site.state(), out)?;
+        let (format, content_type) = negotiate(request.headers());
+        let mut response = self.written(request, content_type, move |site, out| {
+            let time = site.pages.metrics(format, &site.state(), out)?;
             time_written.get_or_init(|| time);
             Ok(())
         });
+        let vary = HeaderValue::from_static("Accept, Accept-Encoding");
+        response.headers_mut().insert(VARY, vary);
         let pages = Arc::clone(&self.pages);
         response.body_mut().on_sent = Some(Box::new(move || {
             // Without a time, nothing or only a part was written, as for HEAD.
@@ -159,7 +163,8 @@ impl<P: Pages> Site<P> {
     }
 
     fn landing<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
-        let mut response = self.written(request, "text/html; charset=utf-8", |site, out| {
+        let html = HeaderValue::from_static("text/html; charset=utf-8");
+        let mut response = self.written(request, html, |site, out| {
             let page = page::landing(&site.pages.overview(page::TOP));
             out.write_all(page.as_bytes())
         });
@@ -175,7 +180,8 @@ impl<P: Pages> Site<P> {
             Ok(top) => top,
             Err(problem) => return text(StatusCode::BAD_REQUEST, problem),
         };
-        let mut response = self.written(request, "application/json", move |site, out| {
+        let json = HeaderValue::from_static("application/json");
+        let mut response = self.written(request, json, move |site, out| {
             report::write_overview(&mut { out }, &site.pages.overview(top))
         });
         let headers = response.headers_mut();
@@ -188,7 +194,7 @@ impl<P: Pages> Site<P> {
     fn written<B>(
         self: &Arc<Self>,
         request: &Request<B>,
-        content_type: &'static str,
+        content_type: HeaderValue,
         write: impl FnOnce(&Self, &mut dyn io::Write) -> io::Result<()> + Send + 'static,
     ) -> Response<Content> {
         let gzip = accepts_gzip(request.headers());
@@ -210,7 +216,7 @@ impl<P: Pages> Site<P> {
             on_sent: None,
         });
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(CONTENT_TYPE, content_type);
         headers.insert(VARY, HeaderValue::from_static("Accept-Encoding"));
         if gzip {
             headers.insert(CONTENT_ENCODING, HeaderValue::from_static("gzip"));

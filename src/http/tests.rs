@@ -9,7 +9,7 @@ use super::*;
 struct NoPages;
 
 impl Pages for NoPages {
-    fn metrics(&self, _: &WebState, _: &mut dyn Write) -> io::Result<Duration> {
+    fn metrics(&self, _: Format, _: &WebState, _: &mut dyn Write) -> io::Result<Duration> {
         Ok(Duration::ZERO)
     }
 
@@ -94,7 +94,7 @@ const LENGTH: usize = 256 * 1024;
 const HELD: usize = 1024;
 
 impl Pages for LongPages {
-    fn metrics(&self, _: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
+    fn metrics(&self, _: Format, _: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         let mut noise = 1_u64;
         for _ in 0..LENGTH / size_of::<u64>() {
             // Xorshift, by G. Marsaglia.

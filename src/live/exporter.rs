@@ -14,7 +14,7 @@ use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
-use crate::metrics::{self, WebState};
+use crate::metrics::{self, Format, WebState};
 use crate::names::Names;
 use crate::report::Overview;
 use crate::wire::Skipped;
@@ -178,7 +178,7 @@ impl DropCounters {
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
+    fn metrics(&self, format: Format, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         // Only the copy happens under the lock; sorting and rendering do not block the capture.
         let (at, flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
@@ -204,7 +204,7 @@ impl Pages for Exporter {
             process: &process::state(),
             names: names.as_ref(),
         };
-        metrics::write_scrape(&mut { out }, flows, &own)?;
+        metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(at)
     }
 
@@ -234,9 +234,12 @@ impl Pages for Exporter {
             }
         };
         overview.names = self.names.as_ref().map(|names| {
-            let keys = overview.recent.top.iter().map(|flow| flow.key);
-            let addresses: Vec<_> = keys.flat_map(|key| [key.source, key.destination]).collect();
-            names.of(overview.recent.until, &addresses)
+            let recent = &overview.recent;
+            let keys = recent.top.iter().map(|flow| flow.key);
+            let hosts = recent.hosts.top.iter().filter_map(|host| host.address);
+            let addresses = keys.flat_map(|key| [key.source, key.destination]);
+            let addresses: Vec<_> = addresses.chain(hosts).collect();
+            names.of(recent.until, &addresses)
         });
         overview.capture.dropped += self.read_drops();
         overview
@@ -303,7 +306,9 @@ mod tests {
     fn scraped(exporter: &Exporter) -> (u64, u64) {
         let mut text = Vec::new();
         let web = WebState::new([0; Refused::ALL.len()], 0, true);
-        exporter.metrics(&web, &mut text).expect("memory takes it");
+        exporter
+            .metrics(Format::Text, &web, &mut text)
+            .expect("memory takes it");
         let text = String::from_utf8(text).expect("metrics are text");
         let value = |name| {
             let value = text.lines().find_map(|line| line.strip_prefix(name));
@@ -334,6 +339,7 @@ mod tests {
                 idle_timeout: Duration::ZERO,
                 hold: Duration::ZERO,
                 hide_unseen: false,
+                hosts: 1000,
             },
         };
         Exporter::new(settings, None)

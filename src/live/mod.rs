@@ -33,9 +33,10 @@ use crate::aggregator::Settings;
 use crate::capture::udp::{self, DiscardSocket};
 use crate::capture::{PacketCapture, tshark};
 use crate::flow::CHECKPOINT_INTERVAL;
+use crate::http::{self, ListenAddress, Listeners};
+use crate::memory::{self, TableSize};
 use crate::names::{self, Names};
 use crate::wire::ListenPorts;
-use crate::{http, memory};
 use exporter::Exporter;
 use holder::{Transport, holder};
 use signals::Signals;
@@ -46,9 +47,8 @@ use supervisor::Backend;
 pub struct Options {
     pub source: Source,
     pub listen_ports: Vec<u16>,
-    /// `None` means all addresses.
-    pub publish_address: Option<IpAddr>,
-    pub publish_port: u16,
+    /// Where the metrics are published. At least one address.
+    pub listen_addresses: Vec<ListenAddress>,
     pub web_config_file: Option<PathBuf>,
     /// Maximum number of concurrent scrapes; 0 means no limit.
     pub max_requests: usize,
@@ -97,13 +97,12 @@ pub enum Error {
     Configuration(#[from] http::ConfigurationError),
     #[error(
         "cannot publish metrics on {}: {error}{}; {}",
-        published(*.address, *.port),
+        published(*.address),
         used_by(.holder.as_deref()),
         publish_advice(.error)
     )]
     Publish {
-        address: Option<IpAddr>,
-        port: u16,
+        address: ListenAddress,
         holder: Option<String>,
         error: io::Error,
     },
@@ -123,7 +122,7 @@ pub enum Error {
     Start(String),
 }
 
-fn published(address: Option<IpAddr>, port: u16) -> String {
+fn published(ListenAddress { address, port }: ListenAddress) -> String {
     match address {
         None => format!("TCP port {port}"),
         Some(address) => format!("TCP port {port} of {address}"),
@@ -134,13 +133,16 @@ fn published(address: Option<IpAddr>, port: u16) -> String {
 fn publish_advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrNotAvailable => {
-            "give --publish-address an address of this host, as `ip address` lists them"
+            "give --publish-address or --web.listen-address an address of this host, as \
+             `ip address` lists them"
         }
         io::ErrorKind::PermissionDenied => {
-            "choose a port of at least 1024 with --publish-port, or give the program \
-             CAP_NET_BIND_SERVICE"
+            "choose a port of at least 1024 with --publish-port or --web.listen-address, or give \
+             the program CAP_NET_BIND_SERVICE"
         }
-        _ => "stop that program, or choose another port with --publish-port",
+        _ => {
+            "stop that program, or choose another port with --publish-port or --web.listen-address"
+        }
     }
 }
 
@@ -165,11 +167,12 @@ fn used_by(holder: Option<&str>) -> String {
 /// The daemon cannot start, or its UDP sockets cannot be read any more.
 pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
-    if let Some(warning) = memory::check(&settings.limits)? {
+    let size = TableSize::of(&settings);
+    if let Some(warning) = memory::check(size)? {
         warn!("{warning}");
     }
     let wanted = options.max_requests;
-    if let Some((fitting, why)) = memory::scrapes_that_fit(&settings.limits, wanted) {
+    if let Some((fitting, why)) = memory::scrapes_that_fit(size, wanted) {
         options.max_requests = fitting;
         if wanted > 0 {
             info!("answering at most {fitting} concurrent scrapes instead of {wanted}: {why}");
@@ -197,24 +200,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let configuration = http::Configuration::read(options.web_config_file.take())?;
     let names = open_names(std::mem::take(&mut options.names))?;
     let max_requests = options.max_requests;
-    let (address, port) = (options.publish_address, options.publish_port);
-    let listener = http::bind(address, port).map_err(|error| Error::Publish {
-        address,
-        port,
-        holder: holder(&error, Transport::Tcp, address, port),
-        error,
-    })?;
-    let published = listener.local_addr().map_err(Error::System)?.port();
-    let scheme = if configuration.has_tls() {
-        "https"
-    } else {
-        "http"
-    };
-    let host = match address {
-        None => "localhost".to_owned(),
-        Some(IpAddr::V4(address)) => address.to_string(),
-        Some(IpAddr::V6(address)) => format!("[{address}]"),
-    };
+    let published = Published::bind(&options.listen_addresses, configuration.has_tls())?;
 
     let bound = Bound::new(options.source, &options.listen_ports)?;
     // Sensors stream to the port that the system chose for port 0.
@@ -226,18 +212,25 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let capture = bound.capture(Arc::clone(&exporter), stopped.clone());
     exporter.set_source(&what);
     info!(
-        "tzsp_packetstream_exporter {}: {what}; metrics are at \
-         {scheme}://{host}:{published}/metrics",
-        env!("CARGO_PKG_VERSION")
+        "tzsp_packetstream_exporter {}: {what}; metrics are at {}",
+        env!("CARGO_PKG_VERSION"),
+        published.urls
     );
     let mut capture = tokio::spawn(capture);
     let pages = Arc::clone(&exporter);
-    let server = tokio::spawn(http::serve(listener, pages, configuration, max_requests, {
-        let mut stopped = stopped;
-        async move {
-            let _ = stopped.wait_for(|stop| *stop).await;
-        }
-    }));
+    let listeners = published.listeners;
+    let server = tokio::spawn(http::serve(
+        listeners,
+        pages,
+        configuration,
+        max_requests,
+        {
+            let mut stopped = stopped;
+            async move {
+                let _ = stopped.wait_for(|stop| *stop).await;
+            }
+        },
+    ));
     let watched = Arc::clone(&exporter);
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
@@ -271,7 +264,7 @@ fn open_names(sources: Vec<names::Source>) -> Result<Option<Arc<Names>>, names::
     if sources.is_empty() {
         return Ok(None);
     }
-    Names::open(sources, names::is_local).map(|names| Some(Arc::new(names)))
+    Names::open(sources).map(|names| Some(Arc::new(names)))
 }
 
 /// Reads files of names again when they change, and looks names up, for ever.
@@ -282,6 +275,41 @@ async fn find_names(names: Option<Arc<Names>>, exporter: Arc<Exporter>) {
             names::watch::follow(Arc::clone(&names), now),
             names::resolver::run(names, now),
         );
+    }
+}
+
+/// The bound sockets of the web server.
+struct Published {
+    listeners: Listeners,
+    /// The addresses of the metrics, for the log.
+    urls: String,
+}
+
+impl Published {
+    /// Binds all addresses, or none.
+    fn bind(addresses: &[ListenAddress], has_tls: bool) -> Result<Self, Error> {
+        let scheme = if has_tls { "https" } else { "http" };
+        let mut sockets = Vec::new();
+        let mut urls = Vec::new();
+        for &address in addresses {
+            let socket = address.bind().map_err(|error| Error::Publish {
+                address,
+                holder: holder(&error, Transport::Tcp, address.address, address.port),
+                error,
+            })?;
+            let port = socket.local_addr().map_err(Error::System)?.port();
+            let host = match address.address {
+                None => "localhost".to_owned(),
+                Some(IpAddr::V4(address)) => address.to_string(),
+                Some(IpAddr::V6(address)) => format!("[{address}]"),
+            };
+            urls.push(format!("{scheme}://{host}:{port}/metrics"));
+            sockets.push(socket);
+        }
+        Ok(Self {
+            listeners: Listeners::new(sockets),
+            urls: urls.join(" and "),
+        })
     }
 }
 
@@ -426,6 +454,7 @@ mod tests {
                 idle_timeout: Duration::ZERO,
                 hold: Duration::ZERO,
                 hide_unseen: false,
+                hosts: 1000,
             },
         };
         let exporter = Arc::new(Exporter::new(settings, None));

@@ -1,94 +1,29 @@
-//! The metrics about the program and its input, rendered by the prometheus crate from a registry
-//! that is built anew for each scrape.
+//! The metrics about the program and its input. They are collected anew for each scrape in a
+//! registry of the prometheus crate.
 
-use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use prometheus::core::Collector;
-use prometheus::{
-    Counter, Encoder, Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry, TextEncoder,
-};
+use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::catalog::{self, Family, Kind};
-use super::{Dialect, OwnState, ProcessState, Refused, WebState};
+use super::{Format, OwnState, ProcessState, Refused, WebState, gathered};
 use crate::aggregator::FrameCounts;
 use crate::flow::{OTHER, Occupancy, SensorSnapshot};
 use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
 
-pub(super) fn write_analysis(
-    out: &mut impl Write,
-    frames: &FrameCounts,
-    names: Option<&NameTable>,
-) -> io::Result<()> {
+/// Collects what a one-shot run prints.
+pub(super) fn of_analysis(frames: &FrameCounts, names: Option<&NameTable>) -> Account {
     let account = Account::default();
     account.frames(frames);
     account.names(names);
-    account.write(out)
+    account
 }
 
-/// Written by hand: the prometheus crate does not support OpenMetrics.
-pub(super) fn write_openmetrics(
-    out: &mut impl Write,
-    frames: &FrameCounts,
-    names: Option<&NameTable>,
-) -> io::Result<()> {
-    let mut text = String::new();
-    Dialect::OpenMetrics.push_header(&mut text, catalog::FRAMES_RECEIVED);
-    let received = frames.received;
-    writeln!(text, "{} {received}", catalog::FRAMES_RECEIVED.name).expect(INFALLIBLE);
-    push_values(&mut text, catalog::FRAMES_SKIPPED, &skipped(frames));
-    push_values(&mut text, catalog::FRAMES_TRUNCATED, &truncated(frames));
-    if let Some(names) = names {
-        let sources = names.sources.iter().map(|state| escaped(&state.source));
-        let sources: Vec<_> = sources.collect();
-        let states = || sources.iter().map(String::as_str).zip(&names.sources);
-        let known = states().map(|(source, state)| (source, state.names as u64));
-        push_values(&mut text, catalog::NAMES, &known.collect::<Vec<_>>());
-        let failures = states().map(|(source, state)| (source, state.failures));
-        push_values(
-            &mut text,
-            catalog::NAMES_FAILURES,
-            &failures.collect::<Vec<_>>(),
-        );
-    }
-    out.write_all(text.as_bytes())
-}
-
-/// Every reason, those without frames too: a series that appears later hides its first increase
-/// from `rate()`.
-fn skipped(frames: &FrameCounts) -> [(&'static str, u64); Skipped::ALL.len()] {
-    Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)))
-}
-
-fn truncated(frames: &FrameCounts) -> [(&'static str, u64); Truncated::ALL.len()] {
-    Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)))
-}
-
-/// Escapes a label value: a source of names has the path of a file.
-fn escaped(value: &str) -> String {
-    value
-        .replace('\\', r"\\")
-        .replace('"', "\\\"")
-        .replace('\n', r"\n")
-}
-
-fn push_values(text: &mut String, family: Family, values: &[(&str, u64)]) {
-    Dialect::OpenMetrics.push_header(text, family);
-    let (name, labels) = (family.name, family.labels.join(""));
-    for (label, value) in values {
-        writeln!(text, "{name}{{{labels}=\"{label}\"}} {value}").expect(INFALLIBLE);
-    }
-}
-
-const INFALLIBLE: &str = "writing to a String does not fail";
-
-pub(super) fn write_scrape(
-    out: &mut impl Write,
-    flows: &Occupancy,
-    own: &OwnState<'_>,
-) -> io::Result<()> {
+/// Collects what a scrape shows.
+pub(super) fn of_scrape(flows: &Occupancy, own: &OwnState<'_>) -> Account {
     let OwnState {
         frames, capture, ..
     } = own;
@@ -107,19 +42,24 @@ pub(super) fn write_scrape(
     account.web(own.web);
     account.build_info();
     account.process(own.process);
-    account.write(out)
+    account
 }
 
+/// The families about the program.
 #[derive(Default)]
-struct Account {
+pub(super) struct Account {
     registry: Registry,
 }
 
 impl Account {
     fn frames(&self, frames: &FrameCounts) {
         self.counter(catalog::FRAMES_RECEIVED, frames.received);
-        self.counters(catalog::FRAMES_SKIPPED, &skipped(frames));
-        self.counters(catalog::FRAMES_TRUNCATED, &truncated(frames));
+        // Every reason, those without frames too: a series that appears later hides its first
+        // increase from `rate()`.
+        let skipped = Skipped::ALL.map(|reason| (reason.label(), frames.skipped(reason)));
+        self.counters(catalog::FRAMES_SKIPPED, &skipped);
+        let truncated = Truncated::ALL.map(|cause| (cause.label(), frames.truncated(cause)));
+        self.counters(catalog::FRAMES_TRUNCATED, &truncated);
     }
 
     fn sensors(&self, snapshot: &SensorSnapshot) {
@@ -165,6 +105,11 @@ impl Account {
         self.gauge(catalog::FLOWS_IDLE, flows.idle as f64);
         self.gauge(catalog::FLOWS_IDLE_LIMIT, f64::from(flows.idle_limit));
         self.counter(catalog::FLOWS_FORGOTTEN, flows.forgotten);
+        if flows.host_limit > 0 {
+            self.gauge(catalog::HOSTS, flows.hosts as f64);
+            self.gauge(catalog::HOSTS_LIMIT, f64::from(flows.host_limit));
+            self.counter(catalog::HOSTS_FORGOTTEN, flows.forgotten_hosts);
+        }
     }
 
     fn names(&self, names: Option<&NameTable>) {
@@ -238,13 +183,8 @@ impl Account {
         self.registry.register(Box::new(collector)).expect(VALID);
     }
 
-    fn write(&self, out: &mut impl Write) -> io::Result<()> {
-        // Encoded into memory first: the encoder would wrap an error of `out` in its own type.
-        let mut text = Vec::new();
-        TextEncoder::new()
-            .encode(&self.registry.gather(), &mut text)
-            .map_err(io::Error::other)?;
-        out.write_all(&text)
+    pub(super) fn write(&self, out: &mut impl Write, format: Format) -> io::Result<()> {
+        gathered::write(out, format, &self.registry.gather())
     }
 }
 

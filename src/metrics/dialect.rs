@@ -1,5 +1,6 @@
 //! The differences between the text format of Prometheus and OpenMetrics.
 
+use super::Format;
 use super::catalog::Family;
 
 /// The last line of OpenMetrics. A text without it was cut short.
@@ -12,6 +13,15 @@ pub(super) enum Dialect {
     Prometheus,
     /// Version 1.0.
     OpenMetrics,
+}
+
+impl From<Format> for Dialect {
+    fn from(format: Format) -> Self {
+        match format {
+            Format::Text => Self::Prometheus,
+            Format::OpenMetrics => Self::OpenMetrics,
+        }
+    }
 }
 
 impl Dialect {
@@ -27,13 +37,18 @@ impl Dialect {
         }
     }
 
-    /// In OpenMetrics, the name of a counter family has no `_total`, but its samples do.
     fn family_name(self, family: Family) -> &'static str {
         match self {
             Self::Prometheus => family.name,
-            Self::OpenMetrics => family.name.strip_suffix("_total").unwrap_or(family.name),
+            Self::OpenMetrics => without_total(family.name),
         }
     }
+}
+
+/// Returns the name of a family in OpenMetrics: that of a counter has no `_total`, but its samples
+/// do.
+pub(super) fn without_total(name: &str) -> &str {
+    name.strip_suffix("_total").unwrap_or(name)
 }
 
 #[cfg(test)]

@@ -5,19 +5,20 @@ use std::io::{self, Write};
 
 use etherparse::IpNumber;
 
-use super::Dialect;
+use super::Format;
 use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
+use super::dialect::{Dialect, END};
 use super::labels::{TRAFFIC, Value};
 use super::names;
 use super::text::{Line, Text, Word};
 use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot};
 use crate::names::NameTable;
 
-/// Writes the four families. Samples are sorted by their label values, in the order of the labels:
+/// Writes the four families, and the end of the format. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
 pub(super) fn write(
     out: &mut impl Write,
-    dialect: Dialect,
+    format: Format,
     mut snapshot: Snapshot,
     names: Option<&NameTable>,
 ) -> io::Result<()> {
@@ -31,11 +32,11 @@ pub(super) fn write(
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
     if let Some(names) = names {
-        names::write(out, dialect, &snapshot, names)?;
+        names::write(out, format.into(), &snapshot, names)?;
     }
     let no_names = NameTable::default();
     let families = Families {
-        dialect,
+        dialect: format.into(),
         words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
         names: names.unwrap_or(&no_names),
@@ -43,7 +44,11 @@ pub(super) fn write(
     families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
     families.write_flows(out, OBSERVED_PACKETS, |counters| counters.packets)?;
     families.write_traffic(out, TRAFFIC_BYTES, |counters| counters.bytes)?;
-    families.write_traffic(out, TRAFFIC_PACKETS, |counters| counters.packets)
+    families.write_traffic(out, TRAFFIC_PACKETS, |counters| counters.packets)?;
+    match format {
+        Format::Text => Ok(()),
+        Format::OpenMetrics => out.write_all(END.as_bytes()),
+    }
 }
 
 struct Families<'a> {
@@ -236,6 +241,7 @@ mod tests {
                 labels: Label::ALL.into_iter().collect(),
                 classes: Classes::new(&networks, &[]).expect("the networks do not overlap"),
                 plain,
+                ..Shape::default()
             };
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"
                 .parse()

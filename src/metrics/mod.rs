@@ -1,4 +1,4 @@
-//! Every metric's name and meaning. Renders a snapshot in the text format 0.0.4
+//! Every metric's name and meaning. Renders a snapshot in the text format of Prometheus
 //! (<https://prometheus.io/docs/instrumenting/exposition_formats/>) and in OpenMetrics 1.0
 //! (<https://prometheus.io/docs/specs/om/open_metrics_spec/>).
 //!
@@ -8,6 +8,9 @@ mod account;
 pub(crate) mod catalog;
 mod dialect;
 mod flows;
+mod format;
+mod gathered;
+mod hosts;
 pub(crate) mod labels;
 mod names;
 mod process;
@@ -23,13 +26,10 @@ use crate::flow::{SensorSnapshot, Snapshot};
 use crate::names::NameTable;
 
 pub use catalog::{ALL, Family, Kind};
-use dialect::Dialect;
-pub use names::{addresses, write_hosts};
+pub use format::Format;
+pub use names::addresses;
 pub use process::ProcessState;
 pub use web::{Refused, WebState};
-
-/// The content type of `/metrics`. Prometheus 3 fails a scrape without it.
-pub const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// The state of the live capture.
 #[derive(Debug, Clone, Default)]
@@ -58,41 +58,33 @@ pub struct OwnState<'a> {
     pub names: Option<&'a NameTable>,
 }
 
-/// Writes what a one-shot run prints, in the text format of Prometheus. The same frames and names
-/// give the same text in every run.
+/// Writes what a one-shot run prints. The same frames and names give the same output in every run.
 ///
 /// # Errors
 /// Those of `out`.
 pub fn write_analysis(
     out: &mut impl Write,
-    flows: Snapshot,
+    format: Format,
+    mut flows: Snapshot,
     frames: &FrameCounts,
     names: Option<&NameTable>,
 ) -> io::Result<()> {
-    account::write_analysis(out, frames, names)?;
-    flows::write(out, Dialect::Prometheus, flows, names)
-}
-
-/// Writes the same as [`write_analysis`], in OpenMetrics.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_openmetrics(
-    out: &mut impl Write,
-    flows: Snapshot,
-    frames: &FrameCounts,
-    names: Option<&NameTable>,
-) -> io::Result<()> {
-    account::write_openmetrics(out, frames, names)?;
-    flows::write(out, Dialect::OpenMetrics, flows, names)?;
-    out.write_all(dialect::END.as_bytes())
+    account::of_analysis(frames, names).write(out, format)?;
+    hosts::write(out, format, &mut flows)?;
+    flows::write(out, format, flows, names)
 }
 
 /// Writes what `/metrics` answers.
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_scrape(out: &mut impl Write, flows: Snapshot, own: &OwnState<'_>) -> io::Result<()> {
-    account::write_scrape(out, &flows.occupancy, own)?;
-    flows::write(out, Dialect::Prometheus, flows, own.names)
+pub fn write_scrape(
+    out: &mut impl Write,
+    format: Format,
+    mut flows: Snapshot,
+    own: &OwnState<'_>,
+) -> io::Result<()> {
+    account::of_scrape(&flows.occupancy, own).write(out, format)?;
+    hosts::write(out, format, &mut flows)?;
+    flows::write(out, format, flows, own.names)
 }

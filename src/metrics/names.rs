@@ -13,28 +13,31 @@ use crate::names::NameTable;
 /// An address with its prefix length, as a label shows it.
 type Shown = (IpAddr, u8);
 
-/// Returns each single address that the flows show, once.
+/// Returns each single address that flows and hosts show, once.
 #[must_use]
 pub fn addresses(flows: &Snapshot) -> Vec<IpAddr> {
     let shown = [Label::From, Label::To].map(|label| shown(flows, label));
-    let single = shown
-        .iter()
-        .flatten()
-        .filter(|(_, prefix)| *prefix == WHOLE);
-    let mut addresses: Vec<_> = single.map(|(address, _)| *address).collect();
+    let single = shown.iter().flatten();
+    let single = single.filter(|(_, prefix)| *prefix == WHOLE);
+    let single = single.map(|(address, _)| *address);
+    let hosts = flows.hosts.iter().filter_map(|host| host.key.host);
+    let mut addresses: Vec<_> = single.chain(hosts).collect();
     addresses.sort_unstable();
     addresses.dedup();
     addresses
 }
 
-/// Writes `tzsp_from_info` and `tzsp_to_info`: a series for each value of the labels `from` and
-/// `to`, if they were chosen.
+/// Writes `tzsp_host_info`, if hosts are counted, and `tzsp_from_info` and `tzsp_to_info`, if these
+/// labels were chosen: a series for each of their values.
 pub(super) fn write(
     out: &mut impl Write,
     dialect: Dialect,
     flows: &Snapshot,
     names: &NameTable,
 ) -> io::Result<()> {
+    if flows.occupancy.host_limit > 0 {
+        write_hosts(out, dialect, flows, names)?;
+    }
     let has_other = !flows.overflow.is_empty();
     for (family, label) in [(FROM_INFO, Label::From), (TO_INFO, Label::To)] {
         if flows.shape.labels.contains(label) {
@@ -44,18 +47,18 @@ pub(super) fn write(
     Ok(())
 }
 
-/// Writes `tzsp_host_info`: a series for each of these hosts, which are distinct and sorted.
-///
-/// # Errors
-/// Those of `out`.
-pub fn write_hosts(
+fn write_hosts(
     out: &mut impl Write,
-    hosts: impl IntoIterator<Item = IpAddr>,
-    has_other: bool,
+    dialect: Dialect,
+    flows: &Snapshot,
     names: &NameTable,
 ) -> io::Result<()> {
-    let hosts = hosts.into_iter().map(|host| (host, WHOLE));
-    write_family(out, Dialect::Prometheus, HOST_INFO, hosts, has_other, names)
+    let hosts = || flows.hosts.iter().map(|host| host.key.host);
+    let mut shown: Vec<_> = hosts().flatten().map(|host| (host, WHOLE)).collect();
+    shown.sort_unstable();
+    shown.dedup();
+    let has_other = hosts().any(|host| host.is_none());
+    write_family(out, dialect, HOST_INFO, shown, has_other, names)
 }
 
 fn write_family(
@@ -154,7 +157,9 @@ mod tests {
     use etherparse::IpNumber;
 
     use super::*;
-    use crate::flow::{Class, Counters, Flow, Occupancy, Shape, Sum};
+    use crate::flow::{
+        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum,
+    };
     use crate::names::Name;
 
     fn key<A: Address>(source: A, destination: A, sensor: A) -> Key<A> {
@@ -194,6 +199,7 @@ mod tests {
             wide: wide.iter().map(|key| flow(*key)).collect(),
             overflow: Vec::new(),
             traffic: Vec::new(),
+            hosts: Vec::new(),
             occupancy: Occupancy {
                 flows: narrow.len() + wide.len(),
                 limit: 10,
@@ -202,6 +208,10 @@ mod tests {
                 idle: 0,
                 idle_limit: 0,
                 forgotten: 0,
+                hosts: 0,
+                host_limit: 0,
+                other_host_packets: 0,
+                forgotten_hosts: 0,
             },
         }
     }
@@ -281,17 +291,34 @@ mod tests {
     }
 
     #[test]
-    fn hosts_have_names() {
-        let mut out = Vec::new();
-        let hosts = [ipv4(1), ipv4(3)].map(IpAddr::from);
-        write_hosts(&mut out, hosts, true, &names()).expect("a Vec takes it");
-        let text = String::from_utf8(out).expect("text");
-        let (_, samples) = text.split_once("gauge\n").expect("a header");
+    fn each_host_has_one_series() {
+        let mut flows = snapshot("protocol", &[], &[]);
+        flows.occupancy.host_limit = 2;
+        let host = |host: Option<u8>, direction| HostTraffic {
+            key: HostKey {
+                host: host.map(|last| ipv4(last).into()),
+                direction,
+                peer_class: Class::default(),
+            },
+            counters: Counters::default(),
+        };
+        flows.hosts = vec![
+            host(None, Direction::Sent),
+            host(Some(3), Direction::Sent),
+            host(Some(1), Direction::Sent),
+            host(Some(1), Direction::Received),
+        ];
+        check(
+            &flows,
+            &[
+                r#"host{host="10.0.0.1",host_name="laptop"} 1"#,
+                r#"host{host="10.0.0.3",host_name="10.0.0.3"} 1"#,
+                r#"host{host="other",host_name="other"} 1"#,
+            ],
+        );
         assert_eq!(
-            samples,
-            "tzsp_host_info{host=\"10.0.0.1\",host_name=\"laptop\"} 1\n\
-             tzsp_host_info{host=\"10.0.0.3\",host_name=\"10.0.0.3\"} 1\n\
-             tzsp_host_info{host=\"other\",host_name=\"other\"} 1\n"
+            addresses(&flows),
+            [1, 3].map(|last| IpAddr::from(ipv4(last)))
         );
     }
 }

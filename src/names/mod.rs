@@ -64,8 +64,6 @@ pub struct Names {
     known: Mutex<Vec<Known>>,
     /// Tells the resolver that addresses wait for it.
     lookups_wait: Notify,
-    /// Whether an address is that of a host, whose name comes from no answer of DNS.
-    is_host: Box<dyn Fn(IpAddr) -> bool + Send + Sync>,
 }
 
 /// What a source knows.
@@ -82,14 +80,11 @@ enum Content {
 }
 
 impl Names {
-    /// Opens the sources. `is_host` tells the addresses of hosts.
+    /// Opens the sources.
     ///
     /// # Errors
     /// A file cannot be used, or this system lacks what a source needs.
-    pub fn open(
-        sources: Vec<Source>,
-        is_host: impl Fn(IpAddr) -> bool + Send + Sync + 'static,
-    ) -> Result<Self, Error> {
+    pub fn open(sources: Vec<Source>) -> Result<Self, Error> {
         let contents = sources.iter().map(|source| {
             let content = open(source).map_err(|problem| Error {
                 source_name: source.to_string(),
@@ -105,7 +100,6 @@ impl Names {
             sources,
             known: Mutex::new(known),
             lookups_wait: Notify::new(),
-            is_host: Box::new(is_host),
         })
     }
 
@@ -119,7 +113,13 @@ impl Names {
     }
 
     /// Learns what messages say about names. `at` is when they arrived; its zero may be any moment.
-    pub fn learn(&self, at: Duration, lessons: impl IntoIterator<Item = Lesson>) {
+    /// Names of hosts come from no answer of DNS: a stranger could rename a device.
+    pub fn learn(
+        &self,
+        at: Duration,
+        lessons: impl IntoIterator<Item = Lesson>,
+        is_host: impl Fn(IpAddr) -> bool,
+    ) {
         let mut known = self.lock();
         for Lesson(lesson) in lessons {
             for Known { content, failures } in &mut *known {
@@ -128,7 +128,7 @@ impl Names {
                         leases.learn(at, exchange.clone());
                     }
                     (Content::Dns(answers), message::Kind::Dns(answer)) => {
-                        answers.learn(at, answer, |address| !(self.is_host)(address));
+                        answers.learn(at, answer, |address| !is_host(address));
                     }
                     (Content::Dhcp(_), message::Kind::UnreadableDhcp)
                     | (Content::Dns(_), message::Kind::UnreadableDns) => *failures += 1,
@@ -188,20 +188,6 @@ impl Names {
         self.known
             .lock()
             .expect("no thread panics while it holds the lock")
-    }
-}
-
-/// Whether an address belongs to a local network: private, shared (RFC 6598), link-local or unique
-/// local.
-#[must_use]
-pub fn is_local(address: IpAddr) -> bool {
-    match address {
-        IpAddr::V4(address) => {
-            let [first, second, ..] = address.octets();
-            let is_shared = first == 100 && second & 0xc0 == 64;
-            address.is_private() || address.is_link_local() || is_shared
-        }
-        IpAddr::V6(address) => address.is_unique_local() || address.is_unicast_link_local(),
     }
 }
 

@@ -19,7 +19,7 @@ fn is_host(address: IpAddr) -> bool {
 }
 
 fn open_all(sources: &[Source]) -> Names {
-    Names::open(sources.to_vec(), is_host).expect("the sources can be used")
+    Names::open(sources.to_vec()).expect("the sources can be used")
 }
 
 fn file(directory: &Path, file: &str, content: &str) -> std::path::PathBuf {
@@ -54,7 +54,7 @@ fn the_first_source_that_knows_an_address_wins() {
 #[test]
 fn a_source_that_cannot_be_used_is_an_error_that_names_it() {
     let error = |source| {
-        let error = Names::open(vec![source], is_host).expect_err("it cannot be used");
+        let error = Names::open(vec![source]).expect_err("it cannot be used");
         error.to_string()
     };
     let missing = error(Source::Hosts("/nowhere/hosts".into()));
@@ -81,7 +81,7 @@ fn answers_name_only_addresses_that_are_not_hosts() {
         name: name("example.org"),
         addresses: addresses.map(|address| (address, 600)).to_vec(),
     };
-    names.learn(NOW, [Lesson(message::Kind::Dns(answer))]);
+    names.learn(NOW, [Lesson(message::Kind::Dns(answer))], is_host);
     let table = names.of(NOW, &addresses);
     assert_eq!(
         addresses.map(|address| table.name_of(address)),
@@ -98,6 +98,7 @@ fn messages_that_cannot_be_read_are_failures_of_their_source() {
         [lesson((53, 40_000)), lesson((68, 67)), lesson((53, 53))]
             .into_iter()
             .flatten(),
+        is_host,
     );
     let failures: Vec<_> = names
         .all(NOW)

@@ -2,6 +2,7 @@
 
 mod ends;
 mod grid;
+mod hosts;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -39,6 +40,9 @@ pub(crate) fn write(
         return Ok(());
     }
     let labels = snapshot.shape.labels;
+    if let Some(hosts) = hosts::top_hosts(&mut snapshot, names, total, top) {
+        hosts.write(out, look)?;
+    }
     top_flows(&mut snapshot, names, total, top).write(out, look)?;
     if labels.contains(Label::From) {
         top_ends(&mut snapshot, names, Side::Source, total, top).write(out, look)?;
@@ -90,6 +94,13 @@ fn write_summary(
         write!(
             out,
             "; {flows} left, and count under type and protocol only"
+        )?;
+    }
+    if occupancy.other_host_packets > 0 {
+        let hosts = number(occupancy.hosts as u64);
+        write!(
+            out,
+            "\nHosts    {hosts}; those beyond --max-hosts are in `{OTHER}`"
         )?;
     }
     writeln!(out)

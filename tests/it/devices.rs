@@ -257,19 +257,32 @@ fn devices_have_the_names_that_they_give_to_dnsmasq() {
     all_of(&mirror, &exporter);
     let prometheus = Prometheus::start(exporter.port, "");
     let [sent, received] = mirror.bytes();
+    let check = |family: &str, label: &str, name: &str, expected: f64| {
+        let join = format!(
+            "sum by ({label}_name) ({family} * on (instance, {label}) group_left ({label}_name) \
+             tzsp_{label}_info{{{label}_name=\"{name}\"}})"
+        );
+        eventually(&join, || {
+            let bytes = prometheus.query(&url_encoded(&join))?;
+            (bytes == expected).then_some(())
+        });
+    };
     for (address, name) in devices {
-        for (side, sums) in [("from", &sent), ("to", &received)] {
-            let query = format!(
-                "sum by ({side}_name) (tzsp_observed_bytes_total * on (instance, {side}) \
-                 group_left ({side}_name) tzsp_{side}_info{{{side}_name=\"{name}\"}})"
-            );
-            let query: String = url_encoded(&query);
-            eventually(name, || {
-                prometheus
-                    .query(&query)
-                    .filter(|bytes| *bytes == sums[&address])
-            });
-        }
+        let [sent, received] = [sent[&address], received[&address]];
+        check(
+            "tzsp_host_bytes_total{direction=\"sent\"}",
+            "host",
+            name,
+            sent,
+        );
+        check(
+            "tzsp_host_bytes_total{direction=\"received\"}",
+            "host",
+            name,
+            received,
+        );
+        check("tzsp_observed_bytes_total", "from", name, sent);
+        check("tzsp_observed_bytes_total", "to", name, received);
     }
     let server = "tzsp_to_info{to=\"203.0.113.7\",to_name=\"www.example.org\"}";
     exporter.scrape().value(server);

@@ -61,16 +61,6 @@ fn promtool_reports_no_problem_in_a_scrape() {
 }
 
 #[test]
-fn the_content_type_names_format_and_charset() {
-    let exporter = exporter();
-    let response = ureq::get(exporter.url("/metrics")).call().unwrap();
-    assert_eq!(
-        response.headers()["content-type"],
-        "text/plain; version=0.0.4; charset=utf-8"
-    );
-}
-
-#[test]
 fn gzip_is_sent_only_on_request() {
     let exporter = exporter();
     let ask = |accept: &str| {

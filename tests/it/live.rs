@@ -164,7 +164,8 @@ fn a_publish_port_in_use_is_an_error_that_names_its_user() {
     let this = std::env::current_exe().unwrap();
     let expected = format!(
         "error: cannot publish metrics on TCP port {port}: Address already in use (os error 98), \
-         used by {} (pid {}); stop that program, or choose another port with --publish-port\n",
+         used by {} (pid {}); stop that program, or choose another port with --publish-port or \
+         --web.listen-address\n",
         file_name(&this),
         std::process::id()
     );

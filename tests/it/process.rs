@@ -116,6 +116,7 @@ fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
 
     // Those of names are there only with a source of names.
     let of_names = [
+        "tzsp_host_info",
         "tzsp_from_info",
         "tzsp_to_info",
         "tzsp_names",

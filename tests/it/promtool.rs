@@ -11,7 +11,7 @@ use etherparse::IpNumber;
 use tempfile::TempDir;
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
 use tzsp_packetstream_exporter::flow::{FlowLimits, FlowTable, Shape};
-use tzsp_packetstream_exporter::metrics;
+use tzsp_packetstream_exporter::metrics::{self, Format};
 use tzsp_packetstream_exporter::wire::Observation;
 
 use crate::scrape::Scrape;
@@ -25,6 +25,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
     hide_unseen: false,
+    hosts: 1000,
 };
 
 /// This many packets from 10.0.0.`host`, at a time in seconds.
@@ -74,7 +75,14 @@ fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<Strin
         let mut text = Vec::new();
         let snapshot = table.scrape(Duration::from_secs(at));
         table.delivered(Duration::from_secs(at));
-        metrics::write_analysis(&mut text, snapshot, &FrameCounts::default(), None).unwrap();
+        metrics::write_analysis(
+            &mut text,
+            Format::Text,
+            snapshot,
+            &FrameCounts::default(),
+            None,
+        )
+        .unwrap();
         let scrape = Scrape::parse(&String::from_utf8(text).unwrap());
         for (labels, value) in scrape.family(family) {
             let values = series.entry(format!("{family}{labels}")).or_default();

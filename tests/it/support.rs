@@ -55,6 +55,7 @@ pub(crate) fn aggregator() -> Aggregator {
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: 1000,
         },
     })
 }
@@ -220,7 +221,8 @@ pub(crate) struct LaunchOptions<'host, 'a> {
     /// A directory with tools that is searched before the rest of `PATH`.
     pub(crate) tools: Option<&'a Path>,
     pub(crate) environment: &'a [(&'a str, &'a str)],
-    /// The TCP port that it publishes on; with 0, the system chooses one.
+    /// The TCP port that it publishes on; with 0, the system chooses one. Not used if the arguments
+    /// have `--web.listen-address`.
     pub(crate) publish_port: u16,
     /// Runs as the user nobody.
     pub(crate) unprivileged: bool,
@@ -244,8 +246,10 @@ impl<'a> Exporter<'a> {
             // This needs root, as the network namespaces do.
             command.uid(65_534).gid(65_534);
         }
+        if !arguments.contains(&"--web.listen-address") {
+            command.args(["--publish-port", &launch.publish_port.to_string()]);
+        }
         command
-            .args(["--publish-port", &launch.publish_port.to_string()])
             .args(arguments)
             .envs(launch.environment.iter().copied())
             .stdin(Stdio::null())

@@ -11,7 +11,7 @@ use crate::project::succeed;
 /// An external program.
 pub(crate) struct Tool {
     pub(crate) program: &'static str,
-    /// The argument with which it prints its version and exits with 0.
+    /// The argument with which it prints its version, or does nothing, and exits with 0.
     version: &'static str,
     /// The Debian package that contains it.
     package: &'static str,

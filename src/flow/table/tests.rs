@@ -7,6 +7,7 @@ use super::*;
 use crate::wire::Observation;
 
 mod eviction;
+mod hosts;
 mod load;
 
 const MINUTE: Duration = Duration::from_mins(1);
@@ -17,6 +18,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
     hide_unseen: false,
+    hosts: 1000,
 };
 
 const IDLE_AFTER_A_MINUTE: FlowLimits = FlowLimits {
@@ -310,7 +312,7 @@ fn traffic_series_count_every_packet() {
         Shape {
             labels: labels.parse().expect("a list of labels"),
             classes: Classes::new(&[], &lengths).expect("known names"),
-            plain: false,
+            ..Shape::default()
         }
     };
     let limits = FlowLimits {

@@ -108,6 +108,33 @@ impl Grid {
         }
     }
 
+    /// Arranges rows of hosts: address, name if it `has_names`, sent, received, share, and the
+    /// number of peers if it `has_peers`.
+    pub(super) fn of_hosts(
+        rows: Vec<Vec<String>>,
+        has_names: bool,
+        has_peers: bool,
+        all: usize,
+    ) -> Self {
+        let mut columns = vec![Column::text("host", Importance::Core)];
+        columns.extend(has_names.then_some(Column::text("host_name", Importance::Extra)));
+        columns.extend([
+            Column::number("sent", Importance::Core),
+            Column::number("received", Importance::Core),
+            Column::number("share", Importance::Extra),
+        ]);
+        if has_peers {
+            columns.push(Column::number("peers", Importance::Extra));
+        }
+        Self {
+            title: "Hosts",
+            common: Vec::new(),
+            columns,
+            rows,
+            all,
+        }
+    }
+
     pub(super) fn write(mut self, out: &mut impl Write, look: Look) -> io::Result<()> {
         let omitted = self.fit(look.width);
         let mut title = match self.rows.len() {
