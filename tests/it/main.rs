@@ -46,6 +46,7 @@ mod plain;
 mod process;
 mod prometheus;
 mod promtool;
+mod read_sizes;
 mod readme;
 mod routers;
 mod rules;
