@@ -170,11 +170,11 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
         progress::bar(input::total_size(&files))
     };
 
-    let idle_timeout = settings.limits.idle_timeout;
+    let limits = settings.limits;
     let mut core = Aggregator::new(settings);
     let mut timeline = output
         .step()
-        .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
+        .map(|step| Timeline::new(step, &limits, core.flows().shape()));
     let worker = Worker {
         files: &files,
         decode: &decode,

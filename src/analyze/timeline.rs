@@ -19,10 +19,10 @@ use thiserror::Error;
 
 use super::Failure;
 use crate::aggregator::{Aggregator, FrameBatch, FrameCounts};
-use crate::flow::{Changes, Counters, Shape};
+use crate::flow::{Changes, Counters, FlowLimits, Shape};
 use crate::metrics::catalog::{
-    FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, OBSERVED_BYTES, OBSERVED_PACKETS,
-    TRAFFIC_BYTES, TRAFFIC_PACKETS,
+    FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, HOST_BYTES, HOST_PACKETS,
+    OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS,
 };
 use crate::metrics::samples::SampleWriter;
 use crate::report::time;
@@ -83,8 +83,10 @@ impl fmt::Display for Silence {
 #[derive(Debug)]
 pub(super) struct Timeline {
     step: Duration,
-    /// A series of a flow ends after this time without a change; zero for never.
+    /// A series of a flow or a host ends after this time without a change; zero for never.
     idle_timeout: Duration,
+    /// Whether hosts are counted.
+    has_hosts: bool,
     log: ChangeLog,
     /// The current step, in seconds since the Unix epoch. Empty before the first frame.
     current: Range<u64>,
@@ -99,10 +101,11 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// Creates a timeline whose `step` is in whole seconds, one or more.
-    pub(super) fn new(step: Duration, idle_timeout: Duration, shape: &Arc<Shape>) -> Self {
+    pub(super) fn new(step: Duration, limits: &FlowLimits, shape: &Arc<Shape>) -> Self {
         Self {
             step,
-            idle_timeout,
+            idle_timeout: limits.idle_timeout,
+            has_hosts: limits.hosts > 0,
             log: ChangeLog::default(),
             current: 0..0,
             changes: Changes::new(Arc::clone(shape)),
@@ -165,6 +168,8 @@ impl Timeline {
         self.changes
             .take_traffic(|key, counters| log(TimelineSeries::Traffic(key), counters));
         self.changes
+            .take_hosts(|key, counters| log(TimelineSeries::Host(key), counters));
+        self.changes
             .take_flows(|key, counters| log(TimelineSeries::Flow(key), counters));
         self.changes
             .take_overflow(|key, counters| log(TimelineSeries::Overflow(key), counters));
@@ -207,6 +212,10 @@ impl Timeline {
         source.write(&mut samples, FRAMES_RECEIVED, is_received, packets)?;
         source.write(&mut samples, FRAMES_SKIPPED, is_skipped, packets)?;
         source.write(&mut samples, FRAMES_TRUNCATED, is_truncated, packets)?;
+        if self.has_hosts {
+            source.write(&mut samples, HOST_BYTES, is_host, bytes)?;
+            source.write(&mut samples, HOST_PACKETS, is_host, packets)?;
+        }
         source.write(&mut samples, OBSERVED_BYTES, is_flow, bytes)?;
         source.write(&mut samples, OBSERVED_PACKETS, is_flow, packets)?;
         source.write(&mut samples, TRAFFIC_BYTES, is_traffic, bytes)?;
@@ -243,6 +252,10 @@ fn is_flow(series: TimelineSeries) -> bool {
     )
 }
 
+fn is_host(series: TimelineSeries) -> bool {
+    matches!(series, TimelineSeries::Host(_))
+}
+
 fn is_traffic(series: TimelineSeries) -> bool {
     matches!(series, TimelineSeries::Traffic(_))
 }
@@ -259,7 +272,7 @@ fn packets(counters: Counters) -> u64 {
 struct SampleSource<'a> {
     changes: Sorted,
     periods: Periods,
-    /// After how many steps without a change a flow's series ends.
+    /// After how many steps without a change the series of a flow or a host ends.
     idle: Option<u64>,
     /// In seconds.
     step: u64,
@@ -297,11 +310,12 @@ impl SampleSource<'_> {
         self.visit_samples(
             |_| true,
             |range| {
-                // Flows and traffic have a family in bytes and one in packets.
+                // Flows, traffic and hosts have a family in bytes and one in packets.
                 let families = match range.series {
                     TimelineSeries::Flow(_)
                     | TimelineSeries::Overflow(_)
-                    | TimelineSeries::Traffic(_) => 2,
+                    | TimelineSeries::Traffic(_)
+                    | TimelineSeries::Host(_) => 2,
                     TimelineSeries::Received
                     | TimelineSeries::Skipped(_)
                     | TimelineSeries::Truncated(_) => 1,
@@ -369,7 +383,7 @@ impl SampleSource<'_> {
 
     fn cursor(&self, bytes: SeriesBytes) -> SeriesCursor<'_> {
         let series = TimelineSeries::from_bytes(&bytes);
-        let idle = self.idle.filter(|_| is_flow(series));
+        let idle = self.idle.filter(|_| is_flow(series) || is_host(series));
         SeriesCursor {
             bytes,
             series,

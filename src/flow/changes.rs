@@ -1,9 +1,11 @@
 //! What packets add to each series, for callers that keep a history.
 
+use std::collections::HashMap;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
+use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::key::{Address, Key, Packed};
@@ -11,10 +13,12 @@ use super::label::Label;
 use super::packets::{BatchedPacket, KeyRef};
 use super::series::BoundedSeries;
 use super::shape::{OverflowKey, Shape, TrafficKey};
-use super::snapshot::Counters;
+use super::snapshot::{Counters, HostKey};
 
 /// The number of flows whose keys are kept: a few MiB.
 const MAX_FLOWS: usize = 50_000;
+/// The number of series of hosts that are kept: a few MiB.
+const MAX_HOSTS: usize = 50_000;
 
 /// The counters of packets since they were last taken, by series. A table adds the packets that it
 /// counts; see [`FlowTable::record_with`](super::FlowTable::record_with).
@@ -29,6 +33,7 @@ pub struct Changes {
     overflow: Tally,
     traffic_numbers: BoundedSeries<TrafficKey>,
     traffic: Tally,
+    hosts: HashMap<HostKey, Counters, RandomState>,
 }
 
 /// Counters of flows, whose keys stay after their counters were taken: most flows have packets
@@ -61,6 +66,7 @@ impl Changes {
             overflow: Tally::default(),
             traffic_numbers: BoundedSeries::default(),
             traffic: Tally::default(),
+            hosts: HashMap::default(),
         }
     }
 
@@ -69,9 +75,18 @@ impl Changes {
         &self.shape
     }
 
-    /// Adds a packet. `has_slot` is false if its flow was beyond the limit of flows.
+    /// Adds a packet. `has_slot` is false if its flow was beyond the limit of flows. `hosts` are the
+    /// series of hosts in which it counts.
     #[inline]
-    pub(super) fn add(&mut self, packet: BatchedPacket<'_>, has_slot: bool) {
+    pub(super) fn add(
+        &mut self,
+        packet: BatchedPacket<'_>,
+        has_slot: bool,
+        hosts: [Option<HostKey>; 2],
+    ) {
+        for key in hosts.into_iter().flatten() {
+            self.hosts.entry(key).or_default().add(packet.bytes());
+        }
         let key = packet.traffic();
         let traffic = self.traffic_numbers.intern_with_hint(key, key.hint());
         self.traffic.add(traffic.into(), packet.bytes());
@@ -87,22 +102,33 @@ impl Changes {
         }
     }
 
-    /// Whether so many flows have changed that their counters should be taken now.
+    /// Whether so many flows or hosts have changed that the counters should be taken now.
     #[must_use]
     pub fn is_full(&self) -> bool {
+        self.has_many_flows() || self.hosts.len() >= MAX_HOSTS
+    }
+
+    fn has_many_flows(&self) -> bool {
         self.narrow.keys.len() + self.wide.keys.len() >= MAX_FLOWS
     }
 
     /// Takes the counters of all flows that have changed, and their keys. Classes that the shown
     /// addresses determine are not part of a key; see [`Shape::with_classes`].
     pub fn take_flows(&mut self, mut visit: impl FnMut(Key<IpAddr>, Counters)) {
-        let is_full = self.is_full();
+        let has_many_flows = self.has_many_flows();
         self.narrow
             .take(|key, counters| visit(key.widened(), counters));
         self.wide.take(visit);
-        if is_full {
+        if has_many_flows {
             self.narrow = FlowChanges::default();
             self.wide = FlowChanges::default();
+        }
+    }
+
+    /// Takes the counters of hosts.
+    pub fn take_hosts(&mut self, mut visit: impl FnMut(HostKey, Counters)) {
+        for (key, counters) in self.hosts.drain() {
+            visit(key, counters);
         }
     }
 
