@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::Format;
-use super::catalog::{Family, HOST_BYTES, HOST_PACKETS};
+use super::catalog::{Family, HOST_BYTES, HOST_LABELS, HOST_PACKETS};
 use super::dialect::Dialect;
 use super::text::{Text, Word};
 use crate::flow::{Counters, Direction, HostTraffic, OTHER, Snapshot};
@@ -46,9 +46,7 @@ impl HostFamilies<'_> {
         self.dialect.push_header(&mut header, family);
         out.write_all(header.as_bytes())?;
 
-        let [host, direction, peer_type] = family.labels else {
-            unreachable!("the families of hosts have three labels");
-        };
+        let [host, direction, peer_type] = HOST_LABELS;
         let before_host = Word::new(format!("{}{{{host}=\"", family.name));
         let before_class = Direction::ALL.map(|value| {
             let value = value.label();
