@@ -307,7 +307,7 @@ fn run_encode(count: u32) {
 
 #[inline(never)]
 fn counted_encode(flows: Snapshot) {
-    metrics::write_analysis(&mut io::sink(), flows, &FrameCounts::default())
+    metrics::write_analysis(&mut io::sink(), flows, &FrameCounts::default(), 1)
         .expect("a sink takes everything");
 }
 

@@ -9,6 +9,7 @@ pub(crate) mod catalog;
 mod dialect;
 mod flows;
 pub(crate) mod labels;
+mod lines;
 mod process;
 pub(crate) mod samples;
 mod text;
@@ -54,7 +55,7 @@ pub struct OwnState<'a> {
 }
 
 /// Writes what a one-shot run prints, in the text format of Prometheus. The same frames give the
-/// same text in every run.
+/// same text in every run. Sorts and renders the flows with this number of threads.
 ///
 /// # Errors
 /// Those of `out`.
@@ -62,9 +63,10 @@ pub fn write_analysis(
     out: &mut impl Write,
     flows: Snapshot,
     frames: &FrameCounts,
+    threads: usize,
 ) -> io::Result<()> {
     account::write_analysis(out, frames)?;
-    flows::write(out, Dialect::Prometheus, flows)
+    flows::write(out, Dialect::Prometheus, flows, threads)
 }
 
 /// Writes the same as [`write_analysis`], in OpenMetrics.
@@ -75,9 +77,10 @@ pub fn write_openmetrics(
     out: &mut impl Write,
     flows: Snapshot,
     frames: &FrameCounts,
+    threads: usize,
 ) -> io::Result<()> {
     account::write_openmetrics(out, frames)?;
-    flows::write(out, Dialect::OpenMetrics, flows)?;
+    flows::write(out, Dialect::OpenMetrics, flows, threads)?;
     out.write_all(dialect::END.as_bytes())
 }
 
@@ -87,5 +90,6 @@ pub fn write_openmetrics(
 /// Those of `out`.
 pub fn write_scrape(out: &mut impl Write, flows: Snapshot, own: &OwnState<'_>) -> io::Result<()> {
     account::write_scrape(out, &flows.occupancy, own)?;
-    flows::write(out, Dialect::Prometheus, flows)
+    // Other threads count meanwhile, and serve other clients.
+    flows::write(out, Dialect::Prometheus, flows, 1)
 }

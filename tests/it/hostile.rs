@@ -4,7 +4,9 @@ use std::io::Read;
 use std::time::Duration;
 
 use tzsp_packetstream_exporter::aggregator::Aggregator;
-use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Damage, Frame};
+use tzsp_packetstream_exporter::capture::{
+    Block, BlockReader, CaptureError, CaptureReader, Damage, Frame,
+};
 use tzsp_packetstream_exporter::wire::{self, DecodeOptions, LinkType, ListenPorts, Skipped};
 
 use crate::chain::walk::{Ending, walk};
@@ -191,7 +193,8 @@ fn read_sizes_do_not_change_what_is_read_after_damage() {
     assert_eq!(frames(&mut OneByteReader(&capture)), at_once);
 }
 
-/// `each_frame` uses the fast path, `next_frame` does not. Both must return the same frames.
+/// `each_frame` uses the fast path, also on blocks; `next_frame` does not. All must return the same
+/// frames.
 #[test]
 fn the_fast_path_agrees_with_the_full_path() {
     for capture in captures() {
@@ -199,35 +202,123 @@ fn the_fast_path_agrees_with_the_full_path() {
         for index in 0..bytes.len() {
             bytes[index] ^= 0xff;
             for reader in [CaptureReader::new, CaptureReader::recovering] {
-                let [plainly, closely] =
-                    [false, true].map(|closely| said(reader(&bytes[..]), closely));
-                assert_eq!(plainly, closely, "{} at {index}", capture.display());
+                let fast = said(reader(&bytes[..]), Calls::EachFrame);
+                let full = said(reader(&bytes[..]), Calls::NextFrame);
+                assert_eq!(fast, full, "{} at {index}", capture.display());
             }
+            let recovered = said(CaptureReader::recovering(&bytes[..]), Calls::EachFrame);
+            let blocks = said_in_blocks(&bytes[..], 1 + index % 200);
+            assert_eq!(blocks, recovered, "{} at {index}", capture.display());
             bytes[index] ^= 0xff;
         }
     }
 }
 
-/// Returns the frames, the error and the damage.
-fn said(
-    mut reader: CaptureReader<&[u8]>,
-    closely: bool,
-) -> (Vec<String>, Option<String>, Option<Damage>) {
+/// How a test takes frames out of a reader.
+#[derive(Debug, Clone, Copy)]
+enum Calls {
+    EachFrame,
+    NextFrame,
+}
+
+/// The frames, the error and the damage.
+type Said = (Vec<String>, Option<String>, Option<Damage>);
+
+fn said(mut reader: CaptureReader<&[u8]>, calls: Calls) -> Said {
     let mut frames = Vec::new();
     let result = (|| {
         while reader.fill()? {
-            if closely {
-                while let Some(frame) = reader.next_frame()? {
-                    frames.push(format!("{frame:?}"));
+            match calls {
+                Calls::EachFrame => reader.each_frame(|frame| frames.push(text_of(frame)))?,
+                Calls::NextFrame => {
+                    while let Some(frame) = reader.next_frame()? {
+                        frames.push(text_of(&frame));
+                    }
                 }
-            } else {
-                reader.each_frame(|frame| frames.push(format!("{frame:?}")))?;
             }
         }
         Ok(())
     })();
-    let error = result.err().map(|error: CaptureError| error.to_string());
-    (frames, error, reader.damage().cloned())
+    (frames, text_of_error(result), reader.damage().cloned())
+}
+
+fn said_in_blocks(mut stream: impl Read, size: usize) -> Said {
+    let mut frames = Vec::new();
+    let mut reader = BlockReader::default();
+    // As with two threads: each block has a buffer of its own.
+    let mut blocks = [size; 2].map(Block::of_size);
+    let result = loop {
+        blocks.swap(0, 1);
+        blocks[0].load(|buffer| stream.read(buffer));
+        let walked = reader.walk(&mut blocks[0]);
+        frames.extend(blocks[0].frames().map(|frame| text_of(&frame)));
+        match walked {
+            Ok(true) => {}
+            Ok(false) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    (
+        frames,
+        text_of_error(result),
+        reader.reader().damage().cloned(),
+    )
+}
+
+fn text_of(frame: &Frame<'_>) -> String {
+    let Frame {
+        at,
+        link,
+        bytes,
+        length,
+    } = frame;
+    let first = &bytes[..bytes.len().min(100)];
+    format!("{at:?} {link:?} {first:?} of {} of {length}", bytes.len())
+}
+
+fn text_of_error(result: Result<(), CaptureError>) -> Option<String> {
+    result.err().map(|error| error.to_string())
+}
+
+/// Records of all sizes, up to the largest, many of which begin in one block and end in another.
+#[test]
+fn blocks_return_the_frames_of_long_captures() {
+    let office = std::fs::read(testdata().join("five_minutes_of_an_office.pcap")).unwrap();
+    let (header, frames) = office.split_at(24);
+    let mut header = header.to_vec();
+    // The snap length, which is also the limit of a record.
+    header[16..20].copy_from_slice(&(16_u32 << 20).to_le_bytes());
+    let record = |size: u32| {
+        let mut record = frames[..8].to_vec();
+        record.extend([size.to_le_bytes(), size.to_le_bytes()].concat());
+        record.resize(16 + size as usize, 7);
+        record
+    };
+    let sizes = [
+        0, 1, 262_127, 262_128, 262_129, 300_000, 5, 900_000, 16_000_000, 9, 262_144,
+    ];
+    let mut capture = header;
+    for size in sizes {
+        capture.extend(record(size));
+        capture.extend(frames.repeat(3));
+    }
+    let expected = sizes.len() * (1 + 3 * walk(&office).0.len());
+    let one = said(CaptureReader::recovering(&capture[..]), Calls::EachFrame);
+    assert_eq!(one.0.len(), expected);
+    assert!(said_in_blocks(&capture[..], Block::SIZE) == one);
+    // A stream that returns less than was asked for.
+    let pieces = capture.chunks(100_003).fold(
+        Box::new(std::io::empty()) as Box<dyn Read>,
+        |before, piece| Box::new(before.chain(piece)),
+    );
+    assert!(said_in_blocks(pieces, Block::SIZE) == one);
+    // Cut within the largest record, and before it.
+    for length in [12_000_000, 400_000] {
+        let cut = &capture[..length];
+        let one = said(CaptureReader::recovering(cut), Calls::EachFrame);
+        assert!(one.1.is_some());
+        assert!(said_in_blocks(cut, Block::SIZE) == one);
+    }
 }
 
 /// Counts the frames that a recovering reader returns.
