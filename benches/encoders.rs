@@ -29,6 +29,7 @@ fn main() {
                 Format::Text,
                 flows,
                 &FrameCounts::default(),
+                1,
             )
             .expect("a sink takes everything");
         }));

@@ -312,6 +312,7 @@ fn counted_encode(flows: Snapshot) {
         Format::Text,
         flows,
         &FrameCounts::default(),
+        1,
     )
     .expect("a sink takes everything");
 }

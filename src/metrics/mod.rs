@@ -12,6 +12,7 @@ mod format;
 mod gathered;
 mod hosts;
 pub(crate) mod labels;
+mod lines;
 mod process;
 pub(crate) mod samples;
 mod text;
@@ -53,7 +54,8 @@ pub struct OwnState<'a> {
     pub process: &'a ProcessState,
 }
 
-/// Writes what a one-shot run prints. The same frames give the same output in every run.
+/// Writes what a one-shot run prints. The same frames give the same output in every run. Sorts and
+/// renders the flows with this number of threads.
 ///
 /// # Errors
 /// Those of `out`.
@@ -62,10 +64,11 @@ pub fn write_analysis(
     format: Format,
     mut flows: Snapshot,
     frames: &FrameCounts,
+    threads: usize,
 ) -> io::Result<()> {
     account::of_analysis(frames).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows)
+    flows::write(out, format, flows, threads)
 }
 
 /// Writes what `/metrics` answers.
@@ -80,5 +83,6 @@ pub fn write_scrape(
 ) -> io::Result<()> {
     account::of_scrape(&flows.occupancy, own).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows)
+    // With one thread: others count meanwhile, and serve other clients.
+    flows::write(out, format, flows, 1)
 }

@@ -56,6 +56,7 @@ mod supervision;
 mod support;
 mod surroundings;
 mod table;
+mod threads;
 mod timeline;
 mod tls;
 mod traffic;
