@@ -30,6 +30,7 @@ fn main() {
                 flows,
                 &FrameCounts::default(),
                 None,
+                1,
             )
             .expect("a sink takes everything");
         }));

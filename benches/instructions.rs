@@ -313,6 +313,7 @@ fn counted_encode(flows: Snapshot) {
         flows,
         &FrameCounts::default(),
         None,
+        1,
     )
     .expect("a sink takes everything");
 }

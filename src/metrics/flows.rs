@@ -9,8 +9,9 @@ use super::Format;
 use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
 use super::dialect::{Dialect, END};
 use super::labels::{TRAFFIC, Value};
+use super::lines;
 use super::names;
-use super::text::{Line, Text, Word};
+use super::text::{Line, Word};
 use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot};
 use crate::names::NameTable;
 
@@ -21,8 +22,9 @@ pub(super) fn write(
     format: Format,
     mut snapshot: Snapshot,
     names: Option<&NameTable>,
+    threads: usize,
 ) -> io::Result<()> {
-    snapshot.sort_by_key();
+    snapshot.sort_by_key(threads);
     // `None` sorts before `Some`, but the sum without a key comes last.
     snapshot
         .overflow
@@ -37,6 +39,7 @@ pub(super) fn write(
     let no_names = NameTable::default();
     let families = Families {
         dialect: format.into(),
+        threads,
         words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
         names: names.unwrap_or(&no_names),
@@ -53,6 +56,7 @@ pub(super) fn write(
 
 struct Families<'a> {
     dialect: Dialect,
+    threads: usize,
     words: ValueWords,
     snapshot: Snapshot,
     names: &'a NameTable,
@@ -63,42 +67,44 @@ impl Families<'_> {
         &self,
         out: &mut impl Write,
         family: Family,
-        count: impl Fn(&Counters) -> u64,
+        count: impl Fn(&Counters) -> u64 + Sync,
     ) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
+        let Snapshot {
+            shape,
+            narrow,
+            wide,
+            overflow,
+            ..
+        } = &self.snapshot;
         let template = Template::new(family, shape.labels.iter(), &self.words, self.names);
         self.write_header(out, family)?;
-        let mut text = Text::new(out);
-        for flow in &self.snapshot.narrow {
+        lines::write(out, self.threads, narrow, |line, flow| {
             let value = |label| Value::of_flow(shape, &flow.key, label);
-            text.push(|line| template.fill(line, value, count(&flow.counters)))?;
-        }
-        for flow in &self.snapshot.wide {
+            template.fill(line, value, count(&flow.counters));
+        })?;
+        lines::write(out, self.threads, wide, |line, flow| {
             let value = |label| Value::of_flow(shape, &flow.key, label);
-            text.push(|line| template.fill(line, value, count(&flow.counters)))?;
-        }
-        for sum in &self.snapshot.overflow {
+            template.fill(line, value, count(&flow.counters));
+        })?;
+        lines::write(out, self.threads, overflow, |line, sum| {
             let value = |label| Value::of_overflow(shape, sum.key, label);
-            text.push(|line| template.fill(line, value, count(&sum.counters)))?;
-        }
-        text.flush()
+            template.fill(line, value, count(&sum.counters));
+        })
     }
 
     fn write_traffic(
         &self,
         out: &mut impl Write,
         family: Family,
-        count: impl Fn(&Counters) -> u64,
+        count: impl Fn(&Counters) -> u64 + Sync,
     ) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
+        let Snapshot { shape, traffic, .. } = &self.snapshot;
         let template = Template::new(family, TRAFFIC, &self.words, self.names);
         self.write_header(out, family)?;
-        let mut text = Text::new(out);
-        for sum in &self.snapshot.traffic {
+        lines::write(out, self.threads, traffic, |line, sum| {
             let value = |label| Value::of_traffic(shape, sum.key, label);
-            text.push(|line| template.fill(line, value, count(&sum.counters)))?;
-        }
-        text.flush()
+            template.fill(line, value, count(&sum.counters));
+        })
     }
 
     fn write_header(&self, out: &mut impl Write, family: Family) -> io::Result<()> {
@@ -186,6 +192,7 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::super::labels;
+    use super::super::text::Text;
     use super::*;
     use crate::flow::{Address, Key, Shape, WHOLE};
     use crate::names::Name;

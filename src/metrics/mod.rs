@@ -12,6 +12,7 @@ mod format;
 mod gathered;
 mod hosts;
 pub(crate) mod labels;
+mod lines;
 mod names;
 mod process;
 pub(crate) mod samples;
@@ -59,6 +60,7 @@ pub struct OwnState<'a> {
 }
 
 /// Writes what a one-shot run prints. The same frames and names give the same output in every run.
+/// Sorts and renders the flows with this number of threads.
 ///
 /// # Errors
 /// Those of `out`.
@@ -68,10 +70,11 @@ pub fn write_analysis(
     mut flows: Snapshot,
     frames: &FrameCounts,
     names: Option<&NameTable>,
+    threads: usize,
 ) -> io::Result<()> {
     account::of_analysis(frames, names).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows, names)
+    flows::write(out, format, flows, names, threads)
 }
 
 /// Writes what `/metrics` answers.
@@ -86,5 +89,6 @@ pub fn write_scrape(
 ) -> io::Result<()> {
     account::of_scrape(&flows.occupancy, own).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows, own.names)
+    // With one thread: others count meanwhile, and serve other clients.
+    flows::write(out, format, flows, own.names, 1)
 }
