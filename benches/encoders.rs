@@ -30,6 +30,7 @@ fn main() {
                 flows,
                 &FrameCounts::default(),
                 1,
+                None,
             )
             .expect("a sink takes everything");
         }));

@@ -313,6 +313,7 @@ fn counted_encode(flows: Snapshot) {
         flows,
         &FrameCounts::default(),
         1,
+        None,
     )
     .expect("a sink takes everything");
 }

@@ -10,8 +10,10 @@ use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TR
 use super::dialect::{Dialect, END};
 use super::labels::{TRAFFIC, Value};
 use super::lines;
+use super::names;
 use super::text::{Line, Word};
-use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot, WHOLE};
+use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot};
+use crate::names::NameTable;
 
 /// Writes the four families, and the end of the format. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
@@ -20,6 +22,7 @@ pub(super) fn write(
     format: Format,
     mut snapshot: Snapshot,
     threads: usize,
+    names: Option<&NameTable>,
 ) -> io::Result<()> {
     snapshot.sort_by_key(threads);
     // `None` sorts before `Some`, but the sum without a key comes last.
@@ -30,11 +33,16 @@ pub(super) fn write(
         .traffic
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
+    if let Some(names) = names {
+        names::write(out, format.into(), &snapshot, names)?;
+    }
+    let no_names = NameTable::default();
     let families = Families {
         dialect: format.into(),
         threads,
         words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
+        names: names.unwrap_or(&no_names),
     };
     families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
     families.write_flows(out, OBSERVED_PACKETS, |counters| counters.packets)?;
@@ -46,14 +54,15 @@ pub(super) fn write(
     }
 }
 
-struct Families {
+struct Families<'a> {
     dialect: Dialect,
     threads: usize,
     words: ValueWords,
     snapshot: Snapshot,
+    names: &'a NameTable,
 }
 
-impl Families {
+impl Families<'_> {
     fn write_flows(
         &self,
         out: &mut impl Write,
@@ -67,7 +76,7 @@ impl Families {
             overflow,
             ..
         } = &self.snapshot;
-        let template = Template::new(family, shape.labels.iter(), &self.words);
+        let template = Template::new(family, shape.labels.iter(), &self.words, self.names);
         self.write_header(out, family)?;
         lines::write(out, self.threads, narrow, |line, flow| {
             let value = |label| Value::of_flow(shape, &flow.key, label);
@@ -90,7 +99,7 @@ impl Families {
         count: impl Fn(&Counters) -> u64 + Sync,
     ) -> io::Result<()> {
         let Snapshot { shape, traffic, .. } = &self.snapshot;
-        let template = Template::new(family, TRAFFIC, &self.words);
+        let template = Template::new(family, TRAFFIC, &self.words, self.names);
         self.write_header(out, family)?;
         lines::write(out, self.threads, traffic, |line, sum| {
             let value = |label| Value::of_traffic(shape, sum.key, label);
@@ -111,10 +120,16 @@ struct Template<'a> {
     /// name.
     labels: Vec<(Word, Label)>,
     words: &'a ValueWords,
+    names: &'a NameTable,
 }
 
 impl<'a> Template<'a> {
-    fn new(family: Family, labels: impl IntoIterator<Item = Label>, words: &'a ValueWords) -> Self {
+    fn new(
+        family: Family,
+        labels: impl IntoIterator<Item = Label>,
+        words: &'a ValueWords,
+        names: &'a NameTable,
+    ) -> Self {
         let mut before = format!("{}{{", family.name);
         let labels = labels.into_iter().map(|label| {
             let word = Word::new(format!("{before}{}=\"", label.name()));
@@ -124,6 +139,7 @@ impl<'a> Template<'a> {
         Self {
             labels: labels.collect(),
             words,
+            names,
         }
     }
 
@@ -133,12 +149,9 @@ impl<'a> Template<'a> {
         for (before, label) in &self.labels {
             line.push(before);
             match value(*label) {
-                Value::Address(address, prefix) => {
-                    line.push_address(address);
-                    if prefix != WHOLE {
-                        line.push_bytes(b"/");
-                        line.push_number(prefix.into());
-                    }
+                Value::Address(address, prefix) => names::push_address(line, address, prefix),
+                Value::Name(address, prefix) => {
+                    names::push_name(line, address, prefix, self.names);
                 }
                 Value::Class(class) => line.push(&self.words.classes[class.number()]),
                 Value::Protocol(IpNumber(protocol)) => {
@@ -181,13 +194,14 @@ mod tests {
     use super::super::labels;
     use super::super::text::Text;
     use super::*;
-    use crate::flow::{Address, Key, Shape};
+    use crate::flow::{Address, Key, Shape, WHOLE};
+    use crate::names::Name;
 
     /// Compares the lines of the first family with those that `labels` renders.
     #[track_caller]
-    fn check<A: Address>(shape: &Shape, keys: &[Key<A>]) {
+    fn check<A: Address>(shape: &Shape, names: &NameTable, keys: &[Key<A>]) {
         let words = ValueWords::of(&shape.classes);
-        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words);
+        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words, names);
         let mut out = Vec::new();
         let mut text = Text::new(&mut out);
         let mut expected = String::new();
@@ -196,7 +210,7 @@ mod tests {
             text.push(|line| template.fill(line, value, u64::MAX))
                 .expect("writing to a Vec does not fail");
             expected.push_str(OBSERVED_BYTES.name);
-            labels::push_flow(&mut expected, shape, key);
+            labels::push_flow(&mut expected, shape, names, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
         text.flush().expect("writing to a Vec does not fail");
@@ -239,9 +253,18 @@ mod tests {
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"
                 .parse()
                 .expect("an address");
-            check(&shape, &keys(&shape, ipv6, 127, Some(u16::MAX)));
-            check(&shape, &keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000)));
-            check(&shape, &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None));
+            let none = NameTable::default();
+            check(&shape, &none, &keys(&shape, ipv6, 127, Some(u16::MAX)));
+            let ipv4 = keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000));
+            check(&shape, &none, &ipv4);
+            check(
+                &shape,
+                &none,
+                &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None),
+            );
+            let quotes = Name::new(&[b'"'; 253]).expect("a name");
+            let named = NameTable::of([(ipv6, quotes)]);
+            check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
         }
     }
 }

@@ -81,6 +81,7 @@ fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<Strin
             snapshot,
             &FrameCounts::default(),
             1,
+            None,
         )
         .unwrap();
         let scrape = Scrape::parse(&String::from_utf8(text).unwrap());
