@@ -29,8 +29,8 @@ fn main() {
                 Format::Text,
                 flows,
                 &FrameCounts::default(),
-                1,
                 None,
+                1,
             )
             .expect("a sink takes everything");
         }));

@@ -312,8 +312,8 @@ fn counted_encode(flows: Snapshot) {
         Format::Text,
         flows,
         &FrameCounts::default(),
-        1,
         None,
+        1,
     )
     .expect("a sink takes everything");
 }

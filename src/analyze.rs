@@ -205,10 +205,10 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             timeline: timeline.as_mut(),
         };
         run_in_this_thread(&queue, &decode, batch, &mut in_order)
-    } else if threads == 1 || learns {
+    } else if threads == 1 {
         run_in_this_thread(&queue, &decode, core.batch(), &mut core)
     } else {
-        run_in_threads(threads, &queue, &decode, &mut core)
+        run_in_threads(threads, &queue, &decode, &mut core, learns)
     };
     progress.finish_and_clear();
 
@@ -230,7 +230,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
         // No name has ended at this time: those of the whole run are shown.
         let names = names.map(|names| names.all(Duration::ZERO));
         let threads = useful_threads(jobs, 1);
-        match write(output, timeline, &mut core, threads, names.as_ref(), out) {
+        match write(output, timeline, &mut core, names.as_ref(), threads, out) {
             Ok(found) => silence = found,
             Err(error) => failure = Some(error),
         }
@@ -273,14 +273,14 @@ fn write(
     output: Output,
     timeline: Option<Timeline>,
     core: &mut Aggregator,
-    threads: usize,
     names: Option<&NameTable>,
+    threads: usize,
     out: &mut impl Write,
 ) -> Result<Option<Silence>, Failure> {
     let silence = if let Some(timeline) = timeline {
         timeline.write(out, names.unwrap_or(&NameTable::default()))?
     } else {
-        output.write(out, core, threads, names)?;
+        output.write(out, core, names, threads)?;
         None
     };
     out.flush()?;
@@ -303,8 +303,10 @@ fn run_in_threads(
     queue: &Queue<'_>,
     decode: &DecodeOptions,
     core: &mut Aggregator,
+    learns_names: bool,
 ) -> RunSummary {
-    if queue.files().len() > 1 && input::can_be_read_again(queue.files()) {
+    // The last name of an address wins.
+    if !learns_names && queue.files().len() > 1 && input::can_be_read_again(queue.files()) {
         if let Some(summary) = pipeline::run(Reading::InAnyOrder, threads, queue, decode, core) {
             return summary;
         }

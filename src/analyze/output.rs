@@ -43,18 +43,18 @@ impl Output {
         self,
         out: &mut impl Write,
         core: &mut Aggregator,
-        threads: usize,
         names: Option<&NameTable>,
+        threads: usize,
     ) -> io::Result<()> {
         // Time never goes back in the table, so this is the time of the newest frame.
         let flows = core.scrape(Duration::ZERO);
         let frames = core.frames();
         match self {
             Self::Prometheus => {
-                metrics::write_analysis(out, Format::Text, flows, frames, threads, names)
+                metrics::write_analysis(out, Format::Text, flows, frames, names, threads)
             }
             Self::OpenMetrics | Self::Timeline { .. } => {
-                metrics::write_analysis(out, Format::OpenMetrics, flows, frames, threads, names)
+                metrics::write_analysis(out, Format::OpenMetrics, flows, frames, names, threads)
             }
             Self::Json => report::write_json(out, flows, frames, names),
             Self::Table { top } => {

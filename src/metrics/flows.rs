@@ -21,8 +21,8 @@ pub(super) fn write(
     out: &mut impl Write,
     format: Format,
     mut snapshot: Snapshot,
-    threads: usize,
     names: Option<&NameTable>,
+    threads: usize,
 ) -> io::Result<()> {
     snapshot.sort_by_key(threads);
     // `None` sorts before `Some`, but the sum without a key comes last.

@@ -69,12 +69,12 @@ pub fn write_analysis(
     format: Format,
     mut flows: Snapshot,
     frames: &FrameCounts,
-    threads: usize,
     names: Option<&NameTable>,
+    threads: usize,
 ) -> io::Result<()> {
     account::of_analysis(frames, names).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows, threads, names)
+    flows::write(out, format, flows, names, threads)
 }
 
 /// Writes what `/metrics` answers.
@@ -90,5 +90,5 @@ pub fn write_scrape(
     account::of_scrape(&flows.occupancy, own).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
     // With one thread: others count meanwhile, and serve other clients.
-    flows::write(out, format, flows, 1, own.names)
+    flows::write(out, format, flows, own.names, 1)
 }

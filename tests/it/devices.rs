@@ -1,7 +1,7 @@
 //! Two devices that get their addresses from a real dnsmasq and use its DNS. The router mirrors
 //! their traffic, and the exporter names them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::net::{Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd;
@@ -20,6 +20,7 @@ use tempfile::TempDir;
 
 use crate::namespace::Namespace;
 use crate::prometheus::Prometheus;
+use crate::readme::page;
 use crate::scrape::Scrape;
 use crate::support::{Exporter, LaunchOptions, command, eventually, tool};
 
@@ -284,6 +285,24 @@ fn devices_have_the_names_that_they_give_to_dnsmasq() {
         check("tzsp_observed_bytes_total", "from", name, sent);
         check("tzsp_observed_bytes_total", "to", name, received);
     }
+    // The queries of docs/names.md.
+    let names = page("docs/names.md");
+    let queries = names.split("```promql\n").skip(1);
+    let queries = queries.map(|block| block.split_once("```").unwrap().0);
+    let [by_device, by_server] = queries.collect::<Vec<_>>()[..] else {
+        panic!("{names}");
+    };
+    let by_server = by_server.replace("192.168.88.50", &devices[0].0.to_string());
+    eventually("all names", || {
+        let by_device = label_values(&prometheus, by_device, "host_name");
+        let by_server = label_values(&prometheus, &by_server, "to_name");
+        let is_complete = ["laptop", "phone"]
+            .iter()
+            .all(|name| by_device.contains(*name))
+            && by_server.contains("www.example.org");
+        is_complete.then_some(())
+    });
+
     let server = "tzsp_to_info{to=\"203.0.113.7\",to_name=\"www.example.org\"}";
     exporter.scrape().value(server);
 
@@ -295,6 +314,14 @@ fn devices_have_the_names_that_they_give_to_dnsmasq() {
         "tzsp_from_info{{from=\"{address}\",from_name=\"tablet\"}}"
     ));
     assert_eq!(scrape.text.matches("from_name=\"laptop\"").count(), 0);
+}
+
+/// The values of a label in the result of a query.
+fn label_values(prometheus: &Prometheus, query: &str, label: &str) -> BTreeSet<String> {
+    let answer = prometheus.ask("query", &[("query", query)]);
+    let results = answer["result"].as_array().unwrap().iter();
+    let values = results.filter_map(|result| result["metric"][label].as_str());
+    values.map(str::to_owned).collect()
 }
 
 fn url_encoded(text: &str) -> String {

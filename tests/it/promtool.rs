@@ -80,8 +80,8 @@ fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<Strin
             Format::Text,
             snapshot,
             &FrameCounts::default(),
-            1,
             None,
+            1,
         )
         .unwrap();
         let scrape = Scrape::parse(&String::from_utf8(text).unwrap());
