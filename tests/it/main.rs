@@ -35,6 +35,7 @@ mod interrupts;
 mod ipv6;
 mod jobs;
 mod landing;
+mod landing_hosts;
 mod links;
 mod listen;
 mod live;
