@@ -25,6 +25,8 @@ mod flows;
 mod formats;
 mod guide;
 mod heavy_scrapes;
+mod home_assistant;
+mod host_queries;
 mod hostile;
 mod hosts;
 mod http;
