@@ -7,8 +7,10 @@ use std::thread;
 use std::time::Duration;
 
 use tzsp_packetstream_exporter::aggregator::Aggregator;
-use tzsp_packetstream_exporter::http::{self, Configuration, Pages};
-use tzsp_packetstream_exporter::metrics::{self, CaptureState, OwnState, ProcessState, WebState};
+use tzsp_packetstream_exporter::http::{self, Configuration, ListenAddress, Listeners, Pages};
+use tzsp_packetstream_exporter::metrics::{
+    self, CaptureState, Format, OwnState, ProcessState, WebState,
+};
 use tzsp_packetstream_exporter::report::Overview;
 use tzsp_packetstream_exporter::wire::ListenPorts;
 
@@ -18,7 +20,7 @@ use crate::{aggregator, allocations, datagram};
 struct Metrics(Mutex<Aggregator>);
 
 impl Pages for Metrics {
-    fn metrics(&self, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
+    fn metrics(&self, format: Format, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         let mut aggregator = self.0.lock().unwrap();
         let flows = aggregator.scrape(Duration::ZERO);
         let own = OwnState {
@@ -30,7 +32,7 @@ impl Pages for Metrics {
             names: None,
         };
         drop(aggregator);
-        metrics::write_scrape(&mut { out }, flows, &own)?;
+        metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(Duration::ZERO)
     }
 
@@ -99,10 +101,15 @@ fn serve(flows: u32) -> SocketAddr {
     // Serves until the process ends.
     thread::spawn(move || {
         runtime.block_on(async {
-            let listener = http::bind(Some(Ipv4Addr::LOCALHOST.into()), 0).unwrap();
+            let any_port = ListenAddress {
+                address: Some(Ipv4Addr::LOCALHOST.into()),
+                port: 0,
+            };
+            let listener = any_port.bind().unwrap();
             address.send(listener.local_addr().unwrap()).unwrap();
+            let listeners = Listeners::new(vec![listener]);
             let configuration = Configuration::read(None).unwrap();
-            http::serve(listener, pages, configuration, 40, std::future::pending()).await;
+            http::serve(listeners, pages, configuration, 40, std::future::pending()).await;
         });
     });
     bound.recv().unwrap()
