@@ -30,6 +30,7 @@ mod table;
 mod top_n;
 
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
+pub use clock::Start;
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
 pub use network::{Network, NetworkError, OTHER, PrefixLength};

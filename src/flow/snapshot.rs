@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::clock::Start;
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 
@@ -36,6 +37,8 @@ pub struct Snapshot {
 pub struct Flow<A: Address> {
     pub key: Key<A>,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// The traffic of the last minute or so.
@@ -60,6 +63,8 @@ pub struct Recent {
 pub struct Sum<K> {
     pub key: Option<K>,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// How full the table is, and what its limits have led to.

@@ -195,7 +195,7 @@ struct Traffic<'a>(&'a Shape, Sum<TrafficKey>);
 
 impl Serialize for Traffic<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, Sum { key, counters }) = self;
+        let Self(shape, Sum { key, counters, .. }) = self;
         let name = |class| shape.classes.name(class);
         let mut map = serializer.serialize_map(Some(6))?;
         map.serialize_entry("from_type", &key.map(|key| name(key.from_class)))?;
@@ -215,7 +215,7 @@ struct Overflow<'a>(&'a Shape, Sum<OverflowKey>);
 
 impl Serialize for Overflow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, Sum { key, counters }) = self;
+        let Self(shape, Sum { key, counters, .. }) = self;
         let mut map = serializer.serialize_map(None)?;
         if shape.labels.contains(Label::Protocol) {
             map.serialize_entry("protocol", &key.map(|key| ProtocolName::of(key.protocol)))?;
@@ -236,7 +236,7 @@ struct FlowRow<'a>(&'a Shape, Flow<IpAddr>);
 
 impl Serialize for FlowRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, Flow { key, counters }) = self;
+        let Self(shape, Flow { key, counters, .. }) = self;
         let mut map = serializer.serialize_map(None)?;
         for label in shape.labels.iter() {
             let name = label.name();

@@ -1,7 +1,7 @@
 //! The counting itself, and everything of a table that exists once for both kinds of flows.
 
 use super::super::class::Class;
-use super::super::clock::Moment;
+use super::super::clock::{Moment, Start};
 use super::super::distinct::Distinct;
 use super::super::hold::Holds;
 use super::super::key::{Address, Packed};
@@ -127,7 +127,9 @@ impl Accounts {
     ) -> u32 {
         let (classes, traffic) = self.traffic_of(&packet.seen());
         let slot = Slot::new(*key, classes, traffic);
-        store.insert(packet.hash(), slot)
+        // No scrape up to the last one has shown the flow, so none of its packets counted by then.
+        let start = Start::at(packet.at().max(self.last_read));
+        store.insert(packet.hash(), slot, start)
     }
 
     /// Holds a flow that was just exposed: until the hold ends, scrapes show its present counters.
@@ -161,14 +163,15 @@ impl Accounts {
 
     /// Returns the exposed flows as a scrape shows them.
     pub(super) fn flows<A: Address>(&self, store: &Store<A>) -> Vec<Flow<A>> {
-        let exposed = store.exposed().iter().map(|&slot| &store[slot]);
+        let exposed = store.exposed().iter().map(|&index| (index, &store[index]));
         exposed
-            .map(|slot| Flow {
+            .map(|(index, slot)| Flow {
                 key: slot.shown_key(),
                 counters: match slot.state() {
                     SlotState::Held => self.holds.base(slot.hold_or_previous),
                     _ => slot.counters,
                 },
+                start: store.start(index),
             })
             .collect()
     }
@@ -204,5 +207,6 @@ fn sum_of<K: Copy>(entry: &SeriesEntry<K>) -> Sum<K> {
     Sum {
         key: entry.key,
         counters: entry.counters,
+        start: Start::at(entry.since),
     }
 }

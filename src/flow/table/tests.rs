@@ -8,6 +8,7 @@ use crate::wire::Observation;
 
 mod eviction;
 mod load;
+mod starts;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
