@@ -1,13 +1,13 @@
 //! Classes of addresses: the values of the labels `from_type` and `to_type`.
 
-use std::collections::HashMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use prefix_trie::PrefixMap;
+use ipnet::IpNet;
 use thiserror::Error;
 
 use super::network::{Network, PrefixLength};
+use super::prefix_tree::PrefixTree;
 
 /// The built-in classes and their ranges, from IANA's special-purpose address registries (RFC
 /// 6890). `public` has all addresses that are in no other range.
@@ -55,11 +55,18 @@ impl Class {
     }
 }
 
-/// The number of bits that are shown of IPv4 and of IPv6 addresses. From 32 or 128 on: all.
+/// The number of bits that are shown of IPv4 and of IPv6 addresses; [`WHOLE`] if that is all.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Lengths {
     pub(super) ipv4: u8,
     pub(super) ipv6: u8,
+}
+
+impl Lengths {
+    const ALL_WHOLE: Self = Self {
+        ipv4: WHOLE,
+        ipv6: WHOLE,
+    };
 }
 
 /// The prefix length in a key whose address is shown whole. Such addresses are written without a
@@ -71,13 +78,11 @@ pub const WHOLE: u8 = u8::MAX;
 #[derive(Debug)]
 pub struct Classes {
     names: Vec<String>,
-    ipv4: PrefixMap<Ipv4Net, Class>,
-    /// The class of all IPv4 addresses with this first octet; `None` if they differ. Saves most
-    /// searches for the longest prefix, which are many times as slow.
-    first_octets: [Option<Class>; 256],
-    ipv6: PrefixMap<Ipv6Net, Class>,
-    /// The prefix lengths of the classes whose addresses are not shown whole.
-    lengths_by_class: HashMap<Class, Lengths>,
+    ipv4: PrefixTree<Class>,
+    ipv6: PrefixTree<Class>,
+    /// How many bits are shown of the addresses of each class, in the order of their numbers.
+    lengths: Vec<Lengths>,
+    has_prefix_lengths: bool,
 }
 
 /// A contradiction between networks and prefix lengths.
@@ -102,17 +107,18 @@ impl Classes {
     /// # Errors
     /// Two of the arguments contradict each other, or there are too many names.
     pub fn new(networks: &[Network], lengths: &[PrefixLength]) -> Result<Self, ClassesError> {
-        let mut classes = Self::default();
-        let mut ranges: HashMap<IpNet, &str> = HashMap::new();
+        let (mut names, mut ranges) = built_in();
+        let mut name_of: HashMap<IpNet, &str> = HashMap::new();
         for Network { name, range } in networks {
-            if let Some(before) = ranges.insert(*range, name) {
+            if let Some(before) = name_of.insert(*range, name) {
                 let (before, name) = (before.to_owned(), name.clone());
                 return Err(ClassesError::RangeTwice(*range, before, name));
             }
-            let class = classes.intern(name).ok_or(ClassesError::TooManyNames)?;
-            classes.insert(*range, class);
+            let class = intern(&mut names, name).ok_or(ClassesError::TooManyNames)?;
+            ranges.push((*range, class));
         }
-        classes.index();
+        let mut classes = Self::with_ranges(names, ranges);
+        let mut with_length = HashSet::new();
         for PrefixLength { name, ipv4, ipv6 } in lengths {
             let Some(position) = classes.names.iter().position(|known| known == name) else {
                 return Err(ClassesError::UnknownName(
@@ -120,32 +126,56 @@ impl Classes {
                     BUILT_IN.map(|(name, _)| name).join(", "),
                 ));
             };
-            let class = Self::numbered(position);
-            let lengths = Lengths {
-                ipv4: *ipv4,
-                ipv6: *ipv6,
-            };
-            if classes.lengths_by_class.insert(class, lengths).is_some() {
+            if !with_length.insert(name) {
                 return Err(ClassesError::LengthTwice(name.clone()));
             }
+            let shown = |length: u8, bits: u32| {
+                if u32::from(length) < bits {
+                    length
+                } else {
+                    WHOLE
+                }
+            };
+            classes.lengths[position] = Lengths {
+                ipv4: shown(*ipv4, Ipv4Addr::BITS),
+                ipv6: shown(*ipv6, Ipv6Addr::BITS),
+            };
         }
+        let mut lengths = classes.lengths.iter();
+        classes.has_prefix_lengths = lengths.any(|lengths| *lengths != Lengths::ALL_WHOLE);
         Ok(classes)
+    }
+
+    /// Creates classes whose addresses are all shown whole. A later range replaces an equal one
+    /// before it.
+    fn with_ranges(names: Vec<String>, mut ranges: Vec<(IpNet, Class)>) -> Self {
+        let any = Class::default();
+        let (mut ipv4, mut ipv6) = (PrefixTree::new(any), PrefixTree::new(any));
+        ranges.sort_by_key(|(range, _)| range.prefix_len());
+        for (range, class) in ranges {
+            let length = range.prefix_len();
+            match range.network() {
+                IpAddr::V4(network) => ipv4.insert(&network.octets(), length, class),
+                IpAddr::V6(network) => ipv6.insert(&network.octets(), length, class),
+            }
+        }
+        Self {
+            lengths: vec![Lengths::ALL_WHOLE; names.len()],
+            names,
+            ipv4,
+            ipv6,
+            has_prefix_lengths: false,
+        }
     }
 
     /// Returns the class of an address.
     #[must_use]
+    #[inline]
     pub fn of(&self, address: IpAddr) -> Class {
-        let class = match address {
-            IpAddr::V4(address) => {
-                let [first, ..] = address.octets();
-                if let Some(class) = self.first_octets[usize::from(first)] {
-                    return class;
-                }
-                self.ipv4.get_lpm(&Ipv4Net::from(address)).map(|(_, c)| c)
-            }
-            IpAddr::V6(address) => self.ipv6.get_lpm(&Ipv6Net::from(address)).map(|(_, c)| c),
-        };
-        *class.expect("the ranges of public contain every address")
+        match address {
+            IpAddr::V4(address) => self.ipv4.get(&address.octets()),
+            IpAddr::V6(address) => self.ipv6.get(&address.octets()),
+        }
     }
 
     /// Returns the name of a class: the value of the labels `from_type` and `to_type`.
@@ -161,79 +191,51 @@ impl Classes {
 
     /// Whether some addresses are not shown whole.
     pub(super) fn has_prefix_lengths(&self) -> bool {
-        !self.lengths_by_class.is_empty()
+        self.has_prefix_lengths
     }
 
     /// Returns how many bits are shown of addresses of this class.
+    #[inline]
     pub(super) fn lengths(&self, class: Class) -> Lengths {
-        let whole = Lengths {
-            ipv4: WHOLE,
-            ipv6: WHOLE,
-        };
-        self.lengths_by_class.get(&class).copied().unwrap_or(whole)
-    }
-
-    /// Returns the class with this name, and adds it if it is new. `None` if there are too many.
-    fn intern(&mut self, name: &str) -> Option<Class> {
-        let known = self.names.iter().position(|known| known == name);
-        if known.is_none() && self.names.len() >= BUILT_IN.len() + MAX_NAMES {
-            return None;
-        }
-        Some(Self::numbered(known.unwrap_or_else(|| {
-            self.names.push(name.to_owned());
-            self.names.len() - 1
-        })))
-    }
-
-    fn numbered(position: usize) -> Class {
-        Class(u8::try_from(position).expect("the number of names is limited"))
-    }
-
-    fn insert(&mut self, range: IpNet, class: Class) {
-        match range {
-            IpNet::V4(range) => self.ipv4.insert(range, class),
-            IpNet::V6(range) => self.ipv6.insert(range, class),
-        };
-    }
-
-    /// Fills in `first_octets`, once all ranges are inserted.
-    fn index(&mut self) {
-        // First octets with a prefix of more than 8 bits: their addresses may differ in class.
-        let mut has_longer = [false; 256];
-        for range in self.ipv4.keys().filter(|range| range.prefix_len() > 8) {
-            let [first, ..] = range.network().octets();
-            has_longer[usize::from(first)] = true;
-        }
-        for first in 0..=u8::MAX {
-            let all =
-                Ipv4Net::new(Ipv4Addr::new(first, 0, 0, 0), 8).expect("8 is a valid prefix length");
-            let class = self.ipv4.get_lpm(&all).map(|(_, class)| *class);
-            self.first_octets[usize::from(first)] =
-                class.filter(|_| !has_longer[usize::from(first)]);
-        }
+        self.lengths[class.number()]
     }
 }
 
 /// Creates the built-in classes, with all addresses shown whole.
 impl Default for Classes {
     fn default() -> Self {
-        let mut classes = Self {
-            names: Vec::new(),
-            ipv4: PrefixMap::new(),
-            first_octets: [None; 256],
-            ipv6: PrefixMap::new(),
-            lengths_by_class: HashMap::new(),
-        };
-        for (name, ranges) in BUILT_IN {
-            let class = classes.intern(name).expect("the built-in names fit");
-            for range in ranges {
-                let range = range.parse().expect("the built-in ranges are well formed");
-                classes.insert(range, class);
-            }
-        }
-        classes.index();
-        classes
+        let (names, ranges) = built_in();
+        Self::with_ranges(names, ranges)
     }
+}
+
+/// Returns the names of the built-in classes, and their ranges. Those of `public` contain every
+/// address.
+fn built_in() -> (Vec<String>, Vec<(IpNet, Class)>) {
+    let (mut names, mut all) = (Vec::new(), Vec::new());
+    for (name, ranges) in BUILT_IN {
+        let class = intern(&mut names, name).expect("the built-in names fit");
+        let parsed = ranges.iter().map(|range| range.parse());
+        all.extend(
+            parsed.map(|range| (range.expect("the built-in ranges are well formed"), class)),
+        );
+    }
+    (names, all)
+}
+
+/// Returns the class with this name, and adds it if it is new. `None` if there are too many.
+fn intern(names: &mut Vec<String>, name: &str) -> Option<Class> {
+    let known = names.iter().position(|known| known == name);
+    if known.is_none() && names.len() >= BUILT_IN.len() + MAX_NAMES {
+        return None;
+    }
+    let position = known.unwrap_or_else(|| {
+        names.push(name.to_owned());
+        names.len() - 1
+    });
+    Some(Class(
+        u8::try_from(position).expect("the number of names is limited"),
+    ))
 }
 
 #[cfg(test)]
@@ -297,29 +299,6 @@ mod tests {
         check("ff00::", "ffff:ffff::", "multicast");
         // IPv4-mapped addresses are not used on the wire, so they have no class of their own.
         check("::ffff:10.0.0.1", "::ffff:127.0.0.1", "public");
-    }
-
-    #[test]
-    fn the_first_octet_determines_the_class_unless_there_are_longer_prefixes() {
-        let direct = |classes: &Classes, first: usize| {
-            let class = classes.first_octets[first]?;
-            Some(classes.name(class).to_owned())
-        };
-        let own = classes(
-            &["lan=10.1.0.0/16", "far=64.0.0.0/2", "near=65.0.0.0/8"],
-            &[],
-        )
-        .expect("no contradiction");
-        let built_in = Classes::default();
-        assert_eq!(direct(&built_in, 8), Some("public".to_owned()));
-        assert_eq!(direct(&built_in, 10), Some("private".to_owned()));
-        assert_eq!(direct(&built_in, 192), None);
-        assert_eq!(direct(&built_in, 255), None);
-        assert_eq!(direct(&own, 10), None);
-        assert_eq!(direct(&own, 64), Some("far".to_owned()));
-        assert_eq!(direct(&own, 65), Some("near".to_owned()));
-        assert_eq!(direct(&own, 100), None);
-        assert_eq!(direct(&own, 127), Some("loopback".to_owned()));
     }
 
     fn classes(networks: &[&str], lengths: &[&str]) -> Result<Classes, ClassesError> {

@@ -78,6 +78,7 @@ impl Address for Ipv4Addr {
         [source, destination, sensor, a1, a2, b1, b2]
     }
 
+    #[inline]
     fn unpack(&[source, destination, sensor, a1, a2, b1, b2]: &Self::Words) -> Unpacked<Self> {
         let addresses = [source, destination, sensor].map(Self::from_bits);
         (addresses, [[a1, a2], [b1, b2]].map(whole))
@@ -311,6 +312,7 @@ impl<A: Address> Key<A> {
 }
 
 impl<A: Address> Packed<A> {
+    #[inline]
     pub(super) fn unpack(&self) -> Key<A> {
         let ([source, destination, sensor], [numbers, bytes]) = A::unpack(&self.0);
         let [
@@ -354,6 +356,26 @@ impl<A: Address> Packed<A> {
         let mut hasher = seed.build_hasher();
         self.0.hash_into(&mut hasher);
         hasher.finish()
+    }
+}
+
+impl Packed<Ipv4Addr> {
+    /// Returns this key with all bits of source and destination set to zero that are behind their
+    /// prefixes.
+    #[inline]
+    pub(super) fn cut_to_prefixes(&self) -> Self {
+        let [source, destination, sensor, a1, a2, b1, b2] = self.0;
+        let [_, source_prefix, _, destination_prefix] = b1.to_be_bytes();
+        let hidden = |prefix: u8| u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
+        Self([
+            source & !hidden(source_prefix),
+            destination & !hidden(destination_prefix),
+            sensor,
+            a1,
+            a2,
+            b1,
+            b2,
+        ])
     }
 }
 
@@ -414,6 +436,34 @@ mod tests {
             check([v6(1), v6(2), v6(3)], fields);
             check([v4(1).into(), v4(2).into(), v6(3)], fields);
             check([v6(1), v6(2), v4(3).into()], fields);
+        }
+    }
+
+    #[test]
+    fn bits_behind_a_prefix_are_set_to_zero() {
+        let address = Ipv4Addr::BROADCAST;
+        for (prefix, expected) in [
+            (0, [0, 0, 0, 0]),
+            (1, [128, 0, 0, 0]),
+            (23, [255, 255, 254, 0]),
+            (31, [255, 255, 255, 254]),
+            (WHOLE, [255, 255, 255, 255]),
+        ] {
+            let whole = Key::of_packet(address, address, address, &Observation::default());
+            let source = Key {
+                source_prefix: prefix,
+                ..whole
+            };
+            let destination = Key {
+                destination_prefix: prefix,
+                ..whole
+            };
+            let [source, destination] = [source, destination].map(|key| {
+                let cut = key.pack().cut_to_prefixes();
+                cut.unpack().addresses().map(|address| address.octets())
+            });
+            assert_eq!(source, [expected, [255; 4], [255; 4]]);
+            assert_eq!(destination, [[255; 4], expected, [255; 4]]);
         }
     }
 

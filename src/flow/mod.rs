@@ -18,6 +18,7 @@ mod key;
 mod label;
 mod network;
 mod packets;
+mod prefix_tree;
 mod protocol;
 mod rank;
 mod sensors;

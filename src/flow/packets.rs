@@ -12,7 +12,7 @@ use foldhash::quality::RandomState;
 use super::Shape;
 use super::clock::Moment;
 use super::key::{Key, Packed};
-use super::shape::AnyKey;
+use super::shape::{AnyKey, TrafficKey};
 use crate::wire::Observation;
 
 /// Builds and hashes the keys of packets' flows.
@@ -23,9 +23,12 @@ pub(super) struct Keys {
     /// keys that all collide, and each look-up would walk through all of them. The seed is random
     /// and never leaves the process.
     pub(super) seed: RandomState,
-    /// The bits of a narrow key that the chosen labels show. `None` if the key needs classes, which
-    /// have to be looked up.
-    mask: Option<Packed<Ipv4Addr>>,
+    /// The bits of a narrow key that flows may show.
+    mask: Packed<Ipv4Addr>,
+    /// Whether compact packets hold the classes of their addresses.
+    has_classes: bool,
+    /// Whether some addresses are not shown whole.
+    has_prefix_lengths: bool,
 }
 
 /// A batch of packets for the table that created it.
@@ -50,9 +53,9 @@ struct CompactPacket {
 
 #[derive(Debug, Clone, Copy)]
 enum Contents {
-    /// A key with all fields of the packet. Applying the mask to it gives the key of the flow.
+    /// A key with all fields of the packet, from which [`Keys::flow`] makes that of the flow.
     Inline(Packed<Ipv4Addr>),
-    /// The index of a [`WidePacket`]: an address is IPv6, or the key takes more than a mask.
+    /// The index of a [`WidePacket`]: an address is IPv6.
     InSideBuffer(u32),
 }
 
@@ -80,8 +83,32 @@ impl Keys {
     pub(super) fn new(shape: Shape) -> Self {
         Self {
             mask: shape.mask(),
+            has_classes: shape.classifies_packets(),
+            has_prefix_lengths: shape.classes.has_prefix_lengths(),
             shape: Arc::new(shape),
             seed: RandomState::default(),
+        }
+    }
+
+    /// Packs a key with all fields of a packet, and adds the classes if flows or traffic series
+    /// depend on them.
+    #[inline]
+    fn all_fields(&self, key: Key<Ipv4Addr>) -> Packed<Ipv4Addr> {
+        if self.has_classes {
+            self.shape.classified(key).pack()
+        } else {
+            key.pack()
+        }
+    }
+
+    /// Returns the key of a flow from that of a packet with all fields.
+    #[inline]
+    fn flow(&self, all_fields: &Packed<Ipv4Addr>) -> Packed<Ipv4Addr> {
+        let key = all_fields.masked(&self.mask);
+        if self.has_prefix_lengths {
+            key.cut_to_prefixes()
+        } else {
+            key
         }
     }
 }
@@ -102,16 +129,16 @@ impl PacketBatch {
     pub fn push(&mut self, at: Duration, seen: &Observation) {
         let at = Moment::of(at);
         match (
-            &self.keys.mask,
             seen.source.ipv4(),
             seen.destination.ipv4(),
             seen.sensor.ipv4(),
         ) {
-            (Some(mask), Some(source), Some(destination), Some(sensor)) => {
-                let all_fields = Key::of_packet(source, destination, sensor, seen).pack();
+            (Some(source), Some(destination), Some(sensor)) => {
+                let key = Key::of_packet(source, destination, sensor, seen);
+                let all_fields = self.keys.all_fields(key);
                 self.packets.push(CompactPacket {
                     at,
-                    hash: all_fields.masked(mask).hash_with(&self.keys.seed),
+                    hash: self.keys.flow(&all_fields).hash_with(&self.keys.seed),
                     bytes: seen.bytes,
                     contents: Contents::Inline(all_fields),
                 });
@@ -120,6 +147,8 @@ impl PacketBatch {
         }
     }
 
+    // Not inlined: the code for compact packets stays small.
+    #[inline(never)]
     fn push_wide(&mut self, at: Moment, seen: Observation) {
         let key = self.keys.shape.key(&seen);
         let index = u32::try_from(self.wide_packets.len()).expect("a batch is small");
@@ -196,15 +225,21 @@ impl<'a> BatchedPacket<'a> {
     /// Returns the key of its flow.
     #[inline]
     pub(super) fn key(self) -> KeyRef<'a> {
-        match (&self.compact.contents, &self.batch.keys.mask) {
-            (Contents::Inline(key), Some(mask)) => KeyRef::Narrow(key.masked(mask)),
-            (Contents::Inline(key), None) => KeyRef::Narrow(*key),
-            (Contents::InSideBuffer(index), _) => {
-                match &self.batch.wide_packets[*index as usize].key {
-                    AnyKey::Narrow(key) => KeyRef::Narrow(*key),
-                    AnyKey::Wide(key) => KeyRef::Wide(key),
-                }
-            }
+        match &self.compact.contents {
+            Contents::Inline(key) => KeyRef::Narrow(self.batch.keys.flow(key)),
+            Contents::InSideBuffer(index) => match &self.batch.wide_packets[*index as usize].key {
+                AnyKey::Narrow(key) => KeyRef::Narrow(*key),
+                AnyKey::Wide(key) => KeyRef::Wide(key),
+            },
+        }
+    }
+
+    /// Returns the key of the series of the traffic families in which it counts.
+    #[inline]
+    pub(super) fn traffic(self) -> TrafficKey {
+        match &self.compact.contents {
+            Contents::Inline(key) if self.batch.keys.has_classes => key.unpack().into(),
+            _ => self.batch.keys.shape.traffic(&self.seen()),
         }
     }
 
@@ -231,10 +266,73 @@ impl<'a> BatchedPacket<'a> {
 
 #[cfg(test)]
 mod tests {
+    use etherparse::IpNumber;
+
+    use super::super::{Classes, Label, Labels};
     use super::*;
 
     #[test]
     fn a_compact_packet_takes_56_bytes() {
         assert_eq!(size_of::<CompactPacket>(), 56);
+    }
+
+    /// Compact packets take a shortcut to the keys that the shape computes.
+    #[test]
+    fn keys_of_compact_packets_are_those_of_the_shape() {
+        for labels in 1..1_u32 << Label::ALL.len() {
+            let labels = Label::ALL
+                .into_iter()
+                .filter(|&label| labels & 1 << label as u32 != 0);
+            check(labels.collect(), &[]);
+        }
+        let default = Labels::default();
+        let with_sensor: Labels = "from,to_type,sensor".parse().expect("labels");
+        let without_addresses: Labels = "from_type,ip_version".parse().expect("labels");
+        for labels in [default, with_sensor, without_addresses] {
+            check(labels, &["public=24"]);
+            check(labels, &["public=0", "lan=31", "private=32"]);
+        }
+    }
+
+    #[track_caller]
+    fn check(labels: Labels, lengths: &[&str]) {
+        let lengths: Vec<_> = lengths
+            .iter()
+            .map(|text| text.parse().expect("a prefix length"))
+            .collect();
+        let network = "lan=192.168.7.0/24".parse().expect("a network");
+        let shape = Shape {
+            labels,
+            classes: Classes::new(&[network], &lengths).expect("known names"),
+            plain: false,
+        };
+        let mut batch = PacketBatch::new(&Keys::new(shape), 8);
+        for source in [[10, 1, 2, 3], [192, 168, 7, 255], [203, 0, 114, 77]] {
+            let seen = Observation {
+                source: source.into(),
+                destination: [255; 4].into(),
+                protocol: IpNumber::TCP,
+                listen_port: 37008,
+                sensor: [192, 168, 88, 1].into(),
+                ports: Some((54321, 443)),
+                vlan: Some(7),
+                dscp: 46,
+                bytes: 100,
+                truncated: None,
+            };
+            batch.push(Duration::ZERO, &seen);
+            let packet = batch.groups(1).last().and_then(|mut group| group.next());
+            let packet = packet.expect("it was pushed");
+            let shape = &batch.keys.shape;
+            match (packet.key(), shape.key(&seen)) {
+                (KeyRef::Narrow(key), AnyKey::Narrow(expected)) => {
+                    assert_eq!(key.unpack(), expected.unpack(), "{labels:?}");
+                    assert_eq!(packet.hash(), expected.hash_with(&batch.keys.seed));
+                }
+                (key, expected) => panic!("{key:?} instead of {expected:?}"),
+            }
+            assert_eq!(packet.traffic(), shape.traffic(&seen));
+            assert_eq!(packet.seen(), seen);
+        }
     }
 }

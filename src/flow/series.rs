@@ -16,6 +16,9 @@ pub(super) struct BoundedSeries<K> {
     numbers: HashMap<K, u16, RandomState>,
     /// The first entry counts all values beyond the limit.
     entries: Vec<SeriesEntry<K>>,
+    /// Numbers that were recently assigned or looked up, by a byte that the caller computes from the
+    /// value.
+    recent: [u16; 256],
 }
 
 /// One series and its counters.
@@ -46,6 +49,20 @@ impl<K: Copy + Eq + Hash> BoundedSeries<K> {
         let number = u16::try_from(next).expect("the limit fits");
         self.numbers.insert(key, number);
         self.entries.push(SeriesEntry::new(Some(key)));
+        number
+    }
+
+    /// Does the same as [`intern`](Self::intern), mostly without a look-up. `hint` is any function of
+    /// the key: the last number is kept for each hint, so hints should differ among the values of
+    /// nearly all packets.
+    #[inline]
+    pub(super) fn intern_with_hint(&mut self, key: K, hint: u8) -> u16 {
+        let recent = self.recent[usize::from(hint)];
+        if self.entries[usize::from(recent)].key == Some(key) {
+            return recent;
+        }
+        let number = self.intern(key);
+        self.recent[usize::from(hint)] = number;
         number
     }
 
@@ -88,6 +105,7 @@ impl<K> Default for BoundedSeries<K> {
         Self {
             numbers: HashMap::default(),
             entries: vec![SeriesEntry::new(None)],
+            recent: [0; 256],
         }
     }
 }
@@ -95,6 +113,19 @@ impl<K> Default for BoundedSeries<K> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hint_does_not_change_the_number() {
+        let mut series: BoundedSeries<usize> = BoundedSeries::default();
+        let limit = BoundedSeries::<usize>::LIMIT;
+        for key in (0..limit + 7).chain([5, 5, limit + 3, 5, limit + 3]) {
+            let expected = if key < limit { key + 1 } else { 0 };
+            for hint in [0, 0, 255] {
+                let number = series.intern_with_hint(key, hint);
+                assert_eq!(usize::from(number), expected);
+            }
+        }
+    }
 
     #[test]
     fn values_beyond_the_limit_share_one_entry() {

@@ -43,37 +43,85 @@ pub struct TrafficKey {
     pub listen_port: u16,
 }
 
+/// Takes the classes from the key.
+impl From<Key<Ipv4Addr>> for TrafficKey {
+    #[inline]
+    fn from(key: Key<Ipv4Addr>) -> Self {
+        Self {
+            from_class: key.source_class,
+            to_class: key.destination_class,
+            protocol: key.protocol,
+            listen_port: key.listen_port,
+        }
+    }
+}
+
+impl TrafficKey {
+    /// Returns a byte that differs among the keys of ordinary traffic: a few protocols within and
+    /// between a few classes.
+    #[inline]
+    pub(super) fn hint(self) -> u8 {
+        let classes = self.from_class.0.rotate_left(3) ^ self.to_class.0.rotate_left(5);
+        let [_, port] = self.listen_port.to_be_bytes();
+        classes ^ self.protocol.0 ^ port
+    }
+}
+
 impl Shape {
-    /// Returns a mask that turns a narrow key with all fields of a packet into the key of its flow.
-    /// `None` if the key needs classes, which have to be looked up for each packet.
+    /// Whether a key of all fields of a packet needs the classes of its addresses, because the key
+    /// of its flow or of its traffic series depends on them. The table then looks them up for each
+    /// packet, and not just for each flow.
+    pub(super) fn classifies_packets(&self) -> bool {
+        !self.determines_traffic_key()
+            || self.classes.has_prefix_lengths()
+            || self.has_class(Label::From, Label::FromType)
+            || self.has_class(Label::To, Label::ToType)
+    }
+
+    /// Returns a mask for narrow keys with all fields of a packet: the bits that the key of its flow
+    /// may show.
     ///
     /// A mask replaces a dozen branches on the chosen labels by a few `and` instructions.
-    pub(super) fn mask(&self) -> Option<Packed<Ipv4Addr>> {
+    pub(super) fn mask(&self) -> Packed<Ipv4Addr> {
         let has = |label| self.labels.contains(label);
-        let needs_class = |address, class| has(class) && !has(address);
-        if self.classes.has_prefix_lengths()
-            || needs_class(Label::From, Label::FromType)
-            || needs_class(Label::To, Label::ToType)
-        {
-            return None;
-        }
-        // The key of a packet in which every bit is set has those bits set that any flow can show.
-        let all = Ipv4Addr::BROADCAST.into();
-        let every_bit = Observation {
-            source: all,
-            destination: all,
-            protocol: IpNumber(u8::MAX),
-            listen_port: u16::MAX,
-            sensor: all,
-            ports: Some((u16::MAX, u16::MAX)),
-            vlan: Some(u16::MAX),
-            dscp: u8::MAX,
-            bytes: 0,
-            truncated: None,
+        let class = |address, class| Class(chosen(self.has_class(address, class), u8::MAX));
+        let address = |label| Ipv4Addr::from_bits(chosen(has(label), u32::MAX));
+        let key = Key {
+            source: address(Label::From),
+            source_prefix: u8::MAX,
+            source_class: class(Label::From, Label::FromType),
+            destination: address(Label::To),
+            destination_prefix: u8::MAX,
+            destination_class: class(Label::To, Label::ToType),
+            protocol: IpNumber(chosen(has(Label::Protocol), u8::MAX)),
+            listen_port: chosen(has(Label::ListenPort), u16::MAX),
+            sensor: address(Label::Sensor),
+            from_port: has(Label::FromPort).then_some(u16::MAX),
+            to_port: has(Label::ToPort).then_some(u16::MAX),
+            vlan: has(Label::Vlan).then_some(u16::MAX),
+            dscp: chosen(has(Label::Dscp), u8::MAX),
         };
-        match self.key(&every_bit) {
-            AnyKey::Narrow(mask) => Some(mask),
-            AnyKey::Wide(_) => None,
+        key.pack()
+    }
+
+    /// Returns the key with the classes of its addresses, and how many bits of them are shown.
+    #[inline]
+    pub(super) fn classified(&self, key: Key<Ipv4Addr>) -> Key<Ipv4Addr> {
+        let source_class = self.classes.of(key.source.into());
+        let destination_class = self.classes.of(key.destination.into());
+        let prefix = |label, class| {
+            if self.labels.contains(label) {
+                self.classes.lengths(class).ipv4
+            } else {
+                WHOLE
+            }
+        };
+        Key {
+            source_prefix: prefix(Label::From, source_class),
+            source_class,
+            destination_prefix: prefix(Label::To, destination_class),
+            destination_class,
+            ..key
         }
     }
 
@@ -192,6 +240,13 @@ impl Shape {
             (self.placeholder(address), WHOLE)
         };
         (shown, prefix, chosen(has_class, class))
+    }
+
+    /// Whether the class of an address is part of the key: its label was chosen, and the shown address
+    /// does not determine it.
+    fn has_class(&self, label: Label, class_label: Label) -> bool {
+        let is_determined = self.labels.contains(label) && !self.classes.has_prefix_lengths();
+        self.labels.contains(class_label) && !is_determined
     }
 
     /// Returns the value in the key for an address whose label was not chosen.

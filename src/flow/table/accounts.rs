@@ -96,7 +96,8 @@ impl Accounts {
     // Not inlined: with the default labels it is never called, and `count` stays small.
     #[inline(never)]
     fn traffic_of_packet(&mut self, packet: BatchedPacket<'_>) -> u16 {
-        self.traffic_of(&packet.seen()).1
+        let key = packet.traffic();
+        self.traffic.intern_with_hint(key, key.hint())
     }
 
     /// Exposes a new or an idle flow, and counts its packet.
