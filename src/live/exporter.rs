@@ -14,14 +14,16 @@ use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
-use crate::metrics::{self, Format, WebState};
+use crate::metrics::{self, Format, WallClock, WebState};
 use crate::report::Overview;
 use crate::wire::Skipped;
 
 /// The state that all threads of the daemon share.
 pub(super) struct Exporter {
-    /// The zero of the flow table's clock.
+    /// The zero of the flow table's clock. In wall time, it is a whole number of milliseconds.
     began: Instant,
+    /// Whether OpenMetrics has a `_created` series for the start of each counter.
+    created_series: bool,
     state: Mutex<ExporterState>,
     drops: Mutex<DropCounters>,
     recent: Mutex<RecentFrames>,
@@ -50,18 +52,24 @@ struct DropCounters {
 pub(super) struct ExporterState {
     pub(super) aggregator: Aggregator,
     pub(super) history: History,
+    clock: WallClock,
 }
 
 impl Exporter {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, created_series: bool) -> Self {
         let history = History::default();
+        let now = Instant::now();
+        let wall = wall_time();
+        let beyond_millis = Duration::from_nanos((wall.subsec_nanos() % 1_000_000).into());
         Self {
-            began: Instant::now(),
+            began: now.checked_sub(beyond_millis).unwrap_or(now),
+            created_series,
             is_up: history.up_now(),
             delivered: AtomicU64::new(0),
             state: Mutex::new(ExporterState {
                 aggregator: Aggregator::new(settings),
                 history,
+                clock: WallClock::new(wall - beyond_millis),
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),
@@ -167,16 +175,23 @@ impl DropCounters {
     }
 }
 
+/// Returns the time since the Unix epoch.
+fn wall_time() -> Duration {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
     fn metrics(&self, format: Format, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         // Only the copy happens under the lock; sorting and rendering do not block the capture.
-        let (at, flows, sensors, mut frames, last_frame, mut capture) = {
+        let (at, clock, flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
             let at = self.now();
+            state.clock.compare(at, wall_time(), self.now());
             (
                 at,
+                state.clock.clone(),
                 state.aggregator.scrape(at),
                 state.aggregator.sensors().snapshot(),
                 state.aggregator.frames().clone(),
@@ -192,6 +207,8 @@ impl Pages for Exporter {
             capture: &capture,
             web,
             process: &process::state(),
+            clock: &clock,
+            created_series: self.created_series,
         };
         metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(at)
@@ -211,7 +228,7 @@ impl Pages for Exporter {
             frames.newest = state.history.last_frame();
             let recent_frames = self.recent.lock().expect(NO_PANIC).of(&frames);
             Overview {
-                at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+                at: wall_time(),
                 source: self.source.get().cloned().unwrap_or_default(),
                 capture: state.history.state(Instant::now()),
                 frames,
@@ -307,7 +324,7 @@ mod tests {
     }
 
     fn exporter() -> Exporter {
-        Exporter::new(Settings {
+        let settings = Settings {
             decode: DecodeOptions {
                 listen_ports: ListenPorts::Any,
                 ipv6: false,
@@ -320,7 +337,8 @@ mod tests {
                 hold: Duration::ZERO,
                 hide_unseen: false,
             },
-        })
+        };
+        Exporter::new(settings, false)
     }
 
     #[test]

@@ -51,6 +51,8 @@ pub struct Options {
     pub web_config_file: Option<PathBuf>,
     /// Maximum number of concurrent scrapes; 0 means no limit.
     pub max_requests: usize,
+    /// Whether OpenMetrics has a `_created` series for the start of each counter.
+    pub created_series: bool,
     /// Maximum number of sensors to distinguish.
     pub max_sensors: u32,
     pub log: log::Options,
@@ -198,7 +200,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let bound = Bound::new(options.source, &options.listen_ports)?;
     // Sensors stream to the port that the system chose for port 0.
     settings.decode.listen_ports = ListenPorts::Only(bound.ports());
-    let exporter = Arc::new(Exporter::new(settings));
+    let exporter = Arc::new(Exporter::new(settings, options.created_series));
     exporter.watch_sensors(&bound.ports(), options.max_sensors);
     let (stop, stopped) = watch::channel(false);
     let what = bound.describe();
@@ -414,20 +416,23 @@ mod tests {
     /// tokio's clock is paused and skips the waits; the exporter's own clock is real.
     #[tokio::test(start_paused = true)]
     async fn checkpoints_are_taken_all_the_time() {
-        let exporter = Arc::new(Exporter::new(Settings {
-            decode: DecodeOptions {
-                listen_ports: ListenPorts::Any,
-                ipv6: false,
+        let exporter = Arc::new(Exporter::new(
+            Settings {
+                decode: DecodeOptions {
+                    listen_ports: ListenPorts::Any,
+                    ipv6: false,
+                },
+                shape: Shape::default(),
+                limits: FlowLimits {
+                    flows: 1,
+                    idle_flows: 0,
+                    idle_timeout: Duration::ZERO,
+                    hold: Duration::ZERO,
+                    hide_unseen: false,
+                },
             },
-            shape: Shape::default(),
-            limits: FlowLimits {
-                flows: 1,
-                idle_flows: 0,
-                idle_timeout: Duration::ZERO,
-                hold: Duration::ZERO,
-                hide_unseen: false,
-            },
-        }));
+            false,
+        ));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
         tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;

@@ -5,18 +5,18 @@ use std::io::{self, Write};
 
 use etherparse::IpNumber;
 
-use super::Format;
-use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
-use super::dialect::{Dialect, END};
+use super::catalog::{OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
+use super::format::Encoding;
 use super::labels::{TRAFFIC, Value};
-use super::text::{Line, Text, Word};
-use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot, WHOLE};
+use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
+use super::text::Word;
+use crate::flow::{Classes, Label, OTHER, ProtocolName, Snapshot, WHOLE};
 
-/// Writes the four families, and the end of the format. Samples are sorted by their label values, in the order of the labels:
+/// Writes the four families. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
 pub(super) fn write(
     out: &mut impl Write,
-    format: Format,
+    encoding: Encoding<'_>,
     mut snapshot: Snapshot,
 ) -> io::Result<()> {
     snapshot.sort_by_key();
@@ -28,126 +28,128 @@ pub(super) fn write(
         .traffic
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
-    let families = Families {
-        dialect: match format {
-            Format::Text => Dialect::Prometheus,
-            Format::OpenMetrics => Dialect::OpenMetrics,
-        },
-        words: ValueWords::of(&snapshot.shape.classes),
-        snapshot,
+    let words = ValueWords::of(&snapshot.shape.classes);
+    let flows = Flows {
+        labels: snapshot.shape.labels.iter().collect(),
+        snapshot: &snapshot,
+        words: &words,
     };
-    families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
-    families.write_flows(out, OBSERVED_PACKETS, |counters| counters.packets)?;
-    families.write_traffic(out, TRAFFIC_BYTES, |counters| counters.bytes)?;
-    families.write_traffic(out, TRAFFIC_PACKETS, |counters| counters.packets)?;
-    match format {
-        Format::Text => Ok(()),
-        Format::OpenMetrics => out.write_all(END.as_bytes()),
-    }
+    let traffic = Traffic {
+        snapshot: &snapshot,
+        words: &words,
+    };
+    stream::write(
+        out,
+        encoding,
+        &flows,
+        &[
+            (OBSERVED_BYTES, |counters| counters.bytes),
+            (OBSERVED_PACKETS, |counters| counters.packets),
+        ],
+    )?;
+    stream::write(
+        out,
+        encoding,
+        &traffic,
+        &[
+            (TRAFFIC_BYTES, |counters| counters.bytes),
+            (TRAFFIC_PACKETS, |counters| counters.packets),
+        ],
+    )
 }
 
-struct Families {
-    dialect: Dialect,
-    words: ValueWords,
-    snapshot: Snapshot,
-}
-
-impl Families {
-    fn write_flows(
-        &self,
-        out: &mut impl Write,
-        family: Family,
-        count: impl Fn(&Counters) -> u64,
-    ) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
-        let template = Template::new(family, shape.labels.iter(), &self.words);
-        self.write_header(out, family)?;
-        let mut text = Text::new(out);
-        for flow in &self.snapshot.narrow {
-            let value = |label| Value::of_flow(shape, &flow.key, label);
-            text.push(|line| template.fill(line, value, count(&flow.counters)))?;
-        }
-        for flow in &self.snapshot.wide {
-            let value = |label| Value::of_flow(shape, &flow.key, label);
-            text.push(|line| template.fill(line, value, count(&flow.counters)))?;
-        }
-        for sum in &self.snapshot.overflow {
-            let value = |label| Value::of_overflow(shape, sum.key, label);
-            text.push(|line| template.fill(line, value, count(&sum.counters)))?;
-        }
-        text.flush()
-    }
-
-    fn write_traffic(
-        &self,
-        out: &mut impl Write,
-        family: Family,
-        count: impl Fn(&Counters) -> u64,
-    ) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
-        let template = Template::new(family, TRAFFIC, &self.words);
-        self.write_header(out, family)?;
-        let mut text = Text::new(out);
-        for sum in &self.snapshot.traffic {
-            let value = |label| Value::of_traffic(shape, sum.key, label);
-            text.push(|line| template.fill(line, value, count(&sum.counters)))?;
-        }
-        text.flush()
-    }
-
-    fn write_header(&self, out: &mut impl Write, family: Family) -> io::Result<()> {
-        let mut header = String::new();
-        self.dialect.push_header(&mut header, family);
-        out.write_all(header.as_bytes())
-    }
-}
-
-/// The constant parts of a family's lines.
-struct Template<'a> {
-    /// The text before each label's value, and the label. The first text begins with the family's
-    /// name.
-    labels: Vec<(Word, Label)>,
+/// The flows, and the sums of those beyond the limit.
+struct Flows<'a> {
+    snapshot: &'a Snapshot,
+    labels: Vec<Label>,
     words: &'a ValueWords,
 }
 
-impl<'a> Template<'a> {
-    fn new(family: Family, labels: impl IntoIterator<Item = Label>, words: &'a ValueWords) -> Self {
-        let mut before = format!("{}{{", family.name);
-        let labels = labels.into_iter().map(|label| {
-            let word = Word::new(format!("{before}{}=\"", label.name()));
-            before = "\",".into();
-            (word, label)
-        });
-        Self {
-            labels: labels.collect(),
-            words,
-        }
+impl Source for Flows<'_> {
+    fn labels(&self) -> Vec<&'static str> {
+        self.labels.iter().map(|label| label.name()).collect()
     }
 
-    /// Writes a line with these label values and this count.
-    #[inline]
-    fn fill(&self, line: &mut Line<'_>, value: impl Fn(Label) -> Value, count: u64) {
-        for (before, label) in &self.labels {
-            line.push(before);
-            match value(*label) {
-                Value::Address(address, prefix) => {
-                    line.push_address(address);
-                    if prefix != WHOLE {
-                        line.push_bytes(b"/");
-                        line.push_number(prefix.into());
-                    }
-                }
-                Value::Class(class) => line.push(&self.words.classes[class.number()]),
-                Value::Protocol(IpNumber(protocol)) => {
-                    line.push(&self.words.protocols[usize::from(protocol)]);
-                }
-                Value::Number(number) => line.push_number(number.into()),
-                Value::Other => line.push(&self.words.other),
-                Value::Nothing => {}
-            }
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
+        let shape = &*self.snapshot.shape;
+        for flow in &self.snapshot.narrow {
+            let value = |label| Value::of_flow(shape, &flow.key, label);
+            sink.push(&self.values(value), &flow.counters, flow.start)?;
         }
-        line.push_bytes(b"\"} ");
-        line.push_number(count);
+        for flow in &self.snapshot.wide {
+            let value = |label| Value::of_flow(shape, &flow.key, label);
+            sink.push(&self.values(value), &flow.counters, flow.start)?;
+        }
+        for sum in &self.snapshot.overflow {
+            let value = |label| Value::of_overflow(shape, sum.key, label);
+            sink.push(&self.values(value), &sum.counters, sum.start)?;
+        }
+        Ok(())
+    }
+}
+
+impl Flows<'_> {
+    #[inline]
+    fn values<F: Fn(Label) -> Value>(&self, value: F) -> Values<'_, F> {
+        Values {
+            labels: &self.labels,
+            words: self.words,
+            value,
+        }
+    }
+}
+
+/// The sums of all packets ever counted.
+struct Traffic<'a> {
+    snapshot: &'a Snapshot,
+    words: &'a ValueWords,
+}
+
+impl Source for Traffic<'_> {
+    fn labels(&self) -> Vec<&'static str> {
+        TRAFFIC.map(Label::name).into()
+    }
+
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
+        let shape = &*self.snapshot.shape;
+        for sum in &self.snapshot.traffic {
+            let values = Values {
+                labels: &TRAFFIC,
+                words: self.words,
+                value: |label| Value::of_traffic(shape, sum.key, label),
+            };
+            sink.push(&values, &sum.counters, sum.start)?;
+        }
+        Ok(())
+    }
+}
+
+/// The label values of a series.
+struct Values<'a, F> {
+    labels: &'a [Label],
+    words: &'a ValueWords,
+    value: F,
+}
+
+impl<F: Fn(Label) -> Value> LabelValues for Values<'_, F> {
+    #[inline]
+    fn write(&self, label: usize, out: &mut impl ValueWriter) {
+        match (self.value)(self.labels[label]) {
+            Value::Address(address, prefix) => {
+                out.push_address(address);
+                if prefix != WHOLE {
+                    out.push_slash();
+                    out.push_number(prefix.into());
+                }
+            }
+            Value::Class(class) => out.push(&self.words.classes[class.number()]),
+            Value::Protocol(IpNumber(protocol)) => {
+                out.push(&self.words.protocols[usize::from(protocol)]);
+            }
+            Value::Number(number) => out.push_number(number.into()),
+            Value::Other => out.push(&self.words.other),
+            Value::Nothing => {}
+        }
     }
 }
 
@@ -175,29 +177,59 @@ impl ValueWords {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use super::super::catalog::OBSERVED_BYTES;
+    use super::super::dialect::Dialect;
     use super::super::labels;
+    use super::super::lines::Lines;
+    use super::super::messages::{Messages, Sizes};
     use super::*;
-    use crate::flow::{Address, Key, Shape};
+    use crate::flow::{Address, Counters, Key, Shape, Start};
 
-    /// Compares the lines of the first family with those that `labels` renders.
+    const FULL: Counters = Counters {
+        bytes: u64::MAX,
+        packets: 0,
+    };
+
+    /// Compares the lines of the first family with those that `labels` renders, and the measured
+    /// size of its messages with their real one.
     #[track_caller]
     fn check<A: Address>(shape: &Shape, keys: &[Key<A>]) {
         let words = ValueWords::of(&shape.classes);
-        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words);
-        let mut out = Vec::new();
-        let mut text = Text::new(&mut out);
+        let shown: Vec<_> = shape.labels.iter().collect();
+        let names: Vec<_> = shown.iter().map(|label| label.name()).collect();
+        let (mut text, mut messages) = (Vec::new(), Vec::new());
+        let count = |counters: &Counters| counters.bytes;
+        let family = OBSERVED_BYTES;
+        let mut lines = Lines::begin(&mut text, Dialect::Prometheus, family, &names, None, count)
+            .expect(INFALLIBLE);
+        let mut sizes = Sizes::new(&names, None);
+        let mut records =
+            Messages::begin(&mut messages, family, &names, None, count, 0).expect(INFALLIBLE);
         let mut expected = String::new();
+        Dialect::Prometheus.push_header(&mut expected, family);
         for key in keys {
-            let value = |label| Value::of_flow(shape, key, label);
-            text.push(|line| template.fill(line, value, u64::MAX))
-                .expect("writing to a Vec does not fail");
-            expected.push_str(OBSERVED_BYTES.name);
+            let values = Values {
+                labels: &shown,
+                words: &words,
+                value: |label| Value::of_flow(shape, key, label),
+            };
+            let start = Start::default();
+            lines.push(&values, &FULL, start).expect(INFALLIBLE);
+            sizes.push(&values, &FULL, start).expect(INFALLIBLE);
+            records.push(&values, &FULL, start).expect(INFALLIBLE);
+            expected.push_str(family.name);
             labels::push_flow(&mut expected, shape, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
-        text.flush().expect("writing to a Vec does not fail");
-        assert_eq!(String::from_utf8(out).expect("text"), expected);
+        lines.finish().expect(INFALLIBLE);
+        records.finish().expect(INFALLIBLE);
+        assert_eq!(String::from_utf8(text).expect("text"), expected);
+        // The header has one byte for the length, which is that of the rest of the header.
+        let header = 1 + usize::from(messages[0]);
+        assert_eq!(sizes.total(), (messages.len() - header) as u64);
     }
+
+    const INFALLIBLE: &str = "writing to a Vec does not fail";
 
     /// Returns a key for each protocol, all with the same addresses and numbers.
     fn keys<A: Address>(shape: &Shape, address: A, prefix: u8, number: Option<u16>) -> Vec<Key<A>> {

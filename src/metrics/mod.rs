@@ -11,9 +11,14 @@ mod flows;
 mod format;
 mod gathered;
 pub(crate) mod labels;
+mod lines;
+mod messages;
 mod process;
+mod protobuf;
 pub(crate) mod samples;
+mod stream;
 mod text;
+mod wall_clock;
 mod web;
 
 use std::io::{self, Write};
@@ -23,8 +28,11 @@ use crate::aggregator::FrameCounts;
 use crate::flow::{SensorSnapshot, Snapshot};
 
 pub use catalog::{ALL, Family, Kind};
+use dialect::END;
+use format::Encoding;
 pub use format::Format;
 pub use process::ProcessState;
+pub use wall_clock::WallClock;
 pub use web::{Refused, WebState};
 
 /// The state of the live capture.
@@ -50,6 +58,10 @@ pub struct OwnState<'a> {
     pub capture: &'a CaptureState,
     pub web: &'a WebState,
     pub process: &'a ProcessState,
+    /// The wall time of the starts of counters.
+    pub clock: &'a WallClock,
+    /// Whether OpenMetrics has a `_created` series for the start of each counter.
+    pub created_series: bool,
 }
 
 /// Writes what a one-shot run prints. The same frames give the same output in every run.
@@ -62,8 +74,13 @@ pub fn write_analysis(
     flows: Snapshot,
     frames: &FrameCounts,
 ) -> io::Result<()> {
-    account::of_analysis(frames).write(out, format)?;
-    flows::write(out, format, flows)
+    let encoding = Encoding {
+        format,
+        clock: None,
+    };
+    account::of_analysis(frames).write(out, encoding)?;
+    flows::write(out, encoding, flows)?;
+    write_end(out, format)
 }
 
 /// Writes what `/metrics` answers.
@@ -76,6 +93,23 @@ pub fn write_scrape(
     flows: Snapshot,
     own: &OwnState<'_>,
 ) -> io::Result<()> {
-    account::of_scrape(&flows.occupancy, own).write(out, format)?;
-    flows::write(out, format, flows)
+    let has_starts = match format {
+        Format::Text => false,
+        Format::OpenMetrics => own.created_series,
+        Format::Protobuf => true,
+    };
+    let encoding = Encoding {
+        format,
+        clock: has_starts.then_some(own.clock),
+    };
+    account::of_scrape(&flows.occupancy, own).write(out, encoding)?;
+    flows::write(out, encoding, flows)?;
+    write_end(out, format)
+}
+
+fn write_end(out: &mut impl Write, format: Format) -> io::Result<()> {
+    match format {
+        Format::OpenMetrics => out.write_all(END.as_bytes()),
+        Format::Text | Format::Protobuf => Ok(()),
+    }
 }

@@ -1,0 +1,101 @@
+//! Families with many series, which are written as a stream in any format.
+
+use std::io::{self, Write};
+use std::net::IpAddr;
+
+use super::catalog::{Family, Kind};
+use super::dialect::Dialect;
+use super::format::{Encoding, Format};
+use super::lines::Lines;
+use super::messages::{Messages, Sizes};
+use super::text::Word;
+use super::wall_clock::WallClock;
+use crate::flow::{Counters, Start};
+
+/// The series of one or more families. All have the same labels, and each has counters.
+pub(super) trait Source {
+    /// Returns the names of the labels, in the order in which they are written.
+    fn labels(&self) -> Vec<&'static str>;
+
+    /// Passes each series to a sink, in the order in which they are written.
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()>;
+}
+
+/// The label values of a series.
+pub(super) trait LabelValues {
+    /// Writes the value of the label at this position.
+    fn write(&self, label: usize, value: &mut impl ValueWriter);
+}
+
+/// Takes the series of a family, and writes or measures them.
+pub(super) trait Sink {
+    fn push(
+        &mut self,
+        labels: &impl LabelValues,
+        counters: &Counters,
+        start: Start,
+    ) -> io::Result<()>;
+}
+
+/// Takes the parts of a label value.
+pub(super) trait ValueWriter {
+    fn push(&mut self, word: &Word);
+
+    /// Appends an address; IPv6 as RFC 5952 asks for.
+    fn push_address(&mut self, address: IpAddr);
+
+    /// Appends a decimal number.
+    fn push_number(&mut self, number: u64);
+
+    fn push_slash(&mut self);
+}
+
+/// A family, and which of the counters it shows.
+pub(super) type Column = (Family, fn(&Counters) -> u64);
+
+/// Writes families of the same series. Either all are counters, or none is.
+pub(super) fn write(
+    out: &mut impl Write,
+    encoding: Encoding<'_>,
+    source: &impl Source,
+    columns: &[Column],
+) -> io::Result<()> {
+    let labels = source.labels();
+    let are_counters = columns
+        .iter()
+        .all(|(family, _)| family.kind == Kind::Counter);
+    let clock = encoding.clock.filter(|_| are_counters);
+    match encoding.format {
+        Format::Text => write_text(out, Dialect::Prometheus, None, source, columns),
+        Format::OpenMetrics => write_text(out, Dialect::OpenMetrics, clock, source, columns),
+        Format::Protobuf => {
+            // The length of a family comes before its series. It is the same for all columns but
+            // for the name, because a value always takes eight bytes.
+            let mut sizes = Sizes::new(&labels, clock);
+            source.each(&mut sizes)?;
+            for &(family, count) in columns {
+                let mut messages =
+                    Messages::begin(out, family, &labels, clock, count, sizes.total())?;
+                source.each(&mut messages)?;
+                messages.finish()?;
+            }
+            Ok(())
+        }
+    }
+}
+
+fn write_text(
+    out: &mut impl Write,
+    dialect: Dialect,
+    clock: Option<&WallClock>,
+    source: &impl Source,
+    columns: &[Column],
+) -> io::Result<()> {
+    let labels = source.labels();
+    for &(family, count) in columns {
+        let mut lines = Lines::begin(out, dialect, family, &labels, clock, count)?;
+        source.each(&mut lines)?;
+        lines.finish()?;
+    }
+    Ok(())
+}
