@@ -57,6 +57,7 @@ fn table() -> FlowTable {
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: 1000,
         },
     );
     let mut packets = table.packets(FLOWS as usize);

@@ -89,6 +89,7 @@ fn limits(flows: u32) -> FlowLimits {
         idle_timeout: Duration::from_hours(1),
         hold: Duration::ZERO,
         hide_unseen: false,
+        hosts: 1000,
     }
 }
 

@@ -327,6 +327,7 @@ fn limits(flows: u32) -> FlowLimits {
         idle_timeout: Duration::ZERO,
         hold: Duration::ZERO,
         hide_unseen: false,
+        hosts: 1000,
     }
 }
 

@@ -9,7 +9,8 @@ use tzsp_packetstream_exporter::aggregator::Settings;
 use tzsp_packetstream_exporter::analyze::Stop;
 use tzsp_packetstream_exporter::capture::tshark::child;
 use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, ChildCommand, Task};
-use tzsp_packetstream_exporter::{analyze, live, memory, panics};
+use tzsp_packetstream_exporter::memory::{self, TableSize};
+use tzsp_packetstream_exporter::{analyze, live, panics};
 
 /// Prints a problem or warning to standard error. A failure to write it is ignored, so that the
 /// work goes on if standard error is closed.
@@ -55,7 +56,7 @@ fn run_child(command: &ChildCommand) -> ExitCode {
 }
 
 fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Result<()> {
-    match memory::check(&settings.limits) {
+    match memory::check(TableSize::of(&settings)) {
         Ok(None) => {}
         Ok(Some(warning)) => print_problem!("warning: {warning}"),
         // The default limit may exceed a small machine's memory, but few captures have so many

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::aggregator::Settings;
 use crate::flow::FlowLimits;
 
 /// Bytes for each flow: a slot of 104 bytes (64 if all its addresses are IPv4), and its share of
@@ -16,6 +17,17 @@ const FLOW: u64 = 128;
 const COPY: u64 = 96;
 /// Bytes for each held flow: 32 in a queue whose capacity doubles when it is full.
 const HOLD: u64 = 64;
+/// Bytes for each host without its counters: itself, its address in the index, and the copies from
+/// which the landing page computes recent traffic.
+const HOST: u64 = 400;
+/// Bytes for each host and class of its peers: counters of what it sent and received, and their
+/// starts.
+const HOST_CLASS: u64 = 42;
+/// The same for a scrape, which works on a copy of all series.
+const HOST_COPY: u64 = 80;
+/// The same if they are held: 32 for each direction in a queue whose capacity doubles, and 24 for
+/// each in a copy.
+const HOST_HOLD: u64 = 176;
 /// Bytes for everything else in the program, rounded up generously.
 const PROGRAM: u64 = 16 << 20;
 /// Bytes for the maximum number of connections, TLS included.
@@ -24,14 +36,24 @@ const CONNECTIONS: u64 = 16 << 20;
 const SCRAPE: u64 = 4 << 20;
 const MIB: u64 = 1 << 20;
 
-/// The limits of flows need more memory than a ceiling allows.
+/// The limits of flows and hosts need more memory than a ceiling allows.
 #[derive(Debug, PartialEq, Eq)]
 pub struct TooLarge {
     flows: u32,
     idle_flows: u32,
+    /// 0 if hosts need little of it.
+    hosts: u32,
     holds: bool,
     need: u64,
     ceiling: Ceiling,
+}
+
+/// What the memory of a flow table depends on.
+#[derive(Debug, Clone, Copy)]
+pub struct TableSize {
+    limits: FlowLimits,
+    /// The number of classes of addresses.
+    classes: usize,
 }
 
 /// An upper limit of memory, and its origin.
@@ -41,15 +63,15 @@ struct Ceiling {
     origin: String,
 }
 
-/// Compares the memory for the limits of flows with the ceilings of this process. Returns a warning
+/// Compares the memory for the limits of flows and hosts with the ceilings of this process. Returns a warning
 /// if they exceed the memory of the machine. That is no error, because there may be swap.
 ///
 /// # Errors
 /// They exceed a limit of this process, or of its control group.
-pub fn check(limits: &FlowLimits) -> Result<Option<TooLarge>, TooLarge> {
-    match system::limits().find_map(|ceiling| TooLarge::under(limits, ceiling)) {
+pub fn check(size: TableSize) -> Result<Option<TooLarge>, TooLarge> {
+    match system::limits().find_map(|ceiling| TooLarge::under(size, ceiling)) {
         Some(refusal) => Err(refusal),
-        None => Ok(system::machine().and_then(|machine| TooLarge::under(limits, machine))),
+        None => Ok(system::machine().and_then(|machine| TooLarge::under(size, machine))),
     }
 }
 
@@ -57,45 +79,74 @@ pub fn check(limits: &FlowLimits) -> Result<Option<TooLarge>, TooLarge> {
 /// and the reason, if fewer fit than `wanted` (0: as many as fit). At least 1: a program that
 /// answers no scrape would be useless.
 #[must_use]
-pub fn scrapes_that_fit(limits: &FlowLimits, wanted: usize) -> Option<(usize, String)> {
+pub fn scrapes_that_fit(size: TableSize, wanted: usize) -> Option<(usize, String)> {
     let ceilings = system::limits().chain(system::machine());
     let tightest = ceilings.min_by_key(|ceiling| ceiling.bytes)?;
-    let fitting = scrapes_under(limits, &tightest);
+    let fitting = scrapes_under(size, &tightest);
     let Ceiling { bytes, origin } = tightest;
     let why = format!("{origin} allows {} MiB", bytes / MIB);
     (wanted == 0 || fitting < wanted).then_some((fitting, why))
 }
 
-fn scrapes_under(limits: &FlowLimits, ceiling: &Ceiling) -> usize {
+fn scrapes_under(size: TableSize, ceiling: &Ceiling) -> usize {
     let room = ceiling
         .bytes
-        .saturating_sub(PROGRAM + CONNECTIONS + table(limits));
-    let scrape = SCRAPE + u64::from(limits.flows) * COPY;
+        .saturating_sub(PROGRAM + CONNECTIONS + size.table());
+    let scrape = SCRAPE + size.copy();
     usize::try_from(room / scrape).unwrap_or(usize::MAX).max(1)
 }
 
-/// Returns the maximum number of bytes of the table itself.
-fn table(limits: &FlowLimits) -> u64 {
-    let flows = u64::from(limits.flows);
-    let holds = if limits.hold.is_zero() { 0 } else { flows };
-    (flows + u64::from(idle_flows(limits))) * FLOW + holds * HOLD
-}
+impl TableSize {
+    #[must_use]
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            limits: settings.limits,
+            classes: settings.shape.classes.names().count(),
+        }
+    }
 
-fn idle_flows(limits: &FlowLimits) -> u32 {
-    if limits.idle_timeout.is_zero() {
-        0
-    } else {
-        limits.idle_flows
+    /// Returns the maximum number of bytes of the table itself.
+    fn table(&self) -> u64 {
+        let flows = u64::from(self.limits.flows);
+        let holds = if self.holds() { flows } else { 0 };
+        (flows + u64::from(self.idle_flows())) * FLOW + holds * HOLD + self.hosts()
+    }
+
+    /// Returns the maximum number of bytes of the copy that a scrape works on.
+    fn copy(&self) -> u64 {
+        let series = u64::from(self.limits.hosts) * self.classes as u64;
+        u64::from(self.limits.flows) * COPY + series * HOST_COPY
+    }
+
+    /// Returns the part of the table that hosts take.
+    fn hosts(&self) -> u64 {
+        let holds = if self.holds() { HOST_HOLD } else { 0 };
+        let host = HOST + self.classes as u64 * (HOST_CLASS + holds);
+        u64::from(self.limits.hosts) * host
+    }
+
+    fn idle_flows(&self) -> u32 {
+        if self.limits.idle_timeout.is_zero() {
+            0
+        } else {
+            self.limits.idle_flows
+        }
+    }
+
+    fn holds(&self) -> bool {
+        !self.limits.hold.is_zero()
     }
 }
 
 impl TooLarge {
-    fn under(limits: &FlowLimits, ceiling: Ceiling) -> Option<Self> {
-        let need = PROGRAM + table(limits) + u64::from(limits.flows) * COPY;
+    fn under(size: TableSize, ceiling: Ceiling) -> Option<Self> {
+        let need = PROGRAM + size.table() + size.copy();
+        let has_many_hosts = size.hosts() > need / 4;
         (need > ceiling.bytes).then_some(Self {
-            flows: limits.flows,
-            idle_flows: idle_flows(limits),
-            holds: !limits.hold.is_zero(),
+            flows: size.limits.flows,
+            idle_flows: size.idle_flows(),
+            hosts: if has_many_hosts { size.limits.hosts } else { 0 },
+            holds: size.holds(),
             need,
             ceiling,
         })
@@ -107,27 +158,36 @@ impl std::error::Error for TooLarge {}
 impl fmt::Display for TooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            flows, idle_flows, ..
+            flows,
+            idle_flows,
+            hosts,
+            ..
         } = self;
-        write!(f, "--max-flows {flows}")?;
+        let mut also = Vec::new();
+        let mut lower = vec!["--max-flows"];
         if *idle_flows > 0 {
-            write!(f, " with --max-idle-flows {idle_flows}")?;
+            also.push(format!("--max-idle-flows {idle_flows}"));
+            lower.push("--max-idle-flows");
+        }
+        if *hosts > 0 {
+            also.push(format!("--max-hosts {hosts}"));
+            lower.push("--max-hosts");
         }
         if self.holds {
-            let joint = if *idle_flows > 0 { "and" } else { "with" };
-            write!(f, " {joint} --hold-new-flows")?;
+            also.push("--hold-new-flows".to_owned());
+        }
+        write!(f, "--max-flows {flows}")?;
+        if !also.is_empty() {
+            write!(f, " with {}", also.join(" and "))?;
         }
         write!(
             f,
-            " may take {} MiB of memory, and {} allows {} MiB: lower --max-flows",
+            " may take {} MiB of memory, and {} allows {} MiB: lower {}, or allow more",
             self.need.div_ceil(MIB),
             self.ceiling.origin,
-            self.ceiling.bytes / MIB
-        )?;
-        if *idle_flows > 0 {
-            write!(f, " or --max-idle-flows")?;
-        }
-        write!(f, ", or allow more")
+            self.ceiling.bytes / MIB,
+            lower.join(" or ")
+        )
     }
 }
 
@@ -246,7 +306,12 @@ mod tests {
             idle_timeout: Duration::from_secs(idle_timeout),
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: 0,
         }
+    }
+
+    fn size(limits: FlowLimits) -> TableSize {
+        TableSize { limits, classes: 8 }
     }
 
     /// 10,000 flows take 10,000 * 224 bytes, and 100,000 idle ones 100,000 * 128.
@@ -257,9 +322,9 @@ mod tests {
             bytes,
             origin: "ulimit -v".to_owned(),
         };
-        let limits = limits(10_000, 100_000, 3600);
-        assert_eq!(TooLarge::under(&limits, ceiling(NEED)), None);
-        let refusal = TooLarge::under(&limits, ceiling(NEED - 1)).expect("one byte too few");
+        let size = size(limits(10_000, 100_000, 3600));
+        assert_eq!(TooLarge::under(size, ceiling(NEED)), None);
+        let refusal = TooLarge::under(size, ceiling(NEED - 1)).expect("one byte too few");
         assert_eq!(
             refusal.to_string(),
             "--max-flows 10000 with --max-idle-flows 100000 may take 31 MiB of memory, and \
@@ -273,7 +338,7 @@ mod tests {
             bytes: 64 * MIB,
             origin: "ulimit -v".to_owned(),
         };
-        let refusal = TooLarge::under(&limits(1_000_000, 10_000_000, 0), ceiling);
+        let refusal = TooLarge::under(size(limits(1_000_000, 10_000_000, 0)), ceiling);
         assert_eq!(
             refusal.expect("224 MB are needed").to_string(),
             "--max-flows 1000000 may take 230 MiB of memory, and ulimit -v allows 64 MiB: lower \
@@ -291,7 +356,8 @@ mod tests {
                 hold: Duration::from_secs(15),
                 ..limits(100_000, 1, idle_timeout)
             };
-            TooLarge::under(&limits, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())
+            TooLarge::under(size(limits), Ceiling { bytes, origin })
+                .map(|refusal| refusal.to_string())
         };
         assert_eq!(refusal(NEED, 0), None);
         assert_eq!(
@@ -317,7 +383,7 @@ mod tests {
                 hold: Duration::from_secs(15),
                 ..limits(100_000, 0, 0)
             };
-            scrapes_under(&limits, &Ceiling { bytes, origin })
+            scrapes_under(size(limits), &Ceiling { bytes, origin })
         };
         assert_eq!(scrapes(BASE + 3 * SCRAPE), 3);
         assert_eq!(scrapes(BASE + 3 * SCRAPE - 1), 2);
@@ -330,11 +396,42 @@ mod tests {
         const SCRAPE: u64 = 4 * 1_048_576 + 960_000;
         let scrapes = |bytes| {
             let origin = "ulimit -v".to_owned();
-            scrapes_under(&limits(10_000, 100_000, 3600), &Ceiling { bytes, origin })
+            scrapes_under(
+                size(limits(10_000, 100_000, 3600)),
+                &Ceiling { bytes, origin },
+            )
         };
         assert_eq!(scrapes(BASE + 7 * SCRAPE), 7);
         assert_eq!(scrapes(BASE + 7 * SCRAPE - 1), 6);
         assert_eq!(scrapes(BASE - 1), 1);
+    }
+
+    /// 50,000 hosts with 10 classes take 50,000 * (400 + 10 * 42) bytes, 50,000 * 10 * 80 more
+    /// during a scrape, and 50,000 * 10 * 176 more if they are held.
+    #[test]
+    fn many_hosts_need_memory() {
+        const NEED: u64 = 16 * 1_048_576 + 100 * 224 + 50_000 * (820 + 800);
+        let refusal = |bytes, hold| {
+            let limits = FlowLimits {
+                hosts: 50_000,
+                hold: Duration::from_secs(hold),
+                ..limits(100, 0, 0)
+            };
+            let size = TableSize {
+                limits,
+                classes: 10,
+            };
+            let origin = "ulimit -v".to_owned();
+            TooLarge::under(size, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())
+        };
+        assert_eq!(refusal(NEED, 0), None);
+        assert_eq!(
+            refusal(NEED - 1, 0).expect("one byte too few"),
+            "--max-flows 100 with --max-hosts 50000 may take 94 MiB of memory, and ulimit -v allows \
+             93 MiB: lower --max-flows or --max-hosts, or allow more"
+        );
+        assert_eq!(refusal(NEED + 50_000 * 10 * 176 + 100 * 64, 15), None);
+        assert!(refusal(NEED + 50_000 * 10 * 176 + 100 * 64 - 1, 15).is_some());
     }
 
     #[test]

@@ -65,7 +65,8 @@ pub(super) struct AnalyzeArguments {
     )]
     max_flows: u32,
 
-    /// Stop exposing a flow after this long without a packet, by the capture's time; 0 means never
+    /// Stop exposing a flow or a host after this long without a packet, by the capture's time; 0
+    /// means never
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     flow_idle_timeout: Duration,
 

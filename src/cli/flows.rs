@@ -7,7 +7,9 @@ use clap::Args;
 
 use super::number::number;
 use super::{Contradiction, wrong};
-use crate::flow::{Classes, FlowLimits, Labels, Network, PrefixLength, Shape};
+use crate::flow::{
+    Classes, FlowLimits, HostClasses, Labels, MOST_HOSTS, Network, PrefixLength, Shape,
+};
 
 /// More flows than any Prometheus can scrape from one target.
 const MOST_FLOWS: u32 = 100_000_000;
@@ -47,6 +49,22 @@ pub(super) struct FlowArguments {
     #[arg(long = "prefix-length", value_name = "NAME=BITS")]
     prefix_lengths: Vec<PrefixLength>,
 
+    /// Classes and networks whose addresses are hosts, separated by commas: what each host sends and
+    /// receives is counted [default: private, and every --network in private, shared, link-local or
+    /// unique local address space]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    hosts: Option<Vec<String>>,
+
+    /// Maximum number of hosts to distinguish; further hosts are counted together as `other`; 0
+    /// means no metrics of hosts
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        default_value_t = 1000,
+        value_parser = number::<u32>(0..=MOST_HOSTS)
+    )]
+    max_hosts: u32,
+
     /// Also count mirrored IPv6 packets
     #[arg(long)]
     pub(super) ipv6: bool,
@@ -60,15 +78,23 @@ impl FlowArguments {
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: self.max_hosts,
         }
     }
 
     pub(super) fn shape(&self) -> Result<Shape, Contradiction> {
         let classes = Classes::new(&self.networks, &self.prefix_lengths)
             .map_err(|error| wrong(&error.to_string()))?;
+        let hosts = match &self.hosts {
+            Some(names) => {
+                HostClasses::named(&classes, names).map_err(|error| wrong(&error.to_string()))?
+            }
+            None => HostClasses::local(&classes, &self.networks),
+        };
         Ok(Shape {
             labels: self.labels,
             classes,
+            hosts,
             plain: false,
         })
     }

@@ -160,12 +160,13 @@ pub(super) struct LiveArguments {
     )]
     max_flows: u32,
 
-    /// Stop exposing a flow after this long without a packet, but keep its count; 0 means never
+    /// Stop exposing a flow or a host after this long without a packet, but keep its count; 0 means
+    /// never
     #[arg(long, value_name = "TIME", default_value = "1h", value_parser = duration)]
     flow_idle_timeout: Duration,
 
-    /// Show 0 for a new flow until it is this old, such as the scrape interval: its first packets
-    /// then count in rate() and increase()
+    /// Show 0 for a new flow or host until it is this old, such as the scrape interval: its first
+    /// packets then count in rate() and increase()
     #[arg(long, value_name = "TIME", default_value = "0", value_parser = duration)]
     hold_new_flows: Duration,
 

@@ -67,6 +67,11 @@ impl Lengths {
         ipv4: WHOLE,
         ipv6: WHOLE,
     };
+
+    /// Whether addresses are shown whole.
+    pub(super) fn are_whole(self) -> bool {
+        self.ipv4 >= 32 && self.ipv6 >= 128
+    }
 }
 
 /// The prefix length in a key whose address is shown whole. Such addresses are written without a

@@ -5,6 +5,7 @@
 //! - Packets are collected in a [`PacketBatch`], and counted in a [`FlowTable`] within its
 //!   [`FlowLimits`].
 //! - A scrape takes a [`Snapshot`] of the table. [`Recent`] has the traffic of the last minute.
+//! - The table also counts the packets of hosts: the addresses in the [`HostClasses`].
 //! - [`Sensors`] counts frames by sender, within a limit of its own.
 //!
 //! Pure: reads no clock, and does no input or output.
@@ -14,6 +15,8 @@ mod class;
 mod clock;
 mod distinct;
 mod hold;
+mod host_classes;
+mod hosts;
 mod key;
 mod label;
 mod network;
@@ -32,6 +35,8 @@ mod top_n;
 
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use clock::Start;
+pub use host_classes::{HostClasses, HostClassesError};
+pub use hosts::{Direction, MOST_HOSTS};
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
@@ -40,6 +45,8 @@ pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
 pub use series_keys::SeriesKeys;
 pub use shape::{OverflowKey, Shape, TrafficKey};
-pub use snapshot::{Counters, Flow, Occupancy, Recent, Snapshot, Sum};
+pub use snapshot::{
+    Counters, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost, RecentHosts, Snapshot, Sum,
+};
 pub use table::{CHECKPOINT_INTERVAL, FlowLimits, FlowTable};
 pub(crate) use top_n::TopN;

@@ -304,7 +304,7 @@ mod tests {
         let shape = Shape {
             labels,
             classes: Classes::new(&[network], &lengths).expect("known names"),
-            plain: false,
+            ..Shape::default()
         };
         let mut batch = PacketBatch::new(&Keys::new(shape), 8);
         for source in [[10, 1, 2, 3], [192, 168, 7, 255], [203, 0, 114, 77]] {

@@ -5,13 +5,25 @@ use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
 
 use super::key::Address;
-use super::snapshot::{Counters, Flow, Snapshot};
+use super::snapshot::{Counters, Flow, HostKey, Snapshot};
 
 impl Snapshot {
     /// Sorts flows by key, as the exposition lists them.
     pub fn sort_by_key(&mut self) {
         sort_by_key(&mut self.narrow);
         sort_by_key(&mut self.wide);
+    }
+
+    /// Sorts hosts by address, direction and the peer's class; those beyond the limit come last.
+    pub fn sort_hosts(&mut self) {
+        self.hosts.sort_unstable_by_key(|series| {
+            let HostKey {
+                host,
+                direction,
+                peer_class,
+            } = series.key;
+            (host.is_none(), host, direction, peer_class)
+        });
     }
 
     /// Sorts flows for [`Self::by_bytes`].

@@ -67,12 +67,16 @@ impl<K: Copy + Eq + Hash> BoundedSeries<K> {
     }
 
     /// Counts a packet in the series with this number.
-    pub(super) fn add(&mut self, number: u16, now: Moment, bytes: u64) {
+    pub(super) fn add(&mut self, number: u16, bytes: u64) {
+        self.entries[usize::from(number)].counters.add(bytes);
+    }
+
+    /// Notes when a series counts its first packet. Call it before that packet is counted.
+    pub(super) fn begin(&mut self, number: u16, now: Moment) {
         let entry = &mut self.entries[usize::from(number)];
         if entry.counters.packets == 0 {
             entry.since = now;
         }
-        entry.counters.add(bytes);
     }
 
     /// Whether a packet was counted beyond the limit.
@@ -133,12 +137,12 @@ mod tests {
         let limit = BoundedSeries::<usize>::LIMIT;
         for key in 0..limit {
             let number = series.intern(key);
-            series.add(number, Moment::default(), 10);
+            series.add(number, 10);
         }
         assert!(!series.has_overflowed());
         for key in (limit..limit + 7).chain(0..limit + 7) {
             let number = series.intern(key);
-            series.add(number, Moment::default(), 10);
+            series.add(number, 10);
         }
         assert!(series.has_overflowed());
         assert_eq!(series.iter().count(), limit + 1);

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use etherparse::IpNumber;
 
 use super::class::{Class, Classes, Lengths, WHOLE};
+use super::host_classes::HostClasses;
 use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
 use crate::wire::Observation;
@@ -15,6 +16,8 @@ use crate::wire::Observation;
 pub struct Shape {
     pub labels: Labels,
     pub classes: Classes,
+    /// The classes whose addresses are hosts.
+    pub hosts: HostClasses,
     /// Whether the packets were captured directly, without datagrams that carry them. They then
     /// have no listen port.
     pub plain: bool,

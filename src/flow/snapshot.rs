@@ -4,7 +4,9 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::class::Class;
 use super::clock::Start;
+use super::hosts::Direction;
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 
@@ -29,6 +31,8 @@ pub struct Snapshot {
     pub overflow: Vec<Sum<OverflowKey>>,
     /// All packets that were ever counted.
     pub traffic: Vec<Sum<TrafficKey>>,
+    /// The hosts, in no particular order.
+    pub hosts: Vec<HostTraffic>,
     pub occupancy: Occupancy,
 }
 
@@ -39,6 +43,25 @@ pub struct Flow<A: Address> {
     pub counters: Counters,
     /// When the counters were 0.
     pub start: Start,
+}
+
+/// One series of a host and its counters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostTraffic {
+    pub key: HostKey,
+    pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
+}
+
+/// The key of a series of a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HostKey {
+    /// `None` for all hosts beyond the limit.
+    pub host: Option<IpAddr>,
+    pub direction: Direction,
+    /// The class of the other side.
+    pub peer_class: Class,
 }
 
 /// The traffic of the last minute or so.
@@ -56,6 +79,27 @@ pub struct Recent {
     pub top: Vec<Flow<IpAddr>>,
     /// The number of flows with packets in the window.
     pub active: usize,
+    pub hosts: RecentHosts,
+}
+
+/// The traffic of hosts in the window of [`Recent`].
+#[derive(Debug, Clone, Default)]
+pub struct RecentHosts {
+    /// The hosts with the most bytes in the window, sent and received, the largest first.
+    pub top: Vec<RecentHost>,
+    /// The number of hosts with packets in the window.
+    pub active: usize,
+    /// All hosts beyond the limit.
+    pub other: RecentHost,
+}
+
+/// One host and its traffic in the window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct RecentHost {
+    /// `None` for all hosts beyond the limit.
+    pub address: Option<IpAddr>,
+    pub sent: Counters,
+    pub received: Counters,
 }
 
 /// The counters of several flows together. Without a key: of all values beyond the limit of keys.
@@ -84,6 +128,14 @@ pub struct Occupancy {
     pub idle_limit: u32,
     /// Idle flows that were evicted, and their counters discarded.
     pub forgotten: u64,
+    /// Exposed hosts.
+    pub hosts: usize,
+    /// The maximum of `hosts`; 0 if hosts are not counted.
+    pub host_limit: u32,
+    /// Packets of hosts without a slot. One between two such hosts counts twice.
+    pub other_host_packets: u64,
+    /// Hidden hosts that gave their slot to another host, and their counters discarded.
+    pub forgotten_hosts: u64,
 }
 
 impl Counters {

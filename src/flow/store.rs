@@ -7,6 +7,7 @@ use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
 use super::clock::{Moment, Start};
+use super::hosts::HostPair;
 use super::key::{Address, Key, Packed};
 use super::series::BoundedSeries;
 use super::{Class, Counters, TrafficKey};
@@ -33,8 +34,8 @@ pub(super) struct Slot<A: Address> {
     pub(super) counters: Counters,
     /// When its last packet arrived.
     pub(super) last: Moment,
-    /// If held: the number of its hold. If idle: the previous slot in the list of idle flows.
-    pub(super) hold_or_previous: u32,
+    /// If exposed: its hosts. If idle: the previous slot in the list of idle flows.
+    hosts_or_previous: u32,
     /// If exposed: its position in the list of exposed flows. If idle or free: the next slot in the
     /// list of idle or free slots.
     position_or_next: u32,
@@ -156,17 +157,17 @@ impl<A: Address> Store<A> {
     /// Turns an idle flow into an exposed one.
     pub(super) fn expose_again(&mut self, index: u32) {
         let Slot {
-            hold_or_previous,
-            position_or_next,
+            hosts_or_previous: previous,
+            position_or_next: next,
             ..
         } = self[index];
-        match hold_or_previous {
-            NONE => self.longest_idle = position_or_next,
-            hold_or_previous => self[hold_or_previous].position_or_next = position_or_next,
+        match previous {
+            NONE => self.longest_idle = next,
+            previous => self[previous].position_or_next = next,
         }
-        match position_or_next {
-            NONE => self.last_idle = hold_or_previous,
-            position_or_next => self[position_or_next].hold_or_previous = hold_or_previous,
+        match next {
+            NONE => self.last_idle = previous,
+            next => self[next].hosts_or_previous = previous,
         }
         self.idle -= 1;
         self.expose(index);
@@ -188,7 +189,7 @@ impl<A: Address> Store<A> {
         self.idle += 1;
         let slot = &mut self[index];
         slot.set_state(SlotState::Idle);
-        slot.hold_or_previous = before;
+        slot.hosts_or_previous = before;
         slot.position_or_next = NONE;
     }
 
@@ -230,6 +231,21 @@ impl<A: Address> Store<A> {
         let index = index as usize;
         let begin = index % CHUNK * Self::STARTS;
         (index / CHUNK, begin..begin + Self::STARTS)
+    }
+
+    /// Returns the position of an exposed flow in [`exposed`](Self::exposed).
+    pub(super) fn position(&self, index: u32) -> usize {
+        self[index].position_or_next as usize
+    }
+
+    /// Calls `f` for all exposed flows.
+    pub(super) fn for_each_exposed(&mut self, f: impl Fn(&mut Slot<A>)) {
+        let Self {
+            chunks, exposed, ..
+        } = self;
+        for &slot in exposed.iter() {
+            f(at_mut(chunks, slot));
+        }
     }
 
     /// Returns all slots that were ever allocated, including free ones.
@@ -286,6 +302,7 @@ impl<A: Address> Store<A> {
         self.exposed.push(index);
         let slot = &mut self[index];
         slot.set_state(SlotState::Exposed);
+        slot.set_hosts(HostPair::UNKNOWN);
         slot.position_or_next = position;
     }
 }
@@ -299,7 +316,7 @@ impl<A: Address> Slot<A> {
             packed_state: PackedState(traffic),
             counters: Counters::default(),
             last: Moment::default(),
-            hold_or_previous: NONE,
+            hosts_or_previous: NONE,
             position_or_next: NONE,
             spare: A::Spare::default(),
         }
@@ -319,6 +336,23 @@ impl<A: Address> Slot<A> {
     #[inline]
     pub(super) fn traffic(&self) -> u16 {
         self.packed_state.0 & TRAFFIC
+    }
+
+    /// Returns its hosts. The flow must be exposed.
+    #[inline]
+    pub(super) fn hosts(&self) -> HostPair {
+        HostPair::from_bits(self.hosts_or_previous)
+    }
+
+    /// Whether its hosts were looked up. The flow must be exposed.
+    #[inline]
+    pub(super) fn has_known_hosts(&self) -> bool {
+        self.hosts() != HostPair::UNKNOWN
+    }
+
+    /// Sets its hosts. The flow must be exposed.
+    pub(super) fn set_hosts(&mut self, hosts: HostPair) {
+        self.hosts_or_previous = hosts.bits();
     }
 
     #[inline]
@@ -369,8 +403,7 @@ impl<A: Address> Index<u32> for Store<A> {
 impl<A: Address> IndexMut<u32> for Store<A> {
     #[inline]
     fn index_mut(&mut self, slot: u32) -> &mut Slot<A> {
-        let slot = slot as usize;
-        &mut self.chunks[slot / CHUNK][slot % CHUNK]
+        at_mut(&mut self.chunks, slot)
     }
 }
 
@@ -378,6 +411,12 @@ impl<A: Address> IndexMut<u32> for Store<A> {
 fn at<A: Address>(chunks: &[Vec<Slot<A>>], slot: u32) -> &Slot<A> {
     let slot = slot as usize;
     &chunks[slot / CHUNK][slot % CHUNK]
+}
+
+#[inline]
+fn at_mut<A: Address>(chunks: &mut [Vec<Slot<A>>], slot: u32) -> &mut Slot<A> {
+    let slot = slot as usize;
+    &mut chunks[slot / CHUNK][slot % CHUNK]
 }
 
 /// Returns the shard that a hash belongs to, and the bits that the shard stores.

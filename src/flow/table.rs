@@ -7,8 +7,9 @@ use std::time::Duration;
 use super::clock::Moment;
 use super::packets::{BatchedPacket, KeyRef, Keys, PacketBatch};
 use super::shape::Shape;
-use super::snapshot::{Occupancy, Snapshot};
+use super::snapshot::{HostKey, Occupancy, Snapshot};
 use super::store::Store;
+use crate::wire::Observation;
 use accounts::Accounts;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
@@ -17,6 +18,7 @@ use eviction::Sweep;
 mod accounts;
 mod checkpoints;
 mod eviction;
+mod hosts;
 
 /// The number of packets that are looked up together.
 const GROUP: usize = 32;
@@ -38,6 +40,8 @@ pub struct FlowLimits {
     /// Whether a flow may become idle although no scrape has shown its last value. For runs without
     /// scrapes.
     pub hide_unseen: bool,
+    /// The maximum number of hosts that are counted one by one. Zero: hosts are not counted.
+    pub hosts: u32,
 }
 
 /// Counts the packets of flows, within limits.
@@ -91,10 +95,11 @@ impl FlowTable {
         let Accounts {
             was_full,
             traffic,
+            hosts,
             limits,
             ..
         } = &self.accounts;
-        *was_full || traffic.has_overflowed() || !limits.hold.is_zero()
+        *was_full || traffic.has_overflowed() || hosts.was_full() || !limits.hold.is_zero()
     }
 
     /// Creates an empty batch for packets of this table. It is full with `capacity` packets.
@@ -151,12 +156,16 @@ impl FlowTable {
         accounts.advance(packet.at());
         match packet.key() {
             KeyRef::Narrow(key) => {
-                if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, &key)) {
+                if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, &key))
+                    && slot.has_known_hosts()
+                {
                     return accounts.count(slot, packet);
                 }
             }
             KeyRef::Wide(key) => {
-                if let Some(slot) = found.and_then(|slot| wide.exposed_at(slot, key)) {
+                if let Some(slot) = found.and_then(|slot| wide.exposed_at(slot, key))
+                    && slot.has_known_hosts()
+                {
                     return accounts.count(slot, packet);
                 }
             }
@@ -171,6 +180,7 @@ impl FlowTable {
     pub fn scrape(&mut self, at: Duration) -> Snapshot {
         self.accounts.advance_to_read(Moment::of(at));
         self.hide_idle();
+        self.hide_idle_hosts();
         self.release_holds();
         Snapshot {
             shape: Arc::clone(&self.accounts.keys.shape),
@@ -178,6 +188,7 @@ impl FlowTable {
             wide: self.accounts.flows(&self.wide),
             overflow: self.accounts.overflow_sums(),
             traffic: self.accounts.traffic_sums(),
+            hosts: self.accounts.hosts.series(),
             occupancy: self.occupancy(),
         }
     }
@@ -199,6 +210,10 @@ impl FlowTable {
             idle: self.idle(),
             idle_limit: self.accounts.limits.idle_flows,
             forgotten: self.accounts.forgotten_flows,
+            hosts: self.accounts.hosts.exposed(),
+            host_limit: self.accounts.limits.hosts,
+            other_host_packets: self.accounts.hosts.other_packets(),
+            forgotten_hosts: self.accounts.hosts.forgotten(),
         }
     }
 
@@ -213,11 +228,19 @@ impl FlowTable {
         self.accounts.overflow_packets
     }
 
-    /// Returns the bytes allocated for flows, including spare capacity.
+    /// Returns the series of hosts in which a packet counts that was just counted.
+    pub fn host_keys(&self, seen: &Observation) -> impl Iterator<Item = HostKey> {
+        self.accounts.host_keys(seen)
+    }
+
+    /// Returns the bytes allocated for flows and hosts, including spare capacity.
     #[must_use]
     pub fn allocated(&self) -> usize {
         let stores = self.narrow.allocated() + self.wide.allocated();
-        stores + self.checkpoints.allocated() + self.accounts.holds.allocated()
+        stores
+            + self.checkpoints.allocated()
+            + self.accounts.holds.allocated()
+            + self.accounts.hosts.allocated()
     }
 
     fn exposed(&self) -> usize {
@@ -228,21 +251,22 @@ impl FlowTable {
         self.narrow.idle() + self.wide.idle()
     }
 
-    /// Counts a packet of a flow that is new, idle or without a slot. Exposes the flow if there is
-    /// a free slot.
+    /// Counts a packet of a flow that is new, idle or without a slot, or whose hosts are unknown.
+    /// Exposes the flow if there is a free slot.
     #[cold]
     fn admit(&mut self, packet: BatchedPacket<'_>) {
+        self.make_room_for_hosts();
         // An earlier packet of the same group may have exposed the flow. Or the candidate was
         // another flow with the same 32 bits of the hash.
         match packet.key() {
             KeyRef::Narrow(key) => {
                 if let Some(slot) = self.narrow.find_exposed(packet.hash(), &key) {
-                    return self.accounts.count(slot, packet);
+                    return self.accounts.find_hosts_and_count(slot, packet);
                 }
             }
             KeyRef::Wide(key) => {
                 if let Some(slot) = self.wide.find_exposed(packet.hash(), key) {
-                    return self.accounts.count(slot, packet);
+                    return self.accounts.find_hosts_and_count(slot, packet);
                 }
             }
         }
@@ -274,6 +298,8 @@ impl FlowTable {
     }
 }
 
+#[cfg(test)]
+mod host_model;
 #[cfg(test)]
 mod model;
 #[cfg(test)]

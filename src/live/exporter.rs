@@ -336,6 +336,7 @@ mod tests {
                 idle_timeout: Duration::ZERO,
                 hold: Duration::ZERO,
                 hide_unseen: false,
+                hosts: 1000,
             },
         };
         Exporter::new(settings, false)

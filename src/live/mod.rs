@@ -33,9 +33,9 @@ use crate::aggregator::Settings;
 use crate::capture::udp::{self, DiscardSocket};
 use crate::capture::{PacketCapture, tshark};
 use crate::flow::CHECKPOINT_INTERVAL;
-use crate::http::{ListenAddress, Listeners};
+use crate::http::{self, ListenAddress, Listeners};
+use crate::memory::{self, TableSize};
 use crate::wire::ListenPorts;
-use crate::{http, memory};
 use exporter::Exporter;
 use holder::{Transport, holder};
 use signals::Signals;
@@ -164,11 +164,12 @@ fn used_by(holder: Option<&str>) -> String {
 /// The daemon cannot start, or its UDP sockets cannot be read any more.
 pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
-    if let Some(warning) = memory::check(&settings.limits)? {
+    let size = TableSize::of(&settings);
+    if let Some(warning) = memory::check(size)? {
         warn!("{warning}");
     }
     let wanted = options.max_requests;
-    if let Some((fitting, why)) = memory::scrapes_that_fit(&settings.limits, wanted) {
+    if let Some((fitting, why)) = memory::scrapes_that_fit(size, wanted) {
         options.max_requests = fitting;
         if wanted > 0 {
             info!("answering at most {fitting} concurrent scrapes instead of {wanted}: {why}");
@@ -416,23 +417,22 @@ mod tests {
     /// tokio's clock is paused and skips the waits; the exporter's own clock is real.
     #[tokio::test(start_paused = true)]
     async fn checkpoints_are_taken_all_the_time() {
-        let exporter = Arc::new(Exporter::new(
-            Settings {
-                decode: DecodeOptions {
-                    listen_ports: ListenPorts::Any,
-                    ipv6: false,
-                },
-                shape: Shape::default(),
-                limits: FlowLimits {
-                    flows: 1,
-                    idle_flows: 0,
-                    idle_timeout: Duration::ZERO,
-                    hold: Duration::ZERO,
-                    hide_unseen: false,
-                },
+        let settings = Settings {
+            decode: DecodeOptions {
+                listen_ports: ListenPorts::Any,
+                ipv6: false,
             },
-            false,
-        ));
+            shape: Shape::default(),
+            limits: FlowLimits {
+                flows: 1,
+                idle_flows: 0,
+                idle_timeout: Duration::ZERO,
+                hold: Duration::ZERO,
+                hide_unseen: false,
+                hosts: 1000,
+            },
+        };
+        let exporter = Arc::new(Exporter::new(settings, false));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
         tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;

@@ -113,6 +113,11 @@ impl Account {
         self.gauge(catalog::FLOWS_IDLE, flows.idle as f64);
         self.gauge(catalog::FLOWS_IDLE_LIMIT, f64::from(flows.idle_limit));
         self.counter(catalog::FLOWS_FORGOTTEN, flows.forgotten);
+        if flows.host_limit > 0 {
+            self.gauge(catalog::HOSTS, flows.hosts as f64);
+            self.gauge(catalog::HOSTS_LIMIT, f64::from(flows.host_limit));
+            self.counter(catalog::HOSTS_FORGOTTEN, flows.forgotten_hosts);
+        }
     }
 
     fn web(&self, web: &WebState) {

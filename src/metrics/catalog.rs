@@ -70,6 +70,22 @@ pub(crate) const TRAFFIC_PACKETS: Family = Family {
     help: "All mirrored packets ever counted, however many flows there are.",
 };
 
+pub(super) const HOST_LABELS: &[&str] = &["host", "direction", "peer_type"];
+
+pub(crate) const HOST_BYTES: Family = Family {
+    name: "tzsp_host_bytes_total",
+    kind: Kind::Counter,
+    labels: HOST_LABELS,
+    help: "Bytes that each host sent and received, by the type of the other side; beyond --max-hosts of `other`.",
+};
+
+pub(crate) const HOST_PACKETS: Family = Family {
+    name: "tzsp_host_packets_total",
+    kind: Kind::Counter,
+    labels: HOST_LABELS,
+    help: "Packets that each host sent and received, likewise.",
+};
+
 pub(super) const CAPTURE_ITERATIONS: Family = Family {
     name: "tzsp_capture_iterations_total",
     kind: Kind::Counter,
@@ -203,6 +219,27 @@ pub(super) const FLOWS_FORGOTTEN: Family = Family {
     help: "Idle flows whose count was given up; they start from 0 when they return.",
 };
 
+pub(super) const HOSTS: Family = Family {
+    name: "tzsp_hosts",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Hosts exposed now.",
+};
+
+pub(super) const HOSTS_LIMIT: Family = Family {
+    name: "tzsp_hosts_limit",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Hosts that may be exposed: --max-hosts.",
+};
+
+pub(super) const HOSTS_FORGOTTEN: Family = Family {
+    name: "tzsp_hosts_forgotten_total",
+    kind: Kind::Counter,
+    labels: &[],
+    help: "Idle hosts whose slot another host took; they start from 0 when they return.",
+};
+
 pub(super) const HTTP_REFUSED: Family = Family {
     name: "tzsp_http_refused_total",
     kind: Kind::Counter,
@@ -302,11 +339,13 @@ pub(super) const PROCESS_TRANSMITTED: Family = Family {
 };
 
 /// All families, in the order of the documentation.
-pub const ALL: [Family; 37] = [
+pub const ALL: [Family; 42] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
     TRAFFIC_BYTES,
     TRAFFIC_PACKETS,
+    HOST_BYTES,
+    HOST_PACKETS,
     CAPTURE_ITERATIONS,
     DATA_LOST_SECONDS,
     FRAMES_RECEIVED,
@@ -326,6 +365,9 @@ pub const ALL: [Family; 37] = [
     FLOWS_IDLE,
     FLOWS_IDLE_LIMIT,
     FLOWS_FORGOTTEN,
+    HOSTS,
+    HOSTS_LIMIT,
+    HOSTS_FORGOTTEN,
     HTTP_REFUSED,
     HTTP_CONNECTIONS,
     WEB_CONFIG_CURRENT,

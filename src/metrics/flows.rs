@@ -262,6 +262,7 @@ mod tests {
                 labels: Label::ALL.into_iter().collect(),
                 classes: Classes::new(&networks, &[]).expect("the networks do not overlap"),
                 plain,
+                ..Shape::default()
             };
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"
                 .parse()

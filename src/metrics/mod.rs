@@ -10,6 +10,7 @@ mod dialect;
 mod flows;
 mod format;
 mod gathered;
+mod hosts;
 pub(crate) mod labels;
 mod lines;
 mod messages;
@@ -79,8 +80,7 @@ pub fn write_analysis(
         clock: None,
     };
     account::of_analysis(frames).write(out, encoding)?;
-    flows::write(out, encoding, flows)?;
-    write_end(out, format)
+    write_streams(out, encoding, flows)
 }
 
 /// Writes what `/metrics` answers.
@@ -103,12 +103,18 @@ pub fn write_scrape(
         clock: has_starts.then_some(own.clock),
     };
     account::of_scrape(&flows.occupancy, own).write(out, encoding)?;
-    flows::write(out, encoding, flows)?;
-    write_end(out, format)
+    write_streams(out, encoding, flows)
 }
 
-fn write_end(out: &mut impl Write, format: Format) -> io::Result<()> {
-    match format {
+/// Writes the families with many series, and the end of the format.
+fn write_streams(
+    out: &mut impl Write,
+    encoding: Encoding<'_>,
+    mut flows: Snapshot,
+) -> io::Result<()> {
+    hosts::write(out, encoding, &mut flows)?;
+    flows::write(out, encoding, flows)?;
+    match encoding.format {
         Format::OpenMetrics => out.write_all(END.as_bytes()),
         Format::Text | Format::Protobuf => Ok(()),
     }

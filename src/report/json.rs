@@ -12,8 +12,8 @@ use super::time::nanoseconds;
 use super::{Overview, rows};
 use crate::aggregator::FrameCounts;
 use crate::flow::{
-    Counters, Flow, Label, Occupancy, OverflowKey, ProtocolName, Sensor, Shape, Snapshot, Sum,
-    TrafficKey,
+    Counters, Flow, HostTraffic, Label, Occupancy, OverflowKey, ProtocolName, Sensor, Shape,
+    Snapshot, Sum, TrafficKey,
 };
 use crate::metrics::labels;
 use crate::wire::{Skipped, Truncated};
@@ -35,11 +35,18 @@ pub fn write_json(
         .traffic
         .sort_unstable_by_key(|sum| (sum.counters.rank(), sum.key.is_none(), sum.key));
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
-    let mut document = serializer.serialize_map(Some(6))?;
+    let mut document = serializer.serialize_map(None)?;
     document.serialize_entry("frames", &Frames(frames))?;
     document.serialize_entry("total", &Total(rows::total(&snapshot)))?;
     document.serialize_entry("limits", &Limits(&snapshot.occupancy))?;
     let shape = snapshot.shape.clone();
+    if snapshot.occupancy.host_limit > 0 {
+        snapshot.sort_hosts();
+        // Equally large rows stay in the order of their keys.
+        snapshot.hosts.sort_by_key(|host| host.counters.rank());
+        let hosts = snapshot.hosts.iter().map(|host| HostRow(&shape, host));
+        document.serialize_entry("hosts", &Array(|| hosts.clone()))?;
+    }
     let traffic = snapshot.traffic.iter().map(|sum| Traffic(&shape, *sum));
     document.serialize_entry("traffic", &Array(|| traffic.clone()))?;
     let overflow = snapshot.overflow.iter().map(|sum| Overflow(&shape, *sum));
@@ -170,13 +177,18 @@ struct Limits<'a>(&'a Occupancy);
 impl Serialize for Limits<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(occupancy) = self;
-        let mut map = serializer.serialize_map(Some(6))?;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("flows", &occupancy.flows)?;
         map.serialize_entry("max_flows", &occupancy.limit)?;
         map.serialize_entry("overflow_packets", &occupancy.overflow_packets)?;
         map.serialize_entry("idle_flows", &occupancy.idle)?;
         map.serialize_entry("max_idle_flows", &occupancy.idle_limit)?;
         map.serialize_entry("forgotten_flows", &occupancy.forgotten)?;
+        if occupancy.host_limit > 0 {
+            map.serialize_entry("hosts", &occupancy.hosts)?;
+            map.serialize_entry("max_hosts", &occupancy.host_limit)?;
+            map.serialize_entry("forgotten_hosts", &occupancy.forgotten_hosts)?;
+        }
         map.end()
     }
 }
@@ -187,6 +199,21 @@ struct Array<F>(F);
 impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Array<F> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.0())
+    }
+}
+
+/// A series of a host. The host is null for those beyond the limit.
+struct HostRow<'a>(&'a Shape, &'a HostTraffic);
+
+impl Serialize for HostRow<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let Self(shape, HostTraffic { key, counters, .. }) = self;
+        let mut map = serializer.serialize_map(Some(5))?;
+        map.serialize_entry("host", &key.host)?;
+        map.serialize_entry("direction", key.direction.label())?;
+        map.serialize_entry("peer_type", shape.classes.name(key.peer_class))?;
+        serialize_counters(&mut map, *counters)?;
+        map.end()
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod ends;
 mod grid;
+mod hosts;
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
@@ -37,6 +38,9 @@ pub(crate) fn write(
         return Ok(());
     }
     let labels = snapshot.shape.labels;
+    if let Some(hosts) = hosts::top_hosts(&mut snapshot, total, top) {
+        hosts.write(out, look)?;
+    }
     top_flows(&mut snapshot, total, top).write(out, look)?;
     if labels.contains(Label::From) {
         top_ends(&mut snapshot, Side::Source, total, top).write(out, look)?;
@@ -88,6 +92,13 @@ fn write_summary(
         write!(
             out,
             "; {flows} left, and count under type and protocol only"
+        )?;
+    }
+    if occupancy.other_host_packets > 0 {
+        let hosts = number(occupancy.hosts as u64);
+        write!(
+            out,
+            "\nHosts    {hosts}; those beyond --max-hosts are in `{OTHER}`"
         )?;
     }
     writeln!(out)

@@ -90,6 +90,11 @@ mod tests {
         for other in [[0xc0, 0x21], [0x80, 0x21], [0x00, 0xfd], [0xfd, 0x00]] {
             check(&other, Err(LinkError::NoEtherType));
         }
+        // Van Jacobson's compression (RFC 1332, section 4): even in the uncompressed form, a slot
+        // identifier replaces the protocol in the IPv4 header.
+        for other in [[0x2d, 0x45], [0x2f, 0x45]] {
+            check(&other, Err(LinkError::NoEtherType));
+        }
     }
 
     #[test]

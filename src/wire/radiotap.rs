@@ -8,11 +8,14 @@
 //! ```
 //!
 //! Everything is little-endian. Each presence word ("what follows") has a bit for one more such
-//! word. Of the fields, only the flags matter here. At most the time precedes them.
+//! word. Of the fields, only the flags matter here. At most the time precedes them. Another version
+//! than 0 may arrange the fields differently, so only its length is used.
 
 use super::payload::LinkError;
 use crate::frame::Captured;
 
+/// The version that this module describes, the only one so far.
+const VERSION: u8 = 0;
 /// The size of version, padding, length and one presence word.
 const MIN_LENGTH: u16 = 8;
 
@@ -36,7 +39,7 @@ pub(super) struct Radiotap<'a> {
 
 /// Skips the header, using its length field.
 pub(super) fn parse(frame: Captured<'_>) -> Result<Radiotap<'_>, LinkError> {
-    let [_, _, low, high, fields @ ..] = frame.bytes else {
+    let [version, _, low, high, fields @ ..] = frame.bytes else {
         return Err(LinkError::Malformed);
     };
     let length = u16::from_le_bytes([*low, *high]);
@@ -50,7 +53,10 @@ pub(super) fn parse(frame: Captured<'_>) -> Result<Radiotap<'_>, LinkError> {
     let fields = fields
         .get(..usize::from(length).saturating_sub(4))
         .ok_or(LinkError::Malformed)?;
-    let flags = flags(fields).unwrap_or(0);
+    let flags = match *version {
+        VERSION => flags(fields).unwrap_or(0),
+        _ => 0,
+    };
     Ok(Radiotap {
         frame: if flags & FCS_AT_END == 0 {
             behind
@@ -114,6 +120,13 @@ mod tests {
         check(&[0, 0, 9, 0, 2, 0, 0, 0, 0x10], 20, false);
         check(&[0, 0, 9, 0, 2, 0, 0, 0, 0x20], 24, true);
         check(&[0, 0, 9, 0, 2, 0, 0, 0, 0x30], 20, true);
+    }
+
+    #[test]
+    fn fields_of_another_version_are_not_read() {
+        for version in [1, 0x61, 0xff] {
+            check(&[version, 0, 9, 0, 2, 0, 0, 0, 0x30], 24, false);
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ fn every_capture_gives_the_numbers_worked_out_by_hand() {
         let name = file_name(&capture);
         let scrape = analyze(&capture);
         scrape.assert_every_frame_is_accounted_for();
+        scrape.assert_hosts_account_for_traffic(&["private"]);
         let row = expected
             .remove(name)
             .unwrap_or_else(|| panic!("no line for {name}"));

@@ -10,7 +10,7 @@ use crate::support::{PipedRun, program, testdata};
 
 /// The start of a capture (section header and interface), and two packet blocks, whose packets have
 /// 136 bytes in total.
-fn blocks() -> [Vec<u8>; 3] {
+pub(crate) fn blocks() -> [Vec<u8>; 3] {
     let capture = fs::read(testdata().join("pcapng_little_endian.pcapng")).unwrap();
     let mut blocks = Vec::new();
     let mut rest = &capture[..];
@@ -25,7 +25,7 @@ fn blocks() -> [Vec<u8>; 3] {
 }
 
 /// The first eight bytes of a block: its type and length.
-fn block_start(block_type: u32, length: u32) -> Vec<u8> {
+pub(crate) fn block_start(block_type: u32, length: u32) -> Vec<u8> {
     [block_type.to_le_bytes(), length.to_le_bytes()].concat()
 }
 

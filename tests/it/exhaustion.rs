@@ -13,10 +13,12 @@ use tempfile::TempDir;
 use crate::faults::{capture, start_fake};
 use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR_LINK, Network};
+use crate::native::native_on_cable;
 use crate::network::{capture_through, received, stream, wait_for};
 use crate::scrape::Scrape;
 use crate::support::{
-    self, Exporter, LaunchOptions, PROGRAM, command, fake_tshark, program, testdata, tool,
+    self, Exporter, LaunchOptions, PROGRAM, command, eventually, fake_tshark, program, testdata,
+    tool,
 };
 
 #[test]
@@ -115,6 +117,69 @@ fn limit_open_files(exporter: &Exporter<'_>, limit: usize) {
     tool(Command::new("prlimit").args([&pid, &limit]));
 }
 
+/// Requests a metric on an open connection, which needs no new file descriptor.
+fn value_on(client: &mut TcpStream, metric: &str) -> f64 {
+    client
+        .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
+        .unwrap();
+    let mut text = String::new();
+    let mut piece = vec![0; 65536];
+    while !text.ends_with("\r\n0\r\n\r\n") {
+        let size = client.read(&mut piece).unwrap();
+        assert_ne!(size, 0, "{text}");
+        text.push_str(std::str::from_utf8(&piece[..size]).unwrap());
+    }
+    let mut values = text.lines().filter_map(|line| line.strip_prefix(metric));
+    let value = values.find_map(|value| value.strip_prefix(' '));
+    value.unwrap().parse().unwrap()
+}
+
+/// Looking up an interface opens a socket. A capture that works must not end because that fails.
+#[test]
+fn without_file_descriptors_a_packet_capture_goes_on() {
+    let network = Network::new();
+    let exporter = native_on_cable(&network);
+    stream(&network, 10);
+    wait_for(&exporter, 10.0);
+    let connect = || TcpStream::connect(("localhost", exporter.port)).unwrap();
+    let mut client = network.collector.run(connect);
+    assert_eq!(value_on(&mut client, "tzsp_frames_received_total"), 10.0);
+    limit_open_files(&exporter, 4);
+    // When the interface goes down, it is looked up before anything else is read.
+    let set = |state| {
+        network
+            .collector
+            .ip(&["link", "set", COLLECTOR_LINK, state])
+    };
+    set("down");
+    set("up");
+    stream(&network, 10);
+    eventually("the packets after it", || {
+        (value_on(&mut client, "tzsp_frames_received_total") == 20.0).then_some(())
+    });
+    assert_eq!(value_on(&mut client, "tzsp_capture_iterations_total"), 1.0);
+    assert_eq!(value_on(&mut client, "tzsp_capture_up"), 1.0);
+}
+
+#[test]
+fn without_file_descriptors_a_packet_capture_starts_later() {
+    let network = Network::new();
+    let mut exporter = native_on_cable(&network);
+    network.pull_out();
+    exporter.scrape_until("the capture is down", |scrape| {
+        scrape.value("tzsp_capture_up") == 0.0
+    });
+    limit_open_files(&exporter, 4);
+    network.plug_in();
+    exporter.wait_for_line(
+        "cannot start again: cannot open a packet socket: Too many open files (os error 24)",
+    );
+    limit_open_files(&exporter, 1024);
+    exporter.wait_for_line("capturing on cable0 again");
+    stream(&network, 10);
+    wait_for(&exporter, 10.0);
+}
+
 #[test]
 fn without_file_descriptors_a_capture_starts_later() {
     let tools = fake_tshark("cat capture; exec sleep 60");
@@ -150,25 +215,9 @@ fn the_count_of_kernel_drops_never_decreases() {
     });
     assert!(dropped(&before) > 0.0);
 
-    // Requests on an open connection need no new file descriptor. Reading the drops from /proc
-    // does.
+    // Reading the drops from /proc needs a file descriptor, too.
     let mut client = TcpStream::connect(("localhost", exporter.port)).unwrap();
-    let mut ask = || {
-        client
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n")
-            .unwrap();
-        let mut text = String::new();
-        let mut piece = vec![0; 65536];
-        while !text.ends_with("\r\n0\r\n\r\n") {
-            let size = client.read(&mut piece).unwrap();
-            assert_ne!(size, 0, "{text}");
-            text.push_str(std::str::from_utf8(&piece[..size]).unwrap());
-        }
-        let line = text
-            .lines()
-            .find_map(|line| line.strip_prefix("tzsp_capture_dropped_total "));
-        line.unwrap().parse::<f64>().unwrap()
-    };
+    let mut ask = || value_on(&mut client, "tzsp_capture_dropped_total");
     assert_eq!(ask(), dropped(&before));
     limit_open_files(&exporter, 4);
     assert_eq!(ask(), dropped(&before));

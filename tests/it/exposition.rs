@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 use etherparse::IpNumber;
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
 use tzsp_packetstream_exporter::flow::{
-    Arrivals, Classes, FlowLimits, FlowTable, Label, Sensor, SensorSnapshot, Shape,
+    Arrivals, Classes, FlowLimits, FlowTable, HostClasses, Label, Sensor, SensorSnapshot, Shape,
 };
 use tzsp_packetstream_exporter::metrics::{
     self, CaptureState, Format, OwnState, ProcessState, Refused, WallClock, WebState,
@@ -22,7 +22,7 @@ use crate::protoc::decoded;
 use crate::scrape::Scrape;
 use crate::support::{Exporter, eventually};
 
-const PROTOBUF: &str = "application/vnd.google.protobuf;\
+pub(crate) const PROTOBUF: &str = "application/vnd.google.protobuf;\
                         proto=io.prometheus.client.MetricFamily;encoding=delimited";
 const PROTOBUF_TYPE: &str = "application/vnd.google.protobuf; \
                              proto=io.prometheus.client.MetricFamily; encoding=delimited";
@@ -30,7 +30,7 @@ const OPENMETRICS: &str = "application/openmetrics-text;version=1.0.0;escaping=a
 
 /// The content type and the body of `/metrics` for a client that accepts this.
 #[track_caller]
-fn scrape(exporter: &Exporter<'_>, accept: &str) -> (String, Vec<u8>) {
+pub(crate) fn scrape(exporter: &Exporter<'_>, accept: &str) -> (String, Vec<u8>) {
     let request = ureq::get(exporter.url("/metrics")).header("accept", accept);
     let mut response = request.call().unwrap();
     let headers = response.headers();
@@ -202,9 +202,11 @@ fn table() -> FlowTable {
         format!("{}=::/1", "n".repeat(60)),
     ];
     let networks = networks.map(|network| network.parse().unwrap());
+    let classes = Classes::new(&networks, &["public=24/48".parse().unwrap()]).unwrap();
     let shape = Shape {
         labels: Label::ALL.into_iter().collect(),
-        classes: Classes::new(&networks, &["public=24/48".parse().unwrap()]).unwrap(),
+        hosts: HostClasses::named(&classes, ["a", "broadcast"]).unwrap(),
+        classes,
         plain: false,
     };
     let limits = FlowLimits {
@@ -213,6 +215,7 @@ fn table() -> FlowTable {
         idle_timeout: Duration::ZERO,
         hold: Duration::ZERO,
         hide_unseen: false,
+        hosts: 1,
     };
     let mut table = FlowTable::new(shape, limits);
     let packet = Observation {
@@ -305,6 +308,8 @@ fn counters_have_starts_and_gauges_have_none() {
     let flows = [at(1, 1), at(0, 0), at(4, 4), at(3, 3), at(2, 2), at(5, 5)];
     assert_eq!(starts("tzsp_observed_bytes_total"), flows);
     assert_eq!(starts("tzsp_observed_packets_total"), flows);
+    // 10.0.0.1, and `other`: 255.255.255.255 and 10.0.0.2.
+    assert_eq!(starts("tzsp_host_bytes_total"), [at(0, 0), at(4, 4)]);
     assert_eq!(starts("tzsp_frames_received_total"), [at(0, 0)]);
     assert_eq!(starts("tzsp_sensor_frames_total"), [at(7, 7)]);
     assert_eq!(starts("process_cpu_seconds_total"), [at(0, 0)]);

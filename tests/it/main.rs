@@ -46,6 +46,7 @@ mod process;
 mod prometheus;
 mod promtool;
 mod protoc;
+mod read_sizes;
 mod readme;
 mod routers;
 mod rules;

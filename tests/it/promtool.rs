@@ -25,6 +25,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
     hide_unseen: false,
+    hosts: 1000,
 };
 
 /// This many packets from 10.0.0.`host`, at a time in seconds.

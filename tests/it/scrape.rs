@@ -67,6 +67,35 @@ impl Scrape {
         self.assert_traffic_is_all_there_is();
     }
 
+    /// Checks that hosts sent what came from their types, and received what went to these. `types`
+    /// are those of `--hosts`. This holds only while no host is idle, forgotten or held.
+    #[track_caller]
+    pub(crate) fn assert_hosts_account_for_traffic(&self, types: &[&str]) {
+        for unit in ["bytes", "packets"] {
+            for (direction, label) in [("sent", "from_type"), ("received", "to_type")] {
+                let counted = self.sum_where(
+                    &format!("tzsp_host_{unit}_total"),
+                    &[format!("direction=\"{direction}\"")],
+                );
+                let types = types.iter().map(|name| format!("{label}=\"{name}\""));
+                let traffic = format!("tzsp_traffic_{unit}_total");
+                let expected = self.sum_where(&traffic, &types.collect::<Vec<_>>());
+                assert_eq!(counted, expected, "{unit} {direction} in:\n{}", self.text);
+            }
+        }
+    }
+
+    /// The sum of the samples of a family that have one of these labels.
+    fn sum_where(&self, family: &str, labels: &[String]) -> f64 {
+        self.family(family)
+            .filter(|(all, _)| {
+                let all = all.trim_matches(['{', '}']);
+                all.split(',')
+                    .any(|label| labels.iter().any(|one| one == label))
+            })
+            .fold(0.0, |sum, (_, value)| sum + value)
+    }
+
     /// Checks that frames received = packets of the traffic totals + frames skipped. This holds
     /// also after flows have been removed.
     #[track_caller]

@@ -55,6 +55,7 @@ pub(crate) fn aggregator() -> Aggregator {
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: 1000,
         },
     })
 }

@@ -212,7 +212,9 @@ pub(crate) fn fields(capture: &Path) -> String {
     for field in ["src", "dst", "proto", "len", "hdr_len"] {
         command.args(["-e", &format!("ip.{field}")]);
     }
-    command.args(["-e", "udp.dstport"]);
+    for field in ["udp.dstport", "ppi.length", "ppi.field_len"] {
+        command.args(["-e", field]);
+    }
     tool(&mut command)
 }
 
@@ -229,6 +231,7 @@ pub(crate) fn parse_packet_line(line: &str, is_plain: bool) -> Option<TsharkPack
         lengths,
         _,
         ports,
+        ..,
     ] = &fields[..]
     else {
         panic!("not the fields that were asked for: {line}");

@@ -1,6 +1,7 @@
 //! Finds network interfaces by name.
 
 use std::io;
+use std::os::unix::net::UnixDatagram;
 
 use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
@@ -27,6 +28,12 @@ impl Interface {
                 index,
             })),
             Err(Errno::ENODEV | Errno::ENXIO) => Ok(None),
+            // The look-up needs a socket. If glibc cannot open one, it hides the reason behind this
+            // error.
+            Err(Errno::ENOENT) => {
+                let reason = UnixDatagram::unbound().err();
+                Err(reason.unwrap_or_else(|| Errno::ENOENT.into()))
+            }
             Err(error) => Err(error.into()),
         }
     }

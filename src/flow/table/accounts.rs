@@ -4,6 +4,7 @@ use super::super::class::Class;
 use super::super::clock::{Moment, Start};
 use super::super::distinct::Distinct;
 use super::super::hold::Holds;
+use super::super::hosts::{HostPair, Hosts};
 use super::super::key::{Address, Packed};
 use super::super::packets::{BatchedPacket, Keys};
 use super::super::series::{BoundedSeries, SeriesEntry};
@@ -30,11 +31,14 @@ pub(super) struct Accounts {
     pub(super) last_delivered: Option<Moment>,
     /// Whether a new flow has ever found all slots in use.
     pub(super) was_full: bool,
-    pub(super) holds: Holds,
+    pub(super) holds: Holds<HeldFlow>,
     pub(super) traffic: BoundedSeries<TrafficKey>,
-    /// Whether all packets of a flow count in the same traffic series. Its number is then stored
-    /// with the flow, which saves a look-up for each packet.
-    traffic_by_flow: bool,
+    pub(super) hosts: Hosts,
+    /// Whether all packets of a flow count in the same traffic series and for the same hosts. Their
+    /// numbers are then stored with the flow, which saves look-ups for each packet.
+    pub(super) by_flow: bool,
+    /// When hosts may be hidden again because a new one would find no slot.
+    pub(super) next_host_sweep: Moment,
     pub(super) overflow: BoundedSeries<OverflowKey>,
     pub(super) overflow_packets: u64,
     /// An estimate of the number of distinct flows, from the hashes of their keys. The hash is
@@ -45,9 +49,20 @@ pub(super) struct Accounts {
     pub(super) forgotten: Counters,
 }
 
+/// The slot of a held flow.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct HeldFlow {
+    pub(super) slot: u32,
+    /// Whether the slot is in the store of wide flows.
+    pub(super) wide: bool,
+}
+
 impl Accounts {
     pub(super) fn new(keys: Keys, limits: FlowLimits) -> Self {
-        let traffic_by_flow = keys.shape.determines_traffic_key();
+        let shape = &keys.shape;
+        let hosts = Hosts::new(limits.hosts, &shape.classes, keys.seed.clone(), limits.hold);
+        let by_flow =
+            shape.determines_traffic_key() && (!hosts.is_on() || shape.determines_hosts());
         Self {
             keys,
             limits,
@@ -58,7 +73,9 @@ impl Accounts {
             was_full: false,
             holds: Holds::default(),
             traffic: BoundedSeries::default(),
-            traffic_by_flow,
+            hosts,
+            by_flow,
+            next_host_sweep: Moment::default(),
             overflow: BoundedSeries::default(),
             overflow_packets: 0,
             forgotten_flows: 0,
@@ -76,7 +93,8 @@ impl Accounts {
         self.last_read = self.now;
     }
 
-    /// Counts a packet in its flow.
+    /// Counts a packet in its flow. If the packets of a flow are of the same hosts, these must be
+    /// known.
     #[expect(
         clippy::inline_always,
         reason = "a call for each packet, with its arguments in memory, costs a tenth of the counting"
@@ -85,19 +103,60 @@ impl Accounts {
     pub(super) fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
         slot.counters.add(packet.bytes());
         slot.last = slot.last.max(packet.at()).max(self.last_read);
-        let traffic = if self.traffic_by_flow {
-            slot.traffic()
+        if self.by_flow {
+            self.traffic.add(slot.traffic(), packet.bytes());
+            self.hosts
+                .count(slot.hosts(), slot.classes, packet.bytes(), slot.last);
         } else {
-            self.traffic_of_packet(packet)
-        };
-        self.traffic.add(traffic, self.now, packet.bytes());
+            self.count_by_packet(packet);
+        }
     }
 
-    // Not inlined: with the default labels it is never called, and `count` stays small.
+    /// Counts a packet in its traffic series and for its hosts, whatever its flow.
+    // Not inlined: with the default labels it is called only for packets whose flow has no slot, and
+    // `count` stays small.
     #[inline(never)]
-    fn traffic_of_packet(&mut self, packet: BatchedPacket<'_>) -> u16 {
+    fn count_by_packet(&mut self, packet: BatchedPacket<'_>) {
         let key = packet.traffic();
-        self.traffic.intern_with_hint(key, key.hint())
+        let traffic = self.traffic.intern_with_hint(key, key.hint());
+        self.traffic.begin(traffic, self.now);
+        self.traffic.add(traffic, packet.bytes());
+        if self.hosts.is_on() {
+            if !self.by_flow && self.needs_room_for_hosts() {
+                self.hide_idle_hosts();
+            }
+            let classes = [key.from_class, key.to_class];
+            let hosts = self.resolve_hosts(&packet.seen(), classes);
+            let at = packet.at().max(self.last_read);
+            self.hosts.count(hosts, classes, packet.bytes(), at);
+        }
+    }
+
+    fn resolve_hosts(&mut self, seen: &Observation, classes: [Class; 2]) -> HostPair {
+        let hosts = self.keys.shape.hosts(seen, classes);
+        self.hosts.resolve(hosts, classes, self.now)
+    }
+
+    /// Looks up the hosts of a flow, if they are to be stored with the flow.
+    fn find_hosts<A: Address>(&mut self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
+        let hosts = if self.by_flow && self.hosts.is_on() {
+            self.resolve_hosts(&packet.seen(), slot.classes)
+        } else {
+            HostPair::NONE
+        };
+        slot.set_hosts(hosts);
+    }
+
+    /// Counts a packet in its flow, whose hosts may be unknown.
+    pub(super) fn find_hosts_and_count<A: Address>(
+        &mut self,
+        slot: &mut Slot<A>,
+        packet: BatchedPacket<'_>,
+    ) {
+        if !slot.has_known_hosts() {
+            self.find_hosts(slot, packet);
+        }
+        self.count(slot, packet);
     }
 
     /// Exposes a new or an idle flow, and counts its packet.
@@ -117,7 +176,7 @@ impl Accounts {
             self.insert(store, key, packet)
         };
         self.hold(store, index);
-        self.count(&mut store[index], packet);
+        self.find_hosts_and_count(&mut store[index], packet);
     }
 
     fn insert<A: Address>(
@@ -127,6 +186,7 @@ impl Accounts {
         packet: BatchedPacket<'_>,
     ) -> u32 {
         let (classes, traffic) = self.traffic_of(&packet.seen());
+        self.traffic.begin(traffic, self.now);
         let slot = Slot::new(*key, classes, traffic);
         // No scrape up to the last one has shown the flow, so none of its packets counted by then.
         let start = Start::at(packet.at().max(self.last_read));
@@ -140,7 +200,11 @@ impl Accounts {
         }
         let slot = &mut store[index];
         slot.set_state(SlotState::Held);
-        slot.hold_or_previous = self.holds.push(self.now, slot.counters, index, A::WIDE);
+        let held = HeldFlow {
+            slot: index,
+            wide: A::WIDE,
+        };
+        self.holds.push(self.now, slot.counters, held);
     }
 
     /// Counts a packet whose flow has no slot.
@@ -151,9 +215,9 @@ impl Accounts {
         self.demand.insert(packet.hash());
         let key = self.keys.shape.overflow(&seen);
         let number = key.map_or(0, |key| self.overflow.intern(key));
-        self.overflow.add(number, self.now, seen.bytes);
-        let (_, traffic) = self.traffic_of(&seen);
-        self.traffic.add(traffic, self.now, seen.bytes);
+        self.overflow.begin(number, self.now);
+        self.overflow.add(number, seen.bytes);
+        self.count_by_packet(packet);
     }
 
     /// Returns the classes of a packet's addresses, and the number of its traffic series.
@@ -165,16 +229,16 @@ impl Accounts {
     /// Returns the exposed flows as a scrape shows them.
     pub(super) fn flows<A: Address>(&self, store: &Store<A>) -> Vec<Flow<A>> {
         let exposed = store.exposed().iter().map(|&index| (index, &store[index]));
-        exposed
-            .map(|(index, slot)| Flow {
-                key: slot.shown_key(),
-                counters: match slot.state() {
-                    SlotState::Held => self.holds.base(slot.hold_or_previous),
-                    _ => slot.counters,
-                },
-                start: store.start(index),
-            })
-            .collect()
+        let flows = exposed.map(|(index, slot)| Flow {
+            key: slot.shown_key(),
+            counters: slot.counters,
+            start: store.start(index),
+        });
+        let mut flows: Vec<_> = flows.collect();
+        for hold in self.holds.iter().filter(|hold| hold.held.wide == A::WIDE) {
+            flows[store.position(hold.held.slot)].counters = hold.base;
+        }
+        flows
     }
 
     /// Returns the overflow series as a scrape shows them. New ones are held like new flows.

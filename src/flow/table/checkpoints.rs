@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::super::clock::{Moment, Start};
+use super::super::hosts::HostTotals;
 use super::super::key::{Address, Key};
 use super::super::snapshot::{Counters, Flow, Recent};
 use super::super::store::{SlotState, Store};
@@ -36,6 +37,7 @@ struct Checkpoint {
     /// Counters by slot. Slots that were allocated later had no packets at that moment.
     narrow: Vec<Counters>,
     wide: Vec<Counters>,
+    hosts: Vec<HostTotals>,
 }
 
 /// A single checkpoint from before the first packet.
@@ -58,11 +60,12 @@ impl FlowTable {
         (checkpoint.total, checkpoint.overflow) = self.sums();
         copy(&self.narrow, &mut checkpoint.narrow);
         copy(&self.wide, &mut checkpoint.wide);
+        self.accounts.hosts.copy_totals(&mut checkpoint.hosts);
         self.checkpoints.0.push_back(checkpoint);
     }
 
     /// Returns the traffic since the oldest checkpoint, about a minute ago, or since the start if
-    /// there is none. Lists the `top` flows with the most bytes.
+    /// there is none. Lists the `top` flows and the `top` hosts with the most bytes.
     ///
     /// This does not count as a scrape: idle flows stay exposed until a scrape has shown them. Held
     /// flows are listed with their true counters.
@@ -73,6 +76,7 @@ impl FlowTable {
         let mut top_n = TopN::new(top);
         offer(&mut top_n, &self.narrow, checkpoint.at, &checkpoint.narrow);
         offer(&mut top_n, &self.wide, checkpoint.at, &checkpoint.wide);
+        let hosts = self.accounts.hosts.recent(&checkpoint.hosts, top);
         let (top, active) = top_n.finish();
         let flow = |((key, start), counters)| Flow {
             key,
@@ -87,6 +91,7 @@ impl FlowTable {
             overflow: overflow.since(checkpoint.overflow),
             top: top.into_iter().map(flow).collect(),
             active,
+            hosts,
         }
     }
 
@@ -162,11 +167,11 @@ impl Checkpoints {
 
     /// Returns the allocated bytes.
     pub(super) fn allocated(&self) -> usize {
-        let slots = self
-            .0
-            .iter()
-            .map(|checkpoint| checkpoint.narrow.capacity() + checkpoint.wide.capacity());
-        slots.sum::<usize>() * size_of::<Counters>()
+        let allocated = self.0.iter().map(|checkpoint| {
+            let flows = checkpoint.narrow.capacity() + checkpoint.wide.capacity();
+            flows * size_of::<Counters>() + checkpoint.hosts.capacity() * size_of::<HostTotals>()
+        });
+        allocated.sum()
     }
 }
 

@@ -10,10 +10,11 @@ use std::time::Duration;
 use super::super::clock::Moment;
 use super::super::key::Address;
 use super::super::store::{Slot, SlotState, Store};
+use super::accounts::HeldFlow;
 use super::{Accounts, FlowTable};
 
 /// The time from the start of one sweep to the start of the next.
-const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// The number of flows that are examined for each packet without a slot.
 const SWEPT_PER_PACKET: usize = 128;
 
@@ -115,17 +116,23 @@ impl FlowTable {
         self.checkpoints.forget_wide(slot);
     }
 
-    /// Releases all flows that were held for long enough: they show their true counters from now
+    /// Releases all flows and hosts that were held for long enough: they show their true counters from now
     /// on.
     pub(super) fn release_holds(&mut self) {
         let Accounts {
-            holds, limits, now, ..
+            holds,
+            hosts,
+            limits,
+            now,
+            ..
         } = &mut self.accounts;
+        hosts.release_holds(*now);
         while let Some(hold) = holds.pop(limits.hold, *now) {
-            if hold.wide {
-                self.wide[hold.slot].set_state(SlotState::Exposed);
+            let HeldFlow { slot, wide } = hold.held;
+            if wide {
+                self.wide[slot].set_state(SlotState::Exposed);
             } else {
-                self.narrow[hold.slot].set_state(SlotState::Exposed);
+                self.narrow[slot].set_state(SlotState::Exposed);
             }
         }
     }
@@ -133,7 +140,7 @@ impl FlowTable {
 
 impl Accounts {
     /// Whether flows can be hidden at all: there is a timeout, and a scrape has shown some flows.
-    fn can_hide_flows(&self) -> bool {
+    pub(super) fn can_hide_flows(&self) -> bool {
         let were_seen = self.limits.hide_unseen || self.last_delivered.is_some();
         !self.limits.idle_timeout.is_zero() && were_seen
     }
@@ -142,10 +149,18 @@ impl Accounts {
     ///
     /// A flow that was hidden without that would leave its last packets out of every sum of rates.
     fn may_be_hidden<A: Address>(&self, slot: &Slot<A>) -> bool {
-        let was_seen = self.limits.hide_unseen || self.last_delivered > Some(slot.last);
-        slot.state() == SlotState::Exposed
-            && slot.last.is_older(self.limits.idle_timeout, self.now)
-            && was_seen
+        slot.state() == SlotState::Exposed && self.idle_test()(slot.last)
+    }
+
+    /// Returns a function that tells, given the time of the last packet of a flow or a host,
+    /// whether it is idle and a delivered scrape has shown its last value.
+    #[inline]
+    pub(super) fn idle_test(&self) -> impl Fn(Moment) -> bool + use<> {
+        let (limits, now, last_delivered) = (self.limits, self.now, self.last_delivered);
+        move |last| {
+            let was_seen = limits.hide_unseen || last_delivered > Some(last);
+            last.is_older(limits.idle_timeout, now) && was_seen
+        }
     }
 
     /// Returns the flows that may be hidden: the time of the last packet, whether the flow is wide,

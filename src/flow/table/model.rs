@@ -43,6 +43,7 @@ fn limits() -> impl Strategy<Value = FlowLimits> {
             idle_timeout,
             hold,
             hide_unseen,
+            hosts: 1000,
         },
     )
 }
@@ -189,7 +190,7 @@ proptest! {
         let lengths = if fold { &lengths[..] } else { &[] };
         let classes = Classes::new(&[], lengths).expect("a known name");
         let plain = false;
-        let mut table = FlowTable::new(Shape { labels, classes, plain }, limits);
+        let mut table = FlowTable::new(Shape { labels, classes, plain, ..Shape::default() }, limits);
         let shape = Arc::clone(&table.accounts.keys.shape);
 
         let mut model = Sums::new();

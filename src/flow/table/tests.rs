@@ -7,6 +7,7 @@ use super::*;
 use crate::wire::Observation;
 
 mod eviction;
+mod hosts;
 mod load;
 mod starts;
 
@@ -18,6 +19,7 @@ const NO_LIMITS: FlowLimits = FlowLimits {
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
     hide_unseen: false,
+    hosts: 1000,
 };
 
 const IDLE_AFTER_A_MINUTE: FlowLimits = FlowLimits {
@@ -311,7 +313,7 @@ fn traffic_series_count_every_packet() {
         Shape {
             labels: labels.parse().expect("a list of labels"),
             classes: Classes::new(&[], &lengths).expect("known names"),
-            plain: false,
+            ..Shape::default()
         }
     };
     let limits = FlowLimits {

@@ -25,6 +25,7 @@ fn core(labels: &str, flows: u32) -> Aggregator {
             idle_timeout: Duration::ZERO,
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: 1000,
         },
     });
     core.watch_sensors(Sensors::new(&[37008], 2));

@@ -59,7 +59,7 @@ pub(super) fn top(
 
 impl Side {
     /// Returns this end of a flow.
-    fn of<A: Address>(self, key: &Key<A>, has_class: bool) -> End<A> {
+    pub(super) fn of<A: Address>(self, key: &Key<A>, has_class: bool) -> End<A> {
         let (address, prefix, class) = match self {
             Self::Source => (key.source, key.source_prefix, key.source_class),
             Self::Destination => (

@@ -106,6 +106,27 @@ impl Grid {
         }
     }
 
+    /// Arranges rows of hosts: name, sent, received, share, and the number of peers if it
+    /// `has_peers`.
+    pub(super) fn of_hosts(rows: Vec<Vec<String>>, has_peers: bool, all: usize) -> Self {
+        let mut columns = vec![
+            Column::text("host", Importance::Core),
+            Column::number("sent", Importance::Core),
+            Column::number("received", Importance::Core),
+            Column::number("share", Importance::Extra),
+        ];
+        if has_peers {
+            columns.push(Column::number("peers", Importance::Extra));
+        }
+        Self {
+            title: "Hosts",
+            common: Vec::new(),
+            columns,
+            rows,
+            all,
+        }
+    }
+
     pub(super) fn write(mut self, out: &mut impl Write, look: Look) -> io::Result<()> {
         let omitted = self.fit(look.width);
         let mut title = match self.rows.len() {

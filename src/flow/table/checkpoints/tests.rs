@@ -13,6 +13,7 @@ const LIMITS: FlowLimits = FlowLimits {
     idle_timeout: Duration::ZERO,
     hold: Duration::ZERO,
     hide_unseen: false,
+    hosts: 1000,
 };
 
 fn table(limits: FlowLimits) -> FlowTable {
@@ -199,6 +200,7 @@ fn with_too_many_slots_the_window_begins_at_the_start() {
 fn checkpoints_take_at_most_6_mib() {
     let mut table = table(FlowLimits {
         flows: 1 << 20,
+        hosts: 0,
         ..LIMITS
     });
     for number in 0..100_000_u32 {

@@ -135,3 +135,52 @@ fn sums_start_with_their_first_packet() {
         .map(|sum| (sum.start.millis(), sum.counters.packets));
     assert_eq!(starts(&mut traffic), [(1000, 3), (4000, 1)]);
 }
+
+/// Checks the packets and the start of each series of a host, in milliseconds, by the last octet of
+/// its address; `None` for the hosts beyond the limit.
+#[track_caller]
+fn check_hosts(table: &mut FlowTable, at: Duration, expected: &[(Option<u8>, u64, u64)]) {
+    let hosts = table.show(at).hosts.into_iter().map(|host| {
+        let last = host.key.host.map(|host| match host {
+            IpAddr::V4(address) => address.octets()[3],
+            IpAddr::V6(address) => address.octets()[15],
+        });
+        (last, host.counters.packets, host.start.millis())
+    });
+    let mut hosts: Vec<_> = hosts.collect();
+    hosts.sort_unstable();
+    assert_eq!(hosts, expected);
+}
+
+#[test]
+fn a_host_starts_with_its_first_packet_and_anew_after_it_lost_its_slot() {
+    let mut table = table(FlowLimits {
+        hosts: 1,
+        ..IDLE_AFTER_A_MINUTE
+    });
+    table.see(millis(1000), &packet(1));
+    table.see(millis(2000), &packet(2));
+    let expected = [(None, 1, 2000), (Some(1), 1, 1000)];
+    check_hosts(&mut table, millis(3000), &expected);
+    // 10.0.0.1 is hidden, and returns with its old count.
+    check_hosts(&mut table, millis(70_000), &[(None, 1, 2000)]);
+    table.see(millis(71_000), &packet(1));
+    let expected = [(None, 1, 2000), (Some(1), 2, 1000)];
+    check_hosts(&mut table, millis(72_000), &expected);
+    // It is hidden again, and 10.0.0.3 takes its slot.
+    check_hosts(&mut table, millis(140_000), &[(None, 1, 2000)]);
+    table.see(millis(141_000), &packet(3));
+    let expected = [(None, 1, 2000), (Some(3), 1, 141_000)];
+    check_hosts(&mut table, millis(142_000), &expected);
+}
+
+#[test]
+fn a_series_of_a_held_host_starts_with_its_first_packet_too() {
+    let mut table = table(FlowLimits {
+        hold: seconds(15),
+        ..NO_LIMITS
+    });
+    table.see(millis(1000), &packet(1));
+    check_hosts(&mut table, millis(3000), &[(Some(1), 0, 1000)]);
+    check_hosts(&mut table, millis(18_000), &[(Some(1), 1, 1000)]);
+}
