@@ -95,6 +95,13 @@ const SUBJECTS: [Subject; 8] = [
         run: run_encode,
         function: "*counted_encode*",
     },
+    Subject {
+        name: "the same in protobuf",
+        unit: "a flow",
+        count: 10_000,
+        run: run_encode_protobuf,
+        function: "*counted_encode*",
+    },
 ];
 
 /// The argument for a run under valgrind, followed by the name of a subject.
@@ -299,21 +306,24 @@ fn captured(frame: &[u8]) -> Frame<'_> {
 }
 
 fn run_encode(count: u32) {
+    encode(count, Format::Text);
+}
+
+fn run_encode_protobuf(count: u32) {
+    encode(count, Format::Protobuf);
+}
+
+fn encode(count: u32, format: Format) {
     let mut table = table(count);
     let mut packets = packets(&table, count);
     table.record(&mut packets);
-    counted_encode(table.scrape(Duration::ZERO));
+    counted_encode(format, table.scrape(Duration::ZERO));
 }
 
 #[inline(never)]
-fn counted_encode(flows: Snapshot) {
-    metrics::write_analysis(
-        &mut io::sink(),
-        Format::Text,
-        flows,
-        &FrameCounts::default(),
-    )
-    .expect("a sink takes everything");
+fn counted_encode(format: Format, flows: Snapshot) {
+    metrics::write_analysis(&mut io::sink(), format, flows, &FrameCounts::default())
+        .expect("a sink takes everything");
 }
 
 fn table(flows: u32) -> FlowTable {
