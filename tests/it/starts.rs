@@ -43,6 +43,7 @@ impl Site {
             arguments,
         };
         drop((udp, tcp));
+        eventually("Prometheus", || site.prometheus.get("status/buildinfo"));
         site.start();
         site
     }
