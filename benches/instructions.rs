@@ -38,7 +38,7 @@ struct Subject {
     function: &'static str,
 }
 
-const SUBJECTS: [Subject; 8] = [
+const SUBJECTS: [Subject; 9] = [
     Subject {
         name: "CaptureReader::each_frame",
         unit: "a frame",

@@ -8,7 +8,7 @@ use etherparse::IpNumber;
 
 use crate::capture::Frame;
 use crate::flow::{
-    FlowLimits, FlowTable, PacketBatch, Recent, SensorRuns, Sensors, Shape, Snapshot,
+    Changes, FlowLimits, FlowTable, PacketBatch, Recent, SensorRuns, Sensors, Shape, Snapshot,
 };
 use crate::wire::{
     self, Captured, Datagram, DecodeOptions, ListenPorts, Observation, Skipped, Truncated,
@@ -105,27 +105,18 @@ impl Aggregator {
         self.frames.add(&mem::take(&mut batch.frames));
     }
 
-    /// Counts a single frame, and passes its outcome to `observer`, and whether its flow has a
-    /// slot. The batch must be empty, and is empty again afterwards.
-    pub fn frame_observed(
+    /// Does the same as [`record_batch`](Self::record_batch), and adds the packets to `changes`.
+    /// Returns the counts of the frames in the batch.
+    pub fn record_batch_with(
         &mut self,
         batch: &mut FrameBatch,
-        now: Duration,
-        frame: &Frame<'_>,
-        observer: impl FnOnce(&Result<Observation, Skipped>, bool),
-    ) {
-        let outcome = wire::decode_full(frame.link, frame.captured(), &self.decode);
-        let overflow_packets = self.flows.overflow_packets();
-        self.frames.arrive(frame.at);
-        match &outcome {
-            Ok(seen) => {
-                self.frames.count(seen, &self.decode);
-                batch.packets.push(now, seen);
-                self.flows.record(&mut batch.packets);
-            }
-            Err(reason) => self.frames.skip(*reason),
-        }
-        observer(&outcome, self.flows.overflow_packets() == overflow_packets);
+        changes: &mut Changes,
+    ) -> FrameCounts {
+        self.flows.record_with(&mut batch.packets, changes);
+        self.sensors.record(&mut batch.sensors);
+        let frames = mem::take(&mut batch.frames);
+        self.frames.add(&frames);
+        frames
     }
 
     /// Replaces the account of sensors.
@@ -329,7 +320,8 @@ impl FrameCounts {
         self.skipped[reason as usize] += 1;
     }
 
-    fn add(&mut self, later: &Self) {
+    /// Adds the counts of frames that came later.
+    pub(crate) fn add(&mut self, later: &Self) {
         self.received += later.received;
         let skipped = self.skipped.iter_mut().zip(&later.skipped);
         let truncated = self.truncated.iter_mut().zip(&later.truncated);

@@ -67,6 +67,8 @@ pub struct Report {
     pub nothing_counted: Option<Survey>,
     /// Set if packets were counted as `other`.
     pub limit_reached: Option<LimitReached>,
+    /// Set if hosts were counted as `other`.
+    pub host_limit_reached: Option<HostLimitReached>,
     /// Set if a timeline has gaps.
     pub silence: Option<Silence>,
     /// Why the output is missing or incomplete.
@@ -98,6 +100,14 @@ impl Failure {
     .0.limit, .0.overflow_packets, .0.demand
 )]
 pub struct LimitReached(Occupancy);
+
+/// Hosts beyond the limit.
+#[derive(Debug, Error)]
+#[error(
+    "the limit of {} hosts was reached: further hosts were counted as `other`: raise --max-hosts",
+    .0.host_limit
+)]
+pub struct HostLimitReached(Occupancy);
 
 /// Something wrong with one input. All frames of it that could be read are counted.
 #[derive(Debug, Error)]
@@ -160,11 +170,11 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
         progress::bar(input::total_size(&files))
     };
 
-    let idle_timeout = settings.limits.idle_timeout;
+    let limits = settings.limits;
     let mut core = Aggregator::new(settings);
     let mut timeline = output
         .step()
-        .map(|step| Timeline::new(step, idle_timeout, core.flows().shape()));
+        .map(|step| Timeline::new(step, &limits, core.flows().shape()));
     let worker = Worker {
         files: &files,
         decode: &decode,
@@ -210,8 +220,9 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
         }
     }
     let has_counted = core.frames().counted() > 0;
-    // Without metrics as output, the limit of flows changes nothing.
+    // Without metrics as output, limits change nothing.
     let is_limit_reached = occupancy.overflow_packets > 0 && output != Output::Nothing;
+    let is_host_limit_reached = occupancy.other_host_packets > 0 && output != Output::Nothing;
     Report {
         problems: summary
             .problems
@@ -226,6 +237,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             decode: decode.clone(),
         }),
         limit_reached: is_limit_reached.then_some(LimitReached(occupancy)),
+        host_limit_reached: is_host_limit_reached.then_some(HostLimitReached(occupancy)),
         silence,
         failure,
     }

@@ -84,6 +84,9 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     if let Some(warning) = report.limit_reached {
         print_problem!("warning: {warning}");
     }
+    if let Some(warning) = report.host_limit_reached {
+        print_problem!("warning: {warning}");
+    }
     if let Some(warning) = report.silence {
         print_problem!("warning: {warning}");
     }

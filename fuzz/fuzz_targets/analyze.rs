@@ -98,7 +98,7 @@ fn run(capture: &Path, choice: u8, output: Output) -> String {
             idle_timeout: Duration::from_secs(if bit(6) { 1 } else { 0 }),
             hold: Duration::ZERO,
             hide_unseen: false,
-            hosts: 1000,
+            hosts: if bit(4) { 2 } else { 1000 },
         },
     };
     let mut out = Vec::new();

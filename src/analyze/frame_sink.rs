@@ -17,6 +17,7 @@ pub(super) trait FrameSink {
     /// was emptied no longer has that frame.
     #[inline]
     fn add(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
+        self.prepare(batch, at, frame);
         batch.frame_without_sensor(at, frame);
         let has_counted = !batch.is_empty();
         if batch.is_full_of_packets() {
@@ -24,6 +25,9 @@ pub(super) trait FrameSink {
         }
         has_counted
     }
+
+    /// Called for each frame before it is added to the batch.
+    fn prepare(&mut self, _batch: &mut FrameBatch, _at: Duration, _frame: &Frame<'_>) {}
 
     /// Counts the packets of the batch and empties it, or replaces it by an empty one.
     fn record_batch(&mut self, batch: &mut FrameBatch);
@@ -82,20 +86,24 @@ pub(super) struct InOrder<'a> {
 }
 
 impl FrameSink for InOrder<'_> {
-    fn add(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
+    #[inline]
+    fn prepare(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) {
         if let Some(inner) = &mut self.inner {
             inner.add(frame);
         }
-        let Some(timeline) = &mut self.timeline else {
-            return FrameSink::add(self.core, batch, at, frame);
-        };
-        let observer = |outcome: &_, has_slot| timeline.add(at, outcome, has_slot);
-        self.core.frame_observed(batch, at, frame, observer);
-        self.core.frames().counted() > 0
+        if let Some(timeline) = &mut self.timeline
+            && !timeline.is_in_step(at)
+        {
+            timeline.record(self.core, batch);
+            timeline.begin_step(at);
+        }
     }
 
     fn record_batch(&mut self, batch: &mut FrameBatch) {
-        self.core.record_batch(batch);
+        match &mut self.timeline {
+            Some(timeline) => timeline.record(self.core, batch),
+            None => self.core.record_batch(batch),
+        }
     }
 
     fn pause(&mut self) {

@@ -9,6 +9,8 @@ mod periods;
 mod series;
 
 use std::io::{self, Write};
+use std::mem;
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 use std::{env, fmt};
@@ -16,17 +18,18 @@ use std::{env, fmt};
 use thiserror::Error;
 
 use super::Failure;
-use crate::flow::{Counters, SeriesKeys, Shape};
+use crate::aggregator::{Aggregator, FrameBatch, FrameCounts};
+use crate::flow::{Changes, Counters, FlowLimits, Shape};
 use crate::metrics::catalog::{
-    FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, OBSERVED_BYTES, OBSERVED_PACKETS,
-    TRAFFIC_BYTES, TRAFFIC_PACKETS,
+    FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, HOST_BYTES, HOST_PACKETS,
+    OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS,
 };
 use crate::metrics::samples::SampleWriter;
 use crate::report::time;
-use crate::wire::{Observation, Skipped, Truncated};
-use change_log::{Change, ChangeLog, Sorted};
+use crate::wire::{Skipped, Truncated};
+use change_log::{ChangeLog, Sorted};
 use periods::{Periods, SampleTimes};
-use series::TimelineSeries;
+use series::{SeriesBytes, TimelineSeries};
 
 /// The most samples that are written: about 15 GB of text.
 const MAX_SAMPLES: u64 = 100_000_000;
@@ -76,14 +79,20 @@ impl fmt::Display for Silence {
     }
 }
 
-/// Logs what each frame changes, and writes the samples when all frames were added.
+/// Logs what changes in each step, and writes the samples when all frames were counted.
 #[derive(Debug)]
 pub(super) struct Timeline {
     step: Duration,
-    /// A series of a flow ends after this time without a change; zero for never.
+    /// A series of a flow or a host ends after this time without a change; zero for never.
     idle_timeout: Duration,
-    names: SeriesKeys,
+    /// Whether hosts are counted.
+    has_hosts: bool,
     log: ChangeLog,
+    /// The current step, in seconds since the Unix epoch. Empty before the first frame.
+    current: Range<u64>,
+    /// What the frames counted so far in the current step have changed, as far as it is not logged.
+    changes: Changes,
+    frames: FrameCounts,
     /// The first step with a frame.
     oldest: Option<u64>,
     /// The first error of the temporary file. Nothing is logged after it.
@@ -92,12 +101,15 @@ pub(super) struct Timeline {
 
 impl Timeline {
     /// Creates a timeline whose `step` is in whole seconds, one or more.
-    pub(super) fn new(step: Duration, idle_timeout: Duration, shape: &Arc<Shape>) -> Self {
+    pub(super) fn new(step: Duration, limits: &FlowLimits, shape: &Arc<Shape>) -> Self {
         Self {
             step,
-            idle_timeout,
-            names: SeriesKeys::new(Arc::clone(shape)),
+            idle_timeout: limits.idle_timeout,
+            has_hosts: limits.hosts > 0,
             log: ChangeLog::default(),
+            current: 0..0,
+            changes: Changes::new(Arc::clone(shape)),
+            frames: FrameCounts::default(),
             oldest: None,
             failure: None,
         }
@@ -108,56 +120,59 @@ impl Timeline {
         self.failure.is_some()
     }
 
-    /// Adds a frame that arrived at `at`, since the Unix epoch. `has_slot` is false for a packet
-    /// beyond the limit of flows.
-    pub(super) fn add(
-        &mut self,
-        at: Duration,
-        outcome: &Result<Observation, Skipped>,
-        has_slot: bool,
-    ) {
-        if self.has_failed() {
-            return;
-        }
-        if let Err(error) = self.log(at, outcome, has_slot) {
-            self.failure = Some(error);
-        }
+    /// Returns whether a frame that arrived at `at`, since the Unix epoch, counts in the current
+    /// step.
+    #[inline]
+    pub(super) fn is_in_step(&self, at: Duration) -> bool {
+        self.current.contains(&at.as_secs().min(LAST_SECOND))
     }
 
-    fn log(
-        &mut self,
-        at: Duration,
-        outcome: &Result<Observation, Skipped>,
-        has_slot: bool,
-    ) -> io::Result<()> {
-        let step = at.as_secs().min(LAST_SECOND) / self.step.as_secs();
+    /// Begins the step of a frame that arrived at `at`: the next one, or any other if frames are not
+    /// in order.
+    pub(super) fn begin_step(&mut self, at: Duration) {
+        self.end_step();
+        let seconds = self.step.as_secs();
+        let step = at.as_secs().min(LAST_SECOND) / seconds;
+        self.current = step * seconds..(step + 1) * seconds;
         self.oldest = Some(self.oldest.map_or(step, |oldest| oldest.min(step)));
-        self.log_packet(TimelineSeries::Received, step, 0)?;
-        match outcome {
-            Err(reason) => self.log_packet(TimelineSeries::Skipped(*reason), step, 0),
-            Ok(seen) => {
-                let traffic = self.names.traffic(seen);
-                self.log_packet(TimelineSeries::Traffic(traffic), step, seen.bytes)?;
-                let series = if has_slot {
-                    TimelineSeries::Flow(self.names.flow(seen))
-                } else {
-                    TimelineSeries::Overflow(self.names.overflow(seen))
-                };
-                self.log_packet(series, step, seen.bytes)?;
-                match seen.truncated {
-                    Some(cause) => self.log_packet(TimelineSeries::Truncated(cause), step, 0),
-                    None => Ok(()),
-                }
-            }
+    }
+
+    /// Counts a batch of frames of the current step in `core`, and empties it.
+    pub(super) fn record(&mut self, core: &mut Aggregator, batch: &mut FrameBatch) {
+        let frames = core.record_batch_with(batch, &mut self.changes);
+        self.frames.add(&frames);
+        if self.changes.is_full() {
+            self.end_step();
         }
     }
 
-    fn log_packet(&mut self, series: TimelineSeries, step: u64, bytes: u64) -> io::Result<()> {
-        self.log.add(Change {
-            series: series.to_bytes(),
-            step,
-            counters: Counters { bytes, packets: 1 },
-        })
+    /// Logs what has changed in the current step. May be called several times in a step.
+    fn end_step(&mut self) {
+        let step = self.current.start / self.step.as_secs();
+        let frames = mem::take(&mut self.frames);
+        let mut log = |series: TimelineSeries, counters: Counters| {
+            if self.failure.is_none() && counters.packets > 0 {
+                let series = series.to_bytes();
+                self.failure = self.log.add(series, step, counters).err();
+            }
+        };
+        log(TimelineSeries::Received, frames_only(frames.received));
+        for reason in Skipped::ALL {
+            let frames = frames_only(frames.skipped(reason));
+            log(TimelineSeries::Skipped(reason), frames);
+        }
+        for cause in Truncated::ALL {
+            let frames = frames_only(frames.truncated(cause));
+            log(TimelineSeries::Truncated(cause), frames);
+        }
+        self.changes
+            .take_traffic(|key, counters| log(TimelineSeries::Traffic(key), counters));
+        self.changes
+            .take_hosts(|key, counters| log(TimelineSeries::Host(key), counters));
+        self.changes
+            .take_flows(|key, counters| log(TimelineSeries::Flow(key), counters));
+        self.changes
+            .take_overflow(|key, counters| log(TimelineSeries::Overflow(key), counters));
     }
 
     /// Gives every reason and every cause a sample from the first step on, as in a live capture.
@@ -168,12 +183,8 @@ impl Timeline {
         let reasons = Skipped::ALL.map(TimelineSeries::Skipped);
         let causes = Truncated::ALL.map(TimelineSeries::Truncated);
         for series in reasons.into_iter().chain(causes) {
-            let zero = Change {
-                series: series.to_bytes(),
-                step,
-                counters: Counters::default(),
-            };
-            if let Err(error) = self.log.add(zero) {
+            let zero = Counters::default();
+            if let Err(error) = self.log.add(series.to_bytes(), step, zero) {
                 self.failure = Some(error);
             }
         }
@@ -181,6 +192,7 @@ impl Timeline {
 
     /// Writes all samples, unless there are too many.
     pub(super) fn write(mut self, out: &mut impl Write) -> Result<Option<Silence>, Failure> {
+        self.end_step();
         self.add_zeros();
         if let Some(error) = self.failure {
             return Err(TimelineError::Storage(error).into());
@@ -192,7 +204,7 @@ impl Timeline {
             periods: Periods::new(in_steps(MAX_BRIDGE)),
             idle: (!self.idle_timeout.is_zero()).then(|| in_steps(self.idle_timeout)),
             step,
-            names: &self.names,
+            shape: self.changes.shape(),
         };
         source.find_periods()?;
         source.check_size()?;
@@ -200,12 +212,24 @@ impl Timeline {
         source.write(&mut samples, FRAMES_RECEIVED, is_received, packets)?;
         source.write(&mut samples, FRAMES_SKIPPED, is_skipped, packets)?;
         source.write(&mut samples, FRAMES_TRUNCATED, is_truncated, packets)?;
+        if self.has_hosts {
+            source.write(&mut samples, HOST_BYTES, is_host, bytes)?;
+            source.write(&mut samples, HOST_PACKETS, is_host, packets)?;
+        }
         source.write(&mut samples, OBSERVED_BYTES, is_flow, bytes)?;
         source.write(&mut samples, OBSERVED_PACKETS, is_flow, packets)?;
         source.write(&mut samples, TRAFFIC_BYTES, is_traffic, bytes)?;
         source.write(&mut samples, TRAFFIC_PACKETS, is_traffic, packets)?;
         samples.finish()?;
         Ok(source.silence())
+    }
+}
+
+/// Returns counters of frames, which count no bytes.
+fn frames_only(frames: u64) -> Counters {
+    Counters {
+        bytes: 0,
+        packets: frames,
     }
 }
 
@@ -228,6 +252,10 @@ fn is_flow(series: TimelineSeries) -> bool {
     )
 }
 
+fn is_host(series: TimelineSeries) -> bool {
+    matches!(series, TimelineSeries::Host(_))
+}
+
 fn is_traffic(series: TimelineSeries) -> bool {
     matches!(series, TimelineSeries::Traffic(_))
 }
@@ -244,11 +272,11 @@ fn packets(counters: Counters) -> u64 {
 struct SampleSource<'a> {
     changes: Sorted,
     periods: Periods,
-    /// After how many steps without a change a flow's series ends.
+    /// After how many steps without a change the series of a flow or a host ends.
     idle: Option<u64>,
     /// In seconds.
     step: u64,
-    names: &'a SeriesKeys,
+    shape: &'a Shape,
 }
 
 /// The samples of one series between two changes, which all have the same value.
@@ -282,11 +310,12 @@ impl SampleSource<'_> {
         self.visit_samples(
             |_| true,
             |range| {
-                // Flows and traffic have a family in bytes and one in packets.
+                // Flows, traffic and hosts have a family in bytes and one in packets.
                 let families = match range.series {
                     TimelineSeries::Flow(_)
                     | TimelineSeries::Overflow(_)
-                    | TimelineSeries::Traffic(_) => 2,
+                    | TimelineSeries::Traffic(_)
+                    | TimelineSeries::Host(_) => 2,
                     TimelineSeries::Received
                     | TimelineSeries::Skipped(_)
                     | TimelineSeries::Truncated(_) => 1,
@@ -313,8 +342,7 @@ impl SampleSource<'_> {
         self.visit_samples(belongs, |range| {
             if current != Some(range.series) {
                 current = Some(range.series);
-                let shape = self.names.shape();
-                out.series(family, |text| range.series.push_labels(text, shape));
+                out.series(family, |text| range.series.push_labels(text, self.shape));
             }
             for sample in range.samples {
                 out.sample(value(range.value), sample * self.step)?;
@@ -332,15 +360,18 @@ impl SampleSource<'_> {
         let mut current: Option<SeriesCursor<'_>> = None;
         for change in self.changes.changes().map_err(TimelineError::Storage)? {
             let change = change.map_err(TimelineError::Storage)?;
-            let series = TimelineSeries::from_bytes(&change.series);
-            if !belongs(series) {
-                continue;
-            }
             if current
                 .as_ref()
-                .is_none_or(|cursor| cursor.series != series)
+                .is_none_or(|cursor| cursor.bytes != change.series)
             {
-                let before = current.replace(self.cursor(series));
+                let cursor = self.cursor(change.series);
+                match (belongs(cursor.series), &current) {
+                    (true, _) => {}
+                    (false, None) => continue,
+                    // All series that belong follow each other.
+                    (false, Some(_)) => break,
+                }
+                let before = current.replace(cursor);
                 before.map_or(Ok(()), |cursor| cursor.end(&mut visit))?;
             }
             if let Some(cursor) = &mut current {
@@ -350,9 +381,11 @@ impl SampleSource<'_> {
         current.map_or(Ok(()), |cursor| cursor.end(&mut visit))
     }
 
-    fn cursor(&self, series: TimelineSeries) -> SeriesCursor<'_> {
-        let idle = self.idle.filter(|_| is_flow(series));
+    fn cursor(&self, bytes: SeriesBytes) -> SeriesCursor<'_> {
+        let series = TimelineSeries::from_bytes(&bytes);
+        let idle = self.idle.filter(|_| is_flow(series) || is_host(series));
         SeriesCursor {
+            bytes,
             series,
             times: SampleTimes::new(&self.periods, idle),
             value: Counters::default(),
@@ -372,6 +405,7 @@ impl SampleSource<'_> {
 
 /// Turns the changes of one series into samples.
 struct SeriesCursor<'a> {
+    bytes: SeriesBytes,
     series: TimelineSeries,
     times: SampleTimes<'a>,
     /// The sum of all changes so far.

@@ -6,8 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::IpNumber;
 
 use super::class::Class;
+use super::hosts::Direction;
 use super::key::Key;
 use super::shape::{OverflowKey, TrafficKey};
+use super::snapshot::HostKey;
 
 impl Key<IpAddr> {
     pub const SIZE: usize = 69;
@@ -86,6 +88,34 @@ impl TrafficKey {
             to_class: Class(to),
             protocol: IpNumber(protocol),
             listen_port: u16::from_be_bytes([high, low]),
+        }
+    }
+}
+
+impl HostKey {
+    pub const SIZE: usize = 20;
+
+    #[must_use]
+    pub fn to_bytes(&self) -> [u8; Self::SIZE] {
+        let mut bytes = [0; Self::SIZE];
+        let mut rest = Rest(&mut bytes);
+        rest.put([self.host.is_none().into()]);
+        rest.put(self.host.map_or([0; 17], address_bytes));
+        rest.put([self.direction as u8, self.peer_class.0]);
+        bytes
+    }
+
+    /// Reverses [`to_bytes`](Self::to_bytes).
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8; Self::SIZE]) -> Self {
+        let mut rest = &bytes[..];
+        let [is_other] = take(&mut rest);
+        let host = address(take(&mut rest));
+        let [direction, peer_class] = take(&mut rest);
+        Self {
+            host: (is_other == 0).then_some(host),
+            direction: Direction::ALL[usize::from(direction)],
+            peer_class: Class(peer_class),
         }
     }
 }
@@ -208,5 +238,28 @@ mod tests {
             listen_port: 1234,
         };
         assert_eq!(OverflowKey::from_bytes(&overflow.to_bytes()), overflow);
+    }
+
+    #[test]
+    fn keys_of_hosts_sort_by_address_and_convert_back() {
+        let key = |host: &str, direction, peer_class| HostKey {
+            host: host.parse().ok(),
+            direction,
+            peer_class: Class(peer_class),
+        };
+        let keys = [
+            key("9.0.0.1", Direction::Received, 7),
+            key("10.0.0.1", Direction::Sent, 0),
+            key("10.0.0.1", Direction::Sent, 7),
+            key("10.0.0.1", Direction::Received, 0),
+            key("::", Direction::Sent, 0),
+            key("fd00::1", Direction::Sent, 0),
+            key("other", Direction::Sent, 0),
+            key("other", Direction::Received, 200),
+        ];
+        assert!(keys.map(|key| key.to_bytes()).is_sorted());
+        for key in keys {
+            assert_eq!(HostKey::from_bytes(&key.to_bytes()), key);
+        }
     }
 }

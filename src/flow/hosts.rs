@@ -214,6 +214,9 @@ impl Hosts {
         bytes: u64,
         at: Moment,
     ) {
+        if pair == HostPair::NONE {
+            return;
+        }
         let [from, to] = pair.numbers();
         let sent = SeriesId {
             host: from,
@@ -335,10 +338,7 @@ impl Hosts {
         let Self { hosts, seed, .. } = self;
         let hash_of = |number: &u16| {
             let address = hosts[usize::from(*number)].address;
-            hash(
-                seed,
-                address.expect("only hosts with an address are in the index"),
-            )
+            hash(seed, address.expect("`other` is not in the index"))
         };
         let hash = hash(seed, address);
         self.numbers.insert_unique(hash, number, hash_of);

@@ -11,6 +11,7 @@
 //! Pure: reads no clock, and does no input or output.
 
 mod bytes;
+mod changes;
 mod class;
 mod clock;
 mod distinct;
@@ -26,13 +27,13 @@ mod protocol;
 mod rank;
 mod sensors;
 mod series;
-mod series_keys;
 mod shape;
 mod snapshot;
 mod store;
 mod table;
 mod top_n;
 
+pub use changes::Changes;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use clock::Start;
 pub use host_classes::{HostClasses, HostClassesError};
@@ -43,7 +44,6 @@ pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use packets::PacketBatch;
 pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
-pub use series_keys::SeriesKeys;
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{
     Counters, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost, RecentHosts, Snapshot, Sum,

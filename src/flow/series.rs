@@ -66,6 +66,11 @@ impl<K: Copy + Eq + Hash> BoundedSeries<K> {
         number
     }
 
+    /// Returns the value with this number; `None` for the number of all values beyond the limit.
+    pub(super) fn key(&self, number: usize) -> Option<K> {
+        self.entries[number].key
+    }
+
     /// Counts a packet in the series with this number.
     pub(super) fn add(&mut self, number: u16, bytes: u64) {
         self.entries[usize::from(number)].counters.add(bytes);

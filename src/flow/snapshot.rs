@@ -55,7 +55,7 @@ pub struct HostTraffic {
 }
 
 /// The key of a series of a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct HostKey {
     /// `None` for all hosts beyond the limit.
     pub host: Option<IpAddr>,

@@ -4,12 +4,12 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::changes::Changes;
 use super::clock::Moment;
 use super::packets::{BatchedPacket, KeyRef, Keys, PacketBatch};
 use super::shape::Shape;
-use super::snapshot::{HostKey, Occupancy, Snapshot};
+use super::snapshot::{Occupancy, Snapshot};
 use super::store::Store;
-use crate::wire::Observation;
 use accounts::Accounts;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
@@ -117,6 +117,24 @@ impl FlowTable {
     /// load; `count` verifies the key, because earlier packets of the group may have changed the
     /// slot meanwhile.
     pub fn record(&mut self, packets: &mut PacketBatch) {
+        self.record_each(packets, |_, _, _| {});
+    }
+
+    /// Does the same as [`record`](Self::record), and adds the packets to `changes`.
+    pub fn record_with(&mut self, packets: &mut PacketBatch, changes: &mut Changes) {
+        self.record_each(packets, |accounts, packet, has_slot| {
+            changes.add(packet, has_slot, accounts.host_keys(packet));
+        });
+    }
+
+    /// Counts the packets of a batch. Calls `counted` after each, with the packet and whether its
+    /// flow has a slot.
+    #[inline]
+    fn record_each(
+        &mut self,
+        packets: &mut PacketBatch,
+        mut counted: impl FnMut(&Accounts, BatchedPacket<'_>, bool),
+    ) {
         let mut found = [None; GROUP];
         for group in packets.groups(GROUP) {
             // Loads the entries of the index.
@@ -138,7 +156,10 @@ impl FlowTable {
                 });
             }
             for (found, packet) in found.iter().zip(group) {
+                let overflow_packets = self.accounts.overflow_packets;
                 self.count(*found, packet);
+                let has_slot = self.accounts.overflow_packets == overflow_packets;
+                counted(&self.accounts, packet, has_slot);
             }
         }
         packets.clear();
@@ -220,17 +241,6 @@ impl FlowTable {
     #[must_use]
     pub fn shape(&self) -> &Arc<Shape> {
         &self.accounts.keys.shape
-    }
-
-    /// Returns the number of packets so far whose flow had no slot.
-    #[must_use]
-    pub fn overflow_packets(&self) -> u64 {
-        self.accounts.overflow_packets
-    }
-
-    /// Returns the series of hosts in which a packet counts that was just counted.
-    pub fn host_keys(&self, seen: &Observation) -> impl Iterator<Item = HostKey> {
-        self.accounts.host_keys(seen)
     }
 
     /// Returns the bytes allocated for flows and hosts, including spare capacity.

@@ -70,7 +70,7 @@ pub(crate) const TRAFFIC_PACKETS: Family = Family {
     help: "All mirrored packets ever counted, however many flows there are.",
 };
 
-pub(super) const HOST_LABELS: &[&str] = &["host", "direction", "peer_type"];
+pub(super) const HOST_LABELS: &[&str; 3] = &["host", "direction", "peer_type"];
 
 pub(crate) const HOST_BYTES: Family = Family {
     name: "tzsp_host_bytes_total",

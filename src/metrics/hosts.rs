@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::catalog::{HOST_BYTES, HOST_PACKETS};
+use super::catalog::{HOST_BYTES, HOST_LABELS, HOST_PACKETS};
 use super::format::Encoding;
 use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
 use super::text::Word;
@@ -54,7 +54,7 @@ struct HostWords {
 
 impl Source for Hosts<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        HOST_BYTES.labels.into()
+        HOST_LABELS.into()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 
 use etherparse::IpNumber;
 
+use super::catalog::HOST_LABELS;
 use crate::flow::{
-    Address, Class, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
+    Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
 };
 
 /// The labels of the traffic families.
@@ -104,6 +105,24 @@ pub(crate) fn push_traffic(text: &mut String, shape: &Shape, key: Option<Traffic
     push_labels(text, shape, TRAFFIC, |label| {
         Value::of_traffic(shape, key, label)
     });
+}
+
+/// Appends the labels of a series of a host, in braces.
+pub(crate) fn push_host(text: &mut String, shape: &Shape, key: HostKey) {
+    let HostKey {
+        host,
+        direction,
+        peer_class,
+    } = key;
+    let [host_label, direction_label, class_label] = HOST_LABELS;
+    text.extend(["{", host_label, "=\""]);
+    match host {
+        Some(address) => push_address(text, address, WHOLE),
+        None => text.push_str(OTHER),
+    }
+    let class = shape.classes.name(peer_class);
+    text.extend(["\",", direction_label, "=\"", direction.label()]);
+    text.extend(["\",", class_label, "=\"", class, "\"}"]);
 }
 
 fn push_labels(

@@ -107,10 +107,22 @@ fn flows_beyond_the_limit_need_no_more_memory() {
     let samples = scrape.text.matches("\ntzsp_observed_packets_total{");
     // All other flows are counted together.
     assert_eq!(samples.count(), 10_001);
+    // Each flow is from another host. Those beyond the default limit are counted together too.
+    let hosts = scrape.text.matches("\ntzsp_host_packets_total{");
+    assert_eq!(hosts.count(), 1001);
+    let other = "tzsp_host_packets_total{host=\"other\",direction=\"sent\",peer_type=\"public\"}";
+    assert_eq!(scrape.value(other), 399_000.0);
+    assert!(
+        output
+            .stderr
+            .contains("the limit of 1000 hosts was reached")
+    );
     assert!(output.peak < 16 * MIB, "{} bytes", output.peak);
 
     // 128 bytes for each flow, and the program's own memory.
-    let output = PipedRun::start(&["analyze", "-"]).feed(&input).end();
+    let output = PipedRun::start(&["analyze", "--max-hosts", "0", "-"])
+        .feed(&input)
+        .end();
     let scrape = output.scrape();
     assert_eq!(scrape.sum("tzsp_observed_packets_total"), 400_000.0);
     assert_peak_below(16 * MIB + 400_000 * 128, &output);

@@ -25,6 +25,7 @@ mod formats;
 mod guide;
 mod heavy_scrapes;
 mod hostile;
+mod hosts;
 mod http;
 mod http2;
 mod input_errors;

@@ -212,7 +212,7 @@ pub(crate) fn fields(capture: &Path) -> String {
     for field in ["src", "dst", "proto", "len", "hdr_len"] {
         command.args(["-e", &format!("ip.{field}")]);
     }
-    for field in ["udp.dstport", "ppi.length", "ppi.field_len"] {
+    for field in ["udp.dstport", "ppi.length", "ppi.field_len", "ppp.protocol"] {
         command.args(["-e", field]);
     }
     tool(&mut command)

@@ -2,18 +2,17 @@
 //! Whenever memory is full, its changes are sorted and appended to a temporary file as a *run*.
 //! Reading merges all runs.
 
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, HashMap};
+use std::cmp::Ordering;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
 use std::fs::File;
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::mem;
 
-use foldhash::quality::RandomState;
-
 use super::series::{SIZE, SeriesBytes};
 use crate::flow::Counters;
 
-/// How many changes are kept in memory: about 24 MiB while they are sorted.
+/// How many changes are kept in memory: about 10 MiB.
 const MAX_IN_MEMORY: usize = 100_000;
 /// How many runs are merged at a time. Each has a buffer: 16 MiB in all.
 const MAX_RUNS: usize = 512;
@@ -36,7 +35,7 @@ pub(super) struct Change {
 /// Collects changes in any order, and sums up those of the same series and step.
 #[derive(Debug)]
 pub(super) struct ChangeLog {
-    changes: HashMap<SortKey, Counters, RandomState>,
+    changes: Vec<(SortKey, Counters)>,
     max_in_memory: usize,
     max_runs: usize,
     file: Option<File>,
@@ -53,7 +52,7 @@ impl Default for ChangeLog {
 impl ChangeLog {
     fn with_limits(max_in_memory: usize, max_runs: usize) -> Self {
         Self {
-            changes: HashMap::default(),
+            changes: Vec::new(),
             max_in_memory,
             max_runs,
             file: None,
@@ -61,12 +60,21 @@ impl ChangeLog {
         }
     }
 
-    /// Adds a change. An error is one of the temporary file.
-    pub(super) fn add(&mut self, change: Change) -> io::Result<()> {
-        let key = key(&change);
-        let counters = self.changes.entry(key).or_default();
-        *counters = counters.plus(change.counters);
+    /// Adds what a series counted in a step, or in a part of it. An error is one of the temporary
+    /// file.
+    pub(super) fn add(
+        &mut self,
+        series: SeriesBytes,
+        step: u64,
+        counters: Counters,
+    ) -> io::Result<()> {
+        self.changes.push((key(&series, step), counters));
         if self.changes.len() < self.max_in_memory {
+            return Ok(());
+        }
+        sort_and_sum_up(&mut self.changes);
+        // If most changes were of the same series and steps, the next ones may be so too.
+        if self.changes.len() <= self.max_in_memory / 2 {
             return Ok(());
         }
         self.store()
@@ -74,17 +82,17 @@ impl ChangeLog {
 
     /// Ends the collection.
     pub(super) fn finish(mut self) -> Sorted {
-        let in_memory = sorted(mem::take(&mut self.changes));
+        sort_and_sum_up(&mut self.changes);
         Sorted {
-            in_memory,
+            in_memory: self.changes,
             file: self.file,
             runs: self.runs,
         }
     }
 
-    /// Sorts the changes in memory, and appends them to the file as a run.
+    /// Appends the changes in memory, which are sorted, to the file as a run.
     fn store(&mut self) -> io::Result<()> {
-        let changes = sorted(mem::take(&mut self.changes)).into_iter();
+        let changes = mem::take(&mut self.changes);
         if self.runs.len() >= self.max_runs {
             self.merge_runs()?;
         }
@@ -92,7 +100,9 @@ impl ChangeLog {
             Some(file) => file,
             None => tempfile::tempfile()?,
         };
-        let run = write_run(&mut file, changes.map(Ok))?;
+        let run = write_run(&mut file, changes.iter().copied().map(Ok))?;
+        self.changes = changes;
+        self.changes.clear();
         self.file = Some(file);
         self.runs.push(run);
         Ok(())
@@ -138,27 +148,38 @@ impl Sorted {
     }
 
     fn records(&self) -> io::Result<impl Iterator<Item = io::Result<(SortKey, Counters)>>> {
-        let mut merge = Merge {
-            in_memory: self.in_memory.iter(),
-            file: self.file.as_ref(),
+        let mut sources = Sources {
             runs: self.runs.iter().map(|&run| RunReader::new(run)).collect(),
-            heads: BinaryHeap::new(),
+            file: self.file.as_ref(),
+            in_memory: self.in_memory.iter(),
         };
+        let mut heads = BinaryHeap::new();
         for source in 0..=self.runs.len() {
-            merge.advance(source)?;
+            heads.extend(sources.next(source)?.map(|record| Head { record, source }));
         }
+        let mut merge = Merge { sources, heads };
         Ok(std::iter::from_fn(move || merge.next().transpose()))
     }
 }
 
-/// Merges sorted sources: the runs, then the changes in memory.
+/// Merges sorted sources.
 struct Merge<'a> {
-    in_memory: std::slice::Iter<'a, (SortKey, Counters)>,
-    file: Option<&'a File>,
+    sources: Sources<'a>,
+    /// The next record of each source, the smallest key on top.
+    heads: BinaryHeap<Head>,
+}
+
+/// The runs, then the changes in memory.
+struct Sources<'a> {
     runs: Vec<RunReader>,
-    /// The next record of each source, the smallest key on top: key, number of the source, bytes,
-    /// packets.
-    heads: BinaryHeap<Reverse<(SortKey, usize, u64, u64)>>,
+    file: Option<&'a File>,
+    in_memory: std::slice::Iter<'a, (SortKey, Counters)>,
+}
+
+/// The next record of a source. Records with smaller keys are greater, for the heap.
+struct Head {
+    record: (SortKey, Counters),
+    source: usize,
 }
 
 impl Merge<'_> {
@@ -167,11 +188,7 @@ impl Merge<'_> {
             return Ok(None);
         };
         // Several runs may have the same step of a series.
-        while self
-            .heads
-            .peek()
-            .is_some_and(|Reverse((next, ..))| *next == key)
-        {
+        while self.heads.peek().is_some_and(|head| head.record.0 == key) {
             if let Some((_, more)) = self.pop()? {
                 counters = counters.plus(more);
             }
@@ -179,23 +196,45 @@ impl Merge<'_> {
         Ok(Some((key, counters)))
     }
 
+    /// Takes the record on top, and puts the next one of its source into the heap.
     fn pop(&mut self) -> io::Result<Option<(SortKey, Counters)>> {
-        let Some(Reverse((key, source, bytes, packets))) = self.heads.pop() else {
+        let Some(mut head) = self.heads.peek_mut() else {
             return Ok(None);
         };
-        self.advance(source)?;
-        Ok(Some((key, Counters { bytes, packets })))
-    }
-
-    fn advance(&mut self, source: usize) -> io::Result<()> {
-        let next = match (self.runs.get_mut(source), self.file) {
-            (Some(run), Some(file)) => run.next(file)?,
-            _ => self.in_memory.next().copied(),
+        let record = match self.sources.next(head.source)? {
+            Some(next) => mem::replace(&mut head.record, next),
+            None => PeekMut::pop(head).record,
         };
-        self.heads.extend(
-            next.map(|(key, counters)| Reverse((key, source, counters.bytes, counters.packets))),
-        );
-        Ok(())
+        Ok(Some(record))
+    }
+}
+
+impl Sources<'_> {
+    fn next(&mut self, source: usize) -> io::Result<Option<(SortKey, Counters)>> {
+        match (self.runs.get_mut(source), self.file) {
+            (Some(run), Some(file)) => run.next(file),
+            _ => Ok(self.in_memory.next().copied()),
+        }
+    }
+}
+
+impl Ord for Head {
+    fn cmp(&self, other: &Self) -> Ordering {
+        other.record.0.cmp(&self.record.0)
+    }
+}
+
+impl PartialOrd for Head {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Eq for Head {}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
     }
 }
 
@@ -270,18 +309,28 @@ fn from_record(record: &[u8; RECORD]) -> (SortKey, Counters) {
     (*key, counters)
 }
 
-fn key(change: &Change) -> SortKey {
+fn key(series: &SeriesBytes, step: u64) -> SortKey {
     let mut key = [0; SIZE + 8];
-    let (series, step) = key.split_at_mut(SIZE);
-    series.copy_from_slice(&change.series);
-    step.copy_from_slice(&change.step.to_be_bytes());
+    let (before, behind) = key.split_at_mut(SIZE);
+    before.copy_from_slice(series);
+    behind.copy_from_slice(&step.to_be_bytes());
     key
 }
 
-fn sorted(changes: HashMap<SortKey, Counters, RandomState>) -> Vec<(SortKey, Counters)> {
-    let mut changes: Vec<_> = changes.into_iter().collect();
-    changes.sort_unstable_by_key(|(key, _)| *key);
-    changes
+/// Sorts changes, and leaves one for each series and step.
+fn sort_and_sum_up(changes: &mut Vec<(SortKey, Counters)>) {
+    #[expect(
+        clippy::unnecessary_sort_by,
+        reason = "each comparison would copy two keys of 79 bytes"
+    )]
+    changes.sort_unstable_by(|(left, _), (right, _)| left.cmp(right));
+    changes.dedup_by(|(later, more), (earlier, counters)| {
+        let is_same = later == earlier;
+        if is_same {
+            *counters = counters.plus(*more);
+        }
+        is_same
+    });
 }
 
 #[cfg(test)]
@@ -309,8 +358,12 @@ mod tests {
             // Each key occurs several times, far apart and out of order.
             let (series, step) = ((number * 7 % 13) as u8, number * 31 % 60 * 300);
             *expected.entry((series, step)).or_default() += number;
-            log.add(change(series, step, number))
-                .expect("there is room");
+            let Change {
+                series,
+                step,
+                counters,
+            } = change(series, step, number);
+            log.add(series, step, counters).expect("there is room");
         }
         let sorted = log.finish();
         let expected: Vec<_> = expected

@@ -2,11 +2,11 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{Key, OverflowKey, Shape, TrafficKey};
+use crate::flow::{HostKey, Key, OverflowKey, Shape, TrafficKey};
 use crate::metrics::labels;
 use crate::wire::{Skipped, Truncated};
 
-/// A series, apart from its unit: flows and traffic have one in bytes and one in packets.
+/// A series, apart from its unit: flows, traffic and hosts have one in bytes and one in packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TimelineSeries {
     Received,
@@ -17,10 +17,13 @@ pub(super) enum TimelineSeries {
     Overflow(Option<OverflowKey>),
     /// `None` for packets beyond the number of keys.
     Traffic(Option<TrafficKey>),
+    Host(HostKey),
 }
 
-/// A series as bytes, which sort in the order in which series are written: the kind, a detail of it,
-/// and a key padded with zeros.
+/// A series as bytes: the kind, a detail of it, and a key padded with zeros.
+///
+/// They sort in the order in which the series of a family are written. Flows and overflow, which
+/// belong to the same families, come last: whatever writes another family reads none of them.
 pub(super) type SeriesBytes = [u8; SIZE];
 pub(super) const SIZE: usize = 2 + Key::SIZE;
 
@@ -31,11 +34,12 @@ impl TimelineSeries {
             Self::Received => (0, 0, &[]),
             Self::Skipped(reason) => (1, reason as u8, &[]),
             Self::Truncated(cause) => (2, cause as u8, &[]),
-            Self::Flow(key) => (3, 0, &key.to_bytes()),
-            Self::Overflow(Some(key)) => (4, 0, &key.to_bytes()),
-            Self::Overflow(None) => (4, 1, &[]),
-            Self::Traffic(Some(key)) => (5, 0, &key.to_bytes()),
-            Self::Traffic(None) => (5, 1, &[]),
+            Self::Traffic(Some(key)) => (3, 0, &key.to_bytes()),
+            Self::Traffic(None) => (3, 1, &[]),
+            Self::Host(key) => (4, 0, &key.to_bytes()),
+            Self::Flow(key) => (5, 0, &key.to_bytes()),
+            Self::Overflow(Some(key)) => (6, 0, &key.to_bytes()),
+            Self::Overflow(None) => (6, 1, &[]),
         };
         bytes[0] = kind;
         bytes[1] = detail;
@@ -49,11 +53,15 @@ impl TimelineSeries {
             (0, _) => Self::Received,
             (1, reason) => Self::Skipped(Skipped::ALL[usize::from(*reason)]),
             (2, cause) => Self::Truncated(Truncated::ALL[usize::from(*cause)]),
-            (3, _) => Self::Flow(Key::from_bytes(key)),
-            (4, 0) => Self::Overflow(key.first_chunk().map(OverflowKey::from_bytes)),
-            (4, _) => Self::Overflow(None),
-            (_, 0) => Self::Traffic(key.first_chunk().map(TrafficKey::from_bytes)),
-            (_, _) => Self::Traffic(None),
+            (3, 0) => Self::Traffic(key.first_chunk().map(TrafficKey::from_bytes)),
+            (3, _) => Self::Traffic(None),
+            (4, _) => {
+                let key = key.first_chunk().expect("keys of flows are longer");
+                Self::Host(HostKey::from_bytes(key))
+            }
+            (5, _) => Self::Flow(Key::from_bytes(key)),
+            (_, 0) => Self::Overflow(key.first_chunk().map(OverflowKey::from_bytes)),
+            (_, _) => Self::Overflow(None),
         }
     }
 
@@ -70,6 +78,7 @@ impl TimelineSeries {
             Self::Flow(key) => labels::push_flow(text, shape, &shape.with_classes(key)),
             Self::Overflow(key) => labels::push_overflow(text, shape, key),
             Self::Traffic(key) => labels::push_traffic(text, shape, key),
+            Self::Host(key) => labels::push_host(text, shape, key),
         }
     }
 }

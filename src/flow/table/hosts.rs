@@ -5,11 +5,11 @@
 //! host. So whenever hosts are hidden, their flows are told to look up their hosts again.
 
 use super::super::hosts::{Direction, HostPair};
+use super::super::packets::BatchedPacket;
 use super::super::shape::TrafficKey;
 use super::super::snapshot::HostKey;
 use super::eviction::SWEEP_INTERVAL;
 use super::{Accounts, FlowTable};
-use crate::wire::Observation;
 
 impl FlowTable {
     /// Hides the hosts that may be hidden.
@@ -39,29 +39,34 @@ impl FlowTable {
 }
 
 impl Accounts {
-    /// Returns the series of hosts in which a packet counts that was just counted.
-    pub(super) fn host_keys(&self, seen: &Observation) -> impl Iterator<Item = HostKey> + use<> {
+    /// Returns the series of hosts in which a packet counts, sent and received. It must be the last
+    /// packet that was counted.
+    pub(super) fn host_keys(&self, packet: BatchedPacket<'_>) -> [Option<HostKey>; 2] {
+        if !self.hosts.is_on() {
+            return [None; 2];
+        }
         let TrafficKey {
             from_class,
             to_class,
             ..
-        } = self.keys.shape.traffic(seen);
-        let [from, to] = self.keys.shape.hosts(seen, [from_class, to_class]);
-        let ends = [
-            (from, Direction::Sent, to_class),
-            (to, Direction::Received, from_class),
-        ];
-        let is_on = self.hosts.is_on();
-        ends.map(|(address, direction, peer_class)| {
-            let address = address.filter(|_| is_on)?;
-            Some(HostKey {
-                host: self.hosts.has_slot(address).then_some(address),
-                direction,
-                peer_class,
-            })
-        })
-        .into_iter()
-        .flatten()
+        } = packet.traffic();
+        let hosts = self
+            .keys
+            .shape
+            .hosts(&packet.seen(), [from_class, to_class]);
+        let [from, to] = hosts.map(|host| {
+            let address = host?;
+            Some(self.hosts.has_slot(address).then_some(address))
+        });
+        let key = |host, direction, peer_class| HostKey {
+            host,
+            direction,
+            peer_class,
+        };
+        [
+            from.map(|host| key(host, Direction::Sent, to_class)),
+            to.map(|host| key(host, Direction::Received, from_class)),
+        ]
     }
 
     /// Whether hosts should be hidden because a new one would find no slot. Runs with scrapes leave

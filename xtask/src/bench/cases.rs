@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::input::{self, Input};
 use super::process::{self, Usage};
 use super::table::{Goal, Row};
-use super::{Bench, encoders, live, rates, scrape};
+use super::{Bench, encoders, live, modes, rates, scrape};
 
 /// A benchmark case.
 pub(super) struct Case {
@@ -22,7 +22,7 @@ const fn case(
     Case { name, run }
 }
 
-pub(super) const ALL: [Case; 15] = [
+pub(super) const ALL: [Case; 16] = [
     case("analyze-a", analyze_a),
     case("analyze-a-slow-peers", slow_peers),
     case("analyze-b", analyze_b),
@@ -34,6 +34,7 @@ pub(super) const ALL: [Case; 15] = [
     case("analyze-zstd", |bench, name| {
         compressed(bench, name, input::E_ZSTD, "zstd")
     }),
+    case("modes", modes::run),
     case("two-files", two_files),
     case("two-cores", two_cores),
     case("growth", growth),
@@ -56,7 +57,7 @@ pub(super) const NAMES: [&str; ALL.len()] = {
 };
 
 /// A program that the exporter is compared with.
-struct Peer {
+pub(super) struct Peer {
     name: &'static str,
     command: Command,
     /// The exporter's amount of work divided by the peer's.
@@ -65,7 +66,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(name: &'static str, command: Command, goal: Option<Goal>) -> Self {
+    pub(super) fn new(name: &'static str, command: Command, goal: Option<Goal>) -> Self {
         Self {
             name,
             command,
@@ -208,7 +209,7 @@ fn growth(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
 }
 
 /// Returns the exporter's command that analyzes these inputs.
-fn analyze(bench: &Bench, jobs: u32, inputs: &[Input]) -> anyhow::Result<Command> {
+pub(super) fn analyze(bench: &Bench, jobs: u32, inputs: &[Input]) -> anyhow::Result<Command> {
     let mut command = bench.exporter();
     command.args(["analyze", "--jobs", &jobs.to_string()]);
     for &input in inputs {
@@ -246,7 +247,7 @@ fn with_goals<const N: usize>(
 
 /// Runs the exporter and each of the peers alternately. `max_mib` is the goal for the exporter's peak
 /// memory.
-fn compare(
+pub(super) fn compare(
     bench: &Bench,
     name: &'static str,
     ours: &Command,
