@@ -69,7 +69,7 @@ table\t''
 none\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l every -d 'Write samples at this interval of the capture\'s time, such as 15s, for `promtool tsdb create-blocks-from openmetrics`; requires --format openmetrics' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l top -d 'Number of rows in each table; requires --format table [default: 20]' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l jobs -d 'Number of files to read at a time [default: number of processors]' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l jobs -d 'Number of threads to use [default: number of processors]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-flows -d 'Maximum number of flows to expose; packets of further flows are counted as `other`' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l flow-idle-timeout -d 'Stop exposing a flow or a host after this long without a packet, by the capture\'s time; 0 means never' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l hold-new-flows -d 'An option of live mode, which is refused here with the reason' -r

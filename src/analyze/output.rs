@@ -37,14 +37,20 @@ impl Output {
     }
 
     /// Writes the output, unless it is a timeline, which [`Timeline`](super::Timeline) writes.
-    pub(super) fn write(self, out: &mut impl Write, core: &mut Aggregator) -> io::Result<()> {
+    /// Sorts and renders flows with this number of threads.
+    pub(super) fn write(
+        self,
+        out: &mut impl Write,
+        core: &mut Aggregator,
+        threads: usize,
+    ) -> io::Result<()> {
         // Time never goes back in the table, so this is the time of the newest frame.
         let flows = core.scrape(Duration::ZERO);
         let frames = core.frames();
         match self {
-            Self::Prometheus => metrics::write_analysis(out, Format::Text, flows, frames),
+            Self::Prometheus => metrics::write_analysis(out, Format::Text, flows, frames, threads),
             Self::OpenMetrics | Self::Timeline { .. } => {
-                metrics::write_analysis(out, Format::OpenMetrics, flows, frames)
+                metrics::write_analysis(out, Format::OpenMetrics, flows, frames, threads)
             }
             Self::Json => report::write_json(out, flows, frames),
             Self::Table { top } => {

@@ -44,7 +44,7 @@ pub(super) struct AnalyzeArguments {
     #[command(flatten)]
     output: OutputArguments,
 
-    /// Number of files to read at a time [default: number of processors]
+    /// Number of threads to use [default: number of processors]
     #[arg(
         long,
         value_name = "NUMBER",

@@ -10,7 +10,10 @@ use super::format::Encoding;
 use super::labels::{TRAFFIC, Value};
 use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
 use super::text::Word;
-use crate::flow::{Classes, Label, OTHER, ProtocolName, Snapshot, WHOLE};
+use crate::flow::{
+    Address, Classes, Flow, Label, OTHER, OverflowKey, ProtocolName, Shape, Snapshot, Sum,
+    TrafficKey, WHOLE,
+};
 
 /// Writes the four families. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
@@ -19,7 +22,7 @@ pub(super) fn write(
     encoding: Encoding<'_>,
     mut snapshot: Snapshot,
 ) -> io::Result<()> {
-    snapshot.sort_by_key();
+    snapshot.sort_by_key(encoding.threads);
     // `None` sorts before `Some`, but the sum without a key comes last.
     snapshot
         .overflow
@@ -29,14 +32,18 @@ pub(super) fn write(
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
     let words = ValueWords::of(&snapshot.shape.classes);
-    let flows = Flows {
-        labels: snapshot.shape.labels.iter().collect(),
-        snapshot: &snapshot,
+    let values = |labels| FlowValues {
+        shape: &snapshot.shape,
+        labels,
         words: &words,
+    };
+    let flows = Flows {
+        snapshot: &snapshot,
+        values: values(snapshot.shape.labels.iter().collect()),
     };
     let traffic = Traffic {
         snapshot: &snapshot,
-        words: &words,
+        values: values(TRAFFIC.into()),
     };
     stream::write(
         out,
@@ -61,80 +68,52 @@ pub(super) fn write(
 /// The flows, and the sums of those beyond the limit.
 struct Flows<'a> {
     snapshot: &'a Snapshot,
-    labels: Vec<Label>,
-    words: &'a ValueWords,
+    values: FlowValues<'a>,
 }
 
 impl Source for Flows<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        self.labels.iter().map(|label| label.name()).collect()
+        self.values.names()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
-        for flow in &self.snapshot.narrow {
-            let value = |label| Value::of_flow(shape, &flow.key, label);
-            sink.push(&self.values(value), &flow.counters, flow.start)?;
-        }
-        for flow in &self.snapshot.wide {
-            let value = |label| Value::of_flow(shape, &flow.key, label);
-            sink.push(&self.values(value), &flow.counters, flow.start)?;
-        }
-        for sum in &self.snapshot.overflow {
-            let value = |label| Value::of_overflow(shape, sum.key, label);
-            sink.push(&self.values(value), &sum.counters, sum.start)?;
-        }
-        Ok(())
-    }
-}
-
-impl Flows<'_> {
-    #[inline]
-    fn values<F: Fn(Label) -> Value>(&self, value: F) -> Values<'_, F> {
-        Values {
-            labels: &self.labels,
-            words: self.words,
-            value,
-        }
+        sink.push_all(&self.snapshot.narrow, &self.values)?;
+        sink.push_all(&self.snapshot.wide, &self.values)?;
+        sink.push_all(&self.snapshot.overflow, &self.values)
     }
 }
 
 /// The sums of all packets ever counted.
 struct Traffic<'a> {
     snapshot: &'a Snapshot,
-    words: &'a ValueWords,
+    values: FlowValues<'a>,
 }
 
 impl Source for Traffic<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        TRAFFIC.map(Label::name).into()
+        self.values.names()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
-        for sum in &self.snapshot.traffic {
-            let values = Values {
-                labels: &TRAFFIC,
-                words: self.words,
-                value: |label| Value::of_traffic(shape, sum.key, label),
-            };
-            sink.push(&values, &sum.counters, sum.start)?;
-        }
-        Ok(())
+        sink.push_all(&self.snapshot.traffic, &self.values)
     }
 }
 
-/// The label values of a series.
-struct Values<'a, F> {
-    labels: &'a [Label],
+/// Label values of flows and of their sums.
+struct FlowValues<'a> {
+    shape: &'a Shape,
+    labels: Vec<Label>,
     words: &'a ValueWords,
-    value: F,
 }
 
-impl<F: Fn(Label) -> Value> LabelValues for Values<'_, F> {
+impl FlowValues<'_> {
+    fn names(&self) -> Vec<&'static str> {
+        self.labels.iter().map(|label| label.name()).collect()
+    }
+
     #[inline]
-    fn write(&self, label: usize, out: &mut impl ValueWriter) {
-        match (self.value)(self.labels[label]) {
+    fn write(&self, value: Value, out: &mut impl ValueWriter) {
+        match value {
             Value::Address(address, prefix) => {
                 out.push_address(address);
                 if prefix != WHOLE {
@@ -150,6 +129,28 @@ impl<F: Fn(Label) -> Value> LabelValues for Values<'_, F> {
             Value::Other => out.push(&self.words.other),
             Value::Nothing => {}
         }
+    }
+}
+
+impl<A: Address> LabelValues<Flow<A>> for FlowValues<'_> {
+    #[inline]
+    fn write(&self, flow: &Flow<A>, label: usize, out: &mut impl ValueWriter) {
+        let value = Value::of_flow(self.shape, &flow.key, self.labels[label]);
+        FlowValues::write(self, value, out);
+    }
+}
+
+impl LabelValues<Sum<OverflowKey>> for FlowValues<'_> {
+    fn write(&self, sum: &Sum<OverflowKey>, label: usize, out: &mut impl ValueWriter) {
+        let value = Value::of_overflow(self.shape, sum.key, self.labels[label]);
+        FlowValues::write(self, value, out);
+    }
+}
+
+impl LabelValues<Sum<TrafficKey>> for FlowValues<'_> {
+    fn write(&self, sum: &Sum<TrafficKey>, label: usize, out: &mut impl ValueWriter) {
+        let value = Value::of_traffic(self.shape, sum.key, self.labels[label]);
+        FlowValues::write(self, value, out);
     }
 }
 
@@ -180,49 +181,53 @@ mod tests {
     use super::super::catalog::OBSERVED_BYTES;
     use super::super::dialect::Dialect;
     use super::super::labels;
-    use super::super::lines::Lines;
     use super::super::messages::{Messages, Sizes};
+    use super::super::text_series::TextSeries;
     use super::*;
-    use crate::flow::{Address, Counters, Key, Shape, Start};
+    use crate::flow::{Counters, Key, Start};
 
-    const FULL: Counters = Counters {
-        bytes: u64::MAX,
-        packets: 0,
-    };
+    fn flow<A: Address>(key: Key<A>) -> Flow<A> {
+        Flow {
+            key,
+            counters: Counters {
+                bytes: u64::MAX,
+                packets: 0,
+            },
+            start: Start::default(),
+        }
+    }
 
     /// Compares the lines of the first family with those that `labels` renders, and the measured
     /// size of its messages with their real one.
     #[track_caller]
-    fn check<A: Address>(shape: &Shape, keys: &[Key<A>]) {
+    fn check<A: Address + Sync>(shape: &Shape, keys: &[Key<A>]) {
         let words = ValueWords::of(&shape.classes);
-        let shown: Vec<_> = shape.labels.iter().collect();
-        let names: Vec<_> = shown.iter().map(|label| label.name()).collect();
+        let values = FlowValues {
+            shape,
+            labels: shape.labels.iter().collect(),
+            words: &words,
+        };
+        let names = values.names();
         let (mut text, mut messages) = (Vec::new(), Vec::new());
         let count = |counters: &Counters| counters.bytes;
         let family = OBSERVED_BYTES;
-        let mut lines = Lines::begin(&mut text, Dialect::Prometheus, family, &names, None, count)
+        let flows: Vec<_> = keys.iter().map(|key| flow(*key)).collect();
+        TextSeries::begin(&mut text, Dialect::Prometheus, family, &names, None, count)
+            .and_then(|mut text| text.push_all(&flows, &values))
             .expect(INFALLIBLE);
         let mut sizes = Sizes::new(&names, None);
+        sizes.push_all(&flows, &values).expect(INFALLIBLE);
         let mut records =
             Messages::begin(&mut messages, family, &names, None, count, 0).expect(INFALLIBLE);
+        records.push_all(&flows, &values).expect(INFALLIBLE);
+        records.finish().expect(INFALLIBLE);
         let mut expected = String::new();
         Dialect::Prometheus.push_header(&mut expected, family);
         for key in keys {
-            let values = Values {
-                labels: &shown,
-                words: &words,
-                value: |label| Value::of_flow(shape, key, label),
-            };
-            let start = Start::default();
-            lines.push(&values, &FULL, start).expect(INFALLIBLE);
-            sizes.push(&values, &FULL, start).expect(INFALLIBLE);
-            records.push(&values, &FULL, start).expect(INFALLIBLE);
             expected.push_str(family.name);
             labels::push_flow(&mut expected, shape, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
-        lines.finish().expect(INFALLIBLE);
-        records.finish().expect(INFALLIBLE);
         assert_eq!(String::from_utf8(text).expect("text"), expected);
         // The header has one byte for the length, which is that of the rest of the header.
         let header = 1 + usize::from(messages[0]);

@@ -20,4 +20,6 @@ pub(super) struct Encoding<'a> {
     pub(super) format: Format,
     /// The clock for the starts of counters. Without it, they are left out.
     pub(super) clock: Option<&'a WallClock>,
+    /// How many threads may sort and render flows.
+    pub(super) threads: usize,
 }

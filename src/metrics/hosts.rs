@@ -6,7 +6,7 @@ use super::catalog::{HOST_BYTES, HOST_LABELS, HOST_PACKETS};
 use super::format::Encoding;
 use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
 use super::text::Word;
-use crate::flow::{Direction, HostKey, HostTraffic, OTHER, Snapshot};
+use crate::flow::{Direction, HostTraffic, OTHER, Snapshot};
 
 /// Writes both families, unless hosts are not counted. Samples are sorted by address, direction and
 /// the peer's class; `other` comes last.
@@ -58,30 +58,18 @@ impl Source for Hosts<'_> {
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
-        for host in self.hosts {
-            let values = HostValues {
-                key: &host.key,
-                words: &self.words,
-            };
-            sink.push(&values, &host.counters, host.start)?;
-        }
-        Ok(())
+        sink.push_all(self.hosts, &self.words)
     }
 }
 
-struct HostValues<'a> {
-    key: &'a HostKey,
-    words: &'a HostWords,
-}
-
-impl LabelValues for HostValues<'_> {
-    fn write(&self, label: usize, out: &mut impl ValueWriter) {
-        let Self { key, words } = self;
+impl LabelValues<HostTraffic> for HostWords {
+    fn write(&self, host: &HostTraffic, label: usize, out: &mut impl ValueWriter) {
+        let key = &host.key;
         match (label, key.host) {
             (0, Some(address)) => out.push_address(address),
-            (0, None) => out.push(&words.other),
-            (1, _) => out.push(&words.directions[key.direction as usize]),
-            _ => out.push(&words.classes[key.peer_class.number()]),
+            (0, None) => out.push(&self.other),
+            (1, _) => out.push(&self.directions[key.direction as usize]),
+            _ => out.push(&self.classes[key.peer_class.number()]),
         }
     }
 }
@@ -126,6 +114,7 @@ mod tests {
         let encoding = Encoding {
             format,
             clock: None,
+            threads: 1,
         };
         write(&mut out, encoding, &mut snapshot).expect("writing to a Vec does not fail");
         String::from_utf8(out).expect("text")

@@ -1,102 +1,127 @@
-//! The series of a family as lines of text.
+//! Writes many lines with several threads. The output is that of a single thread.
 
 use std::io::{self, Write};
+use std::sync::mpsc::{self, Receiver};
+use std::thread;
 
-use super::catalog::Family;
-use super::dialect::{Dialect, without_total};
-use super::stream::{LabelValues, Sink, ValueWriter};
-use super::text::{Line, Text, Word};
-use super::wall_clock::WallClock;
-use crate::flow::{Counters, Start};
+use super::text::{Line, Text};
 
-/// Writes a line for each series, and with a clock another one with its start.
-pub(super) struct Lines<'a, W> {
-    text: Text<'a, W>,
-    template: Template,
-    started: Option<(Template, &'a WallClock)>,
-    count: fn(&Counters) -> u64,
-}
+/// Number of lines that a thread renders at a time, tens of kilobytes.
+const CHUNK: usize = 512;
+/// Number of rendered chunks of each thread that wait to be written.
+const AHEAD: usize = 2;
 
-impl<'a, W: Write> Lines<'a, W> {
-    /// Writes the header of a family.
-    pub(super) fn begin(
-        out: &'a mut W,
-        dialect: Dialect,
-        family: Family,
-        labels: &[&str],
-        clock: Option<&'a WallClock>,
-        count: fn(&Counters) -> u64,
-    ) -> io::Result<Self> {
-        let mut header = String::new();
-        dialect.push_header(&mut header, family);
-        out.write_all(header.as_bytes())?;
-        let started = clock.map(|clock| {
-            let name = format!("{}_created", without_total(family.name));
-            (Template::new(&name, labels), clock)
-        });
-        Ok(Self {
-            text: Text::new(out),
-            template: Template::new(family.name, labels),
-            started,
-            count,
-        })
+/// Writes a line for each of `items`.
+///
+/// This thread renders every `threads`th chunk, and writes all of them in their order. The other
+/// threads render the chunks in between.
+pub(super) fn write<T: Sync>(
+    out: &mut impl Write,
+    threads: usize,
+    items: &[T],
+    fill: impl Fn(&mut Line<'_>, &T) + Sync,
+) -> io::Result<()> {
+    let threads = threads.min(items.len().div_ceil(CHUNK));
+    if threads < 2 {
+        return render(out, items, &fill);
     }
+    let chunks = || items.chunks(CHUNK);
+    let fill = &fill;
+    thread::scope(|scope| {
+        let others: Vec<Option<Receiver<Vec<u8>>>> = (1..threads)
+            .map(|thread| {
+                let (rendered, receiver) = mpsc::sync_channel(AHEAD);
+                let work = move || {
+                    for chunk in chunks().skip(thread).step_by(threads) {
+                        let mut text = Vec::new();
+                        render(&mut text, chunk, fill).expect("writing to a Vec does not fail");
+                        // Without a receiver, writing has failed.
+                        if rendered.send(text).is_err() {
+                            return;
+                        }
+                    }
+                };
+                let thread = thread::Builder::new().spawn_scoped(scope, work);
+                thread.is_ok().then_some(receiver)
+            })
+            .collect();
+        for (position, chunk) in chunks().enumerate() {
+            let other = (position % threads).checked_sub(1);
+            match other.and_then(|other| others[other].as_ref()) {
+                Some(receiver) => {
+                    let text = receiver.recv().expect("the thread renders all its chunks");
+                    out.write_all(&text)?;
+                }
+                // A chunk of this thread, or of one that the system refused.
+                None => render(out, chunk, fill)?,
+            }
+        }
+        Ok(())
+    })
+}
 
-    pub(super) fn finish(mut self) -> io::Result<()> {
-        self.text.flush()
+fn render<T>(
+    out: &mut impl Write,
+    items: &[T],
+    fill: &impl Fn(&mut Line<'_>, &T),
+) -> io::Result<()> {
+    if items.is_empty() {
+        return Ok(());
     }
-}
-
-impl<W: Write> Sink for Lines<'_, W> {
-    #[inline]
-    fn push(
-        &mut self,
-        labels: &impl LabelValues,
-        counters: &Counters,
-        start: Start,
-    ) -> io::Result<()> {
-        let count = (self.count)(counters);
-        self.text.push(|line| {
-            self.template.fill(line, labels);
-            line.push_number(count);
-        })?;
-        let Some((template, clock)) = &self.started else {
-            return Ok(());
-        };
-        let start = clock.of(start).to_string();
-        self.text.push(|line| {
-            template.fill(line, labels);
-            line.push_str(&start);
-        })
+    let mut text = Text::new(out);
+    for item in items {
+        text.push(|line| fill(line, item))?;
     }
+    text.flush()
 }
 
-/// The constant parts of a family's lines.
-struct Template {
-    /// The text before each label's value. The first one begins with the name of the samples.
-    before: Vec<Word>,
-}
+#[cfg(test)]
+mod tests {
+    use super::super::stream::ValueWriter;
+    use super::*;
 
-impl Template {
-    fn new(name: &str, labels: &[&str]) -> Self {
-        let mut before = format!("{name}{{");
-        let words = labels.iter().map(|label| {
-            let word = Word::new(format!("{before}{label}=\""));
-            before = "\",".into();
-            word
-        });
-        Self {
-            before: words.collect(),
+    /// Fails once this number of bytes was written.
+    struct Full(usize);
+
+    impl Write for Full {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0 = self
+                .0
+                .checked_sub(bytes.len())
+                .ok_or(io::ErrorKind::StorageFull)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
         }
     }
 
-    /// Writes everything but the value of a sample.
-    #[inline]
-    fn fill(&self, line: &mut Line<'_>, labels: &impl LabelValues) {
-        for (index, before) in self.before.iter().enumerate() {
-            line.push(before);
-            labels.write(index, line);
+    #[test]
+    fn lines_are_in_order_with_any_number_of_threads() {
+        for count in [0, 1, 511, 512, 513, 10_000] {
+            let numbers: Vec<u64> = (0..count).collect();
+            let expected: String = numbers.iter().map(|number| format!("{number}\n")).collect();
+            for threads in [1, 2, 3, 8] {
+                let mut out = Vec::new();
+                write(&mut out, threads, &numbers, |line, &number| {
+                    line.push_number(number)
+                })
+                .expect("writing to a Vec does not fail");
+                assert!(out == expected.as_bytes(), "{count}, {threads} threads");
+            }
         }
-        line.push_bytes(b"\"} ");
+    }
+
+    #[test]
+    fn a_failure_to_write_ends_all_threads() {
+        let numbers = [7; 100_000];
+        for threads in [1, 2, 3] {
+            let mut out = Full(50_000);
+            write(&mut out, threads, &numbers, |line, &number| {
+                line.push_number(number)
+            })
+            .expect_err("the output is full");
+        }
     }
 }

@@ -6,10 +6,10 @@ use std::ops::Range;
 
 use super::catalog::{Family, Kind};
 use super::protobuf::{self, key, varint, varint_size};
-use super::stream::{LabelValues, Sink, ValueWriter};
+use super::stream::{LabelValues, Series, Sink, ValueWriter};
 use super::text::{Line, Text, Word, digits};
 use super::wall_clock::WallClock;
-use crate::flow::{Counters, Start};
+use crate::flow::Counters;
 
 /// Writes a message for each series.
 pub(super) struct Messages<'a, W> {
@@ -58,28 +58,29 @@ fn before(name: &str) -> Word {
 }
 
 impl<W: Write> Sink for Messages<'_, W> {
-    #[inline]
-    fn push(
+    fn push_all<S: Series>(
         &mut self,
-        labels: &impl LabelValues,
-        counters: &Counters,
-        start: Start,
+        series: &[S],
+        labels: &impl LabelValues<S>,
     ) -> io::Result<()> {
-        let value = (self.count)(counters) as f64;
-        let start = self.clock.map(|clock| clock.of(start));
-        let value = protobuf::value(self.kind, value, start);
-        self.records.push_record(|line| {
-            line.push_bytes(&[key::FAMILY_METRIC, 0, 0]);
-            for (index, before) in self.before.iter().enumerate() {
-                let begin = line.len();
-                line.push(before);
-                let value_begin = line.len();
-                labels.write(index, line);
-                set_lengths(line, begin, value_begin);
-            }
-            line.push_block(&value.block, value.size);
-            set_length(line, 1, 2);
-        })
+        for series in series {
+            let value = (self.count)(series.counters()) as f64;
+            let start = self.clock.map(|clock| clock.of(series.start()));
+            let value = protobuf::value(self.kind, value, start);
+            self.records.push_record(|line| {
+                line.push_bytes(&[key::FAMILY_METRIC, 0, 0]);
+                for (index, before) in self.before.iter().enumerate() {
+                    let begin = line.len();
+                    line.push(before);
+                    let value_begin = line.len();
+                    labels.write(series, index, line);
+                    set_lengths(line, begin, value_begin);
+                }
+                line.push_block(&value.block, value.size);
+                set_length(line, 1, 2);
+            })?;
+        }
+        Ok(())
     }
 }
 
@@ -135,20 +136,21 @@ impl<'a> Sizes<'a> {
 }
 
 impl Sink for Sizes<'_> {
-    #[inline]
-    fn push(
+    fn push_all<S: Series>(
         &mut self,
-        labels: &impl LabelValues,
-        _counters: &Counters,
-        start: Start,
+        series: &[S],
+        labels: &impl LabelValues<S>,
     ) -> io::Result<()> {
-        let mut size = protobuf::value_size(self.clock.map(|clock| clock.of(start)));
-        for (index, name) in self.names.iter().enumerate() {
-            let mut value = ValueSize(0);
-            labels.write(index, &mut value);
-            size += field_size(field_size(*name) + field_size(value.0));
+        for series in series {
+            let start = self.clock.map(|clock| clock.of(series.start()));
+            let mut size = protobuf::value_size(start);
+            for (index, name) in self.names.iter().enumerate() {
+                let mut value = ValueSize(0);
+                labels.write(series, index, &mut value);
+                size += field_size(field_size(*name) + field_size(value.0));
+            }
+            self.total += field_size(size) as u64;
         }
-        self.total += field_size(size) as u64;
         Ok(())
     }
 }

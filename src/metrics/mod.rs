@@ -19,6 +19,7 @@ mod protobuf;
 pub(crate) mod samples;
 mod stream;
 mod text;
+mod text_series;
 mod wall_clock;
 mod web;
 
@@ -65,7 +66,8 @@ pub struct OwnState<'a> {
     pub created_series: bool,
 }
 
-/// Writes what a one-shot run prints. The same frames give the same output in every run.
+/// Writes what a one-shot run prints. The same frames give the same output in every run. Sorts and
+/// renders the flows with this number of threads.
 ///
 /// # Errors
 /// Those of `out`.
@@ -74,10 +76,12 @@ pub fn write_analysis(
     format: Format,
     flows: Snapshot,
     frames: &FrameCounts,
+    threads: usize,
 ) -> io::Result<()> {
     let encoding = Encoding {
         format,
         clock: None,
+        threads,
     };
     account::of_analysis(frames).write(out, encoding)?;
     write_streams(out, encoding, flows)
@@ -101,6 +105,8 @@ pub fn write_scrape(
     let encoding = Encoding {
         format,
         clock: has_starts.then_some(own.clock),
+        // One: others count meanwhile, and serve other clients.
+        threads: 1,
     };
     account::of_scrape(&flows.occupancy, own).write(out, encoding)?;
     write_streams(out, encoding, flows)

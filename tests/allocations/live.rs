@@ -34,6 +34,12 @@ impl Sender {
     }
 }
 
+/// Fills a receiver, which waits for up to 200 ms, until something has arrived.
+#[track_caller]
+fn wait_for(mut fill: impl FnMut() -> bool) {
+    assert!((0..50).any(|_| fill()), "a datagram is missing");
+}
+
 /// Covers the receiver of UDP sockets, the batch, and the tables.
 pub(crate) fn udp_datagrams_are_received() {
     let listener = Listener::bind(0).unwrap();
@@ -45,12 +51,12 @@ pub(crate) fn udp_datagrams_are_received() {
     let mut stream = |datagrams: usize| {
         for _ in 0..datagrams.div_ceil(BURST) {
             sender.burst();
-            let mut received = 0;
-            while received < BURST {
-                receiver.fill().unwrap();
+            let mut left = BURST;
+            while left > 0 {
+                wait_for(|| receiver.fill().unwrap());
                 for (sensor, payload) in receiver.datagrams() {
                     batch.datagram(Duration::ZERO, Duration::ZERO, sensor, port, payload);
-                    received += 1;
+                    left -= 1;
                 }
                 aggregator.record_batch(&mut batch);
             }
@@ -83,14 +89,12 @@ pub(crate) fn packets_are_captured() {
     let mut stream = |packets: usize| {
         for _ in 0..packets.div_ceil(BURST) {
             sender.burst();
-            let mut received = 0;
-            while received < BURST {
-                if !receiver.fill().unwrap() {
-                    continue;
-                }
+            let mut left = BURST;
+            while left > 0 {
+                wait_for(|| receiver.fill().unwrap());
                 for frame in receiver.frames(Duration::ZERO) {
                     batch.frame(Duration::ZERO, &frame);
-                    received += 1;
+                    left -= 1;
                 }
                 aggregator.record_batch(&mut batch);
             }

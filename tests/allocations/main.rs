@@ -74,9 +74,10 @@ fn aggregator(listen_ports: ListenPorts) -> Aggregator {
         limits: FlowLimits {
             flows: 100_000,
             idle_flows: 100_000,
-            idle_timeout: Duration::from_secs(600),
+            idle_timeout: Duration::from_mins(10),
             hold: Duration::ZERO,
             hide_unseen: false,
+            hosts: 1000,
         },
     });
     aggregator.watch_sensors(Sensors::new(&sensor_ports, 100));

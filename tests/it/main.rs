@@ -58,6 +58,7 @@ mod supervision;
 mod support;
 mod surroundings;
 mod table;
+mod threads;
 mod timeline;
 mod tls;
 mod traffic;
