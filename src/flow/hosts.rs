@@ -199,10 +199,8 @@ impl Hosts {
     ) -> HostPair {
         let from = from.map_or(HostNumber::NONE, |from| self.expose(from, now));
         let to = to.map_or(HostNumber::NONE, |to| self.expose(to, now));
-        if !self.hold.is_zero() {
-            self.hold_if_new(from, Direction::Sent, to_class, now);
-            self.hold_if_new(to, Direction::Received, from_class, now);
-        }
+        self.begin(from, Direction::Sent, to_class, now);
+        self.begin(to, Direction::Received, from_class, now);
         HostPair::new(from, to)
     }
 
@@ -295,6 +293,7 @@ impl Hosts {
                     peer_class: id.peer_class,
                 },
                 counters: base(id).unwrap_or(counters),
+                start: self.series.start(id),
             }));
         }
         shown
@@ -382,20 +381,18 @@ impl Hosts {
         self.series.clear(host);
     }
 
-    /// Holds a series that has not counted a packet yet.
-    fn hold_if_new(
-        &mut self,
-        host: HostNumber,
-        direction: Direction,
-        peer_class: Class,
-        now: Moment,
-    ) {
+    /// Begins a series that is about to count its first packet, and holds it.
+    fn begin(&mut self, host: HostNumber, direction: Direction, peer_class: Class, now: Moment) {
         let id = SeriesId {
             host,
             direction,
             peer_class,
         };
-        if host != HostNumber::NONE && self.series.counters(id).packets == 0 {
+        if host == HostNumber::NONE || self.series.counters(id).packets > 0 {
+            return;
+        }
+        self.series.begin(id, now);
+        if !self.hold.is_zero() {
             self.hold(id, Counters::default(), now);
         }
     }

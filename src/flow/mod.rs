@@ -35,6 +35,7 @@ mod top_n;
 
 pub use changes::Changes;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
+pub use clock::Start;
 pub use host_classes::{HostClasses, HostClassesError};
 pub use hosts::{Direction, MOST_HOSTS};
 pub use key::{Address, Key};

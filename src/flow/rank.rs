@@ -120,11 +120,13 @@ fn widened(flow: &Flow<Ipv4Addr>) -> Flow<IpAddr> {
     Flow {
         key: flow.key.widened(),
         counters: flow.counters,
+        start: flow.start,
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::clock::Start;
     use super::super::key::Key;
     use super::*;
     use crate::wire::Observation;
@@ -142,6 +144,7 @@ mod tests {
             flows.push(Flow {
                 key: Key::of_packet(source, destination, address(1), &seen),
                 counters: Counters::default(),
+                start: Start::default(),
             });
         }
         flows.reverse();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::class::Class;
+use super::clock::Start;
 use super::hosts::Direction;
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
@@ -40,6 +41,8 @@ pub struct Snapshot {
 pub struct Flow<A: Address> {
     pub key: Key<A>,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// One series of a host and its counters.
@@ -47,6 +50,8 @@ pub struct Flow<A: Address> {
 pub struct HostTraffic {
     pub key: HostKey,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// The key of a series of a host.
@@ -111,6 +116,8 @@ pub struct RecentHost {
 pub struct Sum<K> {
     pub key: Option<K>,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// How full the table is, and what its limits have led to.

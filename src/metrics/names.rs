@@ -4,22 +4,24 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::catalog::{FROM_INFO, Family, HOST_INFO, TO_INFO};
-use super::dialect::Dialect;
+use super::format::Encoding;
 use super::labels;
-use super::text::{Line, Text, Word};
-use crate::flow::{Address, Key, Label, OTHER, Snapshot, WHOLE};
+use super::stream::{self, LabelValues, Series, Sink, Source, ValueWriter};
+use super::text::Word;
+use crate::flow::{Address, Counters, Key, Label, OTHER, Snapshot, Start, WHOLE};
 use crate::names::NameTable;
 
 /// An address with its prefix length, as a label shows it.
-type Shown = (IpAddr, u8);
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Shown(IpAddr, u8);
 
 /// Returns each single address that flows and hosts show, once.
 #[must_use]
 pub fn addresses(flows: &Snapshot) -> Vec<IpAddr> {
     let shown = [Label::From, Label::To].map(|label| shown(flows, label));
     let single = shown.iter().flatten();
-    let single = single.filter(|(_, prefix)| *prefix == WHOLE);
-    let single = single.map(|(address, _)| *address);
+    let single = single.filter(|Shown(_, prefix)| *prefix == WHOLE);
+    let single = single.map(|Shown(address, _)| *address);
     let hosts = flows.hosts.iter().filter_map(|host| host.key.host);
     let mut addresses: Vec<_> = single.chain(hosts).collect();
     addresses.sort_unstable();
@@ -31,90 +33,127 @@ pub fn addresses(flows: &Snapshot) -> Vec<IpAddr> {
 /// labels were chosen: a series for each of their values.
 pub(super) fn write(
     out: &mut impl Write,
-    dialect: Dialect,
+    encoding: Encoding<'_>,
     flows: &Snapshot,
     names: &NameTable,
 ) -> io::Result<()> {
+    let mut write_family = |family: Family, shown: &[Shown], has_other: bool| {
+        let info = Info {
+            labels: family.labels,
+            shown,
+            has_other,
+            values: InfoValues {
+                names,
+                other: Word::new(OTHER),
+            },
+        };
+        stream::write(out, encoding, &info, &[(family, |_| 1)])
+    };
     if flows.occupancy.host_limit > 0 {
-        write_hosts(out, dialect, flows, names)?;
+        let hosts = || flows.hosts.iter().map(|host| host.key.host);
+        let mut shown: Vec<_> = hosts().flatten().map(|host| Shown(host, WHOLE)).collect();
+        shown.sort_unstable();
+        shown.dedup();
+        write_family(HOST_INFO, &shown, hosts().any(|host| host.is_none()))?;
     }
-    let has_other = !flows.overflow.is_empty();
     for (family, label) in [(FROM_INFO, Label::From), (TO_INFO, Label::To)] {
         if flows.shape.labels.contains(label) {
-            write_family(out, dialect, family, shown(flows, label), has_other, names)?;
+            write_family(family, &shown(flows, label), !flows.overflow.is_empty())?;
         }
     }
     Ok(())
 }
 
-fn write_hosts(
-    out: &mut impl Write,
-    dialect: Dialect,
-    flows: &Snapshot,
-    names: &NameTable,
-) -> io::Result<()> {
-    let hosts = || flows.hosts.iter().map(|host| host.key.host);
-    let mut shown: Vec<_> = hosts().flatten().map(|host| (host, WHOLE)).collect();
-    shown.sort_unstable();
-    shown.dedup();
-    let has_other = hosts().any(|host| host.is_none());
-    write_family(out, dialect, HOST_INFO, shown, has_other, names)
+/// The series of an info family. Their value is always 1.
+struct Info<'a> {
+    labels: &'static [&'static str],
+    shown: &'a [Shown],
+    /// Whether some addresses are shown as `other`.
+    has_other: bool,
+    values: InfoValues<'a>,
 }
 
-fn write_family(
-    out: &mut impl Write,
-    dialect: Dialect,
-    family: Family,
-    shown: impl IntoIterator<Item = Shown>,
-    has_other: bool,
-    names: &NameTable,
-) -> io::Result<()> {
-    let mut header = String::new();
-    dialect.push_header(&mut header, family);
-    out.write_all(header.as_bytes())?;
-    let before = |position: usize, text: &str| {
-        let label = family.labels[position];
-        Word::new(format!("{text}{label}=\""))
-    };
-    let address_label = before(0, &format!("{}{{", family.name));
-    let name_label = before(1, "\",");
-    let mut text = Text::new(out);
-    for (address, prefix) in shown {
-        text.push(|line| {
-            line.push(&address_label);
-            push_address(line, address, prefix);
-            line.push(&name_label);
-            push_name(line, address, prefix, names);
-            line.push_bytes(b"\"} 1");
-        })?;
-    }
-    if has_other {
-        let other = Word::new(OTHER);
-        text.push(|line| {
-            for word in [&address_label, &other, &name_label, &other] {
-                line.push(word);
-            }
-            line.push_bytes(b"\"} 1");
-        })?;
-    }
-    text.flush()
+struct InfoValues<'a> {
+    names: &'a NameTable,
+    other: Word,
 }
+
+/// The addresses that are shown as `other`.
+struct Other;
+
+impl Source for Info<'_> {
+    fn labels(&self) -> Vec<&'static str> {
+        self.labels.into()
+    }
+
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
+        sink.push_all(self.shown, &self.values)?;
+        let other = if self.has_other { &[Other][..] } else { &[] };
+        sink.push_all(other, &self.values)
+    }
+}
+
+impl LabelValues<Shown> for InfoValues<'_> {
+    fn write(&self, &Shown(address, prefix): &Shown, label: usize, out: &mut impl ValueWriter) {
+        match label {
+            0 => push_address(out, address, prefix),
+            _ => push_name(out, address, prefix, self.names),
+        }
+    }
+}
+
+impl LabelValues<Other> for InfoValues<'_> {
+    fn write(&self, _: &Other, _: usize, out: &mut impl ValueWriter) {
+        out.push(&self.other);
+    }
+}
+
+/// Info families are gauges without counters, so they show neither.
+impl Series for Shown {
+    fn counters(&self) -> &Counters {
+        &NO_COUNTERS
+    }
+
+    fn start(&self) -> Start {
+        Start::default()
+    }
+}
+
+impl Series for Other {
+    fn counters(&self) -> &Counters {
+        &NO_COUNTERS
+    }
+
+    fn start(&self) -> Start {
+        Start::default()
+    }
+}
+
+static NO_COUNTERS: Counters = Counters {
+    bytes: 0,
+    packets: 0,
+};
 
 /// Appends the name of an address, or the address itself.
 #[inline]
-pub(super) fn push_name(line: &mut Line<'_>, address: IpAddr, prefix: u8, names: &NameTable) {
+pub(super) fn push_name(
+    out: &mut impl ValueWriter,
+    address: IpAddr,
+    prefix: u8,
+    names: &NameTable,
+) {
     match labels::name_of(names, address, prefix) {
-        Some(name) => line.push_escaped(name),
-        None => push_address(line, address, prefix),
+        Some(name) => out.push_name(name),
+        None => push_address(out, address, prefix),
     }
 }
 
 #[inline]
-pub(super) fn push_address(line: &mut Line<'_>, address: IpAddr, prefix: u8) {
-    line.push_address(address);
+pub(super) fn push_address(out: &mut impl ValueWriter, address: IpAddr, prefix: u8) {
+    out.push_address(address);
     if prefix != WHOLE {
-        line.push_bytes(b"/");
-        line.push_number(prefix.into());
+        out.push_slash();
+        out.push_number(prefix.into());
     }
 }
 
@@ -144,8 +183,8 @@ fn shown(flows: &Snapshot, label: Label) -> Vec<Shown> {
 
 fn end<A: Address>(key: &Key<A>, label: Label) -> Shown {
     match label {
-        Label::To => (key.destination.into(), key.destination_prefix),
-        _ => (key.source.into(), key.source_prefix),
+        Label::To => Shown(key.destination.into(), key.destination_prefix),
+        _ => Shown(key.source.into(), key.source_prefix),
     }
 }
 
@@ -156,10 +195,9 @@ mod tests {
 
     use etherparse::IpNumber;
 
+    use super::super::format::Format;
     use super::*;
-    use crate::flow::{
-        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum,
-    };
+    use crate::flow::{Class, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum};
     use crate::names::Name;
 
     fn key<A: Address>(source: A, destination: A, sensor: A) -> Key<A> {
@@ -181,8 +219,11 @@ mod tests {
     }
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
-        let counters = Counters::default();
-        Flow { key, counters }
+        Flow {
+            key,
+            counters: Counters::default(),
+            start: Start::default(),
+        }
     }
 
     fn ipv4(last: u8) -> Ipv4Addr {
@@ -229,7 +270,12 @@ mod tests {
     #[track_caller]
     fn check(flows: &Snapshot, expected: &[&str]) {
         let mut out = Vec::new();
-        write(&mut out, Dialect::Prometheus, flows, &names()).expect("a Vec takes it");
+        let encoding = Encoding {
+            format: Format::Text,
+            clock: None,
+            threads: 1,
+        };
+        write(&mut out, encoding, flows, &names()).expect("a Vec takes it");
         let text = String::from_utf8(out).expect("text");
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         let samples: Vec<_> = samples
@@ -271,6 +317,7 @@ mod tests {
         flows.overflow.push(Sum {
             key: None,
             counters: Counters::default(),
+            start: Start::default(),
         });
         check(
             &flows,
@@ -301,6 +348,7 @@ mod tests {
                 peer_class: Class::default(),
             },
             counters: Counters::default(),
+            start: Start::default(),
         };
         flows.hosts = vec![
             host(None, Direction::Sent),

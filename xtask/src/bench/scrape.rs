@@ -14,6 +14,11 @@ use crate::project::succeed;
 /// Datagrams per second: slow enough that none is lost.
 const PPS: &str = "50000";
 
+/// The formats, as an `Accept` header names them.
+const TEXT: &str = "text/plain";
+const PROTOBUF: &str =
+    "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited";
+
 /// How long the exporter may take to answer.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -31,18 +36,25 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
     )?;
     daemon.settle()?;
     // The first request allocates memory that later ones reuse. It is not part of the measurement.
-    fetch(daemon.publish_port, "/-/healthy", "identity")?;
+    fetch(daemon.publish_port, "/-/healthy", TEXT, "identity")?;
     let resident = daemon.resident()?;
     daemon.reset_peak()?;
 
     let mut plain = Timings::default();
     for _ in 0..bench.pairs {
-        plain.measure(&daemon, "identity")?;
+        plain.measure(&daemon, TEXT, "identity")?;
     }
     let growth = daemon.peak()? - resident;
-    let mut gzip = Timings::default();
+    let mut protobuf = Timings::default();
     for _ in 0..bench.pairs {
-        gzip.measure(&daemon, "gzip")?;
+        protobuf.measure(&daemon, PROTOBUF, "identity")?;
+    }
+    let growth_with_protobuf = daemon.peak()? - resident;
+    let mut gzip = Timings::default();
+    let mut gzip_protobuf = Timings::default();
+    for _ in 0..bench.pairs {
+        gzip.measure(&daemon, TEXT, "gzip")?;
+        gzip_protobuf.measure(&daemon, PROTOBUF, "gzip")?;
     }
     check_flows(bench, &daemon)?;
 
@@ -54,9 +66,31 @@ pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>>
         Row::without_peer(name, "plain, first byte ms", &plain.first, None),
         limited("plain, memory added MiB", &[growth], 2.0),
         Row::without_peer(name, "memory before MiB", &[resident], None),
+        Row::compared(
+            name,
+            "protobuf, last byte ms",
+            &protobuf.last,
+            "plain text",
+            &plain.last,
+            Some(Goal::times(1.0)),
+        ),
+        // The peak includes that of the text, which was first: protobuf adds nothing to it.
+        limited(
+            "protobuf, memory added MiB",
+            &[growth_with_protobuf],
+            growth,
+        ),
         limited("gzip, CPU ms", &gzip.cpu, 200.0),
         limited("gzip, first byte ms", &gzip.first, 20.0),
         Row::without_peer(name, "gzip, last byte ms", &gzip.last, None),
+        Row::compared(
+            name,
+            "protobuf in gzip, CPU ms",
+            &gzip_protobuf.cpu,
+            "text in gzip",
+            &gzip.cpu,
+            None,
+        ),
     ])
 }
 
@@ -80,9 +114,9 @@ struct Timings {
 }
 
 impl Timings {
-    fn measure(&mut self, daemon: &Daemon, encoding: &str) -> anyhow::Result<()> {
+    fn measure(&mut self, daemon: &Daemon, accept: &str, encoding: &str) -> anyhow::Result<()> {
         let before = daemon.cpu()?;
-        let (first, last) = fetch(daemon.publish_port, "/metrics", encoding)?;
+        let (first, last) = fetch(daemon.publish_port, "/metrics", accept, encoding)?;
         self.cpu.push((daemon.cpu()? - before) * 1000.0);
         self.first.push(first.as_secs_f64() * 1000.0);
         self.last.push(last.as_secs_f64() * 1000.0);
@@ -92,13 +126,18 @@ impl Timings {
 
 /// Fetches a page. Returns the times from the start of the request to the first and to the last byte
 /// of the body.
-fn fetch(port: u16, path: &str, encoding: &str) -> anyhow::Result<(Duration, Duration)> {
+fn fetch(
+    port: u16,
+    path: &str,
+    accept: &str,
+    encoding: &str,
+) -> anyhow::Result<(Duration, Duration)> {
     let begin = Instant::now();
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).context("cannot connect")?;
     stream.set_read_timeout(Some(RESPONSE_TIMEOUT))?;
     let request = format!(
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n\
-         Connection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: {accept}\r\n\
+         Accept-Encoding: {encoding}\r\nConnection: close\r\n\r\n"
     );
     stream.write_all(request.as_bytes())?;
     let mut head = Vec::new();
