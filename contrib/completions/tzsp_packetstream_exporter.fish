@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_tzsp_packetstream_exporter_global_optspecs
-    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.listen-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= ipv6 h/help
+    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.listen-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= hosts= max-hosts= ipv6 h/help
 end
 
 function __fish_tzsp_packetstream_exporter_needs_command
@@ -45,12 +45,14 @@ warn\t''
 info\t''
 debug\t''"
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-flows -d 'Maximum number of flows to expose; packets of further flows are counted as `other`' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l flow-idle-timeout -d 'Stop exposing a flow after this long without a packet, but keep its count; 0 means never' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l hold-new-flows -d 'Show 0 for a new flow until it is this old, such as the scrape interval: its first packets then count in rate() and increase()' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l flow-idle-timeout -d 'Stop exposing a flow or a host after this long without a packet, but keep its count; 0 means never' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l hold-new-flows -d 'Show 0 for a new flow or host until it is this old, such as the scrape interval: its first packets then count in rate() and increase()' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-idle-flows -d 'Maximum number of idle flows whose counts are kept; the longest-idle are forgotten first [default: ten times --max-flows]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l labels -d 'Labels that distinguish flows, separated by commas: any of the default ones, sensor, from_port, to_port, vlan, dscp and ip_version' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l network -d 'Name for an address range in from_type and to_type, such as office=192.0.2.0/24; it replaces private or public there, so queries for those no longer match; may be given several times, and the longest prefix wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l prefix-length -d 'Replace addresses of this class or network by their prefix, such as public=24, or public=24/48 with another length for IPv6; may be given several times' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l hosts -d 'Classes and networks whose addresses are hosts, separated by commas: what each host sends and receives is counted [default: private, and every --network in private, shared, link-local or unique local address space]' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-hosts -d 'Maximum number of hosts to distinguish; further hosts are counted together as `other`; 0 means no metrics of hosts' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l promiscuous -d 'Capture frames for other hosts too'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l verbose -d 'Also log how tshark is started and what it prints; same as --log-level debug'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l ipv6 -d 'Also count mirrored IPv6 packets'
@@ -68,12 +70,14 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_usi
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l top -d 'Number of rows in each table; requires --format table [default: 20]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l jobs -d 'Number of files to read at a time [default: number of processors]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-flows -d 'Maximum number of flows to expose; packets of further flows are counted as `other`' -r
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l flow-idle-timeout -d 'Stop exposing a flow after this long without a packet, by the capture\'s time; 0 means never' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l flow-idle-timeout -d 'Stop exposing a flow or a host after this long without a packet, by the capture\'s time; 0 means never' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l hold-new-flows -d 'An option of live mode, which is refused here with the reason' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-idle-flows -d 'Maximum number of idle flows whose counts are kept; the longest-idle are forgotten first [default: ten times --max-flows]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l labels -d 'Labels that distinguish flows, separated by commas: any of the default ones, sensor, from_port, to_port, vlan, dscp and ip_version' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l network -d 'Name for an address range in from_type and to_type, such as office=192.0.2.0/24; it replaces private or public there, so queries for those no longer match; may be given several times, and the longest prefix wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l prefix-length -d 'Replace addresses of this class or network by their prefix, such as public=24, or public=24/48 with another length for IPv6; may be given several times' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l hosts -d 'Classes and networks whose addresses are hosts, separated by commas: what each host sends and receives is counted [default: private, and every --network in private, shared, link-local or unique local address space]' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l max-hosts -d 'Maximum number of hosts to distinguish; further hosts are counted together as `other`; 0 means no metrics of hosts' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l plain -d 'Count the packets of the frames themselves, for captures without TZSP'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l quiet -d 'Do not show progress, even on a terminal'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l ipv6 -d 'Also count mirrored IPv6 packets'

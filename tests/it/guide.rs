@@ -91,12 +91,17 @@ fn check_answers(scene: &Scenario) {
         );
     }
 
-    // Two for each of six flows, of which the last two are `other`, for each of two routers, and for
-    // each of five combinations of types and protocol; one for the listen port.
-    let begin = "A scrape has 60 samples, 2 for each flow";
+    // Two for each of six flows, of which the last two are `other`, for each of two routers, for
+    // each of five combinations of types and protocol, and for each of eight series of hosts; one
+    // for the listen port. The hosts: .50 sends to public, and receives from public and private; .51
+    // sends to private and multicast, .52 to public, .53 to private; .10 receives from private.
+    let begin = "A scrape has 63 samples, 2 for each flow";
     assert!(guide().contains(begin), "{begin}");
     let samples = sum(&scene.ask("scrape_samples_scraped"));
-    assert_eq!(samples, 60.0 + 2.0 * 6.0 + 2.0 * 2.0 + 2.0 * 5.0 + 1.0);
+    assert_eq!(
+        samples,
+        63.0 + 2.0 * 6.0 + 2.0 * 2.0 + 2.0 * 5.0 + 2.0 * 8.0 + 1.0
+    );
 }
 
 /// The query under a heading of the guide.
