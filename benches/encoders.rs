@@ -29,6 +29,8 @@ fn main() {
                 Format::Text,
                 flows,
                 &FrameCounts::default(),
+                None,
+                1,
             )
             .expect("a sink takes everything");
         }));

@@ -312,6 +312,8 @@ fn counted_encode(flows: Snapshot) {
         Format::Text,
         flows,
         &FrameCounts::default(),
+        None,
+        1,
     )
     .expect("a sink takes everything");
 }

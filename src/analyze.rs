@@ -5,18 +5,17 @@ mod inner_frames;
 mod input;
 mod look;
 mod output;
+mod pipeline;
 mod progress;
+mod queue;
 mod stop;
 mod survey;
 mod timeline;
 
 use std::io::{self, Read, Write};
-use std::iter;
 use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, mpsc};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -26,12 +25,14 @@ use thiserror::Error;
 use crate::aggregator::{Aggregator, FrameBatch, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
+use crate::names::{self, NameTable, Names, Source};
 use crate::wire::DecodeOptions;
-use frame_sink::{FrameSink, InOrder, OtherThread};
+use frame_sink::{FrameSink, InOrder};
 use inner_frames::InnerFrames;
 pub use inner_frames::{CannotWrite, NotWritten};
-use input::Input;
 pub use output::Output;
+use pipeline::Reading;
+use queue::{FrameClock, Queue, RunSummary};
 pub use stop::Stop;
 use survey::SkippedContents;
 pub use survey::Survey;
@@ -43,14 +44,16 @@ pub use timeline::{Silence, TimelineError};
 pub struct Options {
     /// The captures; `-` is standard input.
     pub files: Vec<PathBuf>,
-    /// How many files are read at the same time; `None` for the number of processors. The output
-    /// does not depend on it.
+    /// How many threads read, decode and count; `None` for the number of processors. The output does
+    /// not depend on it.
     pub jobs: Option<usize>,
     /// Whether to hide the progress bar.
     pub quiet: bool,
     /// The capture to write the mirrored frames to; `-` is standard output. With one, files are read
     /// one after the other.
     pub write_inner: Option<PathBuf>,
+    /// Sources of names. With those that learn from the traffic, files are read one after the other.
+    pub names: Vec<Source>,
     pub output: Output,
 }
 
@@ -63,6 +66,8 @@ pub struct Report {
     pub not_written: Option<NotWritten>,
     /// Why the capture of `write_inner` is missing or incomplete.
     pub cannot_write: Option<CannotWrite>,
+    /// Why a source of names cannot be used. Nothing was read then.
+    pub cannot_name: Option<names::Error>,
     /// What the captures hold instead, if nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     /// Set if packets were counted as `other`.
@@ -163,6 +168,15 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             };
         }
     };
+    let names = match open_names(options.names) {
+        Ok(names) => names,
+        Err(error) => {
+            return Report {
+                cannot_name: Some(error),
+                ..Report::default()
+            };
+        }
+    };
     let (files, duplicates) = input::distinct(options.files);
     let progress = if options.quiet {
         ProgressBar::hidden()
@@ -172,30 +186,29 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
 
     let limits = settings.limits;
     let mut core = Aggregator::new(settings);
+    let learns = names.as_ref().is_some_and(|names| names.protocols().any());
+    if let Some(names) = names.as_ref().filter(|_| learns) {
+        core.learn_names(Arc::clone(names));
+    }
     let mut timeline = output
         .step()
         .map(|step| Timeline::new(step, &limits, core.flows().shape()));
-    let worker = Worker {
-        files: &files,
-        decode: &decode,
-        next: &AtomicUsize::new(0),
-        stop,
-        progress: &progress,
-    };
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let jobs = options.jobs.unwrap_or(processors);
-    let batch = core.batch();
+    let queue = Queue::new(&files, stop, &progress);
+    let processors = || thread::available_parallelism().map_or(1, NonZero::get);
+    let jobs = options.jobs.unwrap_or_else(processors);
+    let threads = useful_threads(jobs, files.len());
     let mut summary = if inner.is_some() || timeline.is_some() {
+        let batch = core.batch();
         let mut in_order = InOrder {
             core: &mut core,
             inner: inner.as_mut(),
             timeline: timeline.as_mut(),
         };
-        worker.run(batch, &mut in_order)
-    } else if jobs == 1 {
-        worker.run(batch, &mut core)
+        run_in_this_thread(&queue, &decode, batch, &mut in_order)
+    } else if threads == 1 {
+        run_in_this_thread(&queue, &decode, core.batch(), &mut core)
     } else {
-        run_in_any_order(&worker, jobs.min(files.len()), &mut core)
+        run_in_threads(threads, &queue, &decode, &mut core, learns)
     };
     progress.finish_and_clear();
 
@@ -214,7 +227,10 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     let mut silence = None;
     let mut failure = None;
     if summary.captures > 0 {
-        match write(output, timeline, &mut core, out) {
+        // No name has ended at this time: those of the whole run are shown.
+        let names = names.map(|names| names.all(Duration::ZERO));
+        let threads = useful_threads(jobs, 1);
+        match write(output, timeline, &mut core, names.as_ref(), threads, out) {
             Ok(found) => silence = found,
             Err(error) => failure = Some(error),
         }
@@ -231,6 +247,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             .collect(),
         not_written,
         cannot_write,
+        cannot_name: None,
         nothing_counted: (summary.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
             contents: summary.contents,
             frames: core.frames().clone(),
@@ -243,156 +260,83 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     }
 }
 
+/// Opens the sources of names, if any were chosen.
+fn open_names(sources: Vec<Source>) -> Result<Option<Arc<Names>>, names::Error> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    Names::open(sources).map(|names| Some(Arc::new(names)))
+}
+
 /// Writes the output. Returns the gaps of a timeline.
 fn write(
     output: Output,
     timeline: Option<Timeline>,
     core: &mut Aggregator,
+    names: Option<&NameTable>,
+    threads: usize,
     out: &mut impl Write,
 ) -> Result<Option<Silence>, Failure> {
     let silence = if let Some(timeline) = timeline {
-        timeline.write(out)?
+        timeline.write(out, names.unwrap_or(&NameTable::default()))?
     } else {
-        output.write(out, core)?;
+        output.write(out, core, names, threads)?;
         None
     };
     out.flush()?;
     Ok(silence)
 }
 
+/// Returns how many threads to start: for one file at most four, because reading and counting happen
+/// in one thread at a time, and are more than a fourth of the work.
+fn useful_threads(jobs: usize, files: usize) -> usize {
+    jobs.min(files.max(4))
+}
+
 /// Reads several files at the same time, as long as the order of their frames does not matter. It
 /// matters once the slots for flows run out, because the first flows get them: then discards the
 /// counts, and reads the files again one after the other, so that every run has the same result.
 ///
-/// Inputs that can be read only once, such as pipes, are counted in the order of arrival.
-fn run_in_any_order(worker: &Worker<'_>, threads: usize, core: &mut Aggregator) -> RunSummary {
-    let may_start_over = threads > 1 && input::can_be_read_again(worker.files);
-    if let Some(summary) = run_in_parallel(worker, threads, core, may_start_over) {
-        return summary;
-    }
-    core.start_over();
-    worker.next.store(0, Ordering::Relaxed);
-    worker.progress.reset();
-    run_in_parallel(worker, 1, core, false).unwrap_or_default()
-}
-
-/// Starts threads that each read and decode a file at a time, and counts their batches in this
-/// thread. Returns `None` if the files have to be read again in order.
-fn run_in_parallel(
-    worker: &Worker<'_>,
+/// Inputs that can be read only once, such as pipes, are read one after the other.
+fn run_in_threads(
     threads: usize,
+    queue: &Queue<'_>,
+    decode: &DecodeOptions,
     core: &mut Aggregator,
-    may_start_over: bool,
-) -> Option<RunSummary> {
-    /// Batches for each thread: one that it fills, and others that wait to be counted. Their number
-    /// is fixed, so that threads that read faster than this one counts wait for an empty batch
-    /// instead of filling memory.
-    const BATCHES: usize = 4;
-    /// Packets in a batch: so many that threads seldom have to wake each other.
-    const PACKETS: usize = 8192;
-
-    let (filled, to_count) = mpsc::channel();
-    let (emptied, empty) = mpsc::channel();
-    for _ in 0..threads * BATCHES {
-        let _ = emptied.send(core.batch_of(PACKETS));
-    }
-    let empty = Mutex::new(empty);
-    let is_cancelled = AtomicBool::new(false);
-    let summary = thread::scope(|scope| {
-        // If the system refuses some threads, the others read all files.
-        let threads: Vec<_> = iter::repeat_n(filled, threads)
-            .map_while(|filled| {
-                let mut sink = OtherThread {
-                    filled,
-                    empty: &empty,
-                    is_cancelled: &is_cancelled,
-                };
-                let run = move || worker.run(sink.empty_batch(), &mut sink);
-                thread::Builder::new().spawn_scoped(scope, run).ok()
-            })
-            .collect();
-        if threads.is_empty() {
-            return worker.run(core.batch(), core);
+    learns_names: bool,
+) -> RunSummary {
+    // The last name of an address wins.
+    if !learns_names && queue.files().len() > 1 && input::can_be_read_again(queue.files()) {
+        if let Some(summary) = pipeline::run(Reading::InAnyOrder, threads, queue, decode, core) {
+            return summary;
         }
-        for mut batch in to_count {
-            core.record_batch(&mut batch);
-            let _ = emptied.send(batch);
-            if may_start_over && core.flows().depends_on_order() {
-                is_cancelled.store(true, Ordering::Relaxed);
+        core.start_over();
+        queue.start_over();
+    }
+    pipeline::run(Reading::InOrder, threads, queue, decode, core).unwrap_or_default()
+}
+
+/// Reads all files in this thread, one after the other.
+fn run_in_this_thread(
+    queue: &Queue<'_>,
+    decode: &DecodeOptions,
+    mut batch: FrameBatch,
+    sink: &mut impl FrameSink,
+) -> RunSummary {
+    let mut summary = RunSummary::default();
+    while let Some(opened) = queue.open_next(capture::unpack) {
+        match opened {
+            Ok((file, stream)) => {
+                let mut reader = CaptureReader::recovering(stream);
+                let contents = &mut summary.contents;
+                let result = read_frames(&mut reader, decode, contents, &mut batch, sink);
+                summary.add(file, &mut reader, result, queue.stop);
             }
+            Err(problem) => summary.problems.push(problem),
         }
-        let mut summary = RunSummary::default();
-        for thread in threads {
-            summary.merge(thread.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        }
-        summary
-    });
-    // After a signal nothing may be read again: what was counted so far is the result.
-    let is_final = !is_cancelled.into_inner() || worker.stop.is_requested();
-    is_final.then_some(summary)
-}
-
-/// Reads files until none is left. Workers share the position of the next file.
-#[derive(Clone, Copy)]
-struct Worker<'a> {
-    /// All files, with their positions on the command line.
-    files: &'a [(usize, PathBuf)],
-    decode: &'a DecodeOptions,
-    /// Index of the next file that no worker has taken.
-    next: &'a AtomicUsize,
-    stop: &'a Stop,
-    progress: &'a ProgressBar,
-}
-
-/// What one worker found in its files, or all workers together.
-#[derive(Default)]
-struct RunSummary {
-    /// How many files were captures.
-    captures: usize,
-    /// With the positions of the files.
-    problems: Vec<(usize, Problem)>,
-    /// The frames of each file before the first that counts in a flow.
-    contents: SkippedContents,
-}
-
-impl Worker<'_> {
-    fn run(&self, mut batch: FrameBatch, sink: &mut impl FrameSink) -> RunSummary {
-        let mut summary = RunSummary::default();
-        while let Some((position, file)) = self.files.get(self.next.fetch_add(1, Ordering::Relaxed))
-        {
-            for error in self.read(file, &mut summary, &mut batch, sink) {
-                let file = file.clone();
-                summary.problems.push((*position, Problem { file, error }));
-            }
-        }
-        sink.record_batch(&mut batch);
-        summary
     }
-
-    /// Reads one file to its end, and returns what was wrong with it.
-    fn read(
-        &self,
-        file: &Path,
-        summary: &mut RunSummary,
-        batch: &mut FrameBatch,
-        sink: &mut impl FrameSink,
-    ) -> Vec<InputError> {
-        let opened = Input::open(file, self.stop, self.progress).and_then(capture::unpack);
-        let mut reader = match opened {
-            Ok(stream) => CaptureReader::recovering(stream),
-            Err(error) => return vec![CaptureError::Read(error).into()],
-        };
-        let result = read_frames(&mut reader, self.decode, &mut summary.contents, batch, sink);
-        summary.captures += usize::from(reader.has_header());
-        let damage = reader.damage().cloned().map(InputError::Damage);
-        // After a signal the input seems cut short, which the user knows.
-        let error = result.err().filter(|_| !self.stop.is_requested());
-        let error = error.map(|error| match error {
-            CaptureError::NotACapture => InputError::NotACapture(reader.content()),
-            error => error.into(),
-        });
-        damage.into_iter().chain(error).collect()
-    }
+    sink.record_batch(&mut batch);
+    summary
 }
 
 /// Hands all frames of a capture to `sink`. Until one counts in a flow, `contents` gets them too.
@@ -403,16 +347,11 @@ fn read_frames(
     batch: &mut FrameBatch,
     sink: &mut impl FrameSink,
 ) -> Result<(), CaptureError> {
+    let mut clock = FrameClock::default();
     let mut has_counted = false;
-    let mut at = Duration::ZERO;
     while reader.fill()? {
         reader.each_frame(|frame| {
-            // Simple packet blocks of pcapng have no time: they count at that of the frame before
-            // them.
-            if !frame.at.is_zero() {
-                at = frame.at;
-            }
-            let counts = sink.add(batch, at, frame);
+            let counts = sink.add(batch, clock.time_of(frame), frame);
             if !has_counted {
                 has_counted = counts;
                 contents.add(frame, decode);
@@ -425,14 +364,6 @@ fn read_frames(
         }
     }
     Ok(())
-}
-
-impl RunSummary {
-    fn merge(&mut self, other: Self) {
-        self.captures += other.captures;
-        self.problems.extend(other.problems);
-        self.contents.merge(other.contents);
-    }
 }
 
 /// Returns how messages name an input.

@@ -37,7 +37,9 @@ fuzz_target!(|bytes: &[u8]| {
     file.write_all(bytes).unwrap();
     file.rewind().unwrap();
     let [prometheus, openmetrics, json, _, timeline] =
-        FORMATS.map(|format| run(file.path(), *choice, format));
+        FORMATS.map(|format| run(file.path(), *choice, format, 1));
+    let in_threads = run(file.path(), *choice, Output::Prometheus, 2);
+    assert_eq!(prometheus, in_threads);
     if prometheus.is_empty() {
         assert!(openmetrics.is_empty() && json.is_empty(), "no capture");
         return;
@@ -61,11 +63,11 @@ fuzz_target!(|bytes: &[u8]| {
     serde_json::from_str::<serde_json::Value>(&json).unwrap();
 });
 
-fn run(capture: &Path, choice: u8, output: Output) -> String {
+fn run(capture: &Path, choice: u8, output: Output, jobs: usize) -> String {
     let bit = |number: u32| choice >> number & 1 == 1;
     let options = Options {
         files: vec![capture.to_owned()],
-        jobs: Some(1),
+        jobs: Some(jobs),
         quiet: true,
         write_inner: None,
         output,

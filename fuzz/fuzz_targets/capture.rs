@@ -1,6 +1,6 @@
 //! Reads a capture with `capture`: with and without resynchronisation, in pieces of odd sizes, and
-//! with both ways to read frames: `each_frame` (the fast path) and `next_frame`. Where the stream is
-//! one valid pcap capture, its frames are those of a plain walk along the chain of lengths.
+//! with all ways to read frames: `each_frame` (the fast path), `next_frame`, and blocks. Where the
+//! stream is one valid pcap capture, its frames are those of a plain walk along the chain of lengths.
 //!
 //! The first byte is the size of the pieces, minus 1.
 
@@ -9,7 +9,7 @@
 use std::io::{self, Read};
 
 use libfuzzer_sys::fuzz_target;
-use tzsp_packetstream_exporter::capture::{CaptureReader, Frame};
+use tzsp_packetstream_exporter::capture::{Block, BlockReader, CaptureReader, Frame};
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((piece, bytes)) = bytes.split_first() else {
@@ -28,6 +28,7 @@ fuzz_target!(|bytes: &[u8]| {
         let in_pieces = read(CaptureReader::recovering(pieces()), size, one_by_one);
         assert_eq!(recovered, in_pieces);
     }
+    assert_eq!(recovered, read_blocks(bytes, usize::from(*piece) + 1));
     if recovered.damage.is_none() {
         assert_eq!(strict, recovered);
     }
@@ -123,6 +124,38 @@ fn read<R: Read>(mut reader: CaptureReader<R>, size: usize, one_by_one: bool) ->
         records,
         dropped: reader.dropped(),
         damage: damage.map(ToString::to_string),
+        error,
+    }
+}
+
+/// Reads to the end in blocks of this size.
+fn read_blocks(mut stream: &[u8], size: usize) -> Outcome {
+    let mut frames = Vec::new();
+    let mut records = Vec::new();
+    let mut reader = BlockReader::default();
+    // As with two threads, each block has a buffer of its own.
+    let mut blocks = [size; 2].map(Block::of_size);
+    let error = loop {
+        blocks.swap(0, 1);
+        let [block, _] = &mut blocks;
+        block.load(|buffer| stream.read(buffer));
+        let walked = reader.walk(block);
+        for frame in block.frames() {
+            frames.push(format!("{frame:?}"));
+            records.push(frame.bytes.to_vec());
+        }
+        match walked {
+            Ok(true) => {}
+            Ok(false) => break None,
+            Err(error) => break Some(error.to_string()),
+        }
+    };
+    let reader = reader.reader();
+    Outcome {
+        frames,
+        records,
+        dropped: reader.dropped(),
+        damage: reader.damage().map(ToString::to_string),
         error,
     }
 }

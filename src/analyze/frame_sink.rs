@@ -1,8 +1,5 @@
-//! Where the frames of a worker go.
+//! Where the frames of a run in a single thread go.
 
-use std::mem;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, mpsc};
 use std::time::Duration;
 
 use super::inner_frames::InnerFrames;
@@ -10,7 +7,7 @@ use super::timeline::Timeline;
 use crate::aggregator::{Aggregator, FrameBatch};
 use crate::capture::Frame;
 
-/// Receives frames and counts them, at once or later.
+/// Receives frames and counts them.
 pub(super) trait FrameSink {
     /// Takes a frame that was captured at `at`, and may put it into the batch to count it later.
     /// Returns `true` when a frame has counted in a flow. Callers keep the first `true`: a batch that
@@ -29,7 +26,7 @@ pub(super) trait FrameSink {
     /// Called for each frame before it is added to the batch.
     fn prepare(&mut self, _batch: &mut FrameBatch, _at: Duration, _frame: &Frame<'_>) {}
 
-    /// Counts the packets of the batch and empties it, or replaces it by an empty one.
+    /// Counts the packets of the batch and empties it.
     fn record_batch(&mut self, batch: &mut FrameBatch);
 
     /// Called when all frames read so far were added, and reading more may wait for input.
@@ -45,35 +42,6 @@ pub(super) trait FrameSink {
 impl FrameSink for Aggregator {
     fn record_batch(&mut self, batch: &mut FrameBatch) {
         self.record_batch(batch);
-    }
-}
-
-/// Sends full batches to the thread that counts.
-pub(super) struct OtherThread<'a> {
-    pub(super) filled: mpsc::Sender<FrameBatch>,
-    /// Batches that were counted. All workers take theirs from here.
-    pub(super) empty: &'a Mutex<mpsc::Receiver<FrameBatch>>,
-    /// Set when all counts will be discarded.
-    pub(super) is_cancelled: &'a AtomicBool,
-}
-
-impl OtherThread<'_> {
-    /// Waits for an empty batch.
-    pub(super) fn empty_batch(&self) -> FrameBatch {
-        let empty = self.empty.lock().expect("no thread panics with the lock");
-        empty
-            .recv()
-            .expect("the counting thread outlives the workers")
-    }
-}
-
-impl FrameSink for OtherThread<'_> {
-    fn record_batch(&mut self, batch: &mut FrameBatch) {
-        let _ = self.filled.send(mem::replace(batch, self.empty_batch()));
-    }
-
-    fn has_failed(&self) -> bool {
-        self.is_cancelled.load(Ordering::Relaxed)
     }
 }
 

@@ -3,11 +3,10 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufWriter, IsTerminal};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pcap_file::pcap::{PcapHeader, PcapPacket, PcapTsResolution, PcapWriteError, PcapWriter};
 use thiserror::Error;
 
 use super::{Output, input};
@@ -16,6 +15,12 @@ use crate::wire::{self, EthernetFrame, ListenPorts, NotEthernet};
 
 /// The largest snap length of libpcap. Other programs treat a longer record as damage.
 const SNAP_LENGTH: u32 = 262_144;
+
+/// The header of the capture: pcap 2.4 with nanoseconds, of Ethernet frames.
+const HEADER: [u32; 6] = [0xa1b2_3c4d, 0x0004_0002, 0, 0, SNAP_LENGTH, 1];
+
+/// Bytes of the buffer for writing.
+const BUFFER: usize = 256 * 1024;
 
 /// The last time that a pcap record can have, in 2106.
 const LAST_TIME: Duration = Duration::new(u32::MAX as u64, 999_999_999);
@@ -28,11 +33,9 @@ pub(super) struct InnerFrames {
     is_only_output: bool,
     listen_ports: ListenPorts,
     /// `None` after writing failed.
-    writer: Option<PcapWriter<BufWriter<File>>>,
-    error: Option<PcapWriteError>,
+    out: Option<BufWriter<File>>,
+    error: Option<io::Error>,
     not_written: NotWritten,
-    /// Buffer for a frame that gets an Ethernet header.
-    frame: Vec<u8>,
 }
 
 /// Why the capture is missing or incomplete.
@@ -88,17 +91,16 @@ impl InnerFrames {
             }
         }
         match Self::open(&file) {
-            Ok(Some(writer)) => Ok(Self {
+            Ok(Some(out)) => Ok(Self {
                 is_only_output,
                 listen_ports,
-                writer: Some(writer),
+                out: Some(out),
                 error: None,
                 not_written: NotWritten {
                     file: file.clone(),
                     ..NotWritten::default()
                 },
                 file,
-                frame: Vec::new(),
             }),
             Ok(None) => Err(CannotWrite::IsTerminal(file)),
             Err(error) => Err(CannotWrite::NotCreated { file, error }),
@@ -106,7 +108,7 @@ impl InnerFrames {
     }
 
     /// Opens the file, and writes the header of the capture. `None` for a terminal.
-    fn open(file: &Path) -> io::Result<Option<PcapWriter<BufWriter<File>>>> {
+    fn open(file: &Path) -> io::Result<Option<BufWriter<File>>> {
         let file = if is_standard_output(file) {
             input::standard_output()?
         } else {
@@ -115,13 +117,9 @@ impl InnerFrames {
         if file.is_terminal() {
             return Ok(None);
         }
-        let header = PcapHeader {
-            snaplen: SNAP_LENGTH,
-            ts_resolution: PcapTsResolution::NanoSecond,
-            ..PcapHeader::default()
-        };
-        let writer = PcapWriter::with_header(BufWriter::new(file), header).map_err(io_error)?;
-        Ok(Some(writer))
+        let mut out = BufWriter::with_capacity(BUFFER, file);
+        out.write_all(HEADER.map(u32::to_le_bytes).as_flattened())?;
+        Ok(Some(out))
     }
 
     /// Writes the mirrored frame inside this frame, if there is one.
@@ -136,29 +134,11 @@ impl InnerFrames {
     }
 
     fn write(&mut self, at: Duration, inner: EthernetFrame<'_>) {
-        let Some(writer) = &mut self.writer else {
+        let Some(out) = &mut self.out else {
             return;
         };
-        let EthernetFrame {
-            header,
-            rest,
-            length,
-        } = inner;
-        let bytes = if let Some(header) = header {
-            self.frame.clear();
-            self.frame.extend(header);
-            self.frame.extend(rest);
-            &self.frame[..]
-        } else {
-            rest
-        };
         self.not_written.too_late += u64::from(at > LAST_TIME);
-        let bytes = &bytes[..bytes.len().min(SNAP_LENGTH as usize)];
-        let length = u32::try_from(length).unwrap_or(u32::MAX);
-        let written = PcapPacket::new(at.min(LAST_TIME), length, bytes)
-            .map_err(PcapWriteError::from)
-            .and_then(|packet| writer.write_packet(&packet));
-        if let Err(error) = written {
+        if let Err(error) = write_record(out, at.min(LAST_TIME), &inner) {
             self.fail(error);
         }
     }
@@ -166,14 +146,14 @@ impl InnerFrames {
     /// Flushes, so that a program that reads the capture from a pipe, such as Wireshark, shows all
     /// frames while the input pauses.
     pub(super) fn pause(&mut self) {
-        if let Some(Err(error)) = self.writer.as_mut().map(PcapWriter::flush) {
+        if let Some(Err(error)) = self.out.as_mut().map(BufWriter::flush) {
             self.fail(error);
         }
     }
 
-    fn fail(&mut self, error: PcapWriteError) {
+    fn fail(&mut self, error: io::Error) {
         self.error = Some(error);
-        self.writer = None;
+        self.out = None;
     }
 
     /// Returns whether writing failed and the run has no other output.
@@ -187,7 +167,6 @@ impl InnerFrames {
         let is_standard_output = is_standard_output(&self.file);
         let error = self
             .error
-            .map(io_error)
             // The reader of standard output closed it, as `head` does.
             .filter(|error| !is_standard_output || error.kind() != io::ErrorKind::BrokenPipe)
             .map(|error| CannotWrite::Failed {
@@ -199,11 +178,19 @@ impl InnerFrames {
     }
 }
 
-fn io_error(error: PcapWriteError) -> io::Error {
-    match error {
-        PcapWriteError::Io(error) | PcapWriteError::FieldWriteFailed(_, error) => error,
-        PcapWriteError::Validation(error) => io::Error::other(error),
-    }
+/// Writes a record, with at most as many bytes as the snap length.
+fn write_record(out: &mut impl Write, at: Duration, inner: &EthernetFrame<'_>) -> io::Result<()> {
+    let header = inner.header.as_ref().map_or(&[][..], |header| header);
+    let rest = &inner.rest[..inner.rest.len().min(SNAP_LENGTH as usize - header.len())];
+    let fields = [
+        u32::try_from(at.as_secs()).unwrap_or(u32::MAX),
+        at.subsec_nanos(),
+        u32::try_from(header.len() + rest.len()).unwrap_or(SNAP_LENGTH),
+        u32::try_from(inner.length).unwrap_or(u32::MAX),
+    ];
+    out.write_all(fields.map(u32::to_le_bytes).as_flattened())?;
+    out.write_all(header)?;
+    out.write_all(rest)
 }
 
 fn is_standard_output(file: &Path) -> bool {

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, Read};
+use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use indicatif::ProgressBar;
 
 use super::Stop;
+use crate::capture;
 
 /// Separates the files that were named before, by the same or another path or link. Returns the
 /// distinct files and the duplicates, each with its position in `files`.
@@ -162,18 +164,31 @@ fn open(file: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).open(file)
 }
 
+#[cfg(unix)]
+fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::read_at(file, buffer, position)
+}
+
+#[cfg(windows)]
+fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_read(file, buffer, position)
+}
+
 /// An input that seems to end when [`Stop`] is requested.
 pub(super) struct Input {
     file: File,
     /// Whether a read may wait without end, as on a pipe.
     may_wait: bool,
+    /// Whether it is a file that is read from its beginning.
+    has_positions: bool,
     stop: Stop,
     progress: ProgressBar,
 }
 
 impl Input {
     pub(super) fn open(file: &Path, stop: &Stop, progress: &ProgressBar) -> io::Result<Self> {
-        let file = if is_standard_input(file) {
+        let is_standard_input = is_standard_input(file);
+        let file = if is_standard_input {
             standard_input()?
         } else {
             open(file)?
@@ -182,9 +197,48 @@ impl Input {
         Ok(Self {
             file,
             may_wait: !kind.is_file() && !kind.is_dir(),
+            // Standard input may begin in the middle of a file.
+            has_positions: kind.is_file() && !is_standard_input,
             stop: stop.clone(),
             progress: progress.clone(),
         })
+    }
+}
+
+/// The bytes of an input, for several threads.
+pub(super) enum Stream {
+    /// A file that is not compressed: threads read it at the same time, at different positions.
+    File(Arc<Input>),
+    /// One thread at a time reads.
+    Sequential(Box<dyn Read + Send>),
+}
+
+impl Stream {
+    pub(super) fn of(input: Input) -> io::Result<Self> {
+        if input.has_positions && !input.is_compressed()? {
+            return Ok(Self::File(Arc::new(input)));
+        }
+        capture::unpack(input).map(Self::Sequential)
+    }
+}
+
+impl Input {
+    /// Reads at a position of a file.
+    pub(super) fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        if self.stop.is_requested() {
+            return Ok(0);
+        }
+        let size = read_at(&self.file, buffer, position)?;
+        self.progress.inc(size as u64);
+        Ok(size)
+    }
+
+    fn is_compressed(&self) -> io::Result<bool> {
+        let mut beginning = [0; 4];
+        let size = read_at(&self.file, &mut beginning, 0)?;
+        // On Windows, the file continues after these bytes.
+        (&self.file).rewind()?;
+        Ok(capture::is_compressed(&beginning[..size]))
     }
 }
 

@@ -20,7 +20,9 @@ use std::fmt;
 use std::io;
 
 pub use crate::frame::Frame;
-pub use file::{CaptureError, CaptureReader, Content, Damage, unpack};
+pub use file::{
+    Block, BlockReader, CaptureError, CaptureReader, Content, Damage, is_compressed, unpack,
+};
 pub use pause::Pause;
 pub use receive_buffer::ReceiveBuffer;
 use receive_buffer::{gather, raise_receive_buffer};

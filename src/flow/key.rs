@@ -35,7 +35,7 @@ pub struct Key<A: Address> {
 }
 
 /// The type of the addresses in a key: `Ipv4Addr` in narrow keys, `IpAddr` in wide ones.
-pub trait Address: Copy + Ord + Into<IpAddr> {
+pub trait Address: Copy + Ord + Into<IpAddr> + Send + Sync {
     type Words: Copy + Words + Debug;
     /// The alignment of a flow's slot in memory.
     type Alignment: Copy + Default + Debug;

@@ -3,15 +3,19 @@
 use std::cmp::Reverse;
 use std::iter;
 use std::net::{IpAddr, Ipv4Addr};
+use std::thread;
 
 use super::key::Address;
 use super::snapshot::{Counters, Flow, HostKey, Snapshot};
 
+/// The number of flows whose sorting takes longer than it takes to start a thread, by far.
+const WORTH_A_THREAD: usize = 10_000;
+
 impl Snapshot {
-    /// Sorts flows by key, as the exposition lists them.
-    pub fn sort_by_key(&mut self) {
-        sort_by_key(&mut self.narrow);
-        sort_by_key(&mut self.wide);
+    /// Sorts flows by key, as the exposition lists them, with this number of threads.
+    pub fn sort_by_key(&mut self, threads: usize) {
+        sort_by_key_in(threads, &mut self.narrow);
+        sort_by_key_in(threads, &mut self.wide);
     }
 
     /// Sorts hosts by address, direction and the peer's class; those beyond the limit come last.
@@ -79,6 +83,24 @@ impl Counters {
     #[must_use]
     pub fn rank(&self) -> (Reverse<u64>, Reverse<u64>) {
         (Reverse(self.bytes), Reverse(self.packets))
+    }
+}
+
+/// Moves the lower half of the keys to the front, and sorts both halves at the same time.
+fn sort_by_key_in<A: Address>(threads: usize, flows: &mut [Flow<A>]) {
+    if threads < 2 || flows.len() < WORTH_A_THREAD {
+        return sort_by_key(flows);
+    }
+    let (lower, _, upper) = flows.select_nth_unstable_by_key(flows.len() / 2, |flow| flow.key);
+    let is_sorted = thread::scope(|scope| {
+        let work = || sort_by_key_in(threads / 2, lower);
+        let other = thread::Builder::new().spawn_scoped(scope, work);
+        sort_by_key_in(threads - threads / 2, upper);
+        other.is_ok()
+    });
+    if !is_sorted {
+        // The system refused the thread.
+        sort_by_key(flows);
     }
 }
 

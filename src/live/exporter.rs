@@ -15,6 +15,7 @@ use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
 use crate::metrics::{self, Format, WebState};
+use crate::names::Names;
 use crate::report::Overview;
 use crate::wire::Skipped;
 
@@ -34,6 +35,8 @@ pub(super) struct Exporter {
     delivered: AtomicU64,
     /// The description of the source of frames, once it is known.
     source: OnceLock<String>,
+    /// The names of addresses, if any source of names was chosen.
+    names: Option<Arc<Names>>,
 }
 
 /// Counters of the frames that the kernel dropped.
@@ -53,19 +56,24 @@ pub(super) struct ExporterState {
 }
 
 impl Exporter {
-    pub(super) fn new(settings: Settings) -> Self {
+    pub(super) fn new(settings: Settings, names: Option<Arc<Names>>) -> Self {
         let history = History::default();
+        let mut aggregator = Aggregator::new(settings);
+        if let Some(names) = &names {
+            aggregator.learn_names(Arc::clone(names));
+        }
         Self {
             began: Instant::now(),
             is_up: history.up_now(),
             delivered: AtomicU64::new(0),
             state: Mutex::new(ExporterState {
-                aggregator: Aggregator::new(settings),
+                aggregator,
                 history,
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),
             source: OnceLock::new(),
+            names,
         }
     }
 
@@ -186,12 +194,15 @@ impl Pages for Exporter {
         };
         capture.dropped += self.read_drops();
         frames.newest = last_frame;
+        let names = self.names.as_ref();
+        let names = names.map(|names| names.of(at, &metrics::addresses(&flows)));
         let own = metrics::OwnState {
             frames: &frames,
             sensors: &sensors,
             capture: &capture,
             web,
             process: &process::state(),
+            names: names.as_ref(),
         };
         metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(at)
@@ -219,8 +230,17 @@ impl Pages for Exporter {
                 sensors: state.aggregator.sensors().snapshot(),
                 occupancy: state.aggregator.flows().occupancy(),
                 recent,
+                names: None,
             }
         };
+        overview.names = self.names.as_ref().map(|names| {
+            let recent = &overview.recent;
+            let keys = recent.top.iter().map(|flow| flow.key);
+            let hosts = recent.hosts.top.iter().filter_map(|host| host.address);
+            let addresses = keys.flat_map(|key| [key.source, key.destination]);
+            let addresses: Vec<_> = addresses.chain(hosts).collect();
+            names.of(recent.until, &addresses)
+        });
         overview.capture.dropped += self.read_drops();
         overview
     }
@@ -307,7 +327,7 @@ mod tests {
     }
 
     fn exporter() -> Exporter {
-        Exporter::new(Settings {
+        let settings = Settings {
             decode: DecodeOptions {
                 listen_ports: ListenPorts::Any,
                 ipv6: false,
@@ -321,7 +341,8 @@ mod tests {
                 hide_unseen: false,
                 hosts: 1000,
             },
-        })
+        };
+        Exporter::new(settings, None)
     }
 
     #[test]

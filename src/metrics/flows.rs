@@ -9,8 +9,11 @@ use super::Format;
 use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
 use super::dialect::{Dialect, END};
 use super::labels::{TRAFFIC, Value};
-use super::text::{Line, Text, Word};
-use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot, WHOLE};
+use super::lines;
+use super::names;
+use super::text::{Line, Word};
+use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot};
+use crate::names::NameTable;
 
 /// Writes the four families, and the end of the format. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
@@ -18,8 +21,10 @@ pub(super) fn write(
     out: &mut impl Write,
     format: Format,
     mut snapshot: Snapshot,
+    names: Option<&NameTable>,
+    threads: usize,
 ) -> io::Result<()> {
-    snapshot.sort_by_key();
+    snapshot.sort_by_key(threads);
     // `None` sorts before `Some`, but the sum without a key comes last.
     snapshot
         .overflow
@@ -28,10 +33,16 @@ pub(super) fn write(
         .traffic
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
+    if let Some(names) = names {
+        names::write(out, format.into(), &snapshot, names)?;
+    }
+    let no_names = NameTable::default();
     let families = Families {
         dialect: format.into(),
+        threads,
         words: ValueWords::of(&snapshot.shape.classes),
         snapshot,
+        names: names.unwrap_or(&no_names),
     };
     families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
     families.write_flows(out, OBSERVED_PACKETS, |counters| counters.packets)?;
@@ -43,53 +54,57 @@ pub(super) fn write(
     }
 }
 
-struct Families {
+struct Families<'a> {
     dialect: Dialect,
+    threads: usize,
     words: ValueWords,
     snapshot: Snapshot,
+    names: &'a NameTable,
 }
 
-impl Families {
+impl Families<'_> {
     fn write_flows(
         &self,
         out: &mut impl Write,
         family: Family,
-        count: impl Fn(&Counters) -> u64,
+        count: impl Fn(&Counters) -> u64 + Sync,
     ) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
-        let template = Template::new(family, shape.labels.iter(), &self.words);
+        let Snapshot {
+            shape,
+            narrow,
+            wide,
+            overflow,
+            ..
+        } = &self.snapshot;
+        let template = Template::new(family, shape.labels.iter(), &self.words, self.names);
         self.write_header(out, family)?;
-        let mut text = Text::new(out);
-        for flow in &self.snapshot.narrow {
+        lines::write(out, self.threads, narrow, |line, flow| {
             let value = |label| Value::of_flow(shape, &flow.key, label);
-            text.push(|line| template.fill(line, value, count(&flow.counters)))?;
-        }
-        for flow in &self.snapshot.wide {
+            template.fill(line, value, count(&flow.counters));
+        })?;
+        lines::write(out, self.threads, wide, |line, flow| {
             let value = |label| Value::of_flow(shape, &flow.key, label);
-            text.push(|line| template.fill(line, value, count(&flow.counters)))?;
-        }
-        for sum in &self.snapshot.overflow {
+            template.fill(line, value, count(&flow.counters));
+        })?;
+        lines::write(out, self.threads, overflow, |line, sum| {
             let value = |label| Value::of_overflow(shape, sum.key, label);
-            text.push(|line| template.fill(line, value, count(&sum.counters)))?;
-        }
-        text.flush()
+            template.fill(line, value, count(&sum.counters));
+        })
     }
 
     fn write_traffic(
         &self,
         out: &mut impl Write,
         family: Family,
-        count: impl Fn(&Counters) -> u64,
+        count: impl Fn(&Counters) -> u64 + Sync,
     ) -> io::Result<()> {
-        let shape = &*self.snapshot.shape;
-        let template = Template::new(family, TRAFFIC, &self.words);
+        let Snapshot { shape, traffic, .. } = &self.snapshot;
+        let template = Template::new(family, TRAFFIC, &self.words, self.names);
         self.write_header(out, family)?;
-        let mut text = Text::new(out);
-        for sum in &self.snapshot.traffic {
+        lines::write(out, self.threads, traffic, |line, sum| {
             let value = |label| Value::of_traffic(shape, sum.key, label);
-            text.push(|line| template.fill(line, value, count(&sum.counters)))?;
-        }
-        text.flush()
+            template.fill(line, value, count(&sum.counters));
+        })
     }
 
     fn write_header(&self, out: &mut impl Write, family: Family) -> io::Result<()> {
@@ -105,10 +120,16 @@ struct Template<'a> {
     /// name.
     labels: Vec<(Word, Label)>,
     words: &'a ValueWords,
+    names: &'a NameTable,
 }
 
 impl<'a> Template<'a> {
-    fn new(family: Family, labels: impl IntoIterator<Item = Label>, words: &'a ValueWords) -> Self {
+    fn new(
+        family: Family,
+        labels: impl IntoIterator<Item = Label>,
+        words: &'a ValueWords,
+        names: &'a NameTable,
+    ) -> Self {
         let mut before = format!("{}{{", family.name);
         let labels = labels.into_iter().map(|label| {
             let word = Word::new(format!("{before}{}=\"", label.name()));
@@ -118,6 +139,7 @@ impl<'a> Template<'a> {
         Self {
             labels: labels.collect(),
             words,
+            names,
         }
     }
 
@@ -127,12 +149,9 @@ impl<'a> Template<'a> {
         for (before, label) in &self.labels {
             line.push(before);
             match value(*label) {
-                Value::Address(address, prefix) => {
-                    line.push_address(address);
-                    if prefix != WHOLE {
-                        line.push_bytes(b"/");
-                        line.push_number(prefix.into());
-                    }
+                Value::Address(address, prefix) => names::push_address(line, address, prefix),
+                Value::Name(address, prefix) => {
+                    names::push_name(line, address, prefix, self.names);
                 }
                 Value::Class(class) => line.push(&self.words.classes[class.number()]),
                 Value::Protocol(IpNumber(protocol)) => {
@@ -173,14 +192,16 @@ mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
     use super::super::labels;
+    use super::super::text::Text;
     use super::*;
-    use crate::flow::{Address, Key, Shape};
+    use crate::flow::{Address, Key, Shape, WHOLE};
+    use crate::names::Name;
 
     /// Compares the lines of the first family with those that `labels` renders.
     #[track_caller]
-    fn check<A: Address>(shape: &Shape, keys: &[Key<A>]) {
+    fn check<A: Address>(shape: &Shape, names: &NameTable, keys: &[Key<A>]) {
         let words = ValueWords::of(&shape.classes);
-        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words);
+        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words, names);
         let mut out = Vec::new();
         let mut text = Text::new(&mut out);
         let mut expected = String::new();
@@ -189,7 +210,7 @@ mod tests {
             text.push(|line| template.fill(line, value, u64::MAX))
                 .expect("writing to a Vec does not fail");
             expected.push_str(OBSERVED_BYTES.name);
-            labels::push_flow(&mut expected, shape, key);
+            labels::push_flow(&mut expected, shape, names, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
         text.flush().expect("writing to a Vec does not fail");
@@ -232,9 +253,18 @@ mod tests {
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"
                 .parse()
                 .expect("an address");
-            check(&shape, &keys(&shape, ipv6, 127, Some(u16::MAX)));
-            check(&shape, &keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000)));
-            check(&shape, &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None));
+            let none = NameTable::default();
+            check(&shape, &none, &keys(&shape, ipv6, 127, Some(u16::MAX)));
+            let ipv4 = keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000));
+            check(&shape, &none, &ipv4);
+            check(
+                &shape,
+                &none,
+                &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None),
+            );
+            let quotes = Name::new(&[b'"'; 253]).expect("a name");
+            let named = NameTable::of([(ipv6, quotes)]);
+            check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
         }
     }
 }

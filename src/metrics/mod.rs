@@ -12,6 +12,8 @@ mod format;
 mod gathered;
 mod hosts;
 pub(crate) mod labels;
+mod lines;
+mod names;
 mod process;
 pub(crate) mod samples;
 mod text;
@@ -22,9 +24,11 @@ use std::time::Duration;
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{SensorSnapshot, Snapshot};
+use crate::names::NameTable;
 
 pub use catalog::{ALL, Family, Kind};
 pub use format::Format;
+pub use names::addresses;
 pub use process::ProcessState;
 pub use web::{Refused, WebState};
 
@@ -51,9 +55,12 @@ pub struct OwnState<'a> {
     pub capture: &'a CaptureState,
     pub web: &'a WebState,
     pub process: &'a ProcessState,
+    /// The names of the addresses that the flows show, if any source of names was chosen.
+    pub names: Option<&'a NameTable>,
 }
 
-/// Writes what a one-shot run prints. The same frames give the same output in every run.
+/// Writes what a one-shot run prints. The same frames and names give the same output in every run.
+/// Sorts and renders the flows with this number of threads.
 ///
 /// # Errors
 /// Those of `out`.
@@ -62,10 +69,12 @@ pub fn write_analysis(
     format: Format,
     mut flows: Snapshot,
     frames: &FrameCounts,
+    names: Option<&NameTable>,
+    threads: usize,
 ) -> io::Result<()> {
-    account::of_analysis(frames).write(out, format)?;
+    account::of_analysis(frames, names).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows)
+    flows::write(out, format, flows, names, threads)
 }
 
 /// Writes what `/metrics` answers.
@@ -80,5 +89,6 @@ pub fn write_scrape(
 ) -> io::Result<()> {
     account::of_scrape(&flows.occupancy, own).write(out, format)?;
     hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows)
+    // With one thread: others count meanwhile, and serve other clients.
+    flows::write(out, format, flows, own.names, 1)
 }

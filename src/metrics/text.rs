@@ -11,7 +11,7 @@ use std::net::{IpAddr, Ipv4Addr};
 /// Text is written in chunks of about this many bytes.
 const CHUNK: usize = 64 * 1024;
 /// More bytes than any line has, with a block behind its end. A test writes the longest line.
-const MAX_LINE: usize = 1024;
+const MAX_LINE: usize = 2048;
 /// Bytes in the block of a word. Nearly all words fit; copying larger blocks would take longer.
 const BLOCK: usize = 32;
 
@@ -104,6 +104,18 @@ impl Line<'_> {
         } else {
             self.buffer[self.end..][..length].copy_from_slice(word.text.as_bytes());
             self.end += length;
+        }
+    }
+
+    /// Appends a label value, and escapes what the text format requires.
+    pub(super) fn push_escaped(&mut self, value: &str) {
+        for byte in value.bytes() {
+            match byte {
+                b'\\' => self.push_bytes(br"\\"),
+                b'"' => self.push_bytes(b"\\\""),
+                b'\n' => self.push_bytes(br"\n"),
+                byte => self.push_bytes(&[byte]),
+            }
         }
     }
 
@@ -224,6 +236,14 @@ mod tests {
             let parsed = address.parse().expect("an address");
             check(|line| line.push_address(parsed), address);
         }
+    }
+
+    #[test]
+    fn label_values_are_escaped() {
+        check(
+            |line| line.push_escaped("K\u{fc}che \"1\" \\010\n"),
+            r#"Küche \"1\" \\010\n"#,
+        );
     }
 
     #[test]

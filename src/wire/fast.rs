@@ -22,9 +22,11 @@ use crate::frame::Captured;
 
 /// Version 4, and a header of 5 words.
 const VERSION_IHL: u8 = 0x45;
+/// The size of the TZSP header, in bytes.
+pub(super) const TZSP: usize = 5;
 /// TZSP version 1, type 0 or 1, encapsulation 1, and the end of the tags.
-const TZSP_RECEIVED: [u8; 5] = [1, 0, 0, 1, 1];
-const TZSP_TRANSMIT: [u8; 5] = [1, 1, 0, 1, 1];
+const TZSP_RECEIVED: [u8; TZSP] = [1, 0, 0, 1, 1];
+const TZSP_TRANSMIT: [u8; TZSP] = [1, 1, 0, 1, 1];
 
 /// Returns the datagram in an Ethernet frame.
 #[inline(always)]

@@ -77,6 +77,13 @@ fn check_both_paths(frame: Captured<'_>) -> bool {
     if let Some(seen) = fast {
         assert_eq!(full, Ok(seen), "{:02x?}", frame.bytes);
     }
+    let ports = &ListenPorts::Any;
+    let full = decapsulate::decapsulate_full(LinkType::ETHERNET, frame, ports);
+    let inner = decapsulate::decapsulate_fast(LinkType::ETHERNET, frame, ports);
+    if let Some(inner) = inner {
+        assert_eq!(full, Some(Ok(inner)), "{:02x?}", frame.bytes);
+    }
+    assert_eq!(inner.is_some(), fast.is_some());
     fast.is_some()
 }
 

@@ -1,6 +1,7 @@
 //! Generated captures of every encapsulation, truncated and damaged, compared with tshark frame by
 //! frame.
 
+use std::array;
 use std::iter::StepBy;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -94,43 +95,8 @@ impl Difference {
         theirs: Option<&TsharkPacket>,
         line: &str,
     ) -> Option<Self> {
-        let columns: Vec<Vec<_>> = line
-            .split('\t')
-            .map(|column| column.split(',').collect())
-            .collect();
-        let [
-            layers,
-            sources,
-            destinations,
-            _,
-            lengths,
-            headers,
-            _,
-            ppi_lengths,
-            ppi_fields,
-            ppp_protocols,
-        ] = &columns[..]
-        else {
-            panic!("not the fields that were asked for: {line}");
-        };
-        let layers = layers[0];
-        let shown = |addresses: &[&str]| addresses.iter().filter(|text| !text.is_empty()).count();
-        let is_802_3 = layers.contains("eth:llc") || layers.contains("vlan:llc");
-        let destination_is_missing = shown(destinations) < shown(sources);
-        let number = |text: &&str| text.parse::<u32>().unwrap_or(0);
-        let header_is_longer = headers
-            .iter()
-            .zip(lengths)
-            .any(|(header, length)| number(header) > number(length));
-        let ppi_fields = ppi_fields.iter().filter(|length| !length.is_empty());
-        // A PPI header has 8 bytes, and before each field 4 bytes of type and length.
-        let end_of_ppi_fields = 8 + ppi_fields.map(|length| 4 + number(length)).sum::<u32>();
-        let ppi_ends_elsewhere =
-            layers.starts_with("ppi") && number(&ppi_lengths[0]) != end_of_ppi_fields;
-        let has_even_ppp_protocol = ppp_protocols
-            .iter()
-            .filter_map(|text| u16::from_str_radix(text.strip_prefix("0x")?, 16).ok())
-            .any(|protocol| protocol % 2 == 0);
+        let shown = Shown::parse(line);
+        let layers = shown.layers;
         // The headers that carry the datagram, and the headers inside it.
         let (carrier, _) = layers.split_once(":udp").unwrap_or((layers, ""));
         match (ours, theirs) {
@@ -160,13 +126,17 @@ impl Difference {
             (Ok(_), None) | (Err(_), Some(_)) if layers.contains("prism:") => {
                 Some(Self::PrismLength)
             }
-            (Ok(_), None) | (Err(_), Some(_)) if ppi_ends_elsewhere => Some(Self::PpiLength),
+            (Ok(_), None) | (Err(_), Some(_)) if shown.ppi_ends_elsewhere() => {
+                Some(Self::PpiLength)
+            }
             (Err(Skipped::UnsupportedLink), Some(_))
                 if layers.starts_with("ppi:pcap_pktdata:juniper:") =>
             {
                 Some(Self::PpiLinkType)
             }
-            (Err(Skipped::NotIp | Skipped::InnerNotIp), Some(_)) if has_even_ppp_protocol => {
+            (Err(Skipped::NotIp | Skipped::InnerNotIp), Some(_))
+                if shown.has_even_ppp_protocol() =>
+            {
                 Some(Self::PppProtocol)
             }
             (Err(Skipped::NotIp | Skipped::InnerNotIp), Some(_))
@@ -175,7 +145,7 @@ impl Difference {
                 Some(Self::HeaderCompression)
             }
             (Ok(_), None)
-                if is_802_3
+                if shown.is_802_3()
                     || layers.contains("ieee8021ad:ethertype:")
                     || layers.ends_with("ieee8021ad:ethertype")
                     || layers.ends_with(":data") =>
@@ -185,8 +155,8 @@ impl Difference {
             (Ok(_), None) if layers.contains(":ipv6.") && !layers.contains("udp") => {
                 Some(Self::Ipv6Options)
             }
-            (Ok(_), None) if destination_is_missing => Some(Self::OptionsCut),
-            (Err(Skipped::InnerMalformed), Some(_)) if header_is_longer => {
+            (Ok(_), None) if shown.lacks_destination() => Some(Self::OptionsCut),
+            (Err(Skipped::InnerMalformed), Some(_)) if shown.has_longer_header() => {
                 Some(Self::TotalLengthZero)
             }
             (Ok(ours), Some(theirs)) => {
@@ -200,7 +170,7 @@ impl Difference {
                 if ours.truncated.is_some() {
                     return Some(Self::TotalLengthZero);
                 }
-                if is_802_3 {
+                if shown.is_802_3() {
                     return Some(Self::Ieee8023Length);
                 }
                 layers.contains("pppoes:ppp:").then_some(Self::PppoeLength)
@@ -208,6 +178,80 @@ impl Difference {
             _ => None,
         }
     }
+}
+
+/// What tshark shows of a frame. A field has a value for each header of its kind, outer ones first.
+struct Shown<'a> {
+    layers: &'a str,
+    sources: Vec<&'a str>,
+    destinations: Vec<&'a str>,
+    /// The lengths of IPv4 packets, and of their headers.
+    lengths: Vec<&'a str>,
+    headers: Vec<&'a str>,
+    ppi_lengths: Vec<&'a str>,
+    /// The lengths of the fields in a PPI header.
+    ppi_fields: Vec<&'a str>,
+    ppp_protocols: Vec<&'a str>,
+}
+
+impl<'a> Shown<'a> {
+    fn parse(line: &'a str) -> Self {
+        let mut columns = line.split('\t').map(|column| {
+            let values = column.split(',').filter(|value| !value.is_empty());
+            values.collect::<Vec<_>>()
+        });
+        let mut next = || columns.next().unwrap();
+        let layers = next()[0];
+        let [sources, destinations, _, lengths, headers] = array::from_fn(|_| next());
+        let [_, ppi_lengths, ppi_fields, ppp_protocols] = array::from_fn(|_| next());
+        Self {
+            layers,
+            sources,
+            destinations,
+            lengths,
+            headers,
+            ppi_lengths,
+            ppi_fields,
+            ppp_protocols,
+        }
+    }
+
+    fn is_802_3(&self) -> bool {
+        self.layers.contains("eth:llc") || self.layers.contains("vlan:llc")
+    }
+
+    /// Whether an IPv4 header is cut before the destination.
+    fn lacks_destination(&self) -> bool {
+        self.destinations.len() < self.sources.len()
+    }
+
+    /// Whether an IPv4 header is longer than its packet.
+    fn has_longer_header(&self) -> bool {
+        let mut pairs = self.headers.iter().zip(&self.lengths);
+        pairs.any(|(header, length)| number(header) > number(length))
+    }
+
+    /// Whether the length of a PPI header is not that of its fields.
+    fn ppi_ends_elsewhere(&self) -> bool {
+        // The header has 8 bytes, and before each field 4 bytes of type and length.
+        let fields = self.ppi_fields.iter().map(|length| 4 + number(length));
+        let end = 8 + fields.sum::<u32>();
+        self.layers.starts_with("ppi")
+            && self.ppi_lengths.iter().any(|length| number(length) != end)
+    }
+
+    fn has_even_ppp_protocol(&self) -> bool {
+        let hexadecimals = self
+            .ppp_protocols
+            .iter()
+            .filter_map(|text| text.strip_prefix("0x"));
+        let mut protocols = hexadecimals.map(|text| u16::from_str_radix(text, 16).unwrap());
+        protocols.any(|protocol| protocol % 2 == 0)
+    }
+}
+
+fn number(text: &str) -> u32 {
+    text.parse().unwrap_or(0)
 }
 
 /// The results of several seeds.

@@ -146,13 +146,11 @@ fn without_file_descriptors_a_packet_capture_goes_on() {
     assert_eq!(value_on(&mut client, "tzsp_frames_received_total"), 10.0);
     limit_open_files(&exporter, 4);
     // When the interface goes down, it is looked up before anything else is read.
-    let set = |state| {
+    for state in ["down", "up"] {
         network
             .collector
-            .ip(&["link", "set", COLLECTOR_LINK, state])
-    };
-    set("down");
-    set("up");
+            .ip(&["link", "set", COLLECTOR_LINK, state]);
+    }
     stream(&network, 10);
     eventually("the packets after it", || {
         (value_on(&mut client, "tzsp_frames_received_total") == 20.0).then_some(())

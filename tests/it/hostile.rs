@@ -1,9 +1,10 @@
 //! Damaged captures cause no panic and no endless loop, and every frame is accounted for.
 
+use std::io::Read;
 use std::time::Duration;
 
 use tzsp_packetstream_exporter::aggregator::Aggregator;
-use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Frame};
+use tzsp_packetstream_exporter::capture::{Block, CaptureError, CaptureReader, Frame};
 use tzsp_packetstream_exporter::wire::{self, DecodeOptions, LinkType, ListenPorts, Skipped};
 
 use crate::chain::walk::{Ending, walk};
@@ -164,7 +165,8 @@ fn changing_any_byte_of_a_record_header_loses_at_most_two_frames_of_a_large_capt
     }
 }
 
-/// `each_frame` uses the fast path, `next_frame` does not. Both must return the same frames.
+/// `each_frame` uses the fast path, also on blocks; `next_frame` does not. All must return the same
+/// frames.
 #[test]
 fn the_fast_path_agrees_with_the_full_path() {
     for capture in captures() {
@@ -176,8 +178,52 @@ fn the_fast_path_agrees_with_the_full_path() {
                     [false, true].map(|one_by_one| Outcome::of(reader(&bytes[..]), one_by_one));
                 assert_eq!(fast, full, "{} at {index}", capture.display());
             }
+            let recovered = Outcome::of(CaptureReader::recovering(&bytes[..]), false);
+            let blocks = Outcome::in_blocks(&bytes[..], 1 + index % 200);
+            assert_eq!(blocks, recovered, "{} at {index}", capture.display());
             bytes[index] ^= 0xff;
         }
+    }
+}
+
+/// Records of all sizes, up to the largest, many of which begin in one block and end in another.
+#[test]
+fn blocks_return_the_frames_of_long_captures() {
+    let office = std::fs::read(testdata().join("five_minutes_of_an_office.pcap")).unwrap();
+    let (header, frames) = office.split_at(24);
+    let mut header = header.to_vec();
+    // The snap length, which is also the limit of a record.
+    header[16..20].copy_from_slice(&(16_u32 << 20).to_le_bytes());
+    let record = |size: u32| {
+        let mut record = frames[..8].to_vec();
+        record.extend([size.to_le_bytes(), size.to_le_bytes()].concat());
+        record.resize(16 + size as usize, 7);
+        record
+    };
+    let sizes = [
+        0, 1, 262_127, 262_128, 262_129, 300_000, 5, 900_000, 16_000_000, 9, 262_144,
+    ];
+    let mut capture = header;
+    for size in sizes {
+        capture.extend(record(size));
+        capture.extend(frames.repeat(3));
+    }
+    let expected = sizes.len() * (1 + 3 * walk(&office).0.len());
+    let one = Outcome::of(CaptureReader::recovering(&capture[..]), false);
+    assert_eq!(one.frames.len(), expected);
+    assert!(Outcome::in_blocks(&capture[..], Block::SIZE) == one);
+    // A stream that returns less than was asked for.
+    let pieces = capture.chunks(100_003).fold(
+        Box::new(std::io::empty()) as Box<dyn Read>,
+        |before, piece| Box::new(before.chain(piece)),
+    );
+    assert!(Outcome::in_blocks(pieces, Block::SIZE) == one);
+    // Cut within the largest record, and before it.
+    for length in [12_000_000, 400_000] {
+        let cut = &capture[..length];
+        let one = Outcome::of(CaptureReader::recovering(cut), false);
+        assert!(one.error.is_some());
+        assert!(Outcome::in_blocks(cut, Block::SIZE) == one);
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn stderr(run: &assert_cmd::assert::Assert) -> &str {
     std::str::from_utf8(&run.get_output().stderr).unwrap()
 }
 
-/// More packets than one batch between threads holds.
+/// More packets than one block between threads holds.
 #[test]
 fn large_files_are_counted_completely_across_threads() {
     let directory = TempDir::new().unwrap();

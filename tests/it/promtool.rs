@@ -75,8 +75,15 @@ fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<Strin
         let mut text = Vec::new();
         let snapshot = table.scrape(Duration::from_secs(at));
         table.delivered(Duration::from_secs(at));
-        metrics::write_analysis(&mut text, Format::Text, snapshot, &FrameCounts::default())
-            .unwrap();
+        metrics::write_analysis(
+            &mut text,
+            Format::Text,
+            snapshot,
+            &FrameCounts::default(),
+            None,
+            1,
+        )
+        .unwrap();
         let scrape = Scrape::parse(&String::from_utf8(text).unwrap());
         for (labels, value) in scrape.family(family) {
             let values = series.entry(format!("{family}{labels}")).or_default();

@@ -2,7 +2,9 @@
 
 use std::io::Read;
 
-use tzsp_packetstream_exporter::capture::{CaptureError, CaptureReader, Damage};
+use tzsp_packetstream_exporter::capture::{
+    Block, BlockReader, CaptureError, CaptureReader, Damage, Frame,
+};
 
 use crate::damage::{block_start, blocks};
 use crate::support::{OneByteReader, captures, file_name};
@@ -10,8 +12,8 @@ use crate::support::{OneByteReader, captures, file_name};
 /// Everything that a reader returns.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Outcome {
-    frames: Vec<String>,
-    error: Option<String>,
+    pub(crate) frames: Vec<String>,
+    pub(crate) error: Option<String>,
     damage: Option<Damage>,
 }
 
@@ -23,18 +25,42 @@ impl Outcome {
             while reader.fill()? {
                 if one_by_one {
                     while let Some(frame) = reader.next_frame()? {
-                        frames.push(format!("{frame:?}"));
+                        frames.push(text_of(&frame));
                     }
                 } else {
-                    reader.each_frame(|frame| frames.push(format!("{frame:?}")))?;
+                    reader.each_frame(|frame| frames.push(text_of(frame)))?;
                 }
             }
             Ok(())
         })();
         Self {
             frames,
-            error: result.err().map(|error: CaptureError| error.to_string()),
+            error: text_of_error(result),
             damage: reader.damage().cloned(),
+        }
+    }
+
+    /// Reads to the end in blocks of this size, as several threads do.
+    pub(crate) fn in_blocks(mut stream: impl Read, size: usize) -> Self {
+        let mut frames = Vec::new();
+        let mut reader = BlockReader::default();
+        // As with two threads: each block has a buffer of its own.
+        let mut blocks = [size; 2].map(Block::of_size);
+        let result = loop {
+            blocks.swap(0, 1);
+            blocks[0].load(|buffer| stream.read(buffer));
+            let walked = reader.walk(&mut blocks[0]);
+            frames.extend(blocks[0].frames().map(|frame| text_of(&frame)));
+            match walked {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        Self {
+            frames,
+            error: text_of_error(result),
+            damage: reader.reader().damage().cloned(),
         }
     }
 
@@ -45,6 +71,22 @@ impl Outcome {
     fn recovering(stream: impl Read) -> Self {
         Self::of(CaptureReader::recovering(stream), false)
     }
+}
+
+/// Describes a frame. Only the first bytes are part of it: some tests have frames of 16 MiB.
+fn text_of(frame: &Frame<'_>) -> String {
+    let Frame {
+        at,
+        link,
+        bytes,
+        length,
+    } = frame;
+    let first = &bytes[..bytes.len().min(100)];
+    format!("{at:?} {link:?} {first:?} of {} of {length}", bytes.len())
+}
+
+fn text_of_error(result: Result<(), CaptureError>) -> Option<String> {
+    result.err().map(|error| error.to_string())
 }
 
 /// Checks that the outcome is the same if the stream arrives at once, in two parts that meet at any

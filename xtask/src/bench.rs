@@ -8,6 +8,7 @@ mod drain;
 mod encoders;
 mod input;
 mod live;
+mod modes;
 mod process;
 mod rates;
 mod scrape;

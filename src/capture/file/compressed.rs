@@ -37,6 +37,12 @@ pub fn unpack(stream: impl Read + Send + 'static) -> io::Result<Box<dyn Read + S
     }
 }
 
+/// Whether a stream that begins with these bytes is compressed. Four bytes are enough.
+#[must_use]
+pub fn is_compressed(beginning: &[u8]) -> bool {
+    Compression::of(beginning).is_some()
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Compression {
     Gzip,

@@ -33,16 +33,16 @@ const MAX_BUFFER: usize = MAX_RECORD + 2 * LOOKAHEAD;
 #[derive(Debug)]
 pub struct CaptureReader<R> {
     stream: R,
-    buffer: Vec<u8>,
+    pub(super) buffer: Vec<u8>,
     /// Bytes that were read but not yet consumed are `buffer[start..end]`.
-    start: usize,
-    end: usize,
+    pub(super) start: usize,
+    pub(super) end: usize,
     /// Position in the stream of `buffer[start]`.
     offset: u64,
     format: Option<CaptureFormat>,
     walk: Walk,
     /// Whether the stream has ended: no bytes follow those in the buffer.
-    ended: bool,
+    pub(super) ended: bool,
     /// How the stream ended, until `fill` has reported it.
     ending: Option<io::Result<()>>,
 }
@@ -242,7 +242,7 @@ impl<R: Read> CaptureReader<R> {
     }
 
     /// Determines the result of the whole stream once it has ended.
-    fn end(&self, ending: io::Result<()>) -> Result<bool, CaptureError> {
+    pub(super) fn end(&self, ending: io::Result<()>) -> Result<bool, CaptureError> {
         let offset = self.offset;
         let zeros = self.walk.in_zeros_since();
         let is_cut = match ending {

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::input::{self, Input};
 use super::process::{self, Usage};
 use super::table::{Goal, Row};
-use super::{Bench, encoders, live, rates, scrape};
+use super::{Bench, encoders, live, modes, rates, scrape};
 
 /// A benchmark case.
 pub(super) struct Case {
@@ -22,7 +22,7 @@ const fn case(
     Case { name, run }
 }
 
-pub(super) const ALL: [Case; 15] = [
+pub(super) const ALL: [Case; 17] = [
     case("analyze-a", analyze_a),
     case("analyze-a-slow-peers", slow_peers),
     case("analyze-b", analyze_b),
@@ -34,8 +34,10 @@ pub(super) const ALL: [Case; 15] = [
     case("analyze-zstd", |bench, name| {
         compressed(bench, name, input::E_ZSTD, "zstd")
     }),
+    case("modes", modes::run),
     case("two-files", two_files),
     case("two-cores", two_cores),
+    case("two-processes", two_processes),
     case("growth", growth),
     case("scrape", scrape::run),
     case("encoder", encoders::run),
@@ -56,7 +58,7 @@ pub(super) const NAMES: [&str; ALL.len()] = {
 };
 
 /// A program that the exporter is compared with.
-struct Peer {
+pub(super) struct Peer {
     name: &'static str,
     command: Command,
     /// The exporter's amount of work divided by the peer's.
@@ -65,7 +67,7 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(name: &'static str, command: Command, goal: Option<Goal>) -> Self {
+    pub(super) fn new(name: &'static str, command: Command, goal: Option<Goal>) -> Self {
         Self {
             name,
             command,
@@ -93,9 +95,9 @@ fn analyze_b(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     compare(bench, name, &ours, &with_goals(bench, peers), None)
 }
 
-/// Runs with two jobs, as for a user with two cores: one thread reads, another one counts and writes.
+/// Runs with two jobs, as for a user with two cores.
 fn analyze_c(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
-    let peers = [(tcpdump(bench, input::C)?, Goal::times(1.0).plus(0.2))];
+    let peers = [(tcpdump(bench, input::C)?, Goal::times(1.3))];
     let ours = analyze(bench, 2, &[input::C])?;
     compare(bench, name, &ours, &with_goals(bench, peers), Some(160.0))
 }
@@ -121,28 +123,54 @@ fn compressed(
 }
 
 fn two_files(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
-    let files = [input::A, input::A_SECOND];
+    let files = [input::A, input::B];
     let peer = Peer::new(
-        "ours, --jobs 1",
+        "A and B, --jobs 1",
         analyze(bench, 1, &files)?,
-        Some(Goal::times(0.6)),
+        Some(Goal::times(0.62)),
     );
     compare(bench, name, &analyze(bench, 2, &files)?, &[peer], None)
 }
 
-/// Compares one job with two on each input. There is no goal: reading the file limits the gain.
+/// Compares two threads on one file with tcpdump and with one thread.
 fn two_cores(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
-    for (peer, input) in [
-        ("A, --jobs 1", input::A),
-        ("B, --jobs 1", input::B),
-        ("C, --jobs 1", input::C),
+    for (tcpdump_name, goal, one_thread_name, input) in [
+        ("A, tcpdump", 0.4, "A, --jobs 1", input::A),
+        ("B, tcpdump", 0.3, "B, --jobs 1", input::B),
+        ("C, tcpdump", 1.3, "C, --jobs 1", input::C),
     ] {
-        let peer = Peer::new(peer, analyze(bench, 1, &[input])?, None);
+        let mut peers = Vec::new();
+        if bench.has("tcpdump") {
+            let (_, command) = tcpdump(bench, input)?;
+            peers.push(Peer::new(tcpdump_name, command, Some(Goal::times(goal))));
+        }
+        // No goal: reading and counting limit the gain.
+        peers.push(Peer::new(
+            one_thread_name,
+            analyze(bench, 1, &[input])?,
+            None,
+        ));
         let ours = analyze(bench, 2, &[input])?;
-        rows.extend(compare(bench, name, &ours, &[peer], None)?);
+        rows.extend(compare(bench, name, &ours, &peers, None)?);
     }
     Ok(rows)
+}
+
+/// Compares two threads on one file with two processes, each with a file of its own: the most that
+/// two cores can do. The goal is 85 % of that throughput.
+fn two_processes(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    let mut both = Command::new("sh");
+    both.arg("-c")
+        .arg(r#""$0" analyze --jobs 1 "$1" & "$0" analyze --jobs 1 "$2" && wait $!"#)
+        .arg(&bench.programs.exporter)
+        .arg(bench.inputs.path(input::A)?)
+        .arg(bench.inputs.path(input::A_SECOND)?);
+    let peer = Peer {
+        scale: 0.5,
+        ..Peer::new("two processes, half", both, Some(Goal::times(1.0 / 0.85)))
+    };
+    compare(bench, name, &analyze(bench, 2, &[input::A])?, &[peer], None)
 }
 
 /// Compares with peers that take so long that they get a quarter of the input.
@@ -208,7 +236,7 @@ fn growth(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
 }
 
 /// Returns the exporter's command that analyzes these inputs.
-fn analyze(bench: &Bench, jobs: u32, inputs: &[Input]) -> anyhow::Result<Command> {
+pub(super) fn analyze(bench: &Bench, jobs: u32, inputs: &[Input]) -> anyhow::Result<Command> {
     let mut command = bench.exporter();
     command.args(["analyze", "--jobs", &jobs.to_string()]);
     for &input in inputs {
@@ -246,7 +274,7 @@ fn with_goals<const N: usize>(
 
 /// Runs the exporter and each of the peers alternately. `max_mib` is the goal for the exporter's peak
 /// memory.
-fn compare(
+pub(super) fn compare(
     bench: &Bench,
     name: &'static str,
     ours: &Command,

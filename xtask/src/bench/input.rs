@@ -23,6 +23,8 @@ pub(super) enum Input {
     },
     /// `A`, compressed by this program, with this file name extension.
     Compressed(&'static str, &'static str),
+    /// `A` with a snap length of 0, and with a captured length over the original one in each record.
+    OddLengths,
 }
 
 /// A capture with a snap length of 128 bytes.
@@ -69,6 +71,7 @@ pub(super) const D: Input = Input::Generated {
 };
 pub(super) const E_GZIP: Input = Input::Compressed("gzip", "gz");
 pub(super) const E_ZSTD: Input = Input::Compressed("zstd", "zst");
+pub(super) const ODD_LENGTHS: Input = Input::OddLengths;
 pub(super) const THOUSAND_FLOWS: Input = cut("thousand", A_PACKETS, 1_000);
 pub(super) const HUNDRED_THOUSAND_FLOWS: Input = cut("hundred-thousand", A_PACKETS, 100_000);
 /// For streams at a fixed rate.
@@ -102,6 +105,7 @@ impl Inputs {
         let name = match input {
             Input::Generated { name, format, .. } => format!("{name}.{format}"),
             Input::Compressed(_, extension) => format!("a.pcap.{extension}"),
+            Input::OddLengths => "a-odd-lengths.pcap".to_owned(),
         };
         let path = self.directory.join(name);
         if !path.exists() {
@@ -142,6 +146,28 @@ impl Inputs {
                 let whole = self.path(A)?;
                 succeed(Command::new(program).arg("-c").arg(whole).stdout(out))
             }
+            Input::OddLengths => {
+                let whole = self.path(A)?;
+                let mut bytes =
+                    fs::read(&whole).with_context(|| format!("reading {}", whole.display()))?;
+                make_lengths_odd(&mut bytes);
+                fs::write(path, bytes).with_context(|| format!("writing {}", path.display()))
+            }
         }
+    }
+}
+
+/// Sets the snap length of a generated capture to 0, and the original length of each record to one
+/// less than the captured one.
+fn make_lengths_odd(capture: &mut [u8]) {
+    let Some((header, mut rest)) = capture.split_at_mut_checked(24) else {
+        return;
+    };
+    header[16..20].fill(0);
+    while let Some((header, behind)) = rest.split_first_chunk_mut::<16>() {
+        let [.., c0, c1, c2, c3, _, _, _, _] = *header;
+        let captured = u32::from_le_bytes([c0, c1, c2, c3]);
+        header[12..].copy_from_slice(&captured.saturating_sub(1).to_le_bytes());
+        rest = behind.split_at_mut(captured as usize).1;
     }
 }

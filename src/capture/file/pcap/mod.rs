@@ -355,13 +355,17 @@ impl Pcap {
     #[inline]
     fn header_as_written(&self, bytes: &[u8; 16]) -> Header {
         let (words, _) = bytes.as_chunks::<4>();
-        let mut words = words.iter().map(|&word| order(self.is_big_endian, word));
-        let mut next = || words.next().expect("there are four");
+        let words = *words.first_chunk::<4>().expect("there are four");
+        let [seconds, fraction, captured, original] = if self.is_big_endian {
+            words.map(u32::from_be_bytes)
+        } else {
+            words.map(u32::from_le_bytes)
+        };
         Header {
-            seconds: next(),
-            fraction: next(),
-            captured: next(),
-            original: next(),
+            seconds,
+            fraction,
+            captured,
+            original,
         }
     }
 }
