@@ -396,18 +396,6 @@ impl Host {
     }
 }
 
-#[cfg(test)]
-impl Hosts {
-    /// Returns what all hosts ever counted, hidden and forgotten ones included: sent and received.
-    pub(super) fn totals_ever(&self) -> [Counters; 2] {
-        let numbers = (0..).map(HostNumber).take(self.hosts.len());
-        let totals = numbers.map(|number| self.series.totals(number));
-        totals.fold(self.forgotten_counters, |[sent, received], host| {
-            [sent.plus(host[0]), received.plus(host[1])]
-        })
-    }
-}
-
 fn hash(seed: &RandomState, address: IpAddr) -> u64 {
     let mut hasher = seed.build_hasher();
     match address {

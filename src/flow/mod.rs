@@ -45,8 +45,8 @@ pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{
-    Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost, RecentHosts,
-    Snapshot, Sum,
+    BothDirections, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost,
+    RecentHosts, Snapshot, Sum,
 };
 pub use table::{CHECKPOINT_INTERVAL, FlowLimits, FlowTable};
 pub(crate) use top_n::TopN;

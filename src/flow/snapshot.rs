@@ -92,6 +92,15 @@ pub struct RecentHosts {
     pub active: usize,
     /// All hosts beyond the limit.
     pub other: RecentHost,
+    /// The sum over all hosts.
+    pub total: BothDirections,
+}
+
+/// What hosts sent and received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BothDirections {
+    pub sent: Counters,
+    pub received: Counters,
 }
 
 /// One host and its traffic in the window.

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::history::History;
+use super::hour::LastHour;
 use super::process;
 use super::recent::RecentFrames;
 use crate::aggregator::{Aggregator, FrameCounts, Settings};
@@ -26,6 +27,7 @@ pub(super) struct Exporter {
     state: Mutex<ExporterState>,
     drops: Mutex<DropCounters>,
     recent: Mutex<RecentFrames>,
+    last_hour: Mutex<LastHour>,
     /// Whether a capture runs. Outside of the lock, because the runtime's thread answers readiness
     /// checks and must not wait while a scrape copies all flows under the lock.
     is_up: Arc<AtomicBool>,
@@ -72,6 +74,7 @@ impl Exporter {
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),
+            last_hour: Mutex::default(),
             source: OnceLock::new(),
             names,
         }
@@ -82,10 +85,19 @@ impl Exporter {
         self.source.get_or_init(|| source.to_owned());
     }
 
-    /// Takes a checkpoint of the flow counters, from which the landing page computes recent rates.
+    /// Takes a checkpoint of the counters of flows and hosts, from which the landing page computes
+    /// recent rates.
     pub(super) fn checkpoint_flows(&self) {
         let now = self.now();
-        self.lock().aggregator.checkpoint(now);
+        let hosts = {
+            let mut state = self.lock();
+            state.aggregator.checkpoint(now);
+            state.aggregator.flows().host_totals()
+        };
+        self.last_hour
+            .lock()
+            .expect(NO_PANIC)
+            .checkpoint(now, hosts);
     }
 
     /// Takes a checkpoint of the frame counts and returns the counts of the last minute.
@@ -221,6 +233,8 @@ impl Pages for Exporter {
             let mut frames = state.aggregator.frames().clone();
             frames.newest = state.history.last_frame();
             let recent_frames = self.recent.lock().expect(NO_PANIC).of(&frames);
+            let hosts = state.aggregator.flows().host_totals();
+            let last_hour = self.last_hour.lock().expect(NO_PANIC).samples(now, hosts);
             Overview {
                 at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
                 source: self.source.get().cloned().unwrap_or_default(),
@@ -230,6 +244,7 @@ impl Pages for Exporter {
                 sensors: state.aggregator.sensors().snapshot(),
                 occupancy: state.aggregator.flows().occupancy(),
                 recent,
+                last_hour,
                 names: None,
             }
         };

@@ -4,6 +4,7 @@ mod backoff;
 mod exporter;
 mod history;
 mod holder;
+mod hour;
 pub mod log;
 mod outcome;
 mod packets;

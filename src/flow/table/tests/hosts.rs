@@ -1,6 +1,6 @@
 //! Hosts: what they count, and which of them have a slot.
 
-use super::super::super::{Counters, HostKey, RecentHost};
+use super::super::super::{BothDirections, Counters, HostKey, RecentHost};
 use super::*;
 
 const FEW_HOSTS: FlowLimits = FlowLimits {
@@ -336,11 +336,16 @@ fn recent_hosts_are_those_with_the_most_bytes_since_the_checkpoint() {
             received: counters(received),
         }
     };
+    let total = |sent, received| {
+        let RecentHost { sent, received, .. } = host(0, sent, received);
+        BothDirections { sent, received }
+    };
     table.see(seconds(0), &upload(1));
     table.see(seconds(0), &upload(1));
     table.see(seconds(0), &upload(2));
     table.see(seconds(0), &upload(3));
     let recent = table.recent(seconds(1), 10).hosts;
+    assert_eq!(recent.total, total(4, 0));
     assert_eq!(recent.top, [host(1, 2, 0), host(2, 1, 0)]);
     assert_eq!((recent.active, recent.other), (2, host(0, 1, 0)));
 
@@ -354,6 +359,7 @@ fn recent_hosts_are_those_with_the_most_bytes_since_the_checkpoint() {
     let recent = table.recent(seconds(63), 1).hosts;
     assert_eq!(recent.top, [host(2, 0, 2)]);
     assert_eq!((recent.active, recent.other), (2, host(0, 0, 0)));
+    assert_eq!(recent.total, total(1, 2));
 
     // 1 and 2 are hidden. 3 takes the slot of 1, which had more packets at the checkpoint.
     table.show(seconds(130));
@@ -361,4 +367,7 @@ fn recent_hosts_are_those_with_the_most_bytes_since_the_checkpoint() {
     table.see(seconds(132), &upload(3));
     let recent = table.recent(seconds(133), 10).hosts;
     assert_eq!(recent.top, [host(2, 0, 2), host(3, 1, 0)]);
+    // The packet of 1 is not forgotten in sums.
+    assert_eq!(recent.total, total(2, 2));
+    assert_eq!(table.host_totals(), total(6, 2));
 }
