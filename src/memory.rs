@@ -15,6 +15,8 @@ const FLOW: u64 = 128;
 /// Bytes for each exposed flow during a scrape, which works on a copy of all flows: writing them
 /// while the table is locked would stop the counting.
 const COPY: u64 = 96;
+/// The same with names: both addresses of each flow, which are looked up.
+const NAMES_COPY: u64 = 40;
 /// Bytes for each held flow: 32 in a queue whose capacity doubles when it is full.
 const HOLD: u64 = 64;
 /// Bytes for each host without its counters: itself, its address in the index, and the copies from
@@ -54,6 +56,8 @@ pub struct TableSize {
     limits: FlowLimits,
     /// The number of classes of addresses.
     classes: usize,
+    /// Whether addresses have names.
+    has_names: bool,
 }
 
 /// An upper limit of memory, and its origin.
@@ -102,7 +106,14 @@ impl TableSize {
         Self {
             limits: settings.limits,
             classes: settings.shape.classes.names().count(),
+            has_names: false,
         }
+    }
+
+    /// The same, for a run in which addresses have names.
+    #[must_use]
+    pub fn with_names(self, has_names: bool) -> Self {
+        Self { has_names, ..self }
     }
 
     /// Returns the maximum number of bytes of the table itself.
@@ -115,7 +126,8 @@ impl TableSize {
     /// Returns the maximum number of bytes of the copy that a scrape works on.
     fn copy(&self) -> u64 {
         let series = u64::from(self.limits.hosts) * self.classes as u64;
-        u64::from(self.limits.flows) * COPY + series * HOST_COPY
+        let names = if self.has_names { NAMES_COPY } else { 0 };
+        u64::from(self.limits.flows) * (COPY + names) + series * HOST_COPY
     }
 
     /// Returns the part of the table that hosts take.
@@ -311,7 +323,11 @@ mod tests {
     }
 
     fn size(limits: FlowLimits) -> TableSize {
-        TableSize { limits, classes: 8 }
+        TableSize {
+            limits,
+            classes: 8,
+            has_names: false,
+        }
     }
 
     /// 10,000 flows take 10,000 * 224 bytes, and 100,000 idle ones 100,000 * 128.
@@ -420,6 +436,7 @@ mod tests {
             let size = TableSize {
                 limits,
                 classes: 10,
+                has_names: false,
             };
             let origin = "ulimit -v".to_owned();
             TooLarge::under(size, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())
