@@ -2,6 +2,7 @@
 
 use std::mem;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use etherparse::IpNumber;
@@ -10,6 +11,7 @@ use crate::capture::Frame;
 use crate::flow::{
     Changes, FlowLimits, FlowTable, PacketBatch, Recent, SensorRuns, Sensors, Shape, Snapshot,
 };
+use crate::names::{Lesson, Names, Protocols};
 use crate::wire::{
     self, Captured, Datagram, DecodeOptions, ListenPorts, Observation, Skipped, Truncated,
 };
@@ -32,6 +34,8 @@ pub struct Aggregator {
     flows: FlowTable,
     sensors: Sensors,
     frames: FrameCounts,
+    /// Learn names from messages in the traffic, if any sources of names need that.
+    names: Option<Arc<Names>>,
 }
 
 /// A batch of frames that are decoded but not yet counted.
@@ -44,6 +48,12 @@ pub struct FrameBatch {
     packets: PacketBatch,
     sensors: SensorRuns,
     frames: FrameCounts,
+    /// Which messages are read.
+    protocols: Protocols,
+    /// What they say about names. At most one for each frame.
+    lessons: Vec<Lesson>,
+    /// When the last of them arrived, in the time of the flow table.
+    learnt_at: Duration,
 }
 
 /// Frames by outcome: counted in a flow, or skipped for a reason.
@@ -71,7 +81,13 @@ impl Aggregator {
             flows: FlowTable::new(settings.shape, settings.limits),
             sensors: Sensors::default(),
             frames: FrameCounts::default(),
+            names: None,
         }
+    }
+
+    /// Has names learnt from the batches that are created afterwards.
+    pub fn learn_names(&mut self, names: Arc<Names>) {
+        self.names = Some(names);
     }
 
     /// Creates an empty batch of 256 packets. Counting so few does not hold the lock for long, even
@@ -89,6 +105,13 @@ impl Aggregator {
             packets: self.flows.packets(packets),
             sensors: SensorRuns::default(),
             frames: FrameCounts::default(),
+            protocols: self
+                .names
+                .as_ref()
+                .map(|names| names.protocols())
+                .unwrap_or_default(),
+            lessons: Vec::new(),
+            learnt_at: Duration::ZERO,
         }
     }
 
@@ -103,6 +126,17 @@ impl Aggregator {
         self.flows.record(&mut batch.packets);
         self.sensors.record(&mut batch.sensors);
         self.frames.add(&mem::take(&mut batch.frames));
+        self.learn(batch);
+    }
+
+    fn learn(&self, batch: &mut FrameBatch) {
+        if let Some(names) = &self.names
+            && !batch.lessons.is_empty()
+        {
+            let shape = self.flows.shape();
+            let lessons = batch.lessons.drain(..);
+            names.learn(batch.learnt_at, lessons, |address| shape.is_host(address));
+        }
     }
 
     /// Does the same as [`record_batch`](Self::record_batch), and adds the packets to `changes`.
@@ -116,6 +150,7 @@ impl Aggregator {
         self.sensors.record(&mut batch.sensors);
         let frames = mem::take(&mut batch.frames);
         self.frames.add(&frames);
+        self.learn(batch);
         frames
     }
 
@@ -183,6 +218,9 @@ impl FrameBatch {
                     self.sensors.push(seen.sensor, seen.listen_port, frame.at);
                 }
                 self.count(now, &seen);
+                if self.is_message(&seen) {
+                    self.read_frame(now, &seen, frame);
+                }
             }
             None => self.add_frame_full::<WITH_SENSOR>(now, frame),
         }
@@ -197,6 +235,9 @@ impl FrameBatch {
                     self.sensors.push(seen.sensor, seen.listen_port, frame.at);
                 }
                 self.count(now, &seen);
+                if self.is_message(&seen) {
+                    self.read_frame(now, &seen, frame);
+                }
             }
             Err(reason) => {
                 self.frames.skip(reason);
@@ -244,7 +285,12 @@ impl FrameBatch {
             first_fragment: false,
         };
         match wire::decode_datagram_fast(&datagram) {
-            Some(seen) => self.count(now, &seen),
+            Some(seen) => {
+                self.count(now, &seen);
+                if self.is_message(&seen) {
+                    self.read_datagram(now, &seen, &datagram);
+                }
+            }
             None => self.datagram_full(now, &datagram),
         }
     }
@@ -252,7 +298,12 @@ impl FrameBatch {
     #[inline(never)]
     fn datagram_full(&mut self, now: Duration, datagram: &Datagram<'_>) {
         match wire::decode_datagram_full(datagram, &self.decode) {
-            Ok(seen) => self.count(now, &seen),
+            Ok(seen) => {
+                self.count(now, &seen);
+                if self.is_message(&seen) {
+                    self.read_datagram(now, &seen, datagram);
+                }
+            }
             Err(reason) => self.frames.skip(reason),
         }
     }
@@ -261,6 +312,36 @@ impl FrameBatch {
     fn count(&mut self, now: Duration, seen: &Observation) {
         self.frames.count(seen, &self.decode);
         self.packets.push(now, seen);
+    }
+
+    /// Whether a packet is to be read further, because it may say something about names.
+    #[inline]
+    fn is_message(&self, seen: &Observation) -> bool {
+        self.protocols.any()
+            && seen.protocol == IpNumber::UDP
+            && seen
+                .ports
+                .is_some_and(|ports| self.protocols.include(ports))
+    }
+
+    #[cold]
+    fn read_frame(&mut self, now: Duration, seen: &Observation, frame: &Frame<'_>) {
+        let payload = wire::mirrored_payload(frame.link, frame.captured(), &self.decode);
+        self.read(now, seen, payload);
+    }
+
+    #[cold]
+    fn read_datagram(&mut self, now: Duration, seen: &Observation, datagram: &Datagram<'_>) {
+        let payload = wire::payload_in_datagram(datagram, &self.decode);
+        self.read(now, seen, payload);
+    }
+
+    fn read(&mut self, now: Duration, seen: &Observation, payload: Option<&[u8]>) {
+        // Without the whole UDP header there is no payload, which cannot be read either.
+        let payload = payload.unwrap_or_default();
+        let ports = seen.ports.unwrap_or_default();
+        self.lessons.extend(self.protocols.read(ports, payload));
+        self.learnt_at = now;
     }
 
     /// Whether the batch has no frame that counts in a flow.

@@ -15,7 +15,9 @@ mod timeline;
 use std::io::{self, Read, Write};
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
 use indicatif::ProgressBar;
 use thiserror::Error;
@@ -23,6 +25,7 @@ use thiserror::Error;
 use crate::aggregator::{Aggregator, FrameBatch, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
+use crate::names::{self, NameTable, Names, Source};
 use crate::wire::DecodeOptions;
 use frame_sink::{FrameSink, InOrder};
 use inner_frames::InnerFrames;
@@ -49,6 +52,8 @@ pub struct Options {
     /// The capture to write the mirrored frames to; `-` is standard output. With one, files are read
     /// one after the other.
     pub write_inner: Option<PathBuf>,
+    /// Sources of names. With those that learn from the traffic, files are read one after the other.
+    pub names: Vec<Source>,
     pub output: Output,
 }
 
@@ -61,6 +66,8 @@ pub struct Report {
     pub not_written: Option<NotWritten>,
     /// Why the capture of `write_inner` is missing or incomplete.
     pub cannot_write: Option<CannotWrite>,
+    /// Why a source of names cannot be used. Nothing was read then.
+    pub cannot_name: Option<names::Error>,
     /// What the captures hold instead, if nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     /// Set if packets were counted as `other`.
@@ -161,6 +168,15 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             };
         }
     };
+    let names = match open_names(options.names) {
+        Ok(names) => names,
+        Err(error) => {
+            return Report {
+                cannot_name: Some(error),
+                ..Report::default()
+            };
+        }
+    };
     let (files, duplicates) = input::distinct(options.files);
     let progress = if options.quiet {
         ProgressBar::hidden()
@@ -170,6 +186,10 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
 
     let limits = settings.limits;
     let mut core = Aggregator::new(settings);
+    let learns = names.as_ref().is_some_and(|names| names.protocols().any());
+    if let Some(names) = names.as_ref().filter(|_| learns) {
+        core.learn_names(Arc::clone(names));
+    }
     let mut timeline = output
         .step()
         .map(|step| Timeline::new(step, &limits, core.flows().shape()));
@@ -188,7 +208,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     } else if threads == 1 {
         run_in_this_thread(&queue, &decode, core.batch(), &mut core)
     } else {
-        run_in_threads(threads, &queue, &decode, &mut core)
+        run_in_threads(threads, &queue, &decode, &mut core, learns)
     };
     progress.finish_and_clear();
 
@@ -207,7 +227,10 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     let mut silence = None;
     let mut failure = None;
     if summary.captures > 0 {
-        match write(output, timeline, &mut core, useful_threads(jobs, 1), out) {
+        // No name has ended at this time: those of the whole run are shown.
+        let names = names.map(|names| names.all(Duration::ZERO));
+        let threads = useful_threads(jobs, 1);
+        match write(output, timeline, &mut core, names.as_ref(), threads, out) {
             Ok(found) => silence = found,
             Err(error) => failure = Some(error),
         }
@@ -224,6 +247,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             .collect(),
         not_written,
         cannot_write,
+        cannot_name: None,
         nothing_counted: (summary.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
             contents: summary.contents,
             frames: core.frames().clone(),
@@ -236,18 +260,27 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     }
 }
 
+/// Opens the sources of names, if any were chosen.
+fn open_names(sources: Vec<Source>) -> Result<Option<Arc<Names>>, names::Error> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    Names::open(sources).map(|names| Some(Arc::new(names)))
+}
+
 /// Writes the output. Returns the gaps of a timeline.
 fn write(
     output: Output,
     timeline: Option<Timeline>,
     core: &mut Aggregator,
+    names: Option<&NameTable>,
     threads: usize,
     out: &mut impl Write,
 ) -> Result<Option<Silence>, Failure> {
     let silence = if let Some(timeline) = timeline {
-        timeline.write(out)?
+        timeline.write(out, names.unwrap_or(&NameTable::default()))?
     } else {
-        output.write(out, core, threads)?;
+        output.write(out, core, names, threads)?;
         None
     };
     out.flush()?;
@@ -270,8 +303,10 @@ fn run_in_threads(
     queue: &Queue<'_>,
     decode: &DecodeOptions,
     core: &mut Aggregator,
+    learns_names: bool,
 ) -> RunSummary {
-    if queue.files().len() > 1 && input::can_be_read_again(queue.files()) {
+    // The last name of an address wins.
+    if !learns_names && queue.files().len() > 1 && input::can_be_read_again(queue.files()) {
         if let Some(summary) = pipeline::run(Reading::InAnyOrder, threads, queue, decode, core) {
             return summary;
         }

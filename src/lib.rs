@@ -6,6 +6,7 @@
 //! - [`capture`] gets frames from files, streams, packet sockets, a tshark child and UDP sockets.
 //! - [`wire`] decodes one frame, or returns the reason why it counts in no flow.
 //! - [`flow`] keeps flows and their counters, within limits.
+//! - [`names`] knows names for addresses, from files, DHCP, DNS and name servers.
 //! - [`aggregator`] ties `wire` to `flow` and accounts for every frame.
 //! - [`memory`] refuses, at the start, limits that do not fit into memory.
 //! - [`metrics`] renders a snapshot as text, [`report`] as tables, JSON and words for people;
@@ -25,6 +26,7 @@ pub mod http;
 pub mod live;
 pub mod memory;
 pub mod metrics;
+pub mod names;
 pub mod panics;
 pub mod report;
 pub mod wire;

@@ -100,6 +100,7 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     let failure = report.failure.filter(|failure| !failure.is_closed_pipe());
     let mut errors: Vec<_> = errors
         .chain(report.cannot_write.map(anyhow::Error::from))
+        .chain(report.cannot_name.map(anyhow::Error::from))
         .chain(failure.map(anyhow::Error::from))
         .collect();
     let Some(last) = errors.pop() else {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::look;
 use crate::aggregator::Aggregator;
 use crate::metrics::{self, Format};
+use crate::names::NameTable;
 use crate::report::{self, table};
 
 /// The format of the output.
@@ -42,19 +43,23 @@ impl Output {
         self,
         out: &mut impl Write,
         core: &mut Aggregator,
+        names: Option<&NameTable>,
         threads: usize,
     ) -> io::Result<()> {
         // Time never goes back in the table, so this is the time of the newest frame.
         let flows = core.scrape(Duration::ZERO);
         let frames = core.frames();
         match self {
-            Self::Prometheus => metrics::write_analysis(out, Format::Text, flows, frames, threads),
-            Self::OpenMetrics | Self::Timeline { .. } => {
-                metrics::write_analysis(out, Format::OpenMetrics, flows, frames, threads)
+            Self::Prometheus => {
+                metrics::write_analysis(out, Format::Text, flows, frames, names, threads)
             }
-            Self::Json => report::write_json(out, flows, frames),
+            Self::OpenMetrics | Self::Timeline { .. } => {
+                metrics::write_analysis(out, Format::OpenMetrics, flows, frames, names, threads)
+            }
+            Self::Json => report::write_json(out, flows, frames, names),
             Self::Table { top } => {
-                table::write(out, flows, frames, top, look::of_standard_output())
+                let look = look::of_standard_output();
+                table::write(out, flows, frames, names, top, look)
             }
             Self::Nothing => Ok(()),
         }

@@ -25,6 +25,7 @@ use crate::metrics::catalog::{
     OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS,
 };
 use crate::metrics::samples::SampleWriter;
+use crate::names::NameTable;
 use crate::report::time;
 use crate::wire::{Skipped, Truncated};
 use change_log::{ChangeLog, Sorted};
@@ -190,8 +191,12 @@ impl Timeline {
         }
     }
 
-    /// Writes all samples, unless there are too many.
-    pub(super) fn write(mut self, out: &mut impl Write) -> Result<Option<Silence>, Failure> {
+    /// Writes all samples, unless there are too many. `names` are those of addresses in labels.
+    pub(super) fn write(
+        mut self,
+        out: &mut impl Write,
+        names: &NameTable,
+    ) -> Result<Option<Silence>, Failure> {
         self.end_step();
         self.add_zeros();
         if let Some(error) = self.failure {
@@ -205,6 +210,7 @@ impl Timeline {
             idle: (!self.idle_timeout.is_zero()).then(|| in_steps(self.idle_timeout)),
             step,
             shape: self.changes.shape(),
+            names,
         };
         source.find_periods()?;
         source.check_size()?;
@@ -277,6 +283,7 @@ struct SampleSource<'a> {
     /// In seconds.
     step: u64,
     shape: &'a Shape,
+    names: &'a NameTable,
 }
 
 /// The samples of one series between two changes, which all have the same value.
@@ -342,7 +349,9 @@ impl SampleSource<'_> {
         self.visit_samples(belongs, |range| {
             if current != Some(range.series) {
                 current = Some(range.series);
-                out.series(family, |text| range.series.push_labels(text, self.shape));
+                out.series(family, |text| {
+                    range.series.push_labels(text, self.shape, self.names);
+                });
             }
             for sample in range.samples {
                 out.sample(value(range.value), sample * self.step)?;

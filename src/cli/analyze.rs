@@ -13,6 +13,7 @@ use super::{ANALYZED_FLOWS, Contradiction, Task, check_ports, wrong};
 use crate::aggregator::Settings;
 use crate::analyze::{self, Output};
 use crate::flow::Shape;
+use crate::names::Source;
 use crate::wire::{DecodeOptions, ListenPorts};
 
 #[derive(Debug, Args)]
@@ -87,6 +88,12 @@ impl AnalyzeArguments {
                  writes its output once: leave it out",
             ));
         }
+        if self.flows.names.contains(&Source::Resolve) {
+            return Err(wrong(
+                "'--names resolve' asks name servers, so the output would not depend on the \
+                 captures alone: 'analyze' does not take it",
+            ));
+        }
         let output = self.output.output()?;
         if self.write_inner.is_some() {
             self.check_write_inner(output)?;
@@ -117,6 +124,7 @@ impl AnalyzeArguments {
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,
             write_inner: self.write_inner,
+            names: self.flows.names,
             output,
         };
         Ok(Task::Analyze(options, settings))

@@ -10,6 +10,7 @@ use super::{Contradiction, wrong};
 use crate::flow::{
     Classes, FlowLimits, HostClasses, Labels, MOST_HOSTS, Network, PrefixLength, Shape,
 };
+use crate::names::Source;
 
 /// More flows than any Prometheus can scrape from one target.
 const MOST_FLOWS: u32 = 100_000_000;
@@ -30,7 +31,7 @@ pub(super) struct FlowArguments {
     max_idle_flows: Option<u32>,
 
     /// Labels that distinguish flows, separated by commas: any of the default ones, sensor,
-    /// from_port, to_port, vlan, dscp and ip_version
+    /// from_port, to_port, vlan, dscp and ip_version; also from_name and to_name, which need --names
     #[arg(
         long,
         value_name = "LIST",
@@ -65,6 +66,12 @@ pub(super) struct FlowArguments {
     )]
     max_hosts: u32,
 
+    /// Source of names for addresses: hosts=FILE, leases=FILE (of dnsmasq, ISC dhcpd or Kea), dhcp and
+    /// dns (seen in the mirrored traffic), or resolve (reverse DNS of private addresses; not with
+    /// analyze); may be given several times, and the first that knows an address wins
+    #[arg(long = "names", value_name = "SOURCE")]
+    pub(super) names: Vec<Source>,
+
     /// Also count mirrored IPv6 packets
     #[arg(long)]
     pub(super) ipv6: bool,
@@ -82,7 +89,25 @@ impl FlowArguments {
         }
     }
 
+    /// Checks that the sources of names differ, and fit the labels.
+    fn check_names(&self) -> Result<(), Contradiction> {
+        for (index, source) in self.names.iter().enumerate() {
+            if self.names[..index].contains(source) {
+                return Err(wrong(&format!(
+                    "'--names {source}' is given twice: name each source once"
+                )));
+            }
+        }
+        if self.labels.have_names() && self.names.is_empty() {
+            return Err(wrong(
+                "the labels 'from_name' and 'to_name' need a source of names: add '--names'",
+            ));
+        }
+        Ok(())
+    }
+
     pub(super) fn shape(&self) -> Result<Shape, Contradiction> {
+        self.check_names()?;
         let classes = Classes::new(&self.networks, &self.prefix_lengths)
             .map_err(|error| wrong(&error.to_string()))?;
         let hosts = match &self.hosts {

@@ -14,13 +14,20 @@ use crate::capture::PacketCapture;
 use crate::capture::native::ANY;
 use crate::http::ListenAddress;
 use crate::live::log::{self, Level, LogFormat};
-use crate::live::{self, Method, Source};
+use crate::live::{self, Method};
+use crate::names::Source;
 use crate::wire::{DecodeOptions, ListenPorts};
 
 /// More routers than anybody looks at on one page. Each may have two series.
 const MOST_SENSORS: u32 = 1000;
 /// The port to which RouterOS sends TZSP by default.
 const DEFAULT_PORT: u16 = 37008;
+/// Covers all headers. Ethernet with two tags, IPv6 and UDP take 70 bytes, TZSP with its tags 40,
+/// Prism and 802.11 180, LLC, PPPoE and four labels 32, and IPv6 with the ports behind it 44: 366.
+const HEADERS: u32 = 384;
+/// Covers the payload of messages that names are learnt from: name servers send up to 1,232 bytes
+/// over UDP (<https://www.dnsflagday.net/2020/>), and DHCP servers about 600.
+const MESSAGES: u32 = 1232;
 
 #[derive(Debug, Args)]
 pub(super) struct LiveArguments {
@@ -107,17 +114,15 @@ pub(super) struct LiveArguments {
     )]
     capture_buffer: u32,
 
-    // Ethernet with two tags, IPv6 and UDP take 70 bytes, TZSP with its tags 40, Prism and 802.11
-    // 180, LLC, PPPoE and four labels 32, and IPv6 with the ports behind it 44: 366.
-    /// Number of bytes to capture of each frame; the default covers every header that matters
+    /// Number of bytes to capture of each frame; the default covers every header that matters, and
+    /// the messages that --names reads [default: 384; 1616 with --names dhcp or dns]
     #[arg(
         long,
         value_name = "BYTES",
-        default_value_t = 384,
         value_parser = number::<u32>(96..=262_144),
         requires = "interfaces"
     )]
-    snaplen: u32,
+    snaplen: Option<u32>,
 
     /// Size of the kernel's receive buffer for each UDP socket, in MiB
     #[arg(
@@ -185,8 +190,9 @@ impl LiveArguments {
                  '--interface' alone: a capture filter needs the real port",
             ));
         }
+        let snaplen = self.snaplen();
         let source = if self.interfaces.is_empty() {
-            Source::Sockets {
+            live::Source::Sockets {
                 receive_buffer: self.receive_buffer,
             }
         } else {
@@ -194,10 +200,10 @@ impl LiveArguments {
                 interfaces: self.interfaces,
                 listen_ports: self.listen_ports.clone(),
                 buffer: self.capture_buffer,
-                snaplen: self.snaplen,
+                snaplen,
                 promiscuous: self.promiscuous,
             };
-            Source::Packets(packets, self.capture)
+            live::Source::Packets(packets, self.capture)
         };
         let mut limits = self.flows.limits(self.max_flows);
         limits.idle_timeout = self.flow_idle_timeout;
@@ -226,6 +232,7 @@ impl LiveArguments {
             max_requests: self.max_requests,
             created_series: self.created_series,
             max_sensors: self.max_sensors,
+            names: self.flows.names,
             log: log::Options {
                 format: self.log_format,
                 level: if self.verbose {
@@ -236,6 +243,16 @@ impl LiveArguments {
             },
         };
         Ok(Task::Live(options, settings))
+    }
+
+    fn snaplen(&self) -> u32 {
+        let is_learnt = |source| matches!(source, &Source::Dhcp | &Source::Dns);
+        let default = if self.flows.names.iter().any(is_learnt) {
+            HEADERS + MESSAGES
+        } else {
+            HEADERS
+        };
+        self.snaplen.unwrap_or(default)
     }
 
     fn check_listen_addresses(&self) -> Result<(), Contradiction> {

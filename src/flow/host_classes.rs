@@ -116,6 +116,12 @@ impl HostClasses {
 }
 
 impl Shape {
+    /// Whether an address is that of a host.
+    #[must_use]
+    pub fn is_host(&self, address: IpAddr) -> bool {
+        self.hosts.contains(self.classes.of(address))
+    }
+
     /// Whether all packets of a flow are of the same hosts, with peers of the same classes: a flow
     /// shows the classes of both addresses, and the addresses of hosts are whole.
     pub(super) fn determines_hosts(&self) -> bool {

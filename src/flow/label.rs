@@ -19,11 +19,15 @@ pub enum Label {
     Vlan,
     Dscp,
     IpVersion,
+    /// The name of `from` at the time of the output. It distinguishes no flows.
+    FromName,
+    /// The same for `to`.
+    ToName,
 }
 
 impl Label {
     /// All labels, in the order of the exposition.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 14] = [
         Self::From,
         Self::FromType,
         Self::To,
@@ -36,6 +40,8 @@ impl Label {
         Self::Vlan,
         Self::Dscp,
         Self::IpVersion,
+        Self::FromName,
+        Self::ToName,
     ];
 
     /// Returns the name of the label, as in the exposition and in `--labels`.
@@ -54,6 +60,20 @@ impl Label {
             Self::Vlan => "vlan",
             Self::Dscp => "dscp",
             Self::IpVersion => "ip_version",
+            Self::FromName => "from_name",
+            Self::ToName => "to_name",
+        }
+    }
+}
+
+impl Label {
+    /// Returns the label of the name for that of an address.
+    #[must_use]
+    pub fn of_name(self) -> Option<Self> {
+        match self {
+            Self::From => Some(Self::FromName),
+            Self::To => Some(Self::ToName),
+            _ => None,
         }
     }
 }
@@ -69,6 +89,8 @@ pub enum LabelsError {
     Unknown(String),
     #[error("the label '{0}' is given twice: name each label once")]
     Twice(&'static str),
+    #[error("the label '{name}' is the name of '{address}': add '{address}'", name = .name.name(), address = .address.name())]
+    NameAlone { name: Label, address: Label },
 }
 
 impl Labels {
@@ -82,6 +104,12 @@ impl Labels {
         Label::ALL
             .into_iter()
             .filter(move |&label| self.contains(label))
+    }
+
+    /// Whether there is a label of a name.
+    #[must_use]
+    pub fn have_names(self) -> bool {
+        self.contains(Label::FromName) || self.contains(Label::ToName)
     }
 
     fn bit(label: Label) -> u16 {
@@ -121,6 +149,14 @@ impl FromStr for Labels {
                 return Err(LabelsError::Twice(label.name()));
             }
             labels.0 |= Self::bit(label);
+        }
+        for address in [Label::From, Label::To] {
+            if let Some(name) = address.of_name()
+                && labels.contains(name)
+                && !labels.contains(address)
+            {
+                return Err(LabelsError::NameAlone { name, address });
+            }
         }
         Ok(labels)
     }
@@ -171,5 +207,15 @@ mod tests {
         assert_eq!(error("from,to,from"), LabelsError::Twice("from"));
         assert_eq!(error(""), LabelsError::Unknown(String::new()));
         assert_eq!(error("from, to"), LabelsError::Unknown(" to".into()));
+    }
+
+    #[test]
+    fn a_name_needs_its_address() {
+        check("to_name,from_name,to,from", "from,to,from_name,to_name");
+        let error = |list: &str| list.parse::<Labels>().expect_err("not a list of labels");
+        let problem = "the label 'to_name' is the name of 'to': add 'to'";
+        assert_eq!(error("from,to_name").to_string(), problem);
+        let problem = "the label 'from_name' is the name of 'from': add 'from'";
+        assert_eq!(error("from_name,to,to_name").to_string(), problem);
     }
 }

@@ -7,6 +7,7 @@ use maud::{DOCTYPE, Markup, html};
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{Arrivals, Counters, Label, OTHER, Occupancy, Recent};
+use crate::names::NameTable;
 use crate::report::rows::{Row, Rows};
 use crate::report::units::{bits_per_second, bytes, count, number, share};
 use crate::report::{self, Explanation, Overview, Reception, Unusual, time, units};
@@ -207,7 +208,7 @@ fn facts(overview: &Overview) -> Markup {
 fn flows(overview: &Overview) -> Markup {
     let recent = &overview.recent;
     let window = overview.window();
-    let table = Table::of(recent);
+    let table = Table::of(recent, overview.names.as_ref());
     html! {
         section {
             h2 #window { "Top flows of the last " (duration(window)) }
@@ -281,8 +282,8 @@ struct Table {
 }
 
 impl Table {
-    fn of(recent: &Recent) -> Self {
-        let mut rows = Rows::of_flows(&recent.shape, recent.top.iter().copied());
+    fn of(recent: &Recent, names: Option<&NameTable>) -> Self {
+        let mut rows = Rows::of_flows(&recent.shape, names, recent.top.iter().copied());
         let mut common = rows.take_common(DETAILS);
         common.retain(|(_, value)| !value.is_empty());
         rows.push_other(recent.overflow);
@@ -319,12 +320,14 @@ impl Table {
         }
     }
 
-    /// The labels that have a column. The type of an address has none: it follows the address.
+    /// The labels that have a column. The type of an address has none, and neither has its name:
+    /// they follow the address.
     fn columns(&self) -> impl Iterator<Item = Label> {
         let labels = &self.rows.labels;
         labels.iter().copied().filter(|label| match label {
             Label::FromType => !labels.contains(&Label::From),
             Label::ToType => !labels.contains(&Label::To),
+            Label::FromName | Label::ToName => false,
             _ => true,
         })
     }
@@ -332,14 +335,16 @@ impl Table {
     fn cell(&self, label: Label, row: &Row) -> Markup {
         let value = |label| Some(row.values[self.rows.position(label)?].as_str());
         let text = value(label).unwrap_or_default();
-        let address_type = match label {
-            Label::From => value(Label::FromType),
-            Label::To => value(Label::ToType),
+        let (name, address_type) = match label {
+            Label::From => (value(Label::FromName), value(Label::FromType)),
+            Label::To => (value(Label::ToName), value(Label::ToType)),
             _ => return html! { td data-name=(label.name()) { (text) } },
         };
+        let name = name.filter(|name| !name.is_empty() && *name != OTHER);
         html! {
             td.end data-name=(label.name()) {
                 (text)
+                @if let Some(name) = name { small { (name) } }
                 @if let Some(kind) = address_type && kind != OTHER { small { (kind) } }
             }
         }

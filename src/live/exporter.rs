@@ -15,6 +15,7 @@ use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
 use crate::metrics::{self, Format, WallClock, WebState};
+use crate::names::Names;
 use crate::report::Overview;
 use crate::wire::Skipped;
 
@@ -36,6 +37,8 @@ pub(super) struct Exporter {
     delivered: AtomicU64,
     /// The description of the source of frames, once it is known.
     source: OnceLock<String>,
+    /// The names of addresses, if any source of names was chosen.
+    names: Option<Arc<Names>>,
 }
 
 /// Counters of the frames that the kernel dropped.
@@ -56,8 +59,16 @@ pub(super) struct ExporterState {
 }
 
 impl Exporter {
-    pub(super) fn new(settings: Settings, created_series: bool) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        names: Option<Arc<Names>>,
+        created_series: bool,
+    ) -> Self {
         let history = History::default();
+        let mut aggregator = Aggregator::new(settings);
+        if let Some(names) = &names {
+            aggregator.learn_names(Arc::clone(names));
+        }
         let now = Instant::now();
         let wall = wall_time();
         let beyond_millis = Duration::from_nanos((wall.subsec_nanos() % 1_000_000).into());
@@ -67,13 +78,14 @@ impl Exporter {
             is_up: history.up_now(),
             delivered: AtomicU64::new(0),
             state: Mutex::new(ExporterState {
-                aggregator: Aggregator::new(settings),
+                aggregator,
                 history,
                 clock: WallClock::new(wall - beyond_millis),
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),
             source: OnceLock::new(),
+            names,
         }
     }
 
@@ -201,6 +213,8 @@ impl Pages for Exporter {
         };
         capture.dropped += self.read_drops();
         frames.newest = last_frame;
+        let names = self.names.as_ref();
+        let names = names.map(|names| names.of(at, &metrics::addresses(&flows)));
         let own = metrics::OwnState {
             frames: &frames,
             sensors: &sensors,
@@ -209,6 +223,7 @@ impl Pages for Exporter {
             process: &process::state(),
             clock: &clock,
             created_series: self.created_series,
+            names: names.as_ref(),
         };
         metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(at)
@@ -236,8 +251,17 @@ impl Pages for Exporter {
                 sensors: state.aggregator.sensors().snapshot(),
                 occupancy: state.aggregator.flows().occupancy(),
                 recent,
+                names: None,
             }
         };
+        overview.names = self.names.as_ref().map(|names| {
+            let recent = &overview.recent;
+            let keys = recent.top.iter().map(|flow| flow.key);
+            let hosts = recent.hosts.top.iter().filter_map(|host| host.address);
+            let addresses = keys.flat_map(|key| [key.source, key.destination]);
+            let addresses: Vec<_> = addresses.chain(hosts).collect();
+            names.of(recent.until, &addresses)
+        });
         overview.capture.dropped += self.read_drops();
         overview
     }
@@ -339,7 +363,7 @@ mod tests {
                 hosts: 1000,
             },
         };
-        Exporter::new(settings, false)
+        Exporter::new(settings, None, false)
     }
 
     #[test]

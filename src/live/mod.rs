@@ -35,6 +35,7 @@ use crate::capture::{PacketCapture, tshark};
 use crate::flow::CHECKPOINT_INTERVAL;
 use crate::http::{self, ListenAddress, Listeners};
 use crate::memory::{self, TableSize};
+use crate::names::{self, Names};
 use crate::wire::ListenPorts;
 use exporter::Exporter;
 use holder::{Transport, holder};
@@ -55,6 +56,8 @@ pub struct Options {
     pub created_series: bool,
     /// Maximum number of sensors to distinguish.
     pub max_sensors: u32,
+    /// Sources of names.
+    pub names: Vec<names::Source>,
     pub log: log::Options,
 }
 
@@ -90,6 +93,8 @@ pub enum Error {
     Threads(io::Error),
     #[error(transparent)]
     Memory(#[from] memory::TooLarge),
+    #[error(transparent)]
+    Names(#[from] names::Error),
     #[error(transparent)]
     Configuration(#[from] http::ConfigurationError),
     #[error(
@@ -195,13 +200,15 @@ pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
 async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Error> {
     let mut signals = Signals::new().map_err(Error::System)?;
     let configuration = http::Configuration::read(options.web_config_file.take())?;
+    let names = open_names(std::mem::take(&mut options.names))?;
     let max_requests = options.max_requests;
     let published = Published::bind(&options.listen_addresses, configuration.has_tls())?;
 
     let bound = Bound::new(options.source, &options.listen_ports)?;
     // Sensors stream to the port that the system chose for port 0.
     settings.decode.listen_ports = ListenPorts::Only(bound.ports());
-    let exporter = Arc::new(Exporter::new(settings, options.created_series));
+    let exporter = Exporter::new(settings, names.clone(), options.created_series);
+    let exporter = Arc::new(exporter);
     exporter.watch_sensors(&bound.ports(), options.max_sensors);
     let (stop, stopped) = watch::channel(false);
     let what = bound.describe();
@@ -231,6 +238,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let watchdog = tokio::spawn(service::watchdog(move || drop(watched.lock())));
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
     let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
+    let naming = tokio::spawn(find_names(names, Arc::clone(&exporter)));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -249,8 +257,28 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     watchdog.abort();
     warnings.abort();
     checkpoints.abort();
+    naming.abort();
     exporter.log_totals();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Opens the sources of names, if any were chosen.
+fn open_names(sources: Vec<names::Source>) -> Result<Option<Arc<Names>>, names::Error> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    Names::open(sources).map(|names| Some(Arc::new(names)))
+}
+
+/// Reads files of names again when they change, and looks names up, for ever.
+async fn find_names(names: Option<Arc<Names>>, exporter: Arc<Exporter>) {
+    if let Some(names) = names {
+        let now = || exporter.now();
+        tokio::join!(
+            names::watch::follow(Arc::clone(&names), now),
+            names::resolver::run(names, now),
+        );
+    }
 }
 
 /// The bound sockets of the web server.
@@ -432,7 +460,7 @@ mod tests {
                 hosts: 1000,
             },
         };
-        let exporter = Arc::new(Exporter::new(settings, false));
+        let exporter = Arc::new(Exporter::new(settings, None, false));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
         tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;

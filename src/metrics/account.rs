@@ -16,12 +16,14 @@ use super::wall_clock::UnixMillis;
 use super::{OwnState, ProcessState, Refused, WallClock, WebState};
 use crate::aggregator::FrameCounts;
 use crate::flow::{OTHER, Occupancy, SensorSnapshot};
+use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
 
 /// Collects what a one-shot run prints.
-pub(super) fn of_analysis(frames: &FrameCounts) -> Account {
+pub(super) fn of_analysis(frames: &FrameCounts, names: Option<&NameTable>) -> Account {
     let account = Account::default();
     account.frames(frames);
+    account.names(names);
     account
 }
 
@@ -41,6 +43,7 @@ pub(super) fn of_scrape(flows: &Occupancy, own: &OwnState<'_>) -> Account {
     account.gauge(catalog::CAPTURE_LAST_FRAME, newest.as_secs_f64());
     account.sensors(own.sensors);
     account.flows(flows);
+    account.names(own.names);
     account.web(own.web);
     account.build_info();
     account.process(own.process);
@@ -118,6 +121,23 @@ impl Account {
             self.gauge(catalog::HOSTS_LIMIT, f64::from(flows.host_limit));
             self.counter(catalog::HOSTS_FORGOTTEN, flows.forgotten_hosts);
         }
+    }
+
+    fn names(&self, names: Option<&NameTable>) {
+        let Some(names) = names else {
+            return;
+        };
+        let family = catalog::NAMES;
+        let known = GaugeVec::new(options(family), family.labels).expect(VALID);
+        let mut failures = Vec::new();
+        for state in &names.sources {
+            known
+                .with_label_values(&[&state.source])
+                .set(state.names as f64);
+            failures.push((state.source.as_str(), state.failures));
+        }
+        self.add(known);
+        self.counters(catalog::NAMES_FAILURES, &failures);
     }
 
     fn web(&self, web: &WebState) {

@@ -56,6 +56,41 @@ pub(crate) const OBSERVED_PACKETS: Family = Family {
     help: "Mirrored packets.",
 };
 
+pub(crate) const FROM_INFO: Family = Family {
+    name: "tzsp_from_info",
+    kind: Kind::Gauge,
+    labels: &["from", "from_name"],
+    help: "Always 1: the name of each address in from, or the address itself if none is known; with --names.",
+};
+
+pub(crate) const TO_INFO: Family = Family {
+    name: "tzsp_to_info",
+    kind: Kind::Gauge,
+    labels: &["to", "to_name"],
+    help: "Always 1: the name of each address in to, or the address itself if none is known; with --names.",
+};
+
+pub(crate) const HOST_INFO: Family = Family {
+    name: "tzsp_host_info",
+    kind: Kind::Gauge,
+    labels: &["host", "host_name"],
+    help: "Always 1: the name of each host, or its address if none is known; with --names.",
+};
+
+pub(super) const NAMES: Family = Family {
+    name: "tzsp_names",
+    kind: Kind::Gauge,
+    labels: &["source"],
+    help: "Addresses of which each source of names knows a name.",
+};
+
+pub(super) const NAMES_FAILURES: Family = Family {
+    name: "tzsp_names_failures_total",
+    kind: Kind::Counter,
+    labels: &["source"],
+    help: "Failures of each source of names: messages or files that cannot be read, look-ups without an answer.",
+};
+
 pub(crate) const TRAFFIC_BYTES: Family = Family {
     name: "tzsp_traffic_bytes_total",
     kind: Kind::Counter,
@@ -339,13 +374,18 @@ pub(super) const PROCESS_TRANSMITTED: Family = Family {
 };
 
 /// All families, in the order of the documentation.
-pub const ALL: [Family; 42] = [
+pub const ALL: [Family; 47] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
     TRAFFIC_BYTES,
     TRAFFIC_PACKETS,
     HOST_BYTES,
     HOST_PACKETS,
+    FROM_INFO,
+    TO_INFO,
+    HOST_INFO,
+    NAMES,
+    NAMES_FAILURES,
     CAPTURE_ITERATIONS,
     DATA_LOST_SECONDS,
     FRAMES_RECEIVED,

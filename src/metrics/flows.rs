@@ -8,12 +8,14 @@ use etherparse::IpNumber;
 use super::catalog::{OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
 use super::format::Encoding;
 use super::labels::{TRAFFIC, Value};
+use super::names;
 use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
 use super::text::Word;
 use crate::flow::{
     Address, Classes, Flow, Label, OTHER, OverflowKey, ProtocolName, Shape, Snapshot, Sum,
-    TrafficKey, WHOLE,
+    TrafficKey,
 };
+use crate::names::NameTable;
 
 /// Writes the four families. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
@@ -21,6 +23,7 @@ pub(super) fn write(
     out: &mut impl Write,
     encoding: Encoding<'_>,
     mut snapshot: Snapshot,
+    names: Option<&NameTable>,
 ) -> io::Result<()> {
     snapshot.sort_by_key(encoding.threads);
     // `None` sorts before `Some`, but the sum without a key comes last.
@@ -31,11 +34,16 @@ pub(super) fn write(
         .traffic
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
+    if let Some(names) = names {
+        names::write(out, encoding, &snapshot, names)?;
+    }
     let words = ValueWords::of(&snapshot.shape.classes);
+    let no_names = NameTable::default();
     let values = |labels| FlowValues {
         shape: &snapshot.shape,
         labels,
         words: &words,
+        names: names.unwrap_or(&no_names),
     };
     let flows = Flows {
         snapshot: &snapshot,
@@ -73,7 +81,7 @@ struct Flows<'a> {
 
 impl Source for Flows<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        self.values.names()
+        self.values.label_names()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
@@ -91,7 +99,7 @@ struct Traffic<'a> {
 
 impl Source for Traffic<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        self.values.names()
+        self.values.label_names()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
@@ -104,23 +112,19 @@ struct FlowValues<'a> {
     shape: &'a Shape,
     labels: Vec<Label>,
     words: &'a ValueWords,
+    names: &'a NameTable,
 }
 
 impl FlowValues<'_> {
-    fn names(&self) -> Vec<&'static str> {
+    fn label_names(&self) -> Vec<&'static str> {
         self.labels.iter().map(|label| label.name()).collect()
     }
 
     #[inline]
     fn write(&self, value: Value, out: &mut impl ValueWriter) {
         match value {
-            Value::Address(address, prefix) => {
-                out.push_address(address);
-                if prefix != WHOLE {
-                    out.push_slash();
-                    out.push_number(prefix.into());
-                }
-            }
+            Value::Address(address, prefix) => names::push_address(out, address, prefix),
+            Value::Name(address, prefix) => names::push_name(out, address, prefix, self.names),
             Value::Class(class) => out.push(&self.words.classes[class.number()]),
             Value::Protocol(IpNumber(protocol)) => {
                 out.push(&self.words.protocols[usize::from(protocol)]);
@@ -184,7 +188,8 @@ mod tests {
     use super::super::messages::{Messages, Sizes};
     use super::super::text_series::TextSeries;
     use super::*;
-    use crate::flow::{Counters, Key, Start};
+    use crate::flow::{Counters, Key, Start, WHOLE};
+    use crate::names::Name;
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
         Flow {
@@ -200,32 +205,33 @@ mod tests {
     /// Compares the lines of the first family with those that `labels` renders, and the measured
     /// size of its messages with their real one.
     #[track_caller]
-    fn check<A: Address + Sync>(shape: &Shape, keys: &[Key<A>]) {
+    fn check<A: Address + Sync>(shape: &Shape, names: &NameTable, keys: &[Key<A>]) {
         let words = ValueWords::of(&shape.classes);
         let values = FlowValues {
             shape,
             labels: shape.labels.iter().collect(),
             words: &words,
+            names,
         };
-        let names = values.names();
+        let label_names = values.label_names();
         let (mut text, mut messages) = (Vec::new(), Vec::new());
         let count = |counters: &Counters| counters.bytes;
         let family = OBSERVED_BYTES;
         let flows: Vec<_> = keys.iter().map(|key| flow(*key)).collect();
-        TextSeries::begin(&mut text, Dialect::Prometheus, family, &names, None, count)
+        TextSeries::begin(&mut text, Dialect::Prometheus, family, &label_names, None, count)
             .and_then(|mut text| text.push_all(&flows, &values))
             .expect(INFALLIBLE);
-        let mut sizes = Sizes::new(&names, None);
+        let mut sizes = Sizes::new(&label_names, None);
         sizes.push_all(&flows, &values).expect(INFALLIBLE);
         let mut records =
-            Messages::begin(&mut messages, family, &names, None, count, 0).expect(INFALLIBLE);
+            Messages::begin(&mut messages, family, &label_names, None, count, 0).expect(INFALLIBLE);
         records.push_all(&flows, &values).expect(INFALLIBLE);
         records.finish().expect(INFALLIBLE);
         let mut expected = String::new();
         Dialect::Prometheus.push_header(&mut expected, family);
         for key in keys {
             expected.push_str(family.name);
-            labels::push_flow(&mut expected, shape, key);
+            labels::push_flow(&mut expected, shape, names, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
         assert_eq!(String::from_utf8(text).expect("text"), expected);
@@ -272,9 +278,19 @@ mod tests {
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"
                 .parse()
                 .expect("an address");
-            check(&shape, &keys(&shape, ipv6, 127, Some(u16::MAX)));
-            check(&shape, &keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000)));
-            check(&shape, &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None));
+            let none = NameTable::default();
+            check(&shape, &none, &keys(&shape, ipv6, 127, Some(u16::MAX)));
+            let ipv4 = keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000));
+            check(&shape, &none, &ipv4);
+            let short = keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None);
+            check(&shape, &none, &short);
+            for name in [[b'"'; 253], [b'n'; 253]] {
+                for length in [1, 100, 117, 118, 127, 128, 253] {
+                    let name = Name::new(&name[..length]).expect("a name");
+                    let named = NameTable::of([(ipv6, name)]);
+                    check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
+                }
+            }
         }
     }
 }

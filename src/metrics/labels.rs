@@ -1,6 +1,6 @@
 //! The labels of a sample: their values, and these as text.
 //!
-//! Values are not escaped: they are addresses, words and numbers.
+//! Values are not escaped, except names: the others are addresses, words and numbers.
 
 use std::net::IpAddr;
 
@@ -10,6 +10,7 @@ use super::catalog::HOST_LABELS;
 use crate::flow::{
     Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
 };
+use crate::names::NameTable;
 
 /// The labels of the traffic families.
 pub(super) const TRAFFIC: [Label; 4] = [
@@ -24,6 +25,8 @@ pub(super) const TRAFFIC: [Label; 4] = [
 pub(super) enum Value {
     /// An address with its prefix length, or [`WHOLE`] for a single address.
     Address(IpAddr, u8),
+    /// The name of such an address, or the address itself if it has none.
+    Name(IpAddr, u8),
     Class(Class),
     Protocol(IpNumber),
     Number(u16),
@@ -54,6 +57,8 @@ impl Value {
             Label::Vlan => key.vlan.into(),
             Label::Dscp => Self::Number(key.dscp.into()),
             Label::IpVersion => Self::Number(key.ip_version().into()),
+            Label::FromName => Self::Name(key.source.into(), key.source_prefix),
+            Label::ToName => Self::Name(key.destination.into(), key.destination_prefix),
         }
     }
 
@@ -87,23 +92,28 @@ impl From<Option<u16>> for Value {
 }
 
 /// Appends the labels of a flow in braces: `{from="10.0.0.1",...}`.
-pub(crate) fn push_flow<A: Address>(text: &mut String, shape: &Shape, key: &Key<A>) {
-    push_labels(text, shape, shape.labels.iter(), |label| {
-        Value::of_flow(shape, key, label)
+pub(crate) fn push_flow<A: Address>(
+    text: &mut String,
+    shape: &Shape,
+    names: &NameTable,
+    key: &Key<A>,
+) {
+    push_labels(text, shape.labels.iter(), |text, label| {
+        push_value(text, shape, names, Value::of_flow(shape, key, label));
     });
 }
 
 /// Appends the labels of packets beyond the limit of flows, in braces.
 pub(crate) fn push_overflow(text: &mut String, shape: &Shape, key: Option<OverflowKey>) {
-    push_labels(text, shape, shape.labels.iter(), |label| {
-        Value::of_overflow(shape, key, label)
+    push_labels(text, shape.labels.iter(), |text, label| {
+        push_unnamed(text, shape, Value::of_overflow(shape, key, label));
     });
 }
 
 /// Appends the labels of a series of the traffic families, in braces.
 pub(crate) fn push_traffic(text: &mut String, shape: &Shape, key: Option<TrafficKey>) {
-    push_labels(text, shape, TRAFFIC, |label| {
-        Value::of_traffic(shape, key, label)
+    push_labels(text, TRAFFIC, |text, label| {
+        push_unnamed(text, shape, Value::of_traffic(shape, key, label));
     });
 }
 
@@ -127,38 +137,72 @@ pub(crate) fn push_host(text: &mut String, shape: &Shape, key: HostKey) {
 
 fn push_labels(
     text: &mut String,
-    shape: &Shape,
     labels: impl IntoIterator<Item = Label>,
-    value: impl Fn(Label) -> Value,
+    push_value: impl Fn(&mut String, Label),
 ) {
     let mut before = '{';
     for label in labels {
         text.push(before);
         before = ',';
         text.extend([label.name(), "=\""]);
-        push_value(text, shape, value(label));
+        push_value(text, label);
         text.push('"');
     }
     text.push('}');
 }
 
-/// Returns the value of one label of a flow; empty if the flow has none.
-pub(crate) fn flow_value<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> String {
+/// Returns the value of one label of a flow, without escapes; empty if the flow has none, or if its
+/// address has no name.
+pub(crate) fn flow_value<A: Address>(
+    shape: &Shape,
+    names: &NameTable,
+    key: &Key<A>,
+    label: Label,
+) -> String {
     let mut text = String::new();
-    push_value(&mut text, shape, Value::of_flow(shape, key, label));
+    match Value::of_flow(shape, key, label) {
+        Value::Name(address, prefix) => {
+            text.push_str(name_of(names, address, prefix).unwrap_or_default());
+        }
+        value => push_unnamed(&mut text, shape, value),
+    }
     text
 }
 
 /// Returns the value of one label of packets beyond the limit of flows.
 pub(crate) fn overflow_value(shape: &Shape, key: Option<OverflowKey>, label: Label) -> String {
     let mut text = String::new();
-    push_value(&mut text, shape, Value::of_overflow(shape, key, label));
+    push_unnamed(&mut text, shape, Value::of_overflow(shape, key, label));
     text
 }
 
-fn push_value(text: &mut String, shape: &Shape, value: Value) {
+/// Returns the name of an address. A prefix has none.
+pub(crate) fn name_of(names: &NameTable, address: IpAddr, prefix: u8) -> Option<&str> {
+    (prefix == WHOLE).then(|| names.name_of(address)).flatten()
+}
+
+fn push_value(text: &mut String, shape: &Shape, names: &NameTable, value: Value) {
+    if let Value::Name(address, prefix) = value
+        && let Some(name) = name_of(names, address, prefix)
+    {
+        for character in name.chars() {
+            match character {
+                '\\' => text.push_str(r"\\"),
+                '"' => text.push_str("\\\""),
+                character => text.push(character),
+            }
+        }
+        return;
+    }
+    push_unnamed(text, shape, value);
+}
+
+/// Appends a value where addresses have no names.
+fn push_unnamed(text: &mut String, shape: &Shape, value: Value) {
     match value {
-        Value::Address(address, prefix) => push_address(text, address, prefix),
+        Value::Address(address, prefix) | Value::Name(address, prefix) => {
+            push_address(text, address, prefix);
+        }
         Value::Class(class) => text.push_str(shape.classes.name(class)),
         Value::Protocol(protocol) => text.push_str(ProtocolName::of(protocol)),
         Value::Number(number) => push_number(text, number),

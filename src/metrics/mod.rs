@@ -14,6 +14,7 @@ mod hosts;
 pub(crate) mod labels;
 mod lines;
 mod messages;
+mod names;
 mod process;
 mod protobuf;
 pub(crate) mod samples;
@@ -28,11 +29,13 @@ use std::time::Duration;
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{SensorSnapshot, Snapshot};
+use crate::names::NameTable;
 
 pub use catalog::{ALL, Family, Kind};
 use dialect::END;
 use format::Encoding;
 pub use format::Format;
+pub use names::addresses;
 pub use process::ProcessState;
 pub use wall_clock::WallClock;
 pub use web::{Refused, WebState};
@@ -64,10 +67,12 @@ pub struct OwnState<'a> {
     pub clock: &'a WallClock,
     /// Whether OpenMetrics has a `_created` series for the start of each counter.
     pub created_series: bool,
+    /// The names of the addresses that the flows show, if any source of names was chosen.
+    pub names: Option<&'a NameTable>,
 }
 
-/// Writes what a one-shot run prints. The same frames give the same output in every run. Sorts and
-/// renders the flows with this number of threads.
+/// Writes what a one-shot run prints. The same frames and names give the same output in every run.
+/// Sorts and renders the flows with this number of threads.
 ///
 /// # Errors
 /// Those of `out`.
@@ -76,6 +81,7 @@ pub fn write_analysis(
     format: Format,
     flows: Snapshot,
     frames: &FrameCounts,
+    names: Option<&NameTable>,
     threads: usize,
 ) -> io::Result<()> {
     let encoding = Encoding {
@@ -83,8 +89,8 @@ pub fn write_analysis(
         clock: None,
         threads,
     };
-    account::of_analysis(frames).write(out, encoding)?;
-    write_streams(out, encoding, flows)
+    account::of_analysis(frames, names).write(out, encoding)?;
+    write_streams(out, encoding, flows, names)
 }
 
 /// Writes what `/metrics` answers.
@@ -109,7 +115,7 @@ pub fn write_scrape(
         threads: 1,
     };
     account::of_scrape(&flows.occupancy, own).write(out, encoding)?;
-    write_streams(out, encoding, flows)
+    write_streams(out, encoding, flows, own.names)
 }
 
 /// Writes the families with many series, and the end of the format.
@@ -117,9 +123,10 @@ fn write_streams(
     out: &mut impl Write,
     encoding: Encoding<'_>,
     mut flows: Snapshot,
+    names: Option<&NameTable>,
 ) -> io::Result<()> {
     hosts::write(out, encoding, &mut flows)?;
-    flows::write(out, encoding, flows)?;
+    flows::write(out, encoding, flows, names)?;
     match encoding.format {
         Format::OpenMetrics => out.write_all(END.as_bytes()),
         Format::Text | Format::Protobuf => Ok(()),

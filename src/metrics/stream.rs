@@ -52,6 +52,9 @@ pub(super) trait ValueWriter {
     fn push_number(&mut self, number: u64);
 
     fn push_slash(&mut self);
+
+    /// Appends a text with any characters, and escapes what the format requires.
+    fn push_text(&mut self, text: &str);
 }
 
 /// A family, and which of the counters it shows.

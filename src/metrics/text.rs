@@ -14,7 +14,7 @@ use super::stream::ValueWriter;
 /// Text is written in chunks of about this many bytes.
 const CHUNK: usize = 64 * 1024;
 /// More bytes than any line has, with a block behind its end. A test writes the longest line.
-const MAX_LINE: usize = 1024;
+const MAX_LINE: usize = 2048;
 /// Bytes in the block of a word. Nearly all words fit; copying larger blocks would take longer.
 const BLOCK: usize = 32;
 
@@ -202,6 +202,17 @@ impl ValueWriter for Line<'_> {
     fn push_slash(&mut self) {
         self.push_bytes(b"/");
     }
+
+    fn push_text(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.push_bytes(br"\\"),
+                b'"' => self.push_bytes(b"\\\""),
+                b'\n' => self.push_bytes(br"\n"),
+                byte => self.push_bytes(&[byte]),
+            }
+        }
+    }
 }
 
 /// Returns the number of digits of an octet.
@@ -272,6 +283,14 @@ mod tests {
             let parsed = address.parse().expect("an address");
             check(|line| line.push_address(parsed), address);
         }
+    }
+
+    #[test]
+    fn label_values_are_escaped() {
+        check(
+            |line| line.push_text("K\u{fc}che \"1\" \\010\n"),
+            r#"Küche \"1\" \\010\n"#,
+        );
     }
 
     #[test]

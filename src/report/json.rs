@@ -16,6 +16,7 @@ use crate::flow::{
     Snapshot, Sum, TrafficKey,
 };
 use crate::metrics::labels;
+use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
 use lines::Lines;
 
@@ -27,6 +28,7 @@ pub fn write_json(
     out: &mut impl Write,
     mut snapshot: Snapshot,
     frames: &FrameCounts,
+    names: Option<&NameTable>,
 ) -> io::Result<()> {
     snapshot
         .overflow
@@ -44,7 +46,10 @@ pub fn write_json(
         snapshot.sort_hosts();
         // Equally large rows stay in the order of their keys.
         snapshot.hosts.sort_by_key(|host| host.counters.rank());
-        let hosts = snapshot.hosts.iter().map(|host| HostRow(&shape, host));
+        let hosts = snapshot
+            .hosts
+            .iter()
+            .map(|host| HostRow(&shape, names, host));
         document.serialize_entry("hosts", &Array(|| hosts.clone()))?;
     }
     let traffic = snapshot.traffic.iter().map(|sum| Traffic(&shape, *sum));
@@ -52,7 +57,7 @@ pub fn write_json(
     let overflow = snapshot.overflow.iter().map(|sum| Overflow(&shape, *sum));
     document.serialize_entry("overflow", &Array(|| overflow.clone()))?;
     snapshot.sort_by_bytes();
-    let flows = || snapshot.by_bytes().map(|flow| FlowRow(&shape, flow));
+    let flows = || snapshot.by_bytes().map(|flow| FlowRow(&shape, names, flow));
     document.serialize_entry("flows", &Array(flows))?;
     SerializeMap::end(document)?;
     out.write_all(b"\n")
@@ -75,7 +80,9 @@ pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<(
     document.serialize_entry("window", &Window(overview))?;
     document.serialize_entry("total", &Total(recent.total))?;
     document.serialize_entry("overflow", &Total(recent.overflow))?;
-    let flows = || recent.top.iter().map(|flow| FlowRow(&recent.shape, *flow));
+    let names = overview.names.as_ref();
+    let row = |flow: &Flow<IpAddr>| FlowRow(&recent.shape, names, *flow);
+    let flows = || recent.top.iter().map(row);
     document.serialize_entry("flows", &Array(flows))?;
     SerializeMap::end(document)?;
     out.write_all(b"\n")
@@ -202,14 +209,18 @@ impl<F: Fn() -> I, I: Iterator<Item: Serialize>> Serialize for Array<F> {
     }
 }
 
-/// A series of a host. The host is null for those beyond the limit.
-struct HostRow<'a>(&'a Shape, &'a HostTraffic);
+/// A series of a host, with its name if there are any. The host is null for those beyond the limit.
+struct HostRow<'a>(&'a Shape, Option<&'a NameTable>, &'a HostTraffic);
 
 impl Serialize for HostRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, HostTraffic { key, counters, .. }) = self;
-        let mut map = serializer.serialize_map(Some(5))?;
+        let Self(shape, names, HostTraffic { key, counters, .. }) = self;
+        let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("host", &key.host)?;
+        if let Some(names) = names {
+            let name = key.host.and_then(|host| names.name_of(host));
+            map.serialize_entry("host_name", &name)?;
+        }
         map.serialize_entry("direction", key.direction.label())?;
         map.serialize_entry("peer_type", shape.classes.name(key.peer_class))?;
         serialize_counters(&mut map, *counters)?;
@@ -258,14 +269,15 @@ impl Serialize for Overflow<'_> {
     }
 }
 
-/// A flow, with the chosen labels.
-struct FlowRow<'a>(&'a Shape, Flow<IpAddr>);
+/// A flow, with the chosen labels, and with names if there are any.
+struct FlowRow<'a>(&'a Shape, Option<&'a NameTable>, Flow<IpAddr>);
 
 impl Serialize for FlowRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, Flow { key, counters, .. }) = self;
+        let Self(shape, names, Flow { key, counters, .. }) = self;
+        let no_names = NameTable::default();
         let mut map = serializer.serialize_map(None)?;
-        for label in shape.labels.iter() {
+        for label in rows::shown_labels(shape, *names) {
             let name = label.name();
             match label {
                 Label::ListenPort => {
@@ -281,9 +293,12 @@ impl Serialize for FlowRow<'_> {
                 | Label::To
                 | Label::ToType
                 | Label::Protocol
-                | Label::Sensor => {
-                    let value = labels::flow_value(shape, key, label);
-                    // Only a sensor may be empty: where packets came in no datagram.
+                | Label::Sensor
+                | Label::FromName
+                | Label::ToName => {
+                    let names = names.unwrap_or(&no_names);
+                    let value = labels::flow_value(shape, names, key, label);
+                    // A sensor may be empty, where packets came in no datagram, and a name.
                     map.serialize_entry(name, &(!value.is_empty()).then_some(value))?;
                 }
             }

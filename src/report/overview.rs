@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::aggregator::FrameCounts;
 use crate::flow::{Occupancy, Recent, SensorSnapshot};
 use crate::metrics::CaptureState;
+use crate::names::NameTable;
 
 /// A stream without frames for this long has probably ended.
 const SILENCE: Duration = Duration::from_mins(1);
@@ -24,6 +25,8 @@ pub struct Overview {
     pub sensors: SensorSnapshot,
     pub occupancy: Occupancy,
     pub recent: Recent,
+    /// The names of the addresses in `recent`, if any source of names was chosen.
+    pub names: Option<NameTable>,
 }
 
 /// Whether frames arrive.

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::flow::{Counters, Flow, Label, OTHER, Shape, Snapshot};
 use crate::metrics::labels;
+use crate::names::NameTable;
 
 /// Traffic by the values of some labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -28,12 +29,18 @@ impl Rows {
         }
     }
 
-    /// A row for each flow, with all labels that the user chose.
-    pub(crate) fn of_flows(shape: &Shape, flows: impl IntoIterator<Item = Flow<IpAddr>>) -> Self {
-        let mut rows = Self::new(shape.labels.iter());
+    /// A row for each flow, with all labels that the user chose, and with names if there are any.
+    pub(crate) fn of_flows(
+        shape: &Shape,
+        names: Option<&NameTable>,
+        flows: impl IntoIterator<Item = Flow<IpAddr>>,
+    ) -> Self {
+        let mut rows = Self::new(shown_labels(shape, names));
+        let no_names = NameTable::default();
         for flow in flows {
-            let value = |label| labels::flow_value(shape, &flow.key, label);
-            let values = shape.labels.iter().map(value).collect();
+            let names = names.unwrap_or(&no_names);
+            let value = |label: &Label| labels::flow_value(shape, names, &flow.key, *label);
+            let values = rows.labels.iter().map(value).collect();
             rows.push(values, flow.counters);
         }
         rows
@@ -98,6 +105,20 @@ impl Rows {
             row.values.remove(position);
         }
     }
+}
+
+/// Returns the chosen labels, and with names that of the name behind each address.
+pub(crate) fn shown_labels(
+    shape: &Shape,
+    names: Option<&NameTable>,
+) -> impl Iterator<Item = Label> {
+    let is_name = |label| matches!(label, Label::FromName | Label::ToName);
+    let chosen = shape.labels.iter().filter(move |&label| !is_name(label));
+    let with_names = names.is_some();
+    chosen.flat_map(move |label| {
+        let name = label.of_name().filter(|_| with_names);
+        [Some(label), name].into_iter().flatten()
+    })
 }
 
 /// Sums up the traffic families, which count every packet, also those whose flow exceeded a limit.

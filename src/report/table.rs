@@ -13,6 +13,7 @@ use super::{skipped, time, truncated};
 use crate::aggregator::FrameCounts;
 use crate::flow::{Counters, Label, OTHER, ProtocolName, Shape, Snapshot, TrafficKey};
 use crate::metrics::labels;
+use crate::names::NameTable;
 use ends::{End, Side};
 use grid::Grid;
 
@@ -29,6 +30,7 @@ pub(crate) fn write(
     out: &mut impl Write,
     mut snapshot: Snapshot,
     frames: &FrameCounts,
+    names: Option<&NameTable>,
     top: usize,
     look: Look,
 ) -> io::Result<()> {
@@ -38,15 +40,15 @@ pub(crate) fn write(
         return Ok(());
     }
     let labels = snapshot.shape.labels;
-    if let Some(hosts) = hosts::top_hosts(&mut snapshot, total, top) {
+    if let Some(hosts) = hosts::top_hosts(&mut snapshot, names, total, top) {
         hosts.write(out, look)?;
     }
-    top_flows(&mut snapshot, total, top).write(out, look)?;
+    top_flows(&mut snapshot, names, total, top).write(out, look)?;
     if labels.contains(Label::From) {
-        top_ends(&mut snapshot, Side::Source, total, top).write(out, look)?;
+        top_ends(&mut snapshot, names, Side::Source, total, top).write(out, look)?;
     }
     if labels.contains(Label::To) {
-        top_ends(&mut snapshot, Side::Destination, total, top).write(out, look)?;
+        top_ends(&mut snapshot, names, Side::Destination, total, top).write(out, look)?;
     }
     by_type(&snapshot, total, top).write(out, look)?;
     by_protocol(&snapshot, total, top).write(out, look)
@@ -123,13 +125,18 @@ fn write_sum<'a>(
     write!(out, "{title}{}: {}", count(sum, noun), parts.join(", "))
 }
 
-fn top_flows(snapshot: &mut Snapshot, total: Counters, top: usize) -> Grid {
+fn top_flows(
+    snapshot: &mut Snapshot,
+    names: Option<&NameTable>,
+    total: Counters,
+    top: usize,
+) -> Grid {
     snapshot.sort_by_bytes();
     let shape = &snapshot.shape;
-    let mut rows = Rows::of_flows(shape, snapshot.by_bytes().take(top));
+    let mut rows = Rows::of_flows(shape, names, snapshot.by_bytes().take(top));
     for sum in &snapshot.overflow {
-        let value = |label| labels::overflow_value(shape, sum.key, label);
-        let values = shape.labels.iter().map(value).collect();
+        let value = |label: &Label| labels::overflow_value(shape, sum.key, *label);
+        let values = rows.labels.iter().map(value).collect();
         rows.push(values, sum.counters);
     }
     let all = snapshot.occupancy.flows + snapshot.overflow.len();
@@ -139,16 +146,24 @@ fn top_flows(snapshot: &mut Snapshot, total: Counters, top: usize) -> Grid {
 
 /// The addresses on one side. Which flows the packets beyond the limit belong to is unknown, so
 /// these are one row.
-fn top_ends(snapshot: &mut Snapshot, side: Side, total: Counters, top: usize) -> Grid {
+fn top_ends(
+    snapshot: &mut Snapshot,
+    names: Option<&NameTable>,
+    side: Side,
+    total: Counters,
+    top: usize,
+) -> Grid {
     let (title, label, class_label) = match side {
         Side::Source => ("Top sources", Label::From, Label::FromType),
         Side::Destination => ("Top destinations", Label::To, Label::ToType),
     };
     let has_class = snapshot.shape.labels.contains(class_label);
     let (ends, mut all) = ends::top(snapshot, side, has_class, top);
-    let mut rows = Rows::new([label].into_iter().chain(has_class.then_some(class_label)));
+    let name_label = names.and(label.of_name());
+    let class_label = has_class.then_some(class_label);
+    let mut rows = Rows::new([Some(label), name_label, class_label].into_iter().flatten());
     for (end, counters) in ends {
-        rows.push(end_values(&snapshot.shape, end, has_class), counters);
+        rows.push(end_values(&snapshot.shape, names, end, has_class), counters);
     }
     let overflow = snapshot.overflow.iter().map(|sum| sum.counters);
     let overflow = overflow.fold(Counters::default(), Counters::plus);
@@ -158,11 +173,18 @@ fn top_ends(snapshot: &mut Snapshot, side: Side, total: Counters, top: usize) ->
     Grid::new(title, rows, all, total)
 }
 
-fn end_values(shape: &Shape, end: End, has_class: bool) -> Vec<String> {
-    let mut address = String::new();
-    labels::push_address(&mut address, end.address, end.prefix);
-    let class = has_class.then(|| shape.classes.name(end.class).to_owned());
-    [address].into_iter().chain(class).collect()
+fn end_values(shape: &Shape, names: Option<&NameTable>, end: End, has_class: bool) -> Vec<String> {
+    let End {
+        address,
+        prefix,
+        class,
+    } = end;
+    let mut shown = String::new();
+    labels::push_address(&mut shown, address, prefix);
+    let name = names.map(|names| labels::name_of(names, address, prefix).unwrap_or_default());
+    let class = has_class.then(|| shape.classes.name(class));
+    let values = [Some(shown.as_str()), name, class].into_iter().flatten();
+    values.map(str::to_owned).collect()
 }
 
 fn by_type(snapshot: &Snapshot, total: Counters, top: usize) -> Grid {

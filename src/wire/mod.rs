@@ -43,6 +43,7 @@ mod prism;
 mod radiotap;
 mod skipped;
 mod tzsp;
+mod udp;
 mod wlan;
 
 pub use crate::frame::{Captured, LinkType};
@@ -109,6 +110,36 @@ pub fn decode_datagram_full(
 #[inline(always)]
 pub fn decode_datagram_fast(datagram: &Datagram<'_>) -> Option<Observation> {
     fast::inner(datagram)
+}
+
+/// Slow path: returns the payload of the UDP datagram that a captured frame mirrors, or its
+/// beginning if it is cut short. `None` if the frame counts in no flow, or mirrors something else.
+#[must_use]
+pub fn mirrored_payload<'a>(
+    link: LinkType,
+    frame: Captured<'a>,
+    options: &DecodeOptions,
+) -> Option<&'a [u8]> {
+    if matches!(options.listen_ports, ListenPorts::Plain) && link != LinkType::TZSP {
+        let bare = Datagram::bare(frame);
+        let (seen, packet) = inner::packet(link, frame, &bare, options.ipv6).ok()?;
+        return udp::payload(&seen, packet);
+    }
+    payload_in_datagram(&datagram(link, frame).ok()?, options)
+}
+
+/// Slow path: returns the payload of the UDP datagram that a datagram mirrors, like
+/// [`mirrored_payload`].
+#[must_use]
+pub fn payload_in_datagram<'a>(
+    datagram: &Datagram<'a>,
+    options: &DecodeOptions,
+) -> Option<&'a [u8]> {
+    let mirrored = tzsp::unwrap(datagram.payload).ok()?;
+    let packet = inner::packet(mirrored.link, mirrored.frame, datagram, options.ipv6);
+    packet
+        .ok()
+        .and_then(|(seen, packet)| udp::payload(&seen, packet))
 }
 
 /// Decodes a frame that is not mirrored as if a sensor had mirrored it.

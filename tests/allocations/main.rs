@@ -73,6 +73,7 @@ fn aggregator(listen_ports: ListenPorts) -> Aggregator {
         shape: Shape::default(),
         limits: FlowLimits {
             flows: 100_000,
+            hosts: 1_000,
             idle_flows: 100_000,
             idle_timeout: Duration::from_mins(10),
             hold: Duration::ZERO,

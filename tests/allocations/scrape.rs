@@ -31,6 +31,7 @@ impl Pages for Metrics {
             process: &ProcessState::default(),
             clock: &WallClock::new(Duration::ZERO),
             created_series: false,
+            names: None,
         };
         drop(aggregator);
         metrics::write_scrape(&mut { out }, format, flows, &own)?;

@@ -25,7 +25,7 @@ pub(crate) struct Namespace {
 
 impl Namespace {
     #[track_caller]
-    fn new(role: &str) -> Self {
+    pub(crate) fn new(role: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
 
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -34,6 +34,10 @@ impl Namespace {
         let namespace = Self { name };
         namespace.ip(&["link", "set", "lo", "up"]);
         namespace
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Runs `ip` on this host.

@@ -80,6 +80,7 @@ fn scraped(limits: FlowLimits, bursts: &[Burst], family: &str) -> BTreeMap<Strin
             Format::Text,
             snapshot,
             &FrameCounts::default(),
+            None,
             1,
         )
         .unwrap();

@@ -24,12 +24,13 @@ fn words(text: &str, is_part: impl Fn(char) -> bool) -> impl Iterator<Item = &st
 }
 
 /// The pages that name metrics and options. The queries of docs/promql.md are tested by running them.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "SECURITY.md",
     "docs/analyze.md",
     "docs/metrics.md",
     "docs/migrating.md",
+    "docs/names.md",
     "docs/operating.md",
     "docs/options.md",
     "docs/routeros.md",

@@ -68,12 +68,14 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
 }
 
 /// What the tests run.
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 14] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
     Tool::new("jq", "--version", "jq"),
     Tool::new("curl", "--version", "curl"),
     Tool::new("ip", "-V", "iproute2"),
+    Tool::new("dnsmasq", "--version", "dnsmasq-base"),
+    Tool::new("busybox", "--help", "busybox"),
     Tool::new("protoc", "--version", "protobuf-compiler"),
     Tool::new(
         "/usr/bin/python3",

@@ -9,6 +9,7 @@ mod flows;
 mod inner;
 mod inner_ipv6;
 pub(crate) mod links;
+pub(crate) mod names;
 mod office;
 mod outer;
 mod outer_ipv6;
@@ -133,6 +134,7 @@ fn groups() -> Vec<(&'static str, Vec<Fixture>)> {
         ("Cut short", cut_short::fixtures()),
         ("Flows", flows::fixtures()),
         ("An office", office::fixtures()),
+        ("Names", names::fixtures()),
     ]
 }
 

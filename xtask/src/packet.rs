@@ -200,11 +200,20 @@ pub(crate) fn udp(port: u16, payload: &[u8]) -> Vec<u8> {
     udp_claiming(port, length16(8 + payload.len()), payload)
 }
 
+/// Like [`udp`], with two ports.
+pub(crate) fn udp_between(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
+    udp_header(from, to, length16(8 + payload.len()), payload)
+}
+
 /// Like [`udp`], with a length that may be wrong.
 pub(crate) fn udp_claiming(port: u16, length: u16, payload: &[u8]) -> Vec<u8> {
+    udp_header(port, port, length, payload)
+}
+
+fn udp_header(from: u16, to: u16, length: u16, payload: &[u8]) -> Vec<u8> {
     concat(&[
-        &port.to_be_bytes(),
-        &port.to_be_bytes(),
+        &from.to_be_bytes(),
+        &to.to_be_bytes(),
         &length.to_be_bytes(),
         &[0, 0],
         payload,
@@ -231,8 +240,13 @@ pub(crate) fn udp_with_checksum(source_port: u16, port: u16, payload: &[u8]) -> 
 
 /// Returns a UDP datagram over IPv6, where a checksum is required.
 pub(crate) fn udp_over_ipv6(port: u16, payload: &[u8]) -> Vec<u8> {
+    udp_between_over_ipv6(port, port, payload)
+}
+
+/// Like [`udp_over_ipv6`], with two ports.
+pub(crate) fn udp_between_over_ipv6(from: u16, to: u16, payload: &[u8]) -> Vec<u8> {
     let length = length16(8 + payload.len()).to_be_bytes();
-    let ports = concat(&[&port.to_be_bytes(), &port.to_be_bytes()]);
+    let ports = concat(&[&from.to_be_bytes(), &to.to_be_bytes()]);
     let checksum = internet_checksum(&[
         &ROUTER_IPV6,
         &COLLECTOR_IPV6,

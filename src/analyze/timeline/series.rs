@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use crate::flow::{HostKey, Key, OverflowKey, Shape, TrafficKey};
 use crate::metrics::labels;
+use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
 
 /// A series, apart from its unit: flows, traffic and hosts have one in bytes and one in packets.
@@ -66,7 +67,7 @@ impl TimelineSeries {
     }
 
     /// Appends the labels of the series in braces, if it has any.
-    pub(super) fn push_labels(self, text: &mut String, shape: &Shape) {
+    pub(super) fn push_labels(self, text: &mut String, shape: &Shape, names: &NameTable) {
         match self {
             Self::Received => {}
             Self::Skipped(reason) => {
@@ -75,7 +76,9 @@ impl TimelineSeries {
             Self::Truncated(cause) => {
                 text.extend(["{cause=\"", cause.label(), "\"}"]);
             }
-            Self::Flow(key) => labels::push_flow(text, shape, &shape.with_classes(key)),
+            Self::Flow(key) => {
+                labels::push_flow(text, shape, names, &shape.with_classes(key));
+            }
             Self::Overflow(key) => labels::push_overflow(text, shape, key),
             Self::Traffic(key) => labels::push_traffic(text, shape, key),
             Self::Host(key) => labels::push_host(text, shape, key),

@@ -60,6 +60,7 @@ fn overview(core: &mut Aggregator) -> Overview {
         sensors: core.sensors().snapshot(),
         occupancy: core.flows().occupancy(),
         recent,
+        names: None,
     }
 }
 

@@ -58,7 +58,9 @@ impl Column {
         match label {
             Label::From | Label::To => Self::text(name, Importance::Core),
             Label::FromType | Label::ToType => Self::text(name, Importance::Detail),
-            Label::Protocol | Label::Sensor => Self::text(name, Importance::Extra),
+            Label::Protocol | Label::Sensor | Label::FromName | Label::ToName => {
+                Self::text(name, Importance::Extra)
+            }
             Label::FromPort | Label::ToPort => Self::number(name, Importance::Extra),
             Label::ListenPort | Label::Vlan | Label::Dscp | Label::IpVersion => {
                 Self::number(name, Importance::Detail)
@@ -106,15 +108,21 @@ impl Grid {
         }
     }
 
-    /// Arranges rows of hosts: name, sent, received, share, and the number of peers if it
-    /// `has_peers`.
-    pub(super) fn of_hosts(rows: Vec<Vec<String>>, has_peers: bool, all: usize) -> Self {
-        let mut columns = vec![
-            Column::text("host", Importance::Core),
+    /// Arranges rows of hosts: address, name if it `has_names`, sent, received, share, and the
+    /// number of peers if it `has_peers`.
+    pub(super) fn of_hosts(
+        rows: Vec<Vec<String>>,
+        has_names: bool,
+        has_peers: bool,
+        all: usize,
+    ) -> Self {
+        let mut columns = vec![Column::text("host", Importance::Core)];
+        columns.extend(has_names.then_some(Column::text("host_name", Importance::Extra)));
+        columns.extend([
             Column::number("sent", Importance::Core),
             Column::number("received", Importance::Core),
             Column::number("share", Importance::Extra),
-        ];
+        ]);
         if has_peers {
             columns.push(Column::number("peers", Importance::Extra));
         }
@@ -193,7 +201,8 @@ impl Grid {
         }
     }
 
-    /// The length of a row in one line. Cells are ASCII, so bytes are characters.
+    /// The length of a row in one line. Only names may not be ASCII: for them it is an upper bound,
+    /// because no character takes more columns than bytes.
     fn width(&self) -> usize {
         let widths = self.columns.iter().enumerate().map(|(position, column)| {
             let cells = self.rows.iter().map(|row| row[position].len());

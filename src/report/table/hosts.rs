@@ -8,6 +8,7 @@ use super::grid::Grid;
 use crate::flow::{
     Address, Counters, Direction, Flow, HostTraffic, Key, Label, OTHER, Snapshot, TopN,
 };
+use crate::names::NameTable;
 use crate::report::units::{bytes, number, share};
 
 /// A host, or all hosts beyond the limit.
@@ -21,20 +22,29 @@ struct HostRow {
 /// counted a packet. `total` is the traffic of which each host takes part in a share.
 ///
 /// Sorts the flows in place.
-pub(super) fn top_hosts(snapshot: &mut Snapshot, total: Counters, top: usize) -> Option<Grid> {
+pub(super) fn top_hosts(
+    snapshot: &mut Snapshot,
+    names: Option<&NameTable>,
+    total: Counters,
+    top: usize,
+) -> Option<Grid> {
     let (rows, all) = largest(snapshot, top);
     if rows.is_empty() {
         return None;
     }
     let peers = peers(snapshot, &rows);
     let rows = rows.iter().enumerate().map(|(position, row)| {
-        let name = row.address.map_or(OTHER.to_owned(), |at| at.to_string());
-        let mut cells = vec![
-            name,
+        let host = row.address.map_or(OTHER.to_owned(), |at| at.to_string());
+        let mut cells = vec![host];
+        cells.extend(names.map(|names| {
+            let name = row.address.and_then(|address| names.name_of(address));
+            name.unwrap_or_default().to_owned()
+        }));
+        cells.extend([
             bytes(row.sent),
             bytes(row.received),
             share(row.sent + row.received, total.bytes),
-        ];
+        ]);
         if let Some(peers) = &peers {
             // Without flows that show its address, its peers are unknown.
             let known = Some(peers[position]).filter(|peers| *peers > 0);
@@ -42,7 +52,12 @@ pub(super) fn top_hosts(snapshot: &mut Snapshot, total: Counters, top: usize) ->
         }
         cells
     });
-    Some(Grid::of_hosts(rows.collect(), peers.is_some(), all))
+    Some(Grid::of_hosts(
+        rows.collect(),
+        names.is_some(),
+        peers.is_some(),
+        all,
+    ))
 }
 
 /// Returns the `top` hosts with the most bytes, the largest first, and how many hosts there are.

@@ -21,10 +21,6 @@ impl Goal {
     pub(super) const fn at_most(plus: f64) -> Self {
         Self { times: 0.0, plus }
     }
-
-    pub(super) const fn plus(self, plus: f64) -> Self {
-        Self { plus, ..self }
-    }
 }
 
 /// One quantity of one case.
@@ -297,8 +293,22 @@ mod tests {
         assert_eq!(row(Goal::times(0.1)).met, Some(true));
         assert_eq!(row(Goal::times(0.09)).met, Some(false));
         // The medians are 2 and 10.
-        assert_eq!(row(Goal::times(0.1).plus(1.0)).met, Some(true));
-        assert_eq!(row(Goal::times(0.1).plus(0.9)).met, Some(false));
+        assert_eq!(
+            row(Goal {
+                times: 0.1,
+                plus: 1.0
+            })
+            .met,
+            Some(true)
+        );
+        assert_eq!(
+            row(Goal {
+                times: 0.1,
+                plus: 0.9
+            })
+            .met,
+            Some(false)
+        );
     }
 
     #[test]

@@ -23,12 +23,37 @@ pub(super) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
                     .map(move |capture| with_choice(capture, choice))
             })
             .collect(),
+        "names" => names(),
         _ => WEB_CONFIGURATIONS
             .iter()
             .enumerate()
             .map(|(number, text)| (number.to_string(), text.as_bytes().to_vec()))
             .collect(),
     }
+}
+
+/// Returns each message, and all together: a byte for the ports, the length in two bytes, and the
+/// payload.
+fn names() -> Vec<(String, Vec<u8>)> {
+    let messages = fixtures::names::messages()
+        .into_iter()
+        .map(|(ports, payload)| {
+            let ports = match ports {
+                (53, _) => 0,
+                (68, _) => 1,
+                (67, _) => 2,
+                (546, _) => 3,
+                _ => 4,
+            };
+            let length = u16::try_from(payload.len()).expect("messages are short");
+            [&[ports], &length.to_be_bytes()[..], &payload].concat()
+        });
+    let messages: Vec<_> = messages.collect();
+    let all = messages.concat();
+    let seeds = messages.into_iter().chain([all]).enumerate();
+    seeds
+        .map(|(number, seed)| (number.to_string(), seed))
+        .collect()
 }
 
 type Capture = (&'static str, Vec<u8>);
@@ -92,7 +117,7 @@ mod tests {
     #[test]
     fn every_target_has_seeds_of_all_fixtures() {
         for target in super::super::TARGETS {
-            assert!(of(target).len() >= WEB_CONFIGURATIONS.len(), "{target}");
+            assert!(of(target).len() >= 6, "{target}");
         }
     }
 }

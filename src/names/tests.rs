@@ -1,0 +1,167 @@
+use std::fs;
+use std::path::Path;
+
+use super::watch::{Change, Watched};
+use super::*;
+
+const NOW: Duration = Duration::ZERO;
+
+fn address(text: &str) -> IpAddr {
+    text.parse().expect("an address")
+}
+
+fn name(text: &str) -> Name {
+    Name::new(text.as_bytes()).expect("a name")
+}
+
+fn is_host(address: IpAddr) -> bool {
+    matches!(address, IpAddr::V4(address) if address.is_private())
+}
+
+fn open_all(sources: &[Source]) -> Names {
+    Names::open(sources.to_vec()).expect("the sources can be used")
+}
+
+fn file(directory: &Path, file: &str, content: &str) -> std::path::PathBuf {
+    let path = directory.join(file);
+    fs::write(&path, content).expect("a temporary file");
+    path
+}
+
+#[test]
+fn the_first_source_that_knows_an_address_wins() {
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let hosts = file(directory.path(), "hosts", "192.168.1.1 router\n");
+    let leases =
+        "0 02:00:00:00:00:01 192.168.1.1 gateway *\n0 02:00:00:00:00:02 192.168.1.2 tv *\n";
+    let leases = file(directory.path(), "leases", leases);
+    let sources = [Source::Hosts(hosts), Source::Leases(leases)];
+    let addresses = ["192.168.1.1", "192.168.1.2", "192.168.1.3"].map(address);
+    let expected = [Some("router"), Some("tv"), None];
+
+    let names = open_all(&sources);
+    for table in [names.of(NOW, &addresses), names.all(NOW)] {
+        assert_eq!(addresses.map(|address| table.name_of(address)), expected);
+        let known: Vec<_> = table.sources.iter().map(|state| state.names).collect();
+        assert_eq!(known, [1, 2]);
+    }
+    let [first, second] = sources;
+    let names = open_all(&[second, first]);
+    let table = names.of(NOW, &addresses);
+    assert_eq!(table.name_of(addresses[0]), Some("gateway"));
+}
+
+#[test]
+fn a_source_that_cannot_be_used_is_an_error_that_names_it() {
+    let error = |source| {
+        let error = Names::open(vec![source]).expect_err("it cannot be used");
+        error.to_string()
+    };
+    let missing = error(Source::Hosts("/nowhere/hosts".into()));
+    assert!(
+        missing.starts_with("cannot use '--names hosts=/nowhere/hosts': "),
+        "{missing}"
+    );
+    let directory = tempfile::tempdir().expect("a temporary directory");
+    let path = file(directory.path(), "leases", "127.0.0.1 localhost\n");
+    assert_eq!(
+        error(Source::Leases(path.clone())),
+        format!(
+            "cannot use '--names leases={}': not the leases of dnsmasq, ISC dhcpd or Kea",
+            path.display()
+        )
+    );
+}
+
+#[test]
+fn answers_name_only_addresses_that_are_not_hosts() {
+    let names = open_all(&[Source::Dns]);
+    let addresses = ["203.0.113.7", "192.168.1.1"].map(address);
+    let answer = dns::Answer {
+        name: name("example.org"),
+        addresses: addresses.map(|address| (address, 600)).to_vec(),
+    };
+    names.learn(NOW, [Lesson(message::Kind::Dns(answer))], is_host);
+    let table = names.of(NOW, &addresses);
+    assert_eq!(
+        addresses.map(|address| table.name_of(address)),
+        [Some("example.org"), None]
+    );
+}
+
+#[test]
+fn messages_that_cannot_be_read_are_failures_of_their_source() {
+    let names = open_all(&[Source::Dhcp, Source::Dns]);
+    let lesson = |ports| names.protocols().read(ports, b"short");
+    names.learn(
+        NOW,
+        [lesson((53, 40_000)), lesson((68, 67)), lesson((53, 53))]
+            .into_iter()
+            .flatten(),
+        is_host,
+    );
+    let failures: Vec<_> = names
+        .all(NOW)
+        .sources
+        .iter()
+        .map(|state| state.failures)
+        .collect();
+    assert_eq!(failures, [1, 2]);
+}
+
+#[test]
+fn addresses_without_a_name_are_looked_up() {
+    let names = open_all(&[Source::Resolve]);
+    assert_eq!(
+        names
+            .of(NOW, &[address("192.168.1.1")])
+            .name_of(address("192.168.1.1")),
+        None
+    );
+    let mut known = names.lock();
+    let Content::Resolve(lookups) = &mut known[0].content else {
+        panic!("it is another source");
+    };
+    assert_eq!(lookups.next(), Some(address("192.168.1.1")));
+}
+
+/// Polls a hosts file whose content is made up. Returns the change in a word or two.
+fn poll(file: &mut Watched, content: Result<&str, &str>) -> String {
+    let found = content
+        .map(|content| content.as_bytes().to_vec())
+        .map_err(str::to_owned);
+    match file.compare(found) {
+        Change::None => String::new(),
+        Change::Reverted => "reverted".to_owned(),
+        Change::New(names) => format!("{} new", names.len()),
+        Change::Problem(problem) => problem,
+    }
+}
+
+#[test]
+fn a_changed_file_is_used_once_two_polls_have_found_it() {
+    let mut file = Watched::new(Source::Hosts("hosts".into()), 0);
+    assert_eq!(poll(&mut file, Ok("::1 a\n")), "");
+    assert_eq!(poll(&mut file, Ok("::1 a\n")), "1 new");
+    assert_eq!(poll(&mut file, Ok("::1 a\n")), "");
+    // It is being written, and each part is valid by itself.
+    for content in ["", "::1 a\n", "", "::1 a\n::2 b\n", "::1 a\n::2 b\n::3 c\n"] {
+        assert_eq!(poll(&mut file, Ok(content)), "");
+    }
+    assert_eq!(poll(&mut file, Ok("::1 a\n::2 b\n::3 c\n")), "3 new");
+}
+
+#[test]
+fn a_problem_that_persists_is_reported_once() {
+    let mut file = Watched::new(Source::Hosts("hosts".into()), 0);
+    poll(&mut file, Ok("::1 a\n"));
+    poll(&mut file, Ok("::1 a\n"));
+    assert_eq!(poll(&mut file, Ok("::1\n")), "");
+    let problem = "line 1: no name behind: '::1'";
+    assert_eq!(poll(&mut file, Ok("::1\n")), problem);
+    assert_eq!(poll(&mut file, Ok("::1\n")), "");
+    assert_eq!(poll(&mut file, Err("it is gone")), "");
+    assert_eq!(poll(&mut file, Err("it is gone")), "it is gone");
+    assert_eq!(poll(&mut file, Ok("::1 a\n")), "reverted");
+    assert_eq!(poll(&mut file, Ok("::1 a\n")), "");
+}
