@@ -59,9 +59,9 @@ fn scrape(table: &mut FlowTable, format: Format, out: &mut impl Write) {
         capture: &CaptureState::default(),
         web: &WebState::new([0; Refused::ALL.len()], 1, true),
         process: &ProcessState::default(),
-        names: None,
         clock: &WallClock::new(Duration::from_millis(1_700_000_000_123)),
         created_series: false,
+        names: None,
     };
     let flows = table.scrape(Duration::from_secs(1));
     metrics::write_scrape(out, format, flows, &own).expect("all is taken");

@@ -143,6 +143,7 @@ mod tests {
                 &seen,
             ),
             counters: Counters::default(),
+            start: Start::default(),
         };
         let flows: Vec<_> = (0..4 * 10_000).map(flow).collect();
         let mut expected = flows.clone();

@@ -17,9 +17,8 @@ use crate::flow::{
 };
 use crate::names::NameTable;
 
-/// Writes the families of names, if there are any, and the four families of flows and traffic.
-/// Samples are sorted by their label values, in the order of the labels: IPv4 flows first, then IPv6
-/// flows, then `other`.
+/// Writes the four families. Samples are sorted by their label values, in the order of the labels:
+/// IPv4 flows first, then IPv6 flows, then `other`.
 pub(super) fn write(
     out: &mut impl Write,
     encoding: Encoding<'_>,
@@ -38,8 +37,8 @@ pub(super) fn write(
     if let Some(names) = names {
         names::write(out, encoding, &snapshot, names)?;
     }
-    let no_names = NameTable::default();
     let words = ValueWords::of(&snapshot.shape.classes);
+    let no_names = NameTable::default();
     let values = |labels| FlowValues {
         shape: &snapshot.shape,
         labels,
@@ -82,7 +81,7 @@ struct Flows<'a> {
 
 impl Source for Flows<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        self.values.names()
+        self.values.label_names()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
@@ -100,7 +99,7 @@ struct Traffic<'a> {
 
 impl Source for Traffic<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        self.values.names()
+        self.values.label_names()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
@@ -117,7 +116,7 @@ struct FlowValues<'a> {
 }
 
 impl FlowValues<'_> {
-    fn names(&self) -> Vec<&'static str> {
+    fn label_names(&self) -> Vec<&'static str> {
         self.labels.iter().map(|label| label.name()).collect()
     }
 
@@ -214,7 +213,7 @@ mod tests {
             words: &words,
             names,
         };
-        let label_names = values.names();
+        let label_names = values.label_names();
         let (mut text, mut messages) = (Vec::new(), Vec::new());
         let count = |counters: &Counters| counters.bytes;
         let family = OBSERVED_BYTES;
@@ -290,11 +289,15 @@ mod tests {
             check(&shape, &none, &keys(&shape, ipv6, 127, Some(u16::MAX)));
             let ipv4 = keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000));
             check(&shape, &none, &ipv4);
-            let ipv4 = keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None);
-            check(&shape, &none, &ipv4);
-            let quotes = Name::new(&[b'"'; 253]).expect("a name");
-            let named = NameTable::of([(ipv6, quotes)]);
-            check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
+            let short = keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None);
+            check(&shape, &none, &short);
+            for name in [[b'"'; 253], [b'n'; 253]] {
+                for length in [1, 100, 117, 118, 127, 128, 253] {
+                    let name = Name::new(&name[..length]).expect("a name");
+                    let named = NameTable::of([(ipv6, name)]);
+                    check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
+                }
+            }
         }
     }
 }

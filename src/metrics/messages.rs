@@ -73,7 +73,7 @@ impl<W: Write> Sink for Messages<'_, W> {
                     let begin = line.len();
                     line.push(before);
                     let value_begin = line.len();
-                    labels.write(series, index, line);
+                    labels.write(series, index, &mut MessageValue(line));
                     set_lengths(line, begin, value_begin);
                 }
                 line.push_block(&value.block, value.size);
@@ -81,6 +81,34 @@ impl<W: Write> Sink for Messages<'_, W> {
             })?;
         }
         Ok(())
+    }
+}
+
+/// A label value in a message, where nothing is escaped.
+struct MessageValue<'a, 'b>(&'a mut Line<'b>);
+
+impl ValueWriter for MessageValue<'_, '_> {
+    #[inline]
+    fn push(&mut self, word: &Word) {
+        self.0.push(word);
+    }
+
+    #[inline]
+    fn push_address(&mut self, address: IpAddr) {
+        self.0.push_address(address);
+    }
+
+    #[inline]
+    fn push_number(&mut self, number: u64) {
+        self.0.push_number(number);
+    }
+
+    fn push_slash(&mut self) {
+        self.0.push_slash();
+    }
+
+    fn push_text(&mut self, text: &str) {
+        self.0.push_str(text);
     }
 }
 
@@ -192,8 +220,8 @@ impl ValueWriter for ValueSize {
         self.0 += 1;
     }
 
-    fn push_name(&mut self, name: &str) {
-        self.0 += name.len();
+    fn push_text(&mut self, text: &str) {
+        self.0 += text.len();
     }
 }
 

@@ -63,12 +63,12 @@ pub struct OwnState<'a> {
     pub capture: &'a CaptureState,
     pub web: &'a WebState,
     pub process: &'a ProcessState,
-    /// The names of the addresses that the flows show, if any source of names was chosen.
-    pub names: Option<&'a NameTable>,
     /// The wall time of the starts of counters.
     pub clock: &'a WallClock,
     /// Whether OpenMetrics has a `_created` series for the start of each counter.
     pub created_series: bool,
+    /// The names of the addresses that the flows show, if any source of names was chosen.
+    pub names: Option<&'a NameTable>,
 }
 
 /// Writes what a one-shot run prints. The same frames and names give the same output in every run.

@@ -12,8 +12,7 @@ use crate::flow::{Address, Counters, Key, Label, OTHER, Snapshot, Start, WHOLE};
 use crate::names::NameTable;
 
 /// An address with its prefix length, as a label shows it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Shown(IpAddr, u8);
+type Shown = (IpAddr, u8);
 
 /// Returns each single address that flows and hosts show, once.
 #[must_use]
@@ -47,7 +46,7 @@ pub fn addresses(flows: &Snapshot) -> Vec<IpAddr> {
 
 /// Returns an address of a flow, unless it is shown as a prefix.
 fn single<A: Address>(key: &Key<A>, label: Label) -> Option<IpAddr> {
-    let Shown(address, prefix) = end(key, label);
+    let (address, prefix) = end(key, label);
     (prefix == WHOLE).then_some(address)
 }
 
@@ -59,102 +58,100 @@ pub(super) fn write(
     flows: &Snapshot,
     names: &NameTable,
 ) -> io::Result<()> {
-    let mut write_family = |family: Family, shown: &[Shown], has_other: bool| {
-        let info = Info {
-            labels: family.labels,
-            shown,
-            has_other,
-            values: InfoValues {
-                names,
-                other: Word::new(OTHER),
-            },
-        };
-        stream::write(out, encoding, &info, &[(family, |_| 1)])
-    };
     if flows.occupancy.host_limit > 0 {
-        let hosts = || flows.hosts.iter().map(|host| host.key.host);
-        let mut shown: Vec<_> = hosts().flatten().map(|host| Shown(host, WHOLE)).collect();
-        shown.sort_unstable();
-        shown.dedup();
-        write_family(HOST_INFO, &shown, hosts().any(|host| host.is_none()))?;
+        write_hosts(out, encoding, flows, names)?;
     }
+    let has_other = !flows.overflow.is_empty();
     for (family, label) in [(FROM_INFO, Label::From), (TO_INFO, Label::To)] {
         if flows.shape.labels.contains(label) {
-            write_family(family, &shown(flows, label), !flows.overflow.is_empty())?;
+            write_family(out, encoding, family, shown(flows, label), has_other, names)?;
         }
     }
     Ok(())
 }
 
-/// The series of an info family. Their value is always 1.
-struct Info<'a> {
-    labels: &'static [&'static str],
-    shown: &'a [Shown],
-    /// Whether some addresses are shown as `other`.
+fn write_hosts(
+    out: &mut impl Write,
+    encoding: Encoding<'_>,
+    flows: &Snapshot,
+    names: &NameTable,
+) -> io::Result<()> {
+    let hosts = || flows.hosts.iter().map(|host| host.key.host);
+    let mut shown: Vec<_> = hosts().flatten().map(|host| (host, WHOLE)).collect();
+    shown.sort_unstable();
+    shown.dedup();
+    let has_other = hosts().any(|host| host.is_none());
+    write_family(out, encoding, HOST_INFO, shown, has_other, names)
+}
+
+fn write_family(
+    out: &mut impl Write,
+    encoding: Encoding<'_>,
+    family: Family,
+    shown: impl IntoIterator<Item = Shown>,
     has_other: bool,
+    names: &NameTable,
+) -> io::Result<()> {
+    let shown = shown.into_iter().map(|shown| Info(Some(shown)));
+    let infos = Infos {
+        family,
+        shown: shown.chain(has_other.then_some(Info(None))).collect(),
+        values: InfoValues {
+            names,
+            other: Word::new(OTHER),
+        },
+    };
+    stream::write(out, encoding, &infos, &[(family, |_| 1)])
+}
+
+/// The series of one family.
+struct Infos<'a> {
+    family: Family,
+    shown: Vec<Info>,
     values: InfoValues<'a>,
 }
+
+/// A series: an address, or `other`. Its value is always 1.
+struct Info(Option<Shown>);
 
 struct InfoValues<'a> {
     names: &'a NameTable,
     other: Word,
 }
 
-/// The addresses that are shown as `other`.
-struct Other;
-
-impl Source for Info<'_> {
+impl Source for Infos<'_> {
     fn labels(&self) -> Vec<&'static str> {
-        self.labels.into()
+        self.family.labels.into()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
-        sink.push_all(self.shown, &self.values)?;
-        let other = if self.has_other { &[Other][..] } else { &[] };
-        sink.push_all(other, &self.values)
+        sink.push_all(&self.shown, &self.values)
     }
 }
 
-impl LabelValues<Shown> for InfoValues<'_> {
-    fn write(&self, &Shown(address, prefix): &Shown, label: usize, out: &mut impl ValueWriter) {
-        match label {
-            0 => push_address(out, address, prefix),
-            _ => push_name(out, address, prefix, self.names),
+impl Series for Info {
+    fn counters(&self) -> &Counters {
+        const NONE: &Counters = &Counters {
+            bytes: 0,
+            packets: 0,
+        };
+        NONE
+    }
+
+    fn start(&self) -> Start {
+        Start::default()
+    }
+}
+
+impl LabelValues<Info> for InfoValues<'_> {
+    fn write(&self, info: &Info, label: usize, out: &mut impl ValueWriter) {
+        match (info, label) {
+            (Info(None), _) => out.push(&self.other),
+            (Info(Some((address, prefix))), 0) => push_address(out, *address, *prefix),
+            (Info(Some((address, prefix))), _) => push_name(out, *address, *prefix, self.names),
         }
     }
 }
-
-impl LabelValues<Other> for InfoValues<'_> {
-    fn write(&self, _: &Other, _: usize, out: &mut impl ValueWriter) {
-        out.push(&self.other);
-    }
-}
-
-/// Info families are gauges without counters, so they show neither.
-impl Series for Shown {
-    fn counters(&self) -> &Counters {
-        &NO_COUNTERS
-    }
-
-    fn start(&self) -> Start {
-        Start::default()
-    }
-}
-
-impl Series for Other {
-    fn counters(&self) -> &Counters {
-        &NO_COUNTERS
-    }
-
-    fn start(&self) -> Start {
-        Start::default()
-    }
-}
-
-static NO_COUNTERS: Counters = Counters {
-    bytes: 0,
-    packets: 0,
-};
 
 /// Appends the name of an address, or the address itself.
 #[inline]
@@ -165,7 +162,7 @@ pub(super) fn push_name(
     names: &NameTable,
 ) {
     match labels::name_of(names, address, prefix) {
-        Some(name) => out.push_name(name),
+        Some(name) => out.push_text(name),
         None => push_address(out, address, prefix),
     }
 }
@@ -205,8 +202,8 @@ fn shown(flows: &Snapshot, label: Label) -> Vec<Shown> {
 
 fn end<A: Address>(key: &Key<A>, label: Label) -> Shown {
     match label {
-        Label::To => Shown(key.destination.into(), key.destination_prefix),
-        _ => Shown(key.source.into(), key.source_prefix),
+        Label::To => (key.destination.into(), key.destination_prefix),
+        _ => (key.source.into(), key.source_prefix),
     }
 }
 
@@ -219,7 +216,9 @@ mod tests {
 
     use super::super::format::Format;
     use super::*;
-    use crate::flow::{Class, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum};
+    use crate::flow::{
+        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum,
+    };
     use crate::names::Name;
 
     fn key<A: Address>(source: A, destination: A, sensor: A) -> Key<A> {
@@ -241,9 +240,10 @@ mod tests {
     }
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
+        let counters = Counters::default();
         Flow {
             key,
-            counters: Counters::default(),
+            counters,
             start: Start::default(),
         }
     }

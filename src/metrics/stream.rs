@@ -53,8 +53,8 @@ pub(super) trait ValueWriter {
 
     fn push_slash(&mut self);
 
-    /// Appends a name that senders may choose. It is escaped where the format requires that.
-    fn push_name(&mut self, name: &str);
+    /// Appends a text with any characters, and escapes what the format requires.
+    fn push_text(&mut self, text: &str);
 }
 
 /// A family, and which of the counters it shows.

@@ -45,9 +45,6 @@ pub(super) struct Line<'a> {
     end: usize,
 }
 
-/// Writes label values into a line of text, in which names have to be escaped.
-pub(super) struct Escaped<'l, 'a>(pub(super) &'l mut Line<'a>);
-
 /// Buffered lines.
 #[derive(Debug)]
 pub(super) struct Text<'a, W> {
@@ -116,18 +113,6 @@ impl Line<'_> {
     /// Returns the number of bytes written so far.
     pub(super) fn len(&self) -> usize {
         self.end
-    }
-
-    /// Appends a label value, and escapes what the text format requires.
-    pub(super) fn push_escaped(&mut self, value: &str) {
-        for byte in value.bytes() {
-            match byte {
-                b'\\' => self.push_bytes(br"\\"),
-                b'"' => self.push_bytes(b"\\\""),
-                b'\n' => self.push_bytes(br"\n"),
-                byte => self.push_bytes(&[byte]),
-            }
-        }
     }
 
     /// Replaces bytes that were written before.
@@ -218,34 +203,15 @@ impl ValueWriter for Line<'_> {
         self.push_bytes(b"/");
     }
 
-    fn push_name(&mut self, name: &str) {
-        self.push_str(name);
-    }
-}
-
-impl ValueWriter for Escaped<'_, '_> {
-    #[inline]
-    fn push(&mut self, word: &Word) {
-        self.0.push(word);
-    }
-
-    #[inline]
-    fn push_address(&mut self, address: IpAddr) {
-        self.0.push_address(address);
-    }
-
-    #[inline]
-    fn push_number(&mut self, number: u64) {
-        self.0.push_number(number);
-    }
-
-    #[inline]
-    fn push_slash(&mut self) {
-        self.0.push_slash();
-    }
-
-    fn push_name(&mut self, name: &str) {
-        self.0.push_escaped(name);
+    fn push_text(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.push_bytes(br"\\"),
+                b'"' => self.push_bytes(b"\\\""),
+                b'\n' => self.push_bytes(br"\n"),
+                byte => self.push_bytes(&[byte]),
+            }
+        }
     }
 }
 
@@ -322,7 +288,7 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         check(
-            |line| line.push_escaped("K\u{fc}che \"1\" \\010\n"),
+            |line| line.push_text("K\u{fc}che \"1\" \\010\n"),
             r#"Küche \"1\" \\010\n"#,
         );
     }

@@ -6,7 +6,7 @@ use super::catalog::Family;
 use super::dialect::{Dialect, without_total};
 use super::lines;
 use super::stream::{LabelValues, Series, Sink, ValueWriter};
-use super::text::{Escaped, Line, Text, Word};
+use super::text::{Line, Text, Word};
 use super::wall_clock::WallClock;
 use crate::flow::Counters;
 
@@ -100,7 +100,7 @@ impl Template {
     fn fill<S>(&self, line: &mut Line<'_>, series: &S, labels: &impl LabelValues<S>) {
         for (index, before) in self.before.iter().enumerate() {
             line.push(before);
-            labels.write(series, index, &mut Escaped(line));
+            labels.write(series, index, line);
         }
         line.push_bytes(b"\"} ");
     }

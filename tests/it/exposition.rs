@@ -14,6 +14,7 @@ use tzsp_packetstream_exporter::flow::{
 use tzsp_packetstream_exporter::metrics::{
     self, CaptureState, Format, OwnState, ProcessState, Refused, WallClock, WebState,
 };
+use tzsp_packetstream_exporter::names::{Name, NameTable};
 use tzsp_packetstream_exporter::wire::Observation;
 
 use crate::live::{DATAGRAM, send};
@@ -164,6 +165,11 @@ fn prometheus_scrapes_protobuf_from_the_daemon() {
 
 /// The same moment in a format.
 fn written(format: Format, table: &mut FlowTable, created_series: bool) -> Vec<u8> {
+    let name = |text: &str| Name::new(text.as_bytes()).unwrap();
+    let names = NameTable::of([
+        (Ipv4Addr::new(10, 0, 0, 1).into(), name("say \"hi\" \\ü")),
+        (Ipv6Addr::from([0xee; 16]).into(), name(&"n".repeat(253))),
+    ]);
     let mut out = Vec::new();
     let own = OwnState {
         frames: &FrameCounts::default(),
@@ -186,9 +192,9 @@ fn written(format: Format, table: &mut FlowTable, created_series: bool) -> Vec<u
             received: Some(u64::MAX),
             ..ProcessState::default()
         },
-        names: None,
         clock: &WallClock::new(Duration::from_millis(1_700_000_000_000)),
         created_series,
+        names: Some(&names),
     };
     let snapshot = table.scrape(Duration::from_secs(100));
     metrics::write_scrape(&mut out, format, snapshot, &own).unwrap();
@@ -279,7 +285,10 @@ fn protobuf_has_the_same_families_and_samples_as_text() {
         lines.push(format!("# TYPE {} {}", family.name, family.kind));
         for sample in &family.samples {
             let labels = sample.labels.iter();
-            let labels = labels.map(|(name, value)| format!("{name}=\"{value}\""));
+            let labels = labels.map(|(name, value)| {
+                let value = value.replace('\\', "\\\\").replace('"', "\\\"");
+                format!("{name}=\"{value}\"")
+            });
             let labels: Vec<_> = labels.collect();
             let labels = if labels.is_empty() {
                 String::new()
