@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -18,46 +20,93 @@ const PPS: &str = "50000";
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
-    let capture = bench.inputs.path(input::SCRAPE)?;
-    let daemon = Daemon::start(bench.exporter(), 100_000)?;
-    let to = format!("127.0.0.1:{}", daemon.listen_port);
-    succeed(
-        bench
-            .xtask()
-            .arg("replay")
-            .arg(capture)
-            .args(["--to", &to, "--pps", PPS])
-            .stdout(std::process::Stdio::null()),
-    )?;
-    daemon.settle()?;
-    // The first request allocates memory that later ones reuse. It is not part of the measurement.
-    fetch(daemon.publish_port, "/-/healthy", "identity")?;
-    let resident = daemon.resident()?;
-    daemon.reset_peak()?;
-
-    let mut plain = Timings::default();
+    let exporters = bench
+        .exporters()
+        .map(|exporter| Scraped::start(bench, exporter));
+    let mut scraped = exporters.collect::<anyhow::Result<Vec<_>>>()?;
     for _ in 0..bench.pairs {
-        plain.measure(&daemon, "identity")?;
+        for scraped in &mut scraped {
+            scraped.plain.measure(&scraped.daemon, "identity")?;
+        }
     }
-    let growth = daemon.peak()? - resident;
-    let mut gzip = Timings::default();
+    for scraped in &mut scraped {
+        scraped.growth = scraped.daemon.peak()? - scraped.resident;
+    }
     for _ in 0..bench.pairs {
-        gzip.measure(&daemon, "gzip")?;
+        for scraped in &mut scraped {
+            scraped.gzip.measure(&scraped.daemon, "gzip")?;
+        }
     }
-    check_flows(bench, &daemon)?;
+    for scraped in &scraped {
+        check_flows(bench, &scraped.daemon)?;
+    }
 
-    let limited = |quantity, values: &[f64], max: f64| {
-        Row::without_peer(name, quantity, values, Some(Goal::at_most(max)))
+    let row = |quantity, values: fn(&Scraped) -> Vec<f64>, most: Option<f64>| {
+        let values: Vec<_> = scraped.iter().map(values).collect();
+        bench.row(
+            name,
+            quantity,
+            &values,
+            |value| *value,
+            most.map(Goal::at_most),
+        )
     };
     Ok(vec![
-        limited("plain, last byte ms", &plain.last, 40.0),
-        Row::without_peer(name, "plain, first byte ms", &plain.first, None),
-        limited("plain, memory added MiB", &[growth], 2.0),
-        Row::without_peer(name, "memory before MiB", &[resident], None),
-        limited("gzip, CPU ms", &gzip.cpu, 200.0),
-        limited("gzip, first byte ms", &gzip.first, 20.0),
-        Row::without_peer(name, "gzip, last byte ms", &gzip.last, None),
+        row(
+            "plain, last byte ms",
+            |of| of.plain.last.clone(),
+            Some(40.0),
+        ),
+        row("plain, first byte ms", |of| of.plain.first.clone(), None),
+        row("plain, memory added MiB", |of| vec![of.growth], Some(2.0)),
+        row("memory before MiB", |of| vec![of.resident], None),
+        row("gzip, CPU ms", |of| of.gzip.cpu.clone(), Some(200.0)),
+        row(
+            "gzip, first byte ms",
+            |of| of.gzip.first.clone(),
+            Some(20.0),
+        ),
+        row("gzip, last byte ms", |of| of.gzip.last.clone(), None),
     ])
+}
+
+/// A running exporter with 100,000 flows, and the measurements of its scrapes.
+struct Scraped {
+    daemon: Daemon,
+    /// The resident memory before the first scrape, in MiB.
+    resident: f64,
+    /// By how much the scrapes raised the peak of the resident memory, in MiB.
+    growth: f64,
+    plain: Timings,
+    gzip: Timings,
+}
+
+impl Scraped {
+    fn start(bench: &Bench, exporter: &Path) -> anyhow::Result<Self> {
+        let capture = bench.inputs.path(input::SCRAPE)?;
+        let daemon = Daemon::start(Command::new(exporter), 100_000)?;
+        let to = format!("127.0.0.1:{}", daemon.listen_port);
+        succeed(
+            bench
+                .xtask()
+                .arg("replay")
+                .arg(capture)
+                .args(["--to", &to, "--pps", PPS])
+                .stdout(Stdio::null()),
+        )?;
+        daemon.settle()?;
+        // The first request allocates memory that later ones reuse. It is not part of the measurement.
+        fetch(daemon.publish_port, "/-/healthy", "identity")?;
+        let resident = daemon.resident()?;
+        daemon.reset_peak()?;
+        Ok(Self {
+            daemon,
+            resident,
+            growth: 0.0,
+            plain: Timings::default(),
+            gzip: Timings::default(),
+        })
+    }
 }
 
 /// Checks that the exporter had all flows during the measurement.
