@@ -168,7 +168,7 @@ impl Render for Chart {
 impl Curve {
     fn of(samples: &[Sample], span: Duration, bytes: impl Fn(&Sample) -> u64) -> Self {
         let step = |sample: &Sample| {
-            let rate = bits_per_second(bytes(sample), sample.began - sample.ended);
+            let rate = bits_per_second(bytes(sample), sample.began.saturating_sub(sample.ended));
             (horizontal(sample.began, span), rate)
         };
         let ended = samples.last().map_or(Duration::ZERO, |sample| sample.ended);
