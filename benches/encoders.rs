@@ -1,17 +1,19 @@
-//! The time for a scrape of 100,000 flows in milliseconds, with our encoder and with that of the
-//! prometheus crate: `cargo bench --bench encoders`. `cargo xtask bench` runs it with the other
+//! The time for a scrape of 100,000 flows in milliseconds, with our encoders and with that of the
+//! prometheus crate, and the size of its body in bytes: `cargo bench --bench encoders`. `cargo xtask bench` runs it with the other
 //! benchmarks.
 
 #![expect(clippy::print_stdout, reason = "the figures are the output")]
 
-use std::io;
+use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use etherparse::IpNumber;
 use prometheus::{Encoder, IntCounterVec, Opts, Registry, TextEncoder};
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
-use tzsp_packetstream_exporter::flow::{FlowLimits, FlowTable, Shape};
-use tzsp_packetstream_exporter::metrics::{self, Format};
+use tzsp_packetstream_exporter::flow::{FlowLimits, FlowTable, SensorSnapshot, Shape};
+use tzsp_packetstream_exporter::metrics::{
+    self, CaptureState, Format, OwnState, ProcessState, Refused, WallClock, WebState,
+};
 use tzsp_packetstream_exporter::wire::{Ip, Observation};
 
 const FLOWS: u32 = 100_000;
@@ -20,19 +22,13 @@ const RUNS: usize = 7;
 fn main() {
     let mut table = table();
     let registry = registry();
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let (mut text, mut protobuf, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        ours.push(milliseconds(|| {
-            let flows = table.scrape(Duration::ZERO);
-            metrics::write_analysis(
-                &mut io::sink(),
-                Format::Text,
-                flows,
-                &FrameCounts::default(),
-                None,
-                1,
-            )
-            .expect("a sink takes everything");
+        text.push(milliseconds(|| {
+            scrape(&mut table, Format::Text, &mut io::sink())
+        }));
+        protobuf.push(milliseconds(|| {
+            scrape(&mut table, Format::Protobuf, &mut io::sink());
         }));
         theirs.push(milliseconds(|| {
             TextEncoder::new()
@@ -40,8 +36,35 @@ fn main() {
                 .expect("a sink takes everything");
         }));
     }
-    let figures = serde_json::json!({"ours": ours, "prometheus": theirs});
+    let mut size = |format| {
+        let mut body = Vec::new();
+        scrape(&mut table, format, &mut body);
+        body.len()
+    };
+    let figures = serde_json::json!({
+        "text": text,
+        "protobuf": protobuf,
+        "prometheus": theirs,
+        "text_size": size(Format::Text),
+        "protobuf_size": size(Format::Protobuf),
+    });
     println!("{figures}");
+}
+
+/// Writes what the daemon answers: in protobuf, with the start of each counter.
+fn scrape(table: &mut FlowTable, format: Format, out: &mut impl Write) {
+    let own = OwnState {
+        frames: &FrameCounts::default(),
+        sensors: &SensorSnapshot::default(),
+        capture: &CaptureState::default(),
+        web: &WebState::new([0; Refused::ALL.len()], 1, true),
+        process: &ProcessState::default(),
+        clock: &WallClock::new(Duration::from_millis(1_700_000_000_123)),
+        created_series: false,
+        names: None,
+    };
+    let flows = table.scrape(Duration::from_secs(1));
+    metrics::write_scrape(out, format, flows, &own).expect("all is taken");
 }
 
 fn milliseconds(work: impl FnOnce()) -> f64 {

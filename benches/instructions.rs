@@ -38,7 +38,7 @@ struct Subject {
     function: &'static str,
 }
 
-const SUBJECTS: [Subject; 8] = [
+const SUBJECTS: [Subject; 9] = [
     Subject {
         name: "CaptureReader::each_frame",
         unit: "a frame",
@@ -93,6 +93,13 @@ const SUBJECTS: [Subject; 8] = [
         unit: "a flow",
         count: 10_000,
         run: run_encode,
+        function: "*counted_encode*",
+    },
+    Subject {
+        name: "the same in protobuf",
+        unit: "a flow",
+        count: 10_000,
+        run: run_encode_protobuf,
         function: "*counted_encode*",
     },
 ];
@@ -299,17 +306,25 @@ fn captured(frame: &[u8]) -> Frame<'_> {
 }
 
 fn run_encode(count: u32) {
+    encode(count, Format::Text);
+}
+
+fn run_encode_protobuf(count: u32) {
+    encode(count, Format::Protobuf);
+}
+
+fn encode(count: u32, format: Format) {
     let mut table = table(count);
     let mut packets = packets(&table, count);
     table.record(&mut packets);
-    counted_encode(table.scrape(Duration::ZERO));
+    counted_encode(format, table.scrape(Duration::ZERO));
 }
 
 #[inline(never)]
-fn counted_encode(flows: Snapshot) {
+fn counted_encode(format: Format, flows: Snapshot) {
     metrics::write_analysis(
         &mut io::sink(),
-        Format::Text,
+        format,
         flows,
         &FrameCounts::default(),
         None,

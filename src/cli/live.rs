@@ -99,6 +99,11 @@ pub(super) struct LiveArguments {
     )]
     max_requests: usize,
 
+    /// In OpenMetrics, also write the time at which each counter was 0, as a series of its own whose
+    /// name ends in _created. Protobuf always has these times
+    #[arg(long = "web.created-series")]
+    created_series: bool,
+
     /// Size of the kernel's capture buffer for each interface, in MiB
     #[arg(
         long,
@@ -225,6 +230,7 @@ impl LiveArguments {
             listen_addresses,
             web_config_file: self.web_config_file,
             max_requests: self.max_requests,
+            created_series: self.created_series,
             max_sensors: self.max_sensors,
             names: self.flows.names,
             log: log::Options {

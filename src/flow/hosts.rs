@@ -22,7 +22,7 @@ use hashbrown::HashTable;
 use super::class::{Class, Classes};
 use super::clock::Moment;
 use super::hold::Holds;
-use super::snapshot::{Counters, HostKey, HostTraffic};
+use super::snapshot::{Counters, Direction, HostKey, HostTraffic};
 pub(super) use recent::HostTotals;
 use series::{HostSeries, SeriesId};
 
@@ -55,13 +55,6 @@ pub(super) struct Hosts {
     forgotten_counters: [Counters; 2],
 }
 
-/// The direction in which a packet passes a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Direction {
-    Sent,
-    Received,
-}
-
 /// The number of a host as a flow stores it: an index of [`Hosts::hosts`], or that of no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostNumber(u16);
@@ -83,20 +76,6 @@ struct Host {
     held: u32,
     /// Distinguishes the hosts that have had the same number.
     generation: u64,
-}
-
-impl Direction {
-    /// Both directions, in the order of the exposition.
-    pub const ALL: [Self; 2] = [Self::Sent, Self::Received];
-
-    /// Returns the value of the label `direction`.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Received => "received",
-        }
-    }
 }
 
 impl HostNumber {
@@ -199,10 +178,8 @@ impl Hosts {
     ) -> HostPair {
         let from = from.map_or(HostNumber::NONE, |from| self.expose(from, now));
         let to = to.map_or(HostNumber::NONE, |to| self.expose(to, now));
-        if !self.hold.is_zero() {
-            self.hold_if_new(from, Direction::Sent, to_class, now);
-            self.hold_if_new(to, Direction::Received, from_class, now);
-        }
+        self.begin(from, Direction::Sent, to_class, now);
+        self.begin(to, Direction::Received, from_class, now);
         HostPair::new(from, to)
     }
 
@@ -295,6 +272,7 @@ impl Hosts {
                     peer_class: id.peer_class,
                 },
                 counters: base(id).unwrap_or(counters),
+                start: self.series.start(id),
             }));
         }
         shown
@@ -382,20 +360,18 @@ impl Hosts {
         self.series.clear(host);
     }
 
-    /// Holds a series that has not counted a packet yet.
-    fn hold_if_new(
-        &mut self,
-        host: HostNumber,
-        direction: Direction,
-        peer_class: Class,
-        now: Moment,
-    ) {
+    /// Begins a series that is about to count its first packet, and holds it.
+    fn begin(&mut self, host: HostNumber, direction: Direction, peer_class: Class, now: Moment) {
         let id = SeriesId {
             host,
             direction,
             peer_class,
         };
-        if host != HostNumber::NONE && self.series.counters(id).packets == 0 {
+        if host == HostNumber::NONE || self.series.counters(id).packets > 0 {
+            return;
+        }
+        self.series.begin(id, now);
+        if !self.hold.is_zero() {
             self.hold(id, Counters::default(), now);
         }
     }

@@ -37,8 +37,9 @@ pub struct Key<A: Address> {
 /// The type of the addresses in a key: `Ipv4Addr` in narrow keys, `IpAddr` in wide ones.
 pub trait Address: Copy + Ord + Into<IpAddr> + Send + Sync {
     type Words: Copy + Words + Debug;
-    /// The alignment of a flow's slot in memory.
-    type Alignment: Copy + Default + Debug;
+    /// Bytes of a flow's slot that would otherwise be padding; or none, and the alignment of the
+    /// slot.
+    type Spare: Copy + Default + Debug + AsRef<[u8]> + AsMut<[u8]>;
     /// Whether a key with such addresses is of the wide kind.
     const WIDE: bool;
     /// The value in a key where the address is not shown.
@@ -59,7 +60,7 @@ pub trait Address: Copy + Ord + Into<IpAddr> + Send + Sync {
 
 impl Address for Ipv4Addr {
     type Words = [u32; 7];
-    type Alignment = CacheLine;
+    type Spare = CacheLine;
     const WIDE: bool = false;
     const PLACEHOLDER: Self = Self::UNSPECIFIED;
 
@@ -86,7 +87,7 @@ impl Address for Ipv4Addr {
 
 impl Address for IpAddr {
     type Words = [u32; 16];
-    type Alignment = ();
+    type Spare = [u8; 4];
     const WIDE: bool = true;
     const PLACEHOLDER: Self = Self::V4(Ipv4Addr::PLACEHOLDER);
 
@@ -155,6 +156,18 @@ type Unpacked<A> = ([A; 3], [u64; 2]);
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 pub struct CacheLine;
+
+impl AsRef<[u8]> for CacheLine {
+    fn as_ref(&self) -> &[u8] {
+        &[]
+    }
+}
+
+impl AsMut<[u8]> for CacheLine {
+    fn as_mut(&mut self) -> &mut [u8] {
+        &mut []
+    }
+}
 
 /// An array of words that can be hashed, compared and masked.
 ///

@@ -35,8 +35,9 @@ mod top_n;
 
 pub use changes::Changes;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
+pub use clock::Start;
 pub use host_classes::{HostClasses, HostClassesError};
-pub use hosts::{Direction, MOST_HOSTS};
+pub use hosts::MOST_HOSTS;
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
@@ -45,7 +46,7 @@ pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{
-    BothDirections, Counters, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost,
+    BothDirections, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost,
     RecentHosts, Snapshot, Sum,
 };
 pub use table::{CHECKPOINT_INTERVAL, FlowLimits, FlowTable};

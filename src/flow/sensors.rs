@@ -28,7 +28,8 @@ struct Run {
     sensor: Ip,
     listen_port: u16,
     frames: u64,
-    /// When the last of them arrived, since the Unix epoch.
+    /// When the first and the last of them arrived, since the Unix epoch.
+    oldest: Duration,
     newest: Duration,
 }
 
@@ -48,6 +49,8 @@ pub struct Sensors {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Arrivals {
     pub frames: u64,
+    /// When the first frame arrived, since the Unix epoch.
+    pub first: Duration,
     /// When the newest frame arrived, since the Unix epoch. Goes back when the clock is set back:
     /// otherwise it would stand still until the clock has caught up, like that of a sensor that
     /// stopped sending.
@@ -81,20 +84,21 @@ impl SensorRuns {
     #[inline]
     pub fn push(&mut self, sensor: Ip, listen_port: u16, at: Duration) {
         if self.current.sensor != sensor || self.current.listen_port != listen_port {
-            self.begin(sensor, listen_port);
+            self.begin(sensor, listen_port, at);
         }
         self.current.frames += 1;
         self.current.newest = at;
     }
 
     #[inline(never)]
-    fn begin(&mut self, sensor: Ip, listen_port: u16) {
+    fn begin(&mut self, sensor: Ip, listen_port: u16, at: Duration) {
         if self.current.frames > 0 {
             self.ended.push(self.current);
         }
         self.current = Run {
             sensor,
             listen_port,
+            oldest: at,
             ..Run::default()
         };
     }
@@ -140,6 +144,9 @@ impl Sensors {
             None if is_full => self.other.entry(run.listen_port).or_default(),
             None => self.slots.entry(key).or_default(),
         };
+        if arrivals.frames == 0 {
+            arrivals.first = run.oldest;
+        }
         arrivals.frames += run.frames;
         arrivals.newest = run.newest;
     }
@@ -197,17 +204,22 @@ mod tests {
         sensors.snapshot()
     }
 
-    /// `expected` has lines `address port frames second`, and then `port second`.
+    /// `expected` has lines `address port frames first newest`, and then `port newest`.
     #[track_caller]
     fn check(snapshot: &SensorSnapshot, expected: &[&str]) {
         let sensors = snapshot.sensors.iter().map(|sensor| {
             let address = sensor
                 .address
                 .map_or("other".to_owned(), |at| at.to_string());
-            let Arrivals { frames, newest } = sensor.arrivals;
+            let Arrivals {
+                frames,
+                first,
+                newest,
+            } = sensor.arrivals;
             format!(
-                "{address} {} {frames} {}",
+                "{address} {} {frames} {} {}",
                 sensor.listen_port,
+                first.as_secs(),
                 newest.as_secs()
             )
         });
@@ -236,9 +248,9 @@ mod tests {
         check(
             &recorded(10, &batches),
             &[
-                "192.0.2.7 1 4 14",
-                "192.0.2.8 1 2 3",
-                "192.0.2.7 2 1 15",
+                "192.0.2.7 1 4 10 14",
+                "192.0.2.8 1 2 12 3",
+                "192.0.2.7 2 1 15 15",
                 "1 3",
                 "2 15",
             ],
@@ -254,10 +266,10 @@ mod tests {
         check(
             &recorded(2, &batches),
             &[
-                "192.0.2.1 1 2 15",
-                "192.0.2.2 1 2 16",
-                "other 1 2 14",
-                "other 2 1 13",
+                "192.0.2.1 1 2 10 15",
+                "192.0.2.2 1 2 11 16",
+                "other 1 2 12 14",
+                "other 2 1 13 13",
                 "1 16",
                 "2 13",
             ],

@@ -27,7 +27,7 @@ pub(super) struct SeriesEntry<K> {
     /// `None` for all values beyond the limit.
     pub(super) key: Option<K>,
     pub(super) counters: Counters,
-    /// When it counted its first packet, if that was noted.
+    /// When it counted its first packet.
     pub(super) since: Moment,
 }
 
@@ -76,7 +76,7 @@ impl<K: Copy + Eq + Hash> BoundedSeries<K> {
         self.entries[usize::from(number)].counters.add(bytes);
     }
 
-    /// Notes when a series counts its first packet. Call it before each packet is counted.
+    /// Notes when a series counts its first packet. Call it before that packet is counted.
     pub(super) fn begin(&mut self, number: u16, now: Moment) {
         let entry = &mut self.entries[usize::from(number)];
         if entry.counters.packets == 0 {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::class::Class;
-use super::hosts::Direction;
+use super::clock::Start;
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 
@@ -40,6 +40,8 @@ pub struct Snapshot {
 pub struct Flow<A: Address> {
     pub key: Key<A>,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// One series of a host and its counters.
@@ -47,6 +49,8 @@ pub struct Flow<A: Address> {
 pub struct HostTraffic {
     pub key: HostKey,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// The key of a series of a host.
@@ -57,6 +61,13 @@ pub struct HostKey {
     pub direction: Direction,
     /// The class of the other side.
     pub peer_class: Class,
+}
+
+/// The direction in which a packet passes a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    Sent,
+    Received,
 }
 
 /// The traffic of the last minute or so.
@@ -111,6 +122,8 @@ pub struct RecentHost {
 pub struct Sum<K> {
     pub key: Option<K>,
     pub counters: Counters,
+    /// When the counters were 0.
+    pub start: Start,
 }
 
 /// How full the table is, and what its limits have led to.
@@ -138,6 +151,20 @@ pub struct Occupancy {
     pub other_host_packets: u64,
     /// Hidden hosts that gave their slot to another host, and their counters discarded.
     pub forgotten_hosts: u64,
+}
+
+impl Direction {
+    /// Both directions, in the order of the exposition.
+    pub const ALL: [Self; 2] = [Self::Sent, Self::Received];
+
+    /// Returns the value of the label `direction`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Received => "received",
+        }
+    }
 }
 
 impl Counters {

@@ -1,12 +1,12 @@
 //! Storage of flows: slots that never move, an index over them by hash, and lists of the exposed
 //! and the idle flows.
 
-use std::ops::{Index, IndexMut};
+use std::ops::{Index, IndexMut, Range};
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
 
-use super::clock::Moment;
+use super::clock::{Moment, Start};
 use super::hosts::HostPair;
 use super::key::{Address, Key, Packed};
 use super::series::BoundedSeries;
@@ -39,8 +39,8 @@ pub(super) struct Slot<A: Address> {
     /// If exposed: its position in the list of exposed flows. If idle or free: the next slot in the
     /// list of idle or free slots.
     position_or_next: u32,
-    /// Aligns narrow slots to cache lines.
-    _alignment: A::Alignment,
+    /// The first bytes of its start, as many as there is room for.
+    spare: A::Spare,
 }
 
 /// The state of a slot.
@@ -74,6 +74,9 @@ struct PackedState(u16);
 pub(super) struct Store<A: Address> {
     shards: Vec<HashTable<Entry>>,
     chunks: Vec<Vec<Slot<A>>>,
+    /// The bytes of all starts that have no room in the slots: [`STARTS`](Self::STARTS) for each.
+    /// Apart from the slots, because counting a packet does not need them.
+    starts: Vec<Box<[u8]>>,
     /// The first free slot. Free slots form a linked list.
     free: u32,
     /// The slots of the exposed flows, in no particular order.
@@ -86,6 +89,9 @@ pub(super) struct Store<A: Address> {
 }
 
 impl<A: Address> Store<A> {
+    /// The bytes of a start outside of its slot.
+    const STARTS: usize = Start::BYTES - size_of::<A::Spare>();
+
     pub(super) fn exposed(&self) -> &[u32] {
         &self.exposed
     }
@@ -138,8 +144,9 @@ impl<A: Address> Store<A> {
     }
 
     /// Inserts a new flow as an exposed one, and returns its slot.
-    pub(super) fn insert(&mut self, hash: u64, slot: Slot<A>) -> u32 {
+    pub(super) fn insert(&mut self, hash: u64, slot: Slot<A>, start: Start) -> u32 {
         let slot = self.allocate(slot);
+        self.set_start(slot, start);
         let (shard, hash) = split(hash);
         let entry = Entry { hash, slot };
         self.shards[shard].insert_unique(spread(hash), entry, |entry| spread(entry.hash));
@@ -202,6 +209,30 @@ impl<A: Address> Store<A> {
         slot.counters
     }
 
+    /// Returns when the counters of a flow were 0.
+    pub(super) fn start(&self, index: u32) -> Start {
+        let mut bytes = [0; Start::BYTES];
+        let (in_slot, outside) = bytes.split_at_mut(size_of::<A::Spare>());
+        in_slot.copy_from_slice(self[index].spare.as_ref());
+        let (chunk, place) = Self::place_of_start(index);
+        outside.copy_from_slice(&self.starts[chunk][place]);
+        Start::from_bytes(bytes)
+    }
+
+    fn set_start(&mut self, index: u32, start: Start) {
+        let bytes = start.bytes();
+        let (in_slot, outside) = bytes.split_at(size_of::<A::Spare>());
+        self[index].spare.as_mut().copy_from_slice(in_slot);
+        let (chunk, place) = Self::place_of_start(index);
+        self.starts[chunk][place].copy_from_slice(outside);
+    }
+
+    fn place_of_start(index: u32) -> (usize, Range<usize>) {
+        let index = index as usize;
+        let begin = index % CHUNK * Self::STARTS;
+        (index / CHUNK, begin..begin + Self::STARTS)
+    }
+
     /// Returns the position of an exposed flow in [`exposed`](Self::exposed).
     pub(super) fn position(&self, index: u32) -> usize {
         self[index].position_or_next as usize
@@ -233,7 +264,7 @@ impl<A: Address> Store<A> {
     /// Returns the allocated bytes, including spare capacity.
     pub(super) fn allocated(&self) -> usize {
         let index: usize = self.shards.iter().map(HashTable::allocation_size).sum();
-        let slots = self.chunks.len() * CHUNK * size_of::<Slot<A>>();
+        let slots = self.chunks.len() * CHUNK * (size_of::<Slot<A>>() + Self::STARTS);
         index + slots + self.exposed.capacity() * size_of::<u32>()
     }
 
@@ -253,6 +284,7 @@ impl<A: Address> Store<A> {
         }
         if self.chunks.last().is_none_or(|chunk| chunk.len() == CHUNK) {
             self.chunks.push(Vec::with_capacity(CHUNK));
+            self.starts.push(vec![0; CHUNK * Self::STARTS].into());
         }
         let full = (self.chunks.len() - 1) * CHUNK;
         let chunk = self.chunks.last_mut().expect("the last chunk has room");
@@ -262,6 +294,11 @@ impl<A: Address> Store<A> {
 
     fn expose(&mut self, index: u32) {
         let position = u32::try_from(self.exposed.len()).expect("the limits of flows are u32");
+        if self.exposed.len() == self.exposed.capacity() {
+            // Doubling would leave up to half of it unused.
+            let more = (self.exposed.len() / 16).max(CHUNK);
+            self.exposed.reserve_exact(more);
+        }
         self.exposed.push(index);
         let slot = &mut self[index];
         slot.set_state(SlotState::Exposed);
@@ -281,7 +318,7 @@ impl<A: Address> Slot<A> {
             last: Moment::default(),
             hosts_or_previous: NONE,
             position_or_next: NONE,
-            _alignment: A::Alignment::default(),
+            spare: A::Spare::default(),
         }
     }
 
@@ -344,6 +381,7 @@ impl<A: Address> Default for Store<A> {
         Self {
             shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
             chunks: Vec::new(),
+            starts: Vec::new(),
             free: NONE,
             exposed: Vec::new(),
             longest_idle: NONE,

@@ -15,7 +15,7 @@ struct Offer {
 }
 
 /// All media types of `/metrics`. If a media range matches several, the first one counts.
-const OFFERS: [Offer; 4] = [
+const OFFERS: [Offer; 5] = [
     Offer {
         media_type: ("text", "plain"),
         parameters: &[("version", "0.0.4"), ("charset", "utf-8")],
@@ -39,6 +39,15 @@ const OFFERS: [Offer; 4] = [
         parameters: &[("version", "0.0.1"), ("charset", "utf-8")],
         names_escaping: false,
         format: Format::OpenMetrics,
+    },
+    Offer {
+        media_type: ("application", "vnd.google.protobuf"),
+        parameters: &[
+            ("proto", "io.prometheus.client.MetricFamily"),
+            ("encoding", "delimited"),
+        ],
+        names_escaping: false,
+        format: Format::Protobuf,
     },
 ];
 
@@ -172,6 +181,9 @@ mod tests {
     const OPENMETRICS_1_UTF_8: &str =
         "application/openmetrics-text; version=1.0.0; charset=utf-8; escaping=allow-utf-8";
 
+    const PROTOBUF: &str = "application/vnd.google.protobuf; \
+                            proto=io.prometheus.client.MetricFamily; encoding=delimited";
+
     #[track_caller]
     fn check(accept: &str, expected: &str) {
         let mut headers = HeaderMap::new();
@@ -180,7 +192,8 @@ mod tests {
         assert_eq!(content_type, expected, "{accept}");
         let expected = match expected.split(';').next() {
             Some("text/plain") => Format::Text,
-            _ => Format::OpenMetrics,
+            Some("application/openmetrics-text") => Format::OpenMetrics,
+            _ => Format::Protobuf,
         };
         assert_eq!(format, expected, "{accept}");
     }
@@ -221,6 +234,29 @@ mod tests {
         );
     }
 
+    /// What the same releases sent with `--enable-feature=native-histograms` or, since 2.50,
+    /// `created-timestamp-zero-ingestion`.
+    #[test]
+    fn prometheus_gets_protobuf_if_a_feature_needs_it() {
+        // 2.42.
+        check(
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=delimited,application/openmetrics-text;version=1.0.0;q=0.8,\
+             application/openmetrics-text;version=0.0.1;q=0.75,text/plain;version=0.0.4;q=0.5,\
+             */*;q=0.1",
+            PROTOBUF,
+        );
+        // 3.5.
+        check(
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=delimited;q=0.6,application/openmetrics-text;version=1.0.0;\
+             escaping=allow-utf-8;q=0.5,application/openmetrics-text;version=0.0.1;q=0.4,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.3,text/plain;version=0.0.4;q=0.2,\
+             */*;q=0.1",
+            PROTOBUF,
+        );
+    }
+
     #[test]
     fn other_clients_get_what_they_ask_for() {
         // VictoriaMetrics (lib/promscrape/client.go), Netdata, and Prometheus 2.3.
@@ -231,7 +267,7 @@ mod tests {
         check(
             "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
              encoding=delimited;q=0.7,text/plain;version=0.0.4;q=0.3",
-            TEXT_0,
+            PROTOBUF,
         );
         // curl and wget.
         check("*/*", TEXT_0);
@@ -254,6 +290,9 @@ mod tests {
             "image/png",
             "application/json;schema=\"prometheus/telemetry\";version=0.0.2",
             "application/openmetrics-text;version=2.0.0",
+            "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;\
+             encoding=compact-text",
+            "application/vnd.google.protobuf;proto=io.prometheus.write.v2.Request",
             "text/plain;version=0.0.3",
             "text/plain;version=1.0.0;q=0",
             "text/plain;version=1.0.0;q=2",

@@ -257,7 +257,7 @@ fn routers(overview: &Overview) -> Markup {
                     }
                     tbody {
                         @for sensor in &overview.sensors.sensors {
-                            @let Arrivals { frames, newest } = sensor.arrivals;
+                            @let Arrivals { frames, newest, .. } = sensor.arrivals;
                             tr {
                                 td data-name="sensor" {
                                     @match sensor.address {

@@ -15,15 +15,17 @@ use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::flow::Sensors;
 use crate::http::Pages;
-use crate::metrics::{self, Format, WebState};
+use crate::metrics::{self, Format, WallClock, WebState};
 use crate::names::Names;
 use crate::report::Overview;
 use crate::wire::Skipped;
 
 /// The state that all threads of the daemon share.
 pub(super) struct Exporter {
-    /// The zero of the flow table's clock.
+    /// The zero of the flow table's clock. In wall time, it is a whole number of milliseconds.
     began: Instant,
+    /// Whether OpenMetrics has a `_created` series for the start of each counter.
+    created_series: bool,
     state: Mutex<ExporterState>,
     drops: Mutex<DropCounters>,
     recent: Mutex<RecentFrames>,
@@ -55,22 +57,28 @@ struct DropCounters {
 pub(super) struct ExporterState {
     pub(super) aggregator: Aggregator,
     pub(super) history: History,
+    clock: WallClock,
 }
 
 impl Exporter {
-    pub(super) fn new(settings: Settings, names: Option<Arc<Names>>) -> Self {
+    pub(super) fn new(settings: Settings, names: Option<Arc<Names>>, created_series: bool) -> Self {
         let history = History::default();
         let mut aggregator = Aggregator::new(settings);
         if let Some(names) = &names {
             aggregator.learn_names(Arc::clone(names));
         }
+        let now = Instant::now();
+        let wall = wall_time();
+        let beyond_millis = Duration::from_nanos((wall.subsec_nanos() % 1_000_000).into());
         Self {
-            began: Instant::now(),
+            began: now.checked_sub(beyond_millis).unwrap_or(now),
+            created_series,
             is_up: history.up_now(),
             delivered: AtomicU64::new(0),
             state: Mutex::new(ExporterState {
                 aggregator,
                 history,
+                clock: WallClock::new(wall - beyond_millis),
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),
@@ -187,16 +195,23 @@ impl DropCounters {
     }
 }
 
+/// Returns the time since the Unix epoch.
+fn wall_time() -> Duration {
+    SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default()
+}
+
 const NO_PANIC: &str = "no thread panics while it holds the lock";
 
 impl Pages for Exporter {
     fn metrics(&self, format: Format, web: &WebState, out: &mut dyn Write) -> io::Result<Duration> {
         // Only the copy happens under the lock; sorting and rendering do not block the capture.
-        let (at, flows, sensors, mut frames, last_frame, mut capture) = {
+        let (at, clock, flows, sensors, mut frames, last_frame, mut capture) = {
             let mut state = self.lock();
             let at = self.now();
+            state.clock.compare(at, wall_time(), self.now());
             (
                 at,
+                state.clock.clone(),
                 state.aggregator.scrape(at),
                 state.aggregator.sensors().snapshot(),
                 state.aggregator.frames().clone(),
@@ -215,6 +230,8 @@ impl Pages for Exporter {
             web,
             process: &process::state(),
             names: names.as_ref(),
+            clock: &clock,
+            created_series: self.created_series,
         };
         metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(at)
@@ -236,7 +253,7 @@ impl Pages for Exporter {
             let hosts = state.aggregator.flows().host_totals();
             let last_hour = self.last_hour.lock().expect(NO_PANIC).samples(now, hosts);
             Overview {
-                at: SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default(),
+                at: wall_time(),
                 source: self.source.get().cloned().unwrap_or_default(),
                 capture: state.history.state(Instant::now()),
                 frames,
@@ -357,7 +374,7 @@ mod tests {
                 hosts: 1000,
             },
         };
-        Exporter::new(settings, None)
+        Exporter::new(settings, None, false)
     }
 
     #[test]

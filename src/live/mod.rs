@@ -53,6 +53,8 @@ pub struct Options {
     pub web_config_file: Option<PathBuf>,
     /// Maximum number of concurrent scrapes; 0 means no limit.
     pub max_requests: usize,
+    /// Whether OpenMetrics has a `_created` series for the start of each counter.
+    pub created_series: bool,
     /// Maximum number of sensors to distinguish.
     pub max_sensors: u32,
     /// Sources of names.
@@ -168,7 +170,7 @@ fn used_by(holder: Option<&str>) -> String {
 /// The daemon cannot start, or its UDP sockets cannot be read any more.
 pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
-    let size = TableSize::of(&settings);
+    let size = TableSize::of(&settings).with_names(!options.names.is_empty());
     if let Some(warning) = memory::check(size)? {
         warn!("{warning}");
     }
@@ -206,7 +208,8 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let bound = Bound::new(options.source, &options.listen_ports)?;
     // Sensors stream to the port that the system chose for port 0.
     settings.decode.listen_ports = ListenPorts::Only(bound.ports());
-    let exporter = Arc::new(Exporter::new(settings, names.clone()));
+    let exporter = Exporter::new(settings, names.clone(), options.created_series);
+    let exporter = Arc::new(exporter);
     exporter.watch_sensors(&bound.ports(), options.max_sensors);
     let (stop, stopped) = watch::channel(false);
     let what = bound.describe();
@@ -458,7 +461,7 @@ mod tests {
                 hosts: 1000,
             },
         };
-        let exporter = Arc::new(Exporter::new(settings, None));
+        let exporter = Arc::new(Exporter::new(settings, None, false));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
         tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;

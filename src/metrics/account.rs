@@ -1,14 +1,19 @@
 //! The metrics about the program and its input. They are collected anew for each scrape in a
 //! registry of the prometheus crate.
 
+use std::collections::BTreeMap;
 use std::io::{self, Write};
 use std::time::Duration;
 
 use prometheus::core::Collector;
+use prometheus::proto::{Metric, MetricFamily, MetricType};
 use prometheus::{Counter, Gauge, GaugeVec, IntCounter, IntCounterVec, Opts, Registry};
 
 use super::catalog::{self, Family, Kind};
-use super::{Format, OwnState, ProcessState, Refused, WebState, gathered};
+use super::format::Encoding;
+use super::gathered::Gathered;
+use super::wall_clock::UnixMillis;
+use super::{OwnState, ProcessState, Refused, WallClock, WebState};
 use crate::aggregator::FrameCounts;
 use crate::flow::{OTHER, Occupancy, SensorSnapshot};
 use crate::names::NameTable;
@@ -27,7 +32,7 @@ pub(super) fn of_scrape(flows: &Occupancy, own: &OwnState<'_>) -> Account {
     let OwnState {
         frames, capture, ..
     } = own;
-    let account = Account::default();
+    let mut account = Account::default();
     account.frames(frames);
     account.counter(catalog::SELF_CAPTURED, frames.self_captured);
     account.counter(catalog::CAPTURE_ITERATIONS, capture.iterations);
@@ -49,6 +54,8 @@ pub(super) fn of_scrape(flows: &Occupancy, own: &OwnState<'_>) -> Account {
 #[derive(Default)]
 pub(super) struct Account {
     registry: Registry,
+    /// When the counters of sensors were 0, by the values of their labels in alphabetical order.
+    sensors: BTreeMap<[String; 2], UnixMillis>,
 }
 
 impl Account {
@@ -62,7 +69,7 @@ impl Account {
         self.counters(catalog::FRAMES_TRUNCATED, &truncated);
     }
 
-    fn sensors(&self, snapshot: &SensorSnapshot) {
+    fn sensors(&mut self, snapshot: &SensorSnapshot) {
         let family = catalog::SENSOR_FRAMES;
         let frames = IntCounterVec::new(options(family), family.labels).expect(VALID);
         let family = catalog::SENSOR_LAST_FRAME;
@@ -70,12 +77,16 @@ impl Account {
         for sensor in &snapshot.sensors {
             let address = sensor.address.map(|address| address.to_string());
             let address = address.as_deref().unwrap_or(OTHER);
-            let labels = [address, &sensor.listen_port.to_string()];
+            let port = sensor.listen_port.to_string();
+            let labels = [address, &port];
             frames
                 .with_label_values(&labels)
                 .inc_by(sensor.arrivals.frames);
             let at = sensor.arrivals.newest.as_secs_f64();
             newest.with_label_values(&labels).set(at);
+            let first = UnixMillis::of(sensor.arrivals.first);
+            self.sensors
+                .insert([port.clone(), address.to_owned()], first);
         }
         self.add(frames);
         self.add(newest);
@@ -183,8 +194,39 @@ impl Account {
         self.registry.register(Box::new(collector)).expect(VALID);
     }
 
-    pub(super) fn write(&self, out: &mut impl Write, format: Format) -> io::Result<()> {
-        gathered::write(out, format, &self.registry.gather())
+    pub(super) fn write(&self, out: &mut impl Write, encoding: Encoding<'_>) -> io::Result<()> {
+        let zero = encoding.clock.map(WallClock::zero);
+        let gathered = Gathered {
+            families: self.registry.gather(),
+            start: |family: &MetricFamily, metric: &Metric| self.start(zero?, family, metric),
+        };
+        gathered.write(out, encoding.format)
+    }
+
+    /// Returns when a counter was 0; `zero` is the start of the process.
+    fn start(
+        &self,
+        zero: UnixMillis,
+        family: &MetricFamily,
+        metric: &Metric,
+    ) -> Option<UnixMillis> {
+        const SENSOR_FRAMES: &str = catalog::SENSOR_FRAMES.name;
+        // These count from the start of the system, or of the network namespace.
+        const RECEIVED: &str = catalog::PROCESS_RECEIVED.name;
+        const TRANSMITTED: &str = catalog::PROCESS_TRANSMITTED.name;
+
+        match family.name() {
+            _ if family.get_field_type() != MetricType::COUNTER => None,
+            RECEIVED | TRANSMITTED => None,
+            SENSOR_FRAMES => match metric.get_label() {
+                [port, sensor] => {
+                    let labels = [port, sensor].map(|label| label.value().to_owned());
+                    self.sensors.get(&labels).copied()
+                }
+                _ => None,
+            },
+            _ => Some(zero),
+        }
     }
 }
 

@@ -1,6 +1,5 @@
 //! The differences between the text format of Prometheus and OpenMetrics.
 
-use super::Format;
 use super::catalog::Family;
 
 /// The last line of OpenMetrics. A text without it was cut short.
@@ -13,15 +12,6 @@ pub(super) enum Dialect {
     Prometheus,
     /// Version 1.0.
     OpenMetrics,
-}
-
-impl From<Format> for Dialect {
-    fn from(format: Format) -> Self {
-        match format {
-            Format::Text => Self::Prometheus,
-            Format::OpenMetrics => Self::OpenMetrics,
-        }
-    }
 }
 
 impl Dialect {

@@ -5,26 +5,27 @@ use std::io::{self, Write};
 
 use etherparse::IpNumber;
 
-use super::Format;
-use super::catalog::{Family, OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
-use super::dialect::{Dialect, END};
+use super::catalog::{OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS};
+use super::format::Encoding;
 use super::labels::{TRAFFIC, Value};
-use super::lines;
 use super::names;
-use super::text::{Line, Word};
-use crate::flow::{Classes, Counters, Label, OTHER, ProtocolName, Snapshot};
+use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
+use super::text::Word;
+use crate::flow::{
+    Address, Classes, Flow, Label, OTHER, OverflowKey, ProtocolName, Shape, Snapshot, Sum,
+    TrafficKey,
+};
 use crate::names::NameTable;
 
-/// Writes the four families, and the end of the format. Samples are sorted by their label values, in the order of the labels:
+/// Writes the four families. Samples are sorted by their label values, in the order of the labels:
 /// IPv4 flows first, then IPv6 flows, then `other`.
 pub(super) fn write(
     out: &mut impl Write,
-    format: Format,
+    encoding: Encoding<'_>,
     mut snapshot: Snapshot,
     names: Option<&NameTable>,
-    threads: usize,
 ) -> io::Result<()> {
-    snapshot.sort_by_key(threads);
+    snapshot.sort_by_key(encoding.threads);
     // `None` sorts before `Some`, but the sum without a key comes last.
     snapshot
         .overflow
@@ -34,136 +35,126 @@ pub(super) fn write(
         .sort_unstable_by_key(|sum| (sum.key.is_none(), sum.key));
 
     if let Some(names) = names {
-        names::write(out, format.into(), &snapshot, names)?;
+        names::write(out, encoding, &snapshot, names)?;
     }
+    let words = ValueWords::of(&snapshot.shape.classes);
     let no_names = NameTable::default();
-    let families = Families {
-        dialect: format.into(),
-        threads,
-        words: ValueWords::of(&snapshot.shape.classes),
-        snapshot,
+    let values = |labels| FlowValues {
+        shape: &snapshot.shape,
+        labels,
+        words: &words,
         names: names.unwrap_or(&no_names),
     };
-    families.write_flows(out, OBSERVED_BYTES, |counters| counters.bytes)?;
-    families.write_flows(out, OBSERVED_PACKETS, |counters| counters.packets)?;
-    families.write_traffic(out, TRAFFIC_BYTES, |counters| counters.bytes)?;
-    families.write_traffic(out, TRAFFIC_PACKETS, |counters| counters.packets)?;
-    match format {
-        Format::Text => Ok(()),
-        Format::OpenMetrics => out.write_all(END.as_bytes()),
+    let flows = Flows {
+        snapshot: &snapshot,
+        values: values(snapshot.shape.labels.iter().collect()),
+    };
+    let traffic = Traffic {
+        snapshot: &snapshot,
+        values: values(TRAFFIC.into()),
+    };
+    stream::write(
+        out,
+        encoding,
+        &flows,
+        &[
+            (OBSERVED_BYTES, |counters| counters.bytes),
+            (OBSERVED_PACKETS, |counters| counters.packets),
+        ],
+    )?;
+    stream::write(
+        out,
+        encoding,
+        &traffic,
+        &[
+            (TRAFFIC_BYTES, |counters| counters.bytes),
+            (TRAFFIC_PACKETS, |counters| counters.packets),
+        ],
+    )
+}
+
+/// The flows, and the sums of those beyond the limit.
+struct Flows<'a> {
+    snapshot: &'a Snapshot,
+    values: FlowValues<'a>,
+}
+
+impl Source for Flows<'_> {
+    fn labels(&self) -> Vec<&'static str> {
+        self.values.label_names()
+    }
+
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
+        sink.push_all(&self.snapshot.narrow, &self.values)?;
+        sink.push_all(&self.snapshot.wide, &self.values)?;
+        sink.push_all(&self.snapshot.overflow, &self.values)
     }
 }
 
-struct Families<'a> {
-    dialect: Dialect,
-    threads: usize,
-    words: ValueWords,
-    snapshot: Snapshot,
-    names: &'a NameTable,
+/// The sums of all packets ever counted.
+struct Traffic<'a> {
+    snapshot: &'a Snapshot,
+    values: FlowValues<'a>,
 }
 
-impl Families<'_> {
-    fn write_flows(
-        &self,
-        out: &mut impl Write,
-        family: Family,
-        count: impl Fn(&Counters) -> u64 + Sync,
-    ) -> io::Result<()> {
-        let Snapshot {
-            shape,
-            narrow,
-            wide,
-            overflow,
-            ..
-        } = &self.snapshot;
-        let template = Template::new(family, shape.labels.iter(), &self.words, self.names);
-        self.write_header(out, family)?;
-        lines::write(out, self.threads, narrow, |line, flow| {
-            let value = |label| Value::of_flow(shape, &flow.key, label);
-            template.fill(line, value, count(&flow.counters));
-        })?;
-        lines::write(out, self.threads, wide, |line, flow| {
-            let value = |label| Value::of_flow(shape, &flow.key, label);
-            template.fill(line, value, count(&flow.counters));
-        })?;
-        lines::write(out, self.threads, overflow, |line, sum| {
-            let value = |label| Value::of_overflow(shape, sum.key, label);
-            template.fill(line, value, count(&sum.counters));
-        })
+impl Source for Traffic<'_> {
+    fn labels(&self) -> Vec<&'static str> {
+        self.values.label_names()
     }
 
-    fn write_traffic(
-        &self,
-        out: &mut impl Write,
-        family: Family,
-        count: impl Fn(&Counters) -> u64 + Sync,
-    ) -> io::Result<()> {
-        let Snapshot { shape, traffic, .. } = &self.snapshot;
-        let template = Template::new(family, TRAFFIC, &self.words, self.names);
-        self.write_header(out, family)?;
-        lines::write(out, self.threads, traffic, |line, sum| {
-            let value = |label| Value::of_traffic(shape, sum.key, label);
-            template.fill(line, value, count(&sum.counters));
-        })
-    }
-
-    fn write_header(&self, out: &mut impl Write, family: Family) -> io::Result<()> {
-        let mut header = String::new();
-        self.dialect.push_header(&mut header, family);
-        out.write_all(header.as_bytes())
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
+        sink.push_all(&self.snapshot.traffic, &self.values)
     }
 }
 
-/// The constant parts of a family's lines.
-struct Template<'a> {
-    /// The text before each label's value, and the label. The first text begins with the family's
-    /// name.
-    labels: Vec<(Word, Label)>,
+/// Label values of flows and of their sums.
+struct FlowValues<'a> {
+    shape: &'a Shape,
+    labels: Vec<Label>,
     words: &'a ValueWords,
     names: &'a NameTable,
 }
 
-impl<'a> Template<'a> {
-    fn new(
-        family: Family,
-        labels: impl IntoIterator<Item = Label>,
-        words: &'a ValueWords,
-        names: &'a NameTable,
-    ) -> Self {
-        let mut before = format!("{}{{", family.name);
-        let labels = labels.into_iter().map(|label| {
-            let word = Word::new(format!("{before}{}=\"", label.name()));
-            before = "\",".into();
-            (word, label)
-        });
-        Self {
-            labels: labels.collect(),
-            words,
-            names,
-        }
+impl FlowValues<'_> {
+    fn label_names(&self) -> Vec<&'static str> {
+        self.labels.iter().map(|label| label.name()).collect()
     }
 
-    /// Writes a line with these label values and this count.
     #[inline]
-    fn fill(&self, line: &mut Line<'_>, value: impl Fn(Label) -> Value, count: u64) {
-        for (before, label) in &self.labels {
-            line.push(before);
-            match value(*label) {
-                Value::Address(address, prefix) => names::push_address(line, address, prefix),
-                Value::Name(address, prefix) => {
-                    names::push_name(line, address, prefix, self.names);
-                }
-                Value::Class(class) => line.push(&self.words.classes[class.number()]),
-                Value::Protocol(IpNumber(protocol)) => {
-                    line.push(&self.words.protocols[usize::from(protocol)]);
-                }
-                Value::Number(number) => line.push_number(number.into()),
-                Value::Other => line.push(&self.words.other),
-                Value::Nothing => {}
+    fn write(&self, value: Value, out: &mut impl ValueWriter) {
+        match value {
+            Value::Address(address, prefix) => names::push_address(out, address, prefix),
+            Value::Name(address, prefix) => names::push_name(out, address, prefix, self.names),
+            Value::Class(class) => out.push(&self.words.classes[class.number()]),
+            Value::Protocol(IpNumber(protocol)) => {
+                out.push(&self.words.protocols[usize::from(protocol)]);
             }
+            Value::Number(number) => out.push_number(number.into()),
+            Value::Other => out.push(&self.words.other),
+            Value::Nothing => {}
         }
-        line.push_bytes(b"\"} ");
-        line.push_number(count);
+    }
+}
+
+impl<A: Address> LabelValues<Flow<A>> for FlowValues<'_> {
+    #[inline]
+    fn write(&self, flow: &Flow<A>, label: usize, out: &mut impl ValueWriter) {
+        let value = Value::of_flow(self.shape, &flow.key, self.labels[label]);
+        FlowValues::write(self, value, out);
+    }
+}
+
+impl LabelValues<Sum<OverflowKey>> for FlowValues<'_> {
+    fn write(&self, sum: &Sum<OverflowKey>, label: usize, out: &mut impl ValueWriter) {
+        let value = Value::of_overflow(self.shape, sum.key, self.labels[label]);
+        FlowValues::write(self, value, out);
+    }
+}
+
+impl LabelValues<Sum<TrafficKey>> for FlowValues<'_> {
+    fn write(&self, sum: &Sum<TrafficKey>, label: usize, out: &mut impl ValueWriter) {
+        let value = Value::of_traffic(self.shape, sum.key, self.labels[label]);
+        FlowValues::write(self, value, out);
     }
 }
 
@@ -191,31 +182,72 @@ impl ValueWords {
 mod tests {
     use std::net::{IpAddr, Ipv4Addr};
 
+    use super::super::catalog::OBSERVED_BYTES;
+    use super::super::dialect::Dialect;
     use super::super::labels;
-    use super::super::text::Text;
+    use super::super::messages::{Messages, Sizes};
+    use super::super::text_series::TextSeries;
     use super::*;
-    use crate::flow::{Address, Key, Shape, WHOLE};
+    use crate::flow::{Counters, Key, Start, WHOLE};
     use crate::names::Name;
 
-    /// Compares the lines of the first family with those that `labels` renders.
+    fn flow<A: Address>(key: Key<A>) -> Flow<A> {
+        Flow {
+            key,
+            counters: Counters {
+                bytes: u64::MAX,
+                packets: 0,
+            },
+            start: Start::default(),
+        }
+    }
+
+    /// Compares the lines of the first family with those that `labels` renders, and the measured
+    /// size of its messages with their real one.
     #[track_caller]
-    fn check<A: Address>(shape: &Shape, names: &NameTable, keys: &[Key<A>]) {
+    fn check<A: Address + Sync>(shape: &Shape, names: &NameTable, keys: &[Key<A>]) {
         let words = ValueWords::of(&shape.classes);
-        let template = Template::new(OBSERVED_BYTES, shape.labels.iter(), &words, names);
-        let mut out = Vec::new();
-        let mut text = Text::new(&mut out);
+        let values = FlowValues {
+            shape,
+            labels: shape.labels.iter().collect(),
+            words: &words,
+            names,
+        };
+        let label_names = values.label_names();
+        let (mut text, mut messages) = (Vec::new(), Vec::new());
+        let count = |counters: &Counters| counters.bytes;
+        let family = OBSERVED_BYTES;
+        let flows: Vec<_> = keys.iter().map(|key| flow(*key)).collect();
+        TextSeries::begin(
+            &mut text,
+            Dialect::Prometheus,
+            family,
+            &label_names,
+            None,
+            count,
+        )
+        .and_then(|mut text| text.push_all(&flows, &values))
+        .expect(INFALLIBLE);
+        let mut sizes = Sizes::new(&label_names, None);
+        sizes.push_all(&flows, &values).expect(INFALLIBLE);
+        let mut records =
+            Messages::begin(&mut messages, family, &label_names, None, count, 0).expect(INFALLIBLE);
+        records.push_all(&flows, &values).expect(INFALLIBLE);
+        records.finish().expect(INFALLIBLE);
         let mut expected = String::new();
+        Dialect::Prometheus.push_header(&mut expected, family);
         for key in keys {
-            let value = |label| Value::of_flow(shape, key, label);
-            text.push(|line| template.fill(line, value, u64::MAX))
-                .expect("writing to a Vec does not fail");
-            expected.push_str(OBSERVED_BYTES.name);
+            expected.push_str(family.name);
             labels::push_flow(&mut expected, shape, names, key);
             expected.extend([" ", &u64::MAX.to_string(), "\n"]);
         }
-        text.flush().expect("writing to a Vec does not fail");
-        assert_eq!(String::from_utf8(out).expect("text"), expected);
+        assert_eq!(String::from_utf8(text).expect("text"), expected);
+        // The header has one byte for the length, which is that of the rest of the header.
+        let header = 1 + usize::from(messages[0]);
+        assert_eq!(sizes.total(), (messages.len() - header) as u64);
     }
+
+    const INFALLIBLE: &str = "writing to a Vec does not fail";
 
     /// Returns a key for each protocol, all with the same addresses and numbers.
     fn keys<A: Address>(shape: &Shape, address: A, prefix: u8, number: Option<u16>) -> Vec<Key<A>> {
@@ -257,14 +289,15 @@ mod tests {
             check(&shape, &none, &keys(&shape, ipv6, 127, Some(u16::MAX)));
             let ipv4 = keys(&shape, Ipv4Addr::BROADCAST, 31, Some(1000));
             check(&shape, &none, &ipv4);
-            check(
-                &shape,
-                &none,
-                &keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None),
-            );
-            let quotes = Name::new(&[b'"'; 253]).expect("a name");
-            let named = NameTable::of([(ipv6, quotes)]);
-            check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
+            let short = keys(&shape, Ipv4Addr::UNSPECIFIED, WHOLE, None);
+            check(&shape, &none, &short);
+            for name in [[b'"'; 253], [b'n'; 253]] {
+                for length in [1, 100, 117, 118, 127, 128, 253] {
+                    let name = Name::new(&name[..length]).expect("a name");
+                    let named = NameTable::of([(ipv6, name)]);
+                    check(&shape, &named, &keys(&shape, ipv6, WHOLE, Some(u16::MAX)));
+                }
+            }
         }
     }
 }

@@ -2,72 +2,75 @@
 
 use std::io::{self, Write};
 
-use super::Format;
-use super::catalog::{Family, HOST_BYTES, HOST_LABELS, HOST_PACKETS};
-use super::dialect::Dialect;
-use super::text::{Text, Word};
-use crate::flow::{Counters, Direction, HostTraffic, OTHER, Snapshot};
+use super::catalog::{HOST_BYTES, HOST_LABELS, HOST_PACKETS};
+use super::format::Encoding;
+use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
+use super::text::Word;
+use crate::flow::{Direction, HostTraffic, OTHER, Snapshot};
 
 /// Writes both families, unless hosts are not counted. Samples are sorted by address, direction and
 /// the peer's class; `other` comes last.
 pub(super) fn write(
     out: &mut impl Write,
-    format: Format,
+    encoding: Encoding<'_>,
     snapshot: &mut Snapshot,
 ) -> io::Result<()> {
     if snapshot.occupancy.host_limit == 0 {
         return Ok(());
     }
     snapshot.sort_hosts();
-    let families = HostFamilies {
-        dialect: format.into(),
-        classes: snapshot.shape.classes.names().map(Word::new).collect(),
+    let hosts = Hosts {
         hosts: &snapshot.hosts,
+        words: HostWords {
+            classes: snapshot.shape.classes.names().map(Word::new).collect(),
+            directions: Direction::ALL.map(|direction| Word::new(direction.label())),
+            other: Word::new(OTHER),
+        },
     };
-    families.write(out, HOST_BYTES, |counters| counters.bytes)?;
-    families.write(out, HOST_PACKETS, |counters| counters.packets)
+    stream::write(
+        out,
+        encoding,
+        &hosts,
+        &[
+            (HOST_BYTES, |counters| counters.bytes),
+            (HOST_PACKETS, |counters| counters.packets),
+        ],
+    )
 }
 
-struct HostFamilies<'a> {
-    dialect: Dialect,
-    /// The names of the classes, indexed by number.
-    classes: Vec<Word>,
+struct Hosts<'a> {
     hosts: &'a [HostTraffic],
+    words: HostWords,
 }
 
-impl HostFamilies<'_> {
-    fn write(
-        &self,
-        out: &mut impl Write,
-        family: Family,
-        count: impl Fn(&Counters) -> u64,
-    ) -> io::Result<()> {
-        let mut header = String::new();
-        self.dialect.push_header(&mut header, family);
-        out.write_all(header.as_bytes())?;
+/// Label values that are words.
+struct HostWords {
+    /// Indexed by the number of the class.
+    classes: Vec<Word>,
+    /// Indexed by [`Direction`].
+    directions: [Word; 2],
+    other: Word,
+}
 
-        let [host, direction, peer_type] = HOST_LABELS;
-        let before_host = Word::new(format!("{}{{{host}=\"", family.name));
-        let before_class = Direction::ALL.map(|value| {
-            let value = value.label();
-            Word::new(format!("\",{direction}=\"{value}\",{peer_type}=\""))
-        });
-        let other = Word::new(OTHER);
-        let mut text = Text::new(out);
-        for HostTraffic { key, counters } in self.hosts {
-            text.push(|line| {
-                line.push(&before_host);
-                match key.host {
-                    Some(address) => line.push_address(address),
-                    None => line.push(&other),
-                }
-                line.push(&before_class[key.direction as usize]);
-                line.push(&self.classes[key.peer_class.number()]);
-                line.push_bytes(b"\"} ");
-                line.push_number(count(counters));
-            })?;
+impl Source for Hosts<'_> {
+    fn labels(&self) -> Vec<&'static str> {
+        HOST_LABELS.into()
+    }
+
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
+        sink.push_all(self.hosts, &self.words)
+    }
+}
+
+impl LabelValues<HostTraffic> for HostWords {
+    fn write(&self, host: &HostTraffic, label: usize, out: &mut impl ValueWriter) {
+        let key = &host.key;
+        match (label, key.host) {
+            (0, Some(address)) => out.push_address(address),
+            (0, None) => out.push(&self.other),
+            (1, _) => out.push(&self.directions[key.direction as usize]),
+            _ => out.push(&self.classes[key.peer_class.number()]),
         }
-        text.flush()
     }
 }
 
@@ -76,6 +79,7 @@ mod tests {
     use std::net::IpAddr;
     use std::time::Duration;
 
+    use super::super::format::Format;
     use super::*;
     use crate::flow::{FlowLimits, FlowTable, Shape};
     use crate::wire::Observation;
@@ -107,7 +111,12 @@ mod tests {
         table.record(&mut batch);
         let mut out = Vec::new();
         let mut snapshot = table.scrape(Duration::ZERO);
-        write(&mut out, format, &mut snapshot).expect("writing to a Vec does not fail");
+        let encoding = Encoding {
+            format,
+            clock: None,
+            threads: 1,
+        };
+        write(&mut out, encoding, &mut snapshot).expect("writing to a Vec does not fail");
         String::from_utf8(out).expect("text")
     }
 

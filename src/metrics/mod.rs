@@ -13,10 +13,15 @@ mod gathered;
 mod hosts;
 pub(crate) mod labels;
 mod lines;
+mod messages;
 mod names;
 mod process;
+mod protobuf;
 pub(crate) mod samples;
+mod stream;
 mod text;
+mod text_series;
+mod wall_clock;
 mod web;
 
 use std::io::{self, Write};
@@ -27,9 +32,12 @@ use crate::flow::{SensorSnapshot, Snapshot};
 use crate::names::NameTable;
 
 pub use catalog::{ALL, Family, Kind};
+use dialect::END;
+use format::Encoding;
 pub use format::Format;
 pub use names::addresses;
 pub use process::ProcessState;
+pub use wall_clock::WallClock;
 pub use web::{Refused, WebState};
 
 /// The state of the live capture.
@@ -55,6 +63,10 @@ pub struct OwnState<'a> {
     pub capture: &'a CaptureState,
     pub web: &'a WebState,
     pub process: &'a ProcessState,
+    /// The wall time of the starts of counters.
+    pub clock: &'a WallClock,
+    /// Whether OpenMetrics has a `_created` series for the start of each counter.
+    pub created_series: bool,
     /// The names of the addresses that the flows show, if any source of names was chosen.
     pub names: Option<&'a NameTable>,
 }
@@ -67,14 +79,18 @@ pub struct OwnState<'a> {
 pub fn write_analysis(
     out: &mut impl Write,
     format: Format,
-    mut flows: Snapshot,
+    flows: Snapshot,
     frames: &FrameCounts,
     names: Option<&NameTable>,
     threads: usize,
 ) -> io::Result<()> {
-    account::of_analysis(frames, names).write(out, format)?;
-    hosts::write(out, format, &mut flows)?;
-    flows::write(out, format, flows, names, threads)
+    let encoding = Encoding {
+        format,
+        clock: None,
+        threads,
+    };
+    account::of_analysis(frames, names).write(out, encoding)?;
+    write_streams(out, encoding, flows, names)
 }
 
 /// Writes what `/metrics` answers.
@@ -84,11 +100,35 @@ pub fn write_analysis(
 pub fn write_scrape(
     out: &mut impl Write,
     format: Format,
-    mut flows: Snapshot,
+    flows: Snapshot,
     own: &OwnState<'_>,
 ) -> io::Result<()> {
-    account::of_scrape(&flows.occupancy, own).write(out, format)?;
-    hosts::write(out, format, &mut flows)?;
-    // With one thread: others count meanwhile, and serve other clients.
-    flows::write(out, format, flows, own.names, 1)
+    let has_starts = match format {
+        Format::Text => false,
+        Format::OpenMetrics => own.created_series,
+        Format::Protobuf => true,
+    };
+    let encoding = Encoding {
+        format,
+        clock: has_starts.then_some(own.clock),
+        // One: others count meanwhile, and serve other clients.
+        threads: 1,
+    };
+    account::of_scrape(&flows.occupancy, own).write(out, encoding)?;
+    write_streams(out, encoding, flows, own.names)
+}
+
+/// Writes the families with many series, and the end of the format.
+fn write_streams(
+    out: &mut impl Write,
+    encoding: Encoding<'_>,
+    mut flows: Snapshot,
+    names: Option<&NameTable>,
+) -> io::Result<()> {
+    hosts::write(out, encoding, &mut flows)?;
+    flows::write(out, encoding, flows, names)?;
+    match encoding.format {
+        Format::OpenMetrics => out.write_all(END.as_bytes()),
+        Format::Text | Format::Protobuf => Ok(()),
+    }
 }

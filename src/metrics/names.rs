@@ -4,10 +4,11 @@ use std::io::{self, Write};
 use std::net::IpAddr;
 
 use super::catalog::{FROM_INFO, Family, HOST_INFO, TO_INFO};
-use super::dialect::Dialect;
+use super::format::Encoding;
 use super::labels;
-use super::text::{Line, Text, Word};
-use crate::flow::{Address, Key, Label, OTHER, Snapshot, WHOLE};
+use super::stream::{self, LabelValues, Series, Sink, Source, ValueWriter};
+use super::text::Word;
+use crate::flow::{Address, Counters, Key, Label, OTHER, Snapshot, Start, WHOLE};
 use crate::names::NameTable;
 
 /// An address with its prefix length, as a label shows it.
@@ -16,32 +17,54 @@ type Shown = (IpAddr, u8);
 /// Returns each single address that flows and hosts show, once.
 #[must_use]
 pub fn addresses(flows: &Snapshot) -> Vec<IpAddr> {
-    let shown = [Label::From, Label::To].map(|label| shown(flows, label));
-    let single = shown.iter().flatten();
-    let single = single.filter(|(_, prefix)| *prefix == WHOLE);
-    let single = single.map(|(address, _)| *address);
-    let hosts = flows.hosts.iter().filter_map(|host| host.key.host);
-    let mut addresses: Vec<_> = single.chain(hosts).collect();
+    let labels = [Label::From, Label::To].map(|label| {
+        let is_shown = flows.shape.labels.contains(label);
+        is_shown.then_some(label)
+    });
+    let labels = || labels.iter().flatten();
+    let capacity = labels().count() * (flows.narrow.len() + flows.wide.len());
+    let mut addresses = Vec::with_capacity(capacity + flows.hosts.len());
+    for label in labels() {
+        addresses.extend(
+            flows
+                .narrow
+                .iter()
+                .filter_map(|flow| single(&flow.key, *label)),
+        );
+        addresses.extend(
+            flows
+                .wide
+                .iter()
+                .filter_map(|flow| single(&flow.key, *label)),
+        );
+    }
+    addresses.extend(flows.hosts.iter().filter_map(|host| host.key.host));
     addresses.sort_unstable();
     addresses.dedup();
     addresses
+}
+
+/// Returns an address of a flow, unless it is shown as a prefix.
+fn single<A: Address>(key: &Key<A>, label: Label) -> Option<IpAddr> {
+    let (address, prefix) = end(key, label);
+    (prefix == WHOLE).then_some(address)
 }
 
 /// Writes `tzsp_host_info`, if hosts are counted, and `tzsp_from_info` and `tzsp_to_info`, if these
 /// labels were chosen: a series for each of their values.
 pub(super) fn write(
     out: &mut impl Write,
-    dialect: Dialect,
+    encoding: Encoding<'_>,
     flows: &Snapshot,
     names: &NameTable,
 ) -> io::Result<()> {
     if flows.occupancy.host_limit > 0 {
-        write_hosts(out, dialect, flows, names)?;
+        write_hosts(out, encoding, flows, names)?;
     }
     let has_other = !flows.overflow.is_empty();
     for (family, label) in [(FROM_INFO, Label::From), (TO_INFO, Label::To)] {
         if flows.shape.labels.contains(label) {
-            write_family(out, dialect, family, shown(flows, label), has_other, names)?;
+            write_family(out, encoding, family, shown(flows, label), has_other, names)?;
         }
     }
     Ok(())
@@ -49,7 +72,7 @@ pub(super) fn write(
 
 fn write_hosts(
     out: &mut impl Write,
-    dialect: Dialect,
+    encoding: Encoding<'_>,
     flows: &Snapshot,
     names: &NameTable,
 ) -> io::Result<()> {
@@ -58,63 +81,98 @@ fn write_hosts(
     shown.sort_unstable();
     shown.dedup();
     let has_other = hosts().any(|host| host.is_none());
-    write_family(out, dialect, HOST_INFO, shown, has_other, names)
+    write_family(out, encoding, HOST_INFO, shown, has_other, names)
 }
 
 fn write_family(
     out: &mut impl Write,
-    dialect: Dialect,
+    encoding: Encoding<'_>,
     family: Family,
     shown: impl IntoIterator<Item = Shown>,
     has_other: bool,
     names: &NameTable,
 ) -> io::Result<()> {
-    let mut header = String::new();
-    dialect.push_header(&mut header, family);
-    out.write_all(header.as_bytes())?;
-    let before = |position: usize, text: &str| {
-        let label = family.labels[position];
-        Word::new(format!("{text}{label}=\""))
+    let shown = shown.into_iter().map(|shown| Info(Some(shown)));
+    let infos = Infos {
+        family,
+        shown: shown.chain(has_other.then_some(Info(None))).collect(),
+        values: InfoValues {
+            names,
+            other: Word::new(OTHER),
+        },
     };
-    let address_label = before(0, &format!("{}{{", family.name));
-    let name_label = before(1, "\",");
-    let mut text = Text::new(out);
-    for (address, prefix) in shown {
-        text.push(|line| {
-            line.push(&address_label);
-            push_address(line, address, prefix);
-            line.push(&name_label);
-            push_name(line, address, prefix, names);
-            line.push_bytes(b"\"} 1");
-        })?;
+    stream::write(out, encoding, &infos, &[(family, |_| 1)])
+}
+
+/// The series of one family.
+struct Infos<'a> {
+    family: Family,
+    shown: Vec<Info>,
+    values: InfoValues<'a>,
+}
+
+/// A series: an address, or `other`. Its value is always 1.
+struct Info(Option<Shown>);
+
+struct InfoValues<'a> {
+    names: &'a NameTable,
+    other: Word,
+}
+
+impl Source for Infos<'_> {
+    fn labels(&self) -> Vec<&'static str> {
+        self.family.labels.into()
     }
-    if has_other {
-        let other = Word::new(OTHER);
-        text.push(|line| {
-            for word in [&address_label, &other, &name_label, &other] {
-                line.push(word);
-            }
-            line.push_bytes(b"\"} 1");
-        })?;
+
+    fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
+        sink.push_all(&self.shown, &self.values)
     }
-    text.flush()
+}
+
+impl Series for Info {
+    fn counters(&self) -> &Counters {
+        const NONE: &Counters = &Counters {
+            bytes: 0,
+            packets: 0,
+        };
+        NONE
+    }
+
+    fn start(&self) -> Start {
+        Start::default()
+    }
+}
+
+impl LabelValues<Info> for InfoValues<'_> {
+    fn write(&self, info: &Info, label: usize, out: &mut impl ValueWriter) {
+        match (info, label) {
+            (Info(None), _) => out.push(&self.other),
+            (Info(Some((address, prefix))), 0) => push_address(out, *address, *prefix),
+            (Info(Some((address, prefix))), _) => push_name(out, *address, *prefix, self.names),
+        }
+    }
 }
 
 /// Appends the name of an address, or the address itself.
 #[inline]
-pub(super) fn push_name(line: &mut Line<'_>, address: IpAddr, prefix: u8, names: &NameTable) {
+pub(super) fn push_name(
+    out: &mut impl ValueWriter,
+    address: IpAddr,
+    prefix: u8,
+    names: &NameTable,
+) {
     match labels::name_of(names, address, prefix) {
-        Some(name) => line.push_escaped(name),
-        None => push_address(line, address, prefix),
+        Some(name) => out.push_text(name),
+        None => push_address(out, address, prefix),
     }
 }
 
 #[inline]
-pub(super) fn push_address(line: &mut Line<'_>, address: IpAddr, prefix: u8) {
-    line.push_address(address);
+pub(super) fn push_address(out: &mut impl ValueWriter, address: IpAddr, prefix: u8) {
+    out.push_address(address);
     if prefix != WHOLE {
-        line.push_bytes(b"/");
-        line.push_number(prefix.into());
+        out.push_slash();
+        out.push_number(prefix.into());
     }
 }
 
@@ -156,6 +214,7 @@ mod tests {
 
     use etherparse::IpNumber;
 
+    use super::super::format::Format;
     use super::*;
     use crate::flow::{
         Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum,
@@ -182,7 +241,11 @@ mod tests {
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
         let counters = Counters::default();
-        Flow { key, counters }
+        Flow {
+            key,
+            counters,
+            start: Start::default(),
+        }
     }
 
     fn ipv4(last: u8) -> Ipv4Addr {
@@ -229,7 +292,12 @@ mod tests {
     #[track_caller]
     fn check(flows: &Snapshot, expected: &[&str]) {
         let mut out = Vec::new();
-        write(&mut out, Dialect::Prometheus, flows, &names()).expect("a Vec takes it");
+        let encoding = Encoding {
+            format: Format::Text,
+            clock: None,
+            threads: 1,
+        };
+        write(&mut out, encoding, flows, &names()).expect("a Vec takes it");
         let text = String::from_utf8(out).expect("text");
         let samples = text.lines().filter(|line| !line.starts_with('#'));
         let samples: Vec<_> = samples
@@ -271,6 +339,7 @@ mod tests {
         flows.overflow.push(Sum {
             key: None,
             counters: Counters::default(),
+            start: Start::default(),
         });
         check(
             &flows,
@@ -301,6 +370,7 @@ mod tests {
                 peer_class: Class::default(),
             },
             counters: Counters::default(),
+            start: Start::default(),
         };
         flows.hosts = vec![
             host(None, Direction::Sent),

@@ -1,4 +1,5 @@
-//! A fast writer of lines that consist of many short parts: a scrape may have millions of lines.
+//! A fast writer of lines, or of binary records, that consist of many short parts: a scrape may have
+//! millions of them.
 //!
 //! Copying a number of bytes that is only known at run time is a call to `memcpy`. So each part is
 //! kept in a block of fixed size, longer than the part, and the whole block is copied, which takes
@@ -7,6 +8,8 @@
 
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
+
+use super::stream::ValueWriter;
 
 /// Text is written in chunks of about this many bytes.
 const CHUNK: usize = 64 * 1024;
@@ -60,6 +63,10 @@ impl Word {
         }
         Self { text, block }
     }
+
+    pub(super) fn len(&self) -> usize {
+        self.text.len()
+    }
 }
 
 impl<'a, W: Write> Text<'a, W> {
@@ -74,11 +81,19 @@ impl<'a, W: Write> Text<'a, W> {
     /// Writes a line.
     #[inline]
     pub(super) fn push(&mut self, write: impl FnOnce(&mut Line<'_>)) -> io::Result<()> {
+        self.push_record(|line| {
+            write(line);
+            line.push_bytes(b"\n");
+        })
+    }
+
+    /// Writes the same without the end of a line.
+    #[inline]
+    pub(super) fn push_record(&mut self, write: impl FnOnce(&mut Line<'_>)) -> io::Result<()> {
         let buffer = self.chunk[self.end..].first_chunk_mut();
         let buffer = buffer.expect("a chunk is written before a line might not fit");
         let mut line = Line { buffer, end: 0 };
         write(&mut line);
-        line.push_bytes(b"\n");
         self.end += line.end;
         if self.end >= CHUNK {
             self.flush()?;
@@ -95,41 +110,28 @@ impl<'a, W: Write> Text<'a, W> {
 }
 
 impl Line<'_> {
-    /// Appends a word.
-    #[inline]
-    pub(super) fn push(&mut self, word: &Word) {
-        let length = word.text.len();
-        if length <= BLOCK {
-            self.push_block(&word.block, length);
-        } else {
-            self.buffer[self.end..][..length].copy_from_slice(word.text.as_bytes());
-            self.end += length;
-        }
+    /// Returns the number of bytes written so far.
+    pub(super) fn len(&self) -> usize {
+        self.end
     }
 
-    /// Appends a label value, and escapes what the text format requires.
-    pub(super) fn push_escaped(&mut self, value: &str) {
-        for byte in value.bytes() {
-            match byte {
-                b'\\' => self.push_bytes(br"\\"),
-                b'"' => self.push_bytes(b"\\\""),
-                b'\n' => self.push_bytes(br"\n"),
-                byte => self.push_bytes(&[byte]),
-            }
-        }
+    /// Replaces bytes that were written before.
+    #[inline]
+    pub(super) fn set(&mut self, position: usize, bytes: &[u8]) {
+        self.buffer[position..][..bytes.len()].copy_from_slice(bytes);
     }
 
-    /// Appends an address; IPv6 as RFC 5952 asks for.
-    #[inline]
-    pub(super) fn push_address(&mut self, address: IpAddr) {
-        match address {
-            IpAddr::V4(address) => self.push_ipv4(address),
-            IpAddr::V6(address) => {
-                let mut rest = &mut self.buffer[self.end..];
-                write!(rest, "{address}").expect("the line has room for an address");
-                self.end = MAX_LINE - rest.len();
-            }
-        }
+    /// Replaces `old` bytes at a position by `new` ones of any value, and moves what follows.
+    pub(super) fn resize(&mut self, position: usize, old: usize, new: usize) {
+        self.buffer
+            .copy_within(position + old..self.end, position + new);
+        self.end = self.end - old + new;
+    }
+
+    /// Appends a short text.
+    pub(super) fn push_str(&mut self, text: &str) {
+        self.buffer[self.end..][..text.len()].copy_from_slice(text.as_bytes());
+        self.end += text.len();
     }
 
     #[inline]
@@ -140,16 +142,6 @@ impl Line<'_> {
         }
         // Removes the dot behind the last octet.
         self.end -= 1;
-    }
-
-    /// Appends a decimal number.
-    #[inline]
-    pub(super) fn push_number(&mut self, number: u64) {
-        let last = NUMBERS[usize::try_from(number % 1000).expect("it is below 1000")];
-        if number >= 1000 {
-            self.push_thousands(number / 1000, 3 - usize::from(last.digits));
-        }
-        self.push_block(&last.block, last.digits.into());
     }
 
     /// Appends the thousands of a number, and the leading zeros of the group that follows.
@@ -166,12 +158,67 @@ impl Line<'_> {
 
     /// Appends the first `length` bytes of a block, by copying all of it.
     #[inline]
-    fn push_block<const N: usize>(&mut self, block: &[u8; N], length: usize) {
+    pub(super) fn push_block<const N: usize>(&mut self, block: &[u8; N], length: usize) {
         // One check here lets the compiler omit those of the two slices below.
         assert!(self.end <= MAX_LINE - N, "the line has room for a block");
         self.buffer[self.end..][..N].copy_from_slice(block);
         self.end += length;
     }
+}
+
+impl ValueWriter for Line<'_> {
+    #[inline]
+    fn push(&mut self, word: &Word) {
+        let length = word.len();
+        if length <= BLOCK {
+            self.push_block(&word.block, length);
+        } else {
+            self.push_str(&word.text);
+        }
+    }
+
+    #[inline]
+    fn push_address(&mut self, address: IpAddr) {
+        match address {
+            IpAddr::V4(address) => self.push_ipv4(address),
+            IpAddr::V6(address) => {
+                let mut rest = &mut self.buffer[self.end..];
+                write!(rest, "{address}").expect("the line has room for an address");
+                self.end = MAX_LINE - rest.len();
+            }
+        }
+    }
+
+    #[inline]
+    fn push_number(&mut self, number: u64) {
+        let last = NUMBERS[usize::try_from(number % 1000).expect("it is below 1000")];
+        if number >= 1000 {
+            self.push_thousands(number / 1000, 3 - usize::from(last.digits));
+        }
+        self.push_block(&last.block, last.digits.into());
+    }
+
+    #[inline]
+    fn push_slash(&mut self) {
+        self.push_bytes(b"/");
+    }
+
+    fn push_text(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.push_bytes(br"\\"),
+                b'"' => self.push_bytes(b"\\\""),
+                b'\n' => self.push_bytes(br"\n"),
+                byte => self.push_bytes(&[byte]),
+            }
+        }
+    }
+}
+
+/// Returns the number of digits of an octet.
+#[inline]
+pub(super) fn digits(octet: u8) -> usize {
+    NUMBERS[usize::from(octet)].digits.into()
 }
 
 const fn numbers() -> [Number; 1000] {
@@ -241,7 +288,7 @@ mod tests {
     #[test]
     fn label_values_are_escaped() {
         check(
-            |line| line.push_escaped("K\u{fc}che \"1\" \\010\n"),
+            |line| line.push_text("K\u{fc}che \"1\" \\010\n"),
             r#"Küche \"1\" \\010\n"#,
         );
     }

@@ -217,7 +217,7 @@ struct HostRow<'a>(&'a Shape, Option<&'a NameTable>, &'a HostTraffic);
 
 impl Serialize for HostRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, names, HostTraffic { key, counters }) = self;
+        let Self(shape, names, HostTraffic { key, counters, .. }) = self;
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("host", &key.host)?;
         if let Some(names) = names {
@@ -236,7 +236,7 @@ struct Traffic<'a>(&'a Shape, Sum<TrafficKey>);
 
 impl Serialize for Traffic<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, Sum { key, counters }) = self;
+        let Self(shape, Sum { key, counters, .. }) = self;
         let name = |class| shape.classes.name(class);
         let mut map = serializer.serialize_map(Some(6))?;
         map.serialize_entry("from_type", &key.map(|key| name(key.from_class)))?;
@@ -256,7 +256,7 @@ struct Overflow<'a>(&'a Shape, Sum<OverflowKey>);
 
 impl Serialize for Overflow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, Sum { key, counters }) = self;
+        let Self(shape, Sum { key, counters, .. }) = self;
         let mut map = serializer.serialize_map(None)?;
         if shape.labels.contains(Label::Protocol) {
             map.serialize_entry("protocol", &key.map(|key| ProtocolName::of(key.protocol)))?;
@@ -277,7 +277,7 @@ struct FlowRow<'a>(&'a Shape, Option<&'a NameTable>, Flow<IpAddr>);
 
 impl Serialize for FlowRow<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Self(shape, names, Flow { key, counters }) = self;
+        let Self(shape, names, Flow { key, counters, .. }) = self;
         let no_names = NameTable::default();
         let mut map = serializer.serialize_map(None)?;
         for label in rows::shown_labels(shape, *names) {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tzsp_packetstream_exporter::aggregator::Aggregator;
 use tzsp_packetstream_exporter::http::{self, Configuration, ListenAddress, Listeners, Pages};
 use tzsp_packetstream_exporter::metrics::{
-    self, CaptureState, Format, OwnState, ProcessState, WebState,
+    self, CaptureState, Format, OwnState, ProcessState, WallClock, WebState,
 };
 use tzsp_packetstream_exporter::report::Overview;
 use tzsp_packetstream_exporter::wire::ListenPorts;
@@ -30,6 +30,8 @@ impl Pages for Metrics {
             web,
             process: &ProcessState::default(),
             names: None,
+            clock: &WallClock::new(Duration::ZERO),
+            created_series: false,
         };
         drop(aggregator);
         metrics::write_scrape(&mut { out }, format, flows, &own)?;
@@ -57,16 +59,21 @@ const EACH_PIECE: u64 = 2;
 /// Covers the snapshot, its text, and the web server. The number of allocations depends on the number
 /// of flows only through the size of the body, which is sent in pieces.
 pub(crate) fn flows_are_scraped() {
-    for encoding in ["identity", "gzip"] {
+    const PROTOBUF: &str = "application/vnd.google.protobuf";
+    for (format, encoding) in [
+        ("text/plain", "identity"),
+        ("text/plain", "gzip"),
+        (PROTOBUF, "identity"),
+    ] {
         for flows in [10, 1_000, 100_000] {
             let mut client = Client::of(serve(flows));
             // What the server allocates once, and for a connection.
-            client.scrape(encoding);
+            client.scrape(format, encoding);
             let mut size = 0;
-            let allocations = allocations(|| size = client.scrape(encoding));
+            let allocations = allocations(|| size = client.scrape(format, encoding));
             dhat::assert!(
                 allocations <= EACH_SCRAPE + EACH_PIECE * size.div_ceil(PIECE),
-                "{allocations} for {flows} flows in {size} bytes, {encoding}"
+                "{allocations} for {flows} flows in {size} bytes, {format}, {encoding}"
             );
         }
     }
@@ -101,11 +108,11 @@ fn serve(flows: u32) -> SocketAddr {
     // Serves until the process ends.
     thread::spawn(move || {
         runtime.block_on(async {
-            let any_port = ListenAddress {
+            let listen_address = ListenAddress {
                 address: Some(Ipv4Addr::LOCALHOST.into()),
                 port: 0,
             };
-            let listener = any_port.bind().unwrap();
+            let listener = listen_address.bind().unwrap();
             address.send(listener.local_addr().unwrap()).unwrap();
             let listeners = Listeners::new(vec![listener]);
             let configuration = Configuration::read(None).unwrap();
@@ -130,14 +137,16 @@ impl Client {
     }
 
     /// Requests the metrics, and returns the size of the response.
-    fn scrape(&mut self, encoding: &str) -> u64 {
+    fn scrape(&mut self, format: &str, encoding: &str) -> u64 {
         /// The end of a body that is sent in chunks.
         const END: &[u8] = b"\r\n0\r\n\r\n";
 
         let stream = &mut self.stream;
         stream
-            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: ")
+            .write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nAccept: ")
             .unwrap();
+        stream.write_all(format.as_bytes()).unwrap();
+        stream.write_all(b"\r\nAccept-Encoding: ").unwrap();
         stream.write_all(encoding.as_bytes()).unwrap();
         stream.write_all(b"\r\n\r\n").unwrap();
         let mut size = 0;

@@ -44,9 +44,11 @@ use std::time::{Duration, Instant, SystemTime};
 use nix::sys::signal::{Signal, kill};
 use tempfile::TempDir;
 
+use crate::exposition::{self, PROTOBUF};
 use crate::live::{DATAGRAM, send};
 use crate::namespace::{COLLECTOR_LINK, Network};
 use crate::network::{capture_through, received, stream, wait_for};
+use crate::protoc::decoded;
 use crate::support::{
     Exporter, LaunchOptions, eventually, fake_tshark, is_running, testdata, tool,
 };
@@ -187,17 +189,34 @@ fn setting_the_clock_affects_no_flows_and_no_losses() {
     let mut exporter = Exporter::start_with(&launch, &["--listen-port", "0"]);
     let port = exporter.udp_port();
     let offsets = [("+0", 0.0), ("-10d", -10.0), ("+10d", 10.0)];
+    let mut starts = Vec::new();
     for ((offset, days), frames) in offsets.into_iter().zip([1.0, 2.0, 3.0]) {
         set(offset);
-        send(port, &DATAGRAM);
+        let mut datagram = DATAGRAM;
+        datagram[34] = u8::try_from(starts.len()).unwrap();
+        send(port, &datagram);
         let scrape = exporter.scrape_until("the datagram", |scrape| received(scrape) == frames);
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
         let newest = scrape.value("tzsp_capture_last_frame_timestamp_seconds");
         let off = newest - now - days * DAY;
         assert!((-60.0..60.0).contains(&off), "{offset}: off by {off} s");
         // By the monotonic clock no time has passed: flows stay, and no lost time is counted.
-        assert_eq!(scrape.value("tzsp_flows"), 1.0);
+        assert_eq!(scrape.value("tzsp_flows"), frames);
         let lost = "tzsp_data_lost_between_iterations_seconds_total";
         assert_eq!(scrape.value(lost), 0.0);
+        // The starts of the earlier flows stay. The new flow has one by the new clock.
+        let (_, body) = exposition::scrape(&exporter, PROTOBUF);
+        let families = decoded(&body);
+        let mut families = families.into_iter();
+        let flows = families.find(|family| family.name == "tzsp_observed_bytes_total");
+        let shown = flows.unwrap().samples.into_iter();
+        let shown = shown.map(|sample| sample.start.unwrap());
+        let shown: Vec<_> = shown
+            .map(|(at, nanos)| at as f64 + nanos as f64 / 1e9)
+            .collect();
+        assert_eq!(shown[..starts.len()], starts);
+        let off = shown[starts.len()] - now - days * DAY;
+        assert!((-60.0..60.0).contains(&off), "{offset}: off by {off} s");
+        starts = shown;
     }
 }

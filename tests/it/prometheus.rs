@@ -3,7 +3,7 @@
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
@@ -21,34 +21,56 @@ pub(crate) struct Prometheus {
     child: Child,
     pub(crate) port: u16,
     directory: TempDir,
+    program: PathBuf,
+    arguments: Vec<String>,
 }
 
 impl Prometheus {
     /// Starts a server that scrapes this local port every second, with these scrape settings.
     #[track_caller]
     pub(crate) fn start(target: u16, settings: &str) -> Self {
+        Self::start_program(Path::new("prometheus"), &[], target, settings)
+    }
+
+    /// Starts this program as such a server, with these arguments.
+    #[track_caller]
+    pub(crate) fn start_program(
+        program: &Path,
+        arguments: &[&str],
+        target: u16,
+        settings: &str,
+    ) -> Self {
         let configuration = format!(
             "global: {{scrape_interval: 1s, scrape_timeout: 1s}}\n\
              scrape_configs:\n\
              - job_name: tzsp\n  static_configs: [{{targets: ['localhost:{target}']}}]\n\
              {settings}"
         );
-        Self::start_in(TempDir::new().unwrap(), &configuration)
+        let directory = TempDir::new().unwrap();
+        Self::launch(program, arguments, directory, &configuration)
     }
 
     /// Starts a server with its storage in the subdirectory `data`. It keeps data of any age.
     #[track_caller]
     pub(crate) fn start_in(directory: TempDir, configuration: &str) -> Self {
+        Self::launch(Path::new("prometheus"), &[], directory, configuration)
+    }
+
+    #[track_caller]
+    fn launch(program: &Path, arguments: &[&str], directory: TempDir, configuration: &str) -> Self {
         let path = directory.path().join("prometheus.yml");
         fs::write(&path, configuration).unwrap();
         let free = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let child = run(directory.path(), port);
+        let arguments: Vec<_> = arguments.iter().map(|&argument| argument.into()).collect();
+        let child = run(program, &arguments, directory.path(), port);
         Self {
             child,
             port,
             directory,
+            program: program.to_owned(),
+            arguments,
         }
     }
 
@@ -58,7 +80,8 @@ impl Prometheus {
         kill(pid, Signal::SIGTERM).unwrap();
         self.child.wait().unwrap();
         meanwhile();
-        self.child = run(self.directory.path(), self.port);
+        let directory = self.directory.path();
+        self.child = run(&self.program, &self.arguments, directory, self.port);
     }
 
     /// The value of an instant query. `None` unless it has exactly one result.
@@ -96,7 +119,7 @@ impl Prometheus {
 
 /// Runs a server with the configuration and the data in this directory.
 #[track_caller]
-fn run(directory: &Path, port: u16) -> Child {
+fn run(program: &Path, arguments: &[String], directory: &Path, port: u16) -> Child {
     let mut log = File::options();
     let log = log
         .create(true)
@@ -105,7 +128,8 @@ fn run(directory: &Path, port: u16) -> Child {
         .unwrap();
     let configuration = directory.join("prometheus.yml");
     let data = directory.join("data");
-    Command::new("prometheus")
+    Command::new(program)
+        .args(arguments)
         .arg(format!("--config.file={}", configuration.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg("--storage.tsdb.retention.time=100y")

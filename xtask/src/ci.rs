@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-#[cfg(target_os = "linux")]
-use crate::dist;
 use crate::project::{cargo, succeed};
 use crate::tools::{self, Tool};
+#[cfg(target_os = "linux")]
+use crate::{dist, instructions};
 use crate::{fixtures, fuzz};
 
 /// How long each fuzz target runs: long enough to find regressions close to the fixtures.
@@ -15,6 +15,13 @@ const FUZZ_SECONDS: u32 = 15;
 
 pub(crate) fn run() -> anyhow::Result<()> {
     step("tools that the tests run", || tools::ensure(&TOOLS))?;
+    step("Prometheus 3", || {
+        // One test needs it, and says so where it is missing.
+        if let Err(error) = tools::unpack_newer_prometheus() {
+            println!("not available: {error:#}");
+        }
+        Ok(())
+    })?;
     step("fixtures are fresh", fixtures::check)?;
     step("formatting", || {
         succeed(cargo().args(["fmt", "--all", "--check"]))?;
@@ -31,6 +38,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     step("tests", || {
         succeed(cargo().args(["test", "--workspace", "--locked"]))
+    })?;
+    #[cfg(target_os = "linux")]
+    step("instructions of the fast path", || {
+        instructions::run(&instructions::Options { update: false })
     })?;
     #[cfg(target_os = "linux")]
     step("packages", dist::check_debug_build)?;

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
-use crate::project::succeed;
+use crate::project::{root, succeed};
 
 /// An external program.
 pub(crate) struct Tool {
@@ -95,6 +95,82 @@ fn install(packages: &[&str]) -> anyhow::Result<()> {
             .args(["install", "--yes", "--no-install-recommends"])
             .args(packages),
     )
+}
+
+/// Unpacks Prometheus 3 from Debian unstable into `target/tools/prometheus`, unless it is there.
+/// Nothing is installed: apt works in a directory of its own.
+///
+/// # Errors
+/// This is not Debian, or the package cannot be downloaded or does not run here.
+pub(crate) fn unpack_newer_prometheus() -> anyhow::Result<()> {
+    let tools = root().join("target/tools");
+    let unpacked = tools.join("prometheus");
+    let program = unpacked.join("usr/bin/prometheus");
+    let runs = || {
+        succeed(
+            Command::new(&program)
+                .arg("--version")
+                .stderr(Stdio::null()),
+        )
+    };
+    if program.exists() {
+        return runs();
+    }
+    if !is_debian() {
+        bail!("this is not Debian");
+    }
+    let apt = tools.join("apt");
+    for directory in ["lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(apt.join(directory))?;
+    }
+    fs::write(apt.join("status"), "")?;
+    fs::write(
+        apt.join("sources.list"),
+        format!(
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] {} unstable main\n",
+            debian_mirror()?
+        ),
+    )?;
+    let path = |name: &str| apt.join(name).display().to_string();
+    fs::write(
+        apt.join("apt.conf"),
+        format!(
+            "Dir::Etc::sourcelist {:?};\nDir::Etc::sourceparts \"-\";\nDir::State::lists {:?};\n\
+             Dir::State::status {:?};\nDir::Cache {:?};\nAPT::Sandbox::User \"root\";\n",
+            path("sources.list"),
+            path("lists"),
+            path("status"),
+            path("cache")
+        ),
+    )?;
+    let apart = |command: &mut Command| {
+        let command = command.env("APT_CONFIG", apt.join("apt.conf"));
+        succeed(command.current_dir(&apt))
+    };
+    apart(apt_get().arg("update"))?;
+    apart(apt_get().args(["download", "prometheus"]))?;
+    let package = fs::read_dir(&apt)?.find_map(|entry| {
+        let path = entry.ok()?.path();
+        (path.extension()? == "deb").then_some(path)
+    });
+    let package = package.context("apt-get downloaded no package")?;
+    succeed(Command::new("dpkg").arg("-x").arg(package).arg(&unpacked))?;
+    fs::remove_dir_all(&apt)?;
+    runs()
+}
+
+/// Returns the address of the mirror from which this system gets Debian's packages.
+fn debian_mirror() -> anyhow::Result<String> {
+    let output = Command::new("apt-get")
+        .args(["indextargets", "--format", "$(ORIGIN) $(REPO_URI)"])
+        .arg("Created-By: Packages")
+        .output()
+        .context("cannot run apt-get")?;
+    let text = String::from_utf8(output.stdout)?;
+    let mirror = text.lines().find_map(|line| line.strip_prefix("Debian "));
+    Ok(mirror
+        .context("apt has no list of Debian's packages")?
+        .to_owned())
 }
 
 fn apt_get() -> Command {

@@ -1,9 +1,9 @@
 //! The counters of hosts, in one array: counting a packet takes one index for each of its hosts.
 
 use super::super::class::Class;
-use super::super::clock::Moment;
-use super::super::snapshot::Counters;
-use super::{Direction, HostNumber};
+use super::super::clock::{Moment, Start};
+use super::super::snapshot::{Counters, Direction};
+use super::HostNumber;
 
 /// The series of all hosts: by number, direction and the class of the peer.
 #[derive(Debug)]
@@ -11,6 +11,8 @@ pub(super) struct HostSeries {
     /// The number of classes.
     classes: usize,
     all: Vec<Series>,
+    /// The starts of all series. Apart from them, because counting a packet does not need them.
+    starts: Vec<Start>,
 }
 
 /// One series of a host.
@@ -35,6 +37,7 @@ impl HostSeries {
         Self {
             classes,
             all: Vec::new(),
+            starts: Vec::new(),
         }
     }
 
@@ -46,8 +49,21 @@ impl HostSeries {
             let hosts = self.all.len() / each;
             let more = hosts.clamp(1, (limit - hosts).max(1));
             self.all.reserve_exact(more * each);
+            self.starts.reserve_exact(more * each);
         }
         self.all.resize(self.all.len() + each, Series::default());
+        self.starts.resize(self.all.len(), Start::default());
+    }
+
+    /// Notes when a series counts its first packet. There must be a host.
+    pub(super) fn begin(&mut self, id: SeriesId, now: Moment) {
+        let index = self.index(id);
+        self.starts[index] = Start::at(now);
+    }
+
+    /// Returns when the counters of a series were 0.
+    pub(super) fn start(&self, id: SeriesId) -> Start {
+        self.starts[self.index(id)]
     }
 
     /// Counts a packet that arrived at `at`. Without a host, counts nothing.
@@ -114,7 +130,7 @@ impl HostSeries {
 
     /// Returns the allocated bytes, including spare capacity.
     pub(super) fn allocated(&self) -> usize {
-        self.all.capacity() * size_of::<Series>()
+        self.all.capacity() * size_of::<Series>() + self.starts.capacity() * size_of::<Start>()
     }
 
     fn block(&self, host: HostNumber) -> &[Series] {

@@ -1,7 +1,7 @@
 //! The counting itself, and everything of a table that exists once for both kinds of flows.
 
 use super::super::class::Class;
-use super::super::clock::Moment;
+use super::super::clock::{Moment, Start};
 use super::super::distinct::Distinct;
 use super::super::hold::Holds;
 use super::super::hosts::{HostPair, Hosts};
@@ -119,6 +119,7 @@ impl Accounts {
     fn count_by_packet(&mut self, packet: BatchedPacket<'_>) {
         let key = packet.traffic();
         let traffic = self.traffic.intern_with_hint(key, key.hint());
+        self.traffic.begin(traffic, self.now);
         self.traffic.add(traffic, packet.bytes());
         if self.hosts.is_on() {
             if !self.by_flow && self.needs_room_for_hosts() {
@@ -185,8 +186,11 @@ impl Accounts {
         packet: BatchedPacket<'_>,
     ) -> u32 {
         let (classes, traffic) = self.traffic_of(&packet.seen());
+        self.traffic.begin(traffic, self.now);
         let slot = Slot::new(*key, classes, traffic);
-        store.insert(packet.hash(), slot)
+        // No scrape up to the last one has shown the flow, so none of its packets counted by then.
+        let start = Start::at(packet.at().max(self.last_read));
+        store.insert(packet.hash(), slot, start)
     }
 
     /// Holds a flow that was just exposed: until the hold ends, scrapes show its present counters.
@@ -224,10 +228,11 @@ impl Accounts {
 
     /// Returns the exposed flows as a scrape shows them.
     pub(super) fn flows<A: Address>(&self, store: &Store<A>) -> Vec<Flow<A>> {
-        let exposed = store.exposed().iter().map(|&slot| &store[slot]);
-        let flows = exposed.map(|slot| Flow {
+        let exposed = store.exposed().iter().map(|&index| (index, &store[index]));
+        let flows = exposed.map(|(index, slot)| Flow {
             key: slot.shown_key(),
             counters: slot.counters,
+            start: store.start(index),
         });
         let mut flows: Vec<_> = flows.collect();
         for hold in self.holds.iter().filter(|hold| hold.held.wide == A::WIDE) {
@@ -267,5 +272,6 @@ fn sum_of<K: Copy>(entry: &SeriesEntry<K>) -> Sum<K> {
     Sum {
         key: entry.key,
         counters: entry.counters,
+        start: Start::at(entry.since),
     }
 }

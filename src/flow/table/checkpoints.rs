@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::super::clock::Moment;
+use super::super::clock::{Moment, Start};
 use super::super::hosts::HostTotals;
 use super::super::key::{Address, Key};
 use super::super::snapshot::{BothDirections, Counters, Flow, Recent};
@@ -81,7 +81,11 @@ impl FlowTable {
         let hosts = &self.accounts.hosts;
         let hosts = hosts.recent(&checkpoint.hosts, checkpoint.host_total, top);
         let (top, active) = top_n.finish();
-        let flow = |(key, counters)| Flow { key, counters };
+        let flow = |((key, start), counters)| Flow {
+            key,
+            counters,
+            start,
+        };
         Recent {
             shape: self.accounts.keys.shape.clone(),
             since: checkpoint.at.duration(),
@@ -123,21 +127,23 @@ fn copy<A: Address>(store: &Store<A>, copies: &mut Vec<Counters>) {
 
 /// Offers all flows that have counted a packet since the checkpoint.
 fn offer<A: Address>(
-    top_n: &mut TopN<Key<IpAddr>>,
+    top_n: &mut TopN<(Key<IpAddr>, Start)>,
     store: &Store<A>,
     since: Moment,
     then: &[Counters],
 ) {
-    for (index, slot) in store.slots().enumerate() {
+    for (index, slot) in (0..).zip(store.slots()) {
         // Cheap first test: most flows have had no packet since.
         if slot.last < since || slot.state() == SlotState::Free {
             continue;
         }
         let counters = slot
             .counters
-            .since(then.get(index).copied().unwrap_or_default());
+            .since(then.get(index as usize).copied().unwrap_or_default());
         if counters.packets > 0 {
-            top_n.offer(counters, || slot.shown_key().widened());
+            top_n.offer(counters, || {
+                (slot.shown_key().widened(), store.start(index))
+            });
         }
     }
 }

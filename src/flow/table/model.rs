@@ -85,6 +85,7 @@ fn shown(snapshot: &Snapshot) -> Sums {
     let narrow = snapshot.narrow.iter().map(|flow| Flow {
         key: flow.key.widened(),
         counters: flow.counters,
+        start: flow.start,
     });
     let mut shown = Sums::new();
     for flow in narrow.chain(snapshot.wide.iter().copied()) {
@@ -97,6 +98,18 @@ fn shown(snapshot: &Snapshot) -> Sums {
         shown.insert(None, sum(overflow));
     }
     shown
+}
+
+/// The starts of the exposed flows.
+fn starts(snapshot: &Snapshot) -> BTreeMap<Key<IpAddr>, Duration> {
+    let narrow = snapshot.narrow.iter();
+    let narrow = narrow.map(|flow| (flow.key.widened(), flow.start));
+    let wide = snapshot.wide.iter().map(|flow| (flow.key, flow.start));
+    let starts = narrow.chain(wide).map(|(key, start)| {
+        let key = without_derived_classes(&snapshot.shape, key);
+        (key, Duration::from_millis(start.millis()))
+    });
+    starts.collect()
 }
 
 fn key_of(shape: &Shape, seen: &Observation) -> Key<IpAddr> {
@@ -182,6 +195,8 @@ proptest! {
 
         let mut model = Sums::new();
         let mut last_shown = Sums::new();
+        let mut last_starts = BTreeMap::new();
+        let mut last_scrape = Duration::ZERO;
         let mut forgotten = 0;
         let mut now = Duration::ZERO;
         let mut batch = table.packets(200);
@@ -208,7 +223,20 @@ proptest! {
                     if table.accounts.forgotten_flows > forgotten {
                         forgotten = table.accounts.forgotten_flows;
                         last_shown.retain(|key, _| key.is_none());
+                        last_starts.clear();
                     }
+                    for (key, start) in starts(&snapshot) {
+                        prop_assert!(start <= now);
+                        match last_starts.insert(key, start) {
+                            Some(before) => prop_assert_eq!(start, before),
+                            // A flow that was never shown did not exist at the last scrape, or
+                            // it was hidden unseen.
+                            None => prop_assert!(
+                                forgotten > 0 || limits.hide_unseen || start >= last_scrape
+                            ),
+                        }
+                    }
+                    last_scrape = now;
                     let is_exact = limits.hold.is_zero()
                         && table.accounts.overflow_packets == 0
                         && forgotten == 0;
