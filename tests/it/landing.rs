@@ -268,7 +268,7 @@ fn no_label_makes_the_page_scroll_sideways() {
     send(port, &DATAGRAM);
     exporter.scrape_until("two flows", |scrape| scrape.value("tzsp_flows") == 2.0);
     let mut browser = Browser::start();
-    for width in [320, 390, 700, 1100] {
+    for width in [320, 390, 700, 960, 1100] {
         let tab = browser.tab(width, 700);
         browser.open(&tab, &exporter.url("/"));
         let text = text_of(&mut browser, &tab, "main");
