@@ -6,10 +6,7 @@ use ipnet::IpNet;
 use thiserror::Error;
 
 use super::class::{Class, Classes};
-use super::label::Label;
 use super::network::Network;
-use super::shape::Shape;
-use crate::wire::{Ip, Observation};
 
 /// Ranges that no address of the public internet is in: private, shared, link-local and unique
 /// local space (RFC 1918, 6598, 3927, 4193, and 4291 for `fe80::/10`).
@@ -97,7 +94,7 @@ impl HostClasses {
     }
 
     /// Whether no prefix length shortens the addresses of hosts.
-    fn are_shown_whole(&self, classes: &Classes) -> bool {
+    pub(super) fn are_shown_whole(&self, classes: &Classes) -> bool {
         let numbers = (0..).map(Class).zip(&self.is_chosen);
         let mut chosen = numbers.filter(|(_, is_chosen)| **is_chosen);
         chosen.all(|(class, _)| classes.lengths(class).are_whole())
@@ -112,39 +109,6 @@ impl HostClasses {
     fn entry(&mut self, classes: &Classes, name: &str) -> Option<&mut bool> {
         let number = classes.names().position(|known| known == name)?;
         self.is_chosen.get_mut(number)
-    }
-}
-
-impl Shape {
-    /// Whether an address is that of a host.
-    #[must_use]
-    pub fn is_host(&self, address: IpAddr) -> bool {
-        self.hosts.contains(self.classes.of(address))
-    }
-
-    /// Whether all packets of a flow are of the same hosts, with peers of the same classes: a flow
-    /// shows the classes of both addresses, and the addresses of hosts are whole.
-    pub(super) fn determines_hosts(&self) -> bool {
-        let has = |label| self.labels.contains(label);
-        let determines_class = |class| has(class) || !self.classes.has_prefix_lengths();
-        has(Label::From)
-            && has(Label::To)
-            && determines_class(Label::FromType)
-            && determines_class(Label::ToType)
-            && self.hosts.are_shown_whole(&self.classes)
-    }
-
-    /// Returns the addresses of a packet that are hosts, given the classes of both.
-    pub(super) fn hosts(
-        &self,
-        seen: &Observation,
-        [from_class, to_class]: [Class; 2],
-    ) -> [Option<IpAddr>; 2] {
-        let host = |address: Ip, class| self.hosts.contains(class).then(|| address.into());
-        [
-            host(seen.source, from_class),
-            host(seen.destination, to_class),
-        ]
     }
 }
 

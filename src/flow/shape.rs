@@ -8,7 +8,7 @@ use super::class::{Class, Classes, Lengths, WHOLE};
 use super::host_classes::HostClasses;
 use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
-use crate::wire::Observation;
+use crate::wire::{Ip, Observation};
 
 /// The rules by which packets are grouped into flows: the chosen labels, the classes of addresses,
 /// and how many bits of an address are shown.
@@ -222,6 +222,37 @@ impl Shape {
             && has(Label::ListenPort)
             && determines_class(Label::From, Label::FromType)
             && determines_class(Label::To, Label::ToType)
+    }
+
+    /// Whether an address is that of a host.
+    #[must_use]
+    pub fn is_host(&self, address: IpAddr) -> bool {
+        self.hosts.contains(self.classes.of(address))
+    }
+
+    /// Whether all packets of a flow are of the same hosts, with peers of the same classes: a flow
+    /// shows the classes of both addresses, and the addresses of hosts are whole.
+    pub(super) fn determines_hosts(&self) -> bool {
+        let has = |label| self.labels.contains(label);
+        let determines_class = |class| has(class) || !self.classes.has_prefix_lengths();
+        has(Label::From)
+            && has(Label::To)
+            && determines_class(Label::FromType)
+            && determines_class(Label::ToType)
+            && self.hosts.are_shown_whole(&self.classes)
+    }
+
+    /// Returns the addresses of a packet that are hosts, given the classes of both.
+    pub(super) fn hosts(
+        &self,
+        seen: &Observation,
+        [from_class, to_class]: [Class; 2],
+    ) -> [Option<IpAddr>; 2] {
+        let host = |address: Ip, class| self.hosts.contains(class).then(|| address.into());
+        [
+            host(seen.source, from_class),
+            host(seen.destination, to_class),
+        ]
     }
 
     /// Returns what the key holds of an address: its shown part, the number of bits shown, and its
