@@ -29,7 +29,7 @@ use series::{HostSeries, SeriesId};
 /// The highest limit of hosts. A flow has 16 bits for the number of a host. And so many hosts have
 /// some 400,000 series, about as many as one target of Prometheus may have.
 pub const MOST_HOSTS: u32 = 50_000;
-const _: () = assert!(MOST_HOSTS <= HostNumber::UNKNOWN.0 as u32 - 1);
+const _: () = assert!(MOST_HOSTS < HostNumber::UNKNOWN.0 as u32);
 
 /// Counts the packets of hosts.
 #[derive(Debug)]
@@ -37,7 +37,7 @@ pub(super) struct Hosts {
     /// The maximum number of hosts besides `other`. With 0, nothing is counted.
     limit: usize,
     /// The hosts by number. The first is `other`.
-    hosts: Vec<Host>,
+    entries: Vec<Host>,
     series: HostSeries,
     /// The numbers of the hosts by address.
     numbers: HashTable<u16>,
@@ -55,7 +55,7 @@ pub(super) struct Hosts {
     forgotten_counters: [Counters; 2],
 }
 
-/// The number of a host as a flow stores it: an index of [`Hosts::hosts`], or that of no host.
+/// The number of a host as a flow stores it: an index of [`Hosts::entries`], or that of no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostNumber(u16);
 
@@ -119,7 +119,7 @@ impl Hosts {
     pub(super) fn new(limit: u32, classes: &Classes, seed: RandomState, hold: Duration) -> Self {
         let mut hosts = Self {
             limit: limit.min(MOST_HOSTS) as usize,
-            hosts: Vec::new(),
+            entries: Vec::new(),
             series: HostSeries::new(classes.names().count()),
             numbers: HashTable::new(),
             seed,
@@ -216,7 +216,7 @@ impl Hosts {
     /// [`outdated`](Self::is_outdated).
     pub(super) fn hide(&mut self, may_be_hidden: impl Fn(Moment) -> bool) -> bool {
         let mut is_any_hidden = false;
-        for (number, host) in (0..).zip(&mut self.hosts).skip(1) {
+        for (number, host) in (0..).zip(&mut self.entries).skip(1) {
             if host.hidden.is_some() || host.held > 0 {
                 continue;
             }
@@ -235,7 +235,7 @@ impl Hosts {
     /// now.
     pub(super) fn is_outdated(&self, pair: HostPair) -> bool {
         pair.numbers().into_iter().any(|number| {
-            let host = self.hosts.get(number.index());
+            let host = self.entries.get(number.index());
             number == HostNumber::OTHER || host.is_some_and(|host| host.hidden.is_some())
         })
     }
@@ -244,7 +244,7 @@ impl Hosts {
     /// on.
     pub(super) fn release_holds(&mut self, now: Moment) {
         while let Some(hold) = self.holds.pop(self.hold, now) {
-            self.hosts[hold.held.host.index()].held -= 1;
+            self.entries[hold.held.host.index()].held -= 1;
         }
     }
 
@@ -263,7 +263,7 @@ impl Hosts {
             Some(held[position].1)
         };
         let mut shown = Vec::with_capacity(self.series.len());
-        let hosts = (0..).map(HostNumber).zip(&self.hosts);
+        let hosts = (0..).map(HostNumber).zip(&self.entries);
         for (number, host) in hosts.filter(|(_, host)| host.hidden.is_none()) {
             shown.extend(self.series.of(number).map(|(id, counters)| HostTraffic {
                 key: HostKey {
@@ -281,19 +281,19 @@ impl Hosts {
     /// Returns the allocated bytes, including spare capacity.
     pub(super) fn allocated(&self) -> usize {
         self.series.allocated()
-            + self.hosts.capacity() * size_of::<Host>()
+            + self.entries.capacity() * size_of::<Host>()
             + self.numbers.allocation_size()
             + self.holds.allocated()
     }
 
     /// The number of hosts with a slot.
     fn len(&self) -> usize {
-        self.hosts.len().saturating_sub(1)
+        self.entries.len().saturating_sub(1)
     }
 
     fn find(&self, address: IpAddr) -> Option<u16> {
         let hash = hash(&self.seed, address);
-        let is_this = |number: &u16| self.hosts[usize::from(*number)].address == Some(address);
+        let is_this = |number: &u16| self.entries[usize::from(*number)].address == Some(address);
         self.numbers.find(hash, is_this).copied()
     }
 
@@ -311,12 +311,12 @@ impl Hosts {
                 return HostNumber::OTHER;
             };
             self.forget(HostNumber(number));
-            self.hosts[usize::from(number)] = Host::new(Some(address), self.forgotten);
+            self.entries[usize::from(number)] = Host::new(Some(address), self.forgotten);
             number
         };
-        let Self { hosts, seed, .. } = self;
+        let Self { entries, seed, .. } = self;
         let hash_of = |number: &u16| {
-            let address = hosts[usize::from(*number)].address;
+            let address = entries[usize::from(*number)].address;
             hash(seed, address.expect("`other` is not in the index"))
         };
         let hash = hash(seed, address);
@@ -326,7 +326,7 @@ impl Hosts {
 
     /// Exposes a host and holds its series, if it is hidden.
     fn expose_again(&mut self, host: HostNumber, now: Moment) {
-        let Some(last) = self.hosts[host.index()].hidden.take() else {
+        let Some(last) = self.entries[host.index()].hidden.take() else {
             return;
         };
         self.hidden.remove(&(last, host.0));
@@ -340,15 +340,15 @@ impl Hosts {
 
     /// Adds a host with the next number, and returns that.
     fn push(&mut self, address: Option<IpAddr>) -> u16 {
-        let number = u16::try_from(self.hosts.len()).expect("the limit of hosts fits");
-        self.hosts.push(Host::new(address, 0));
+        let number = u16::try_from(self.entries.len()).expect("the limit of hosts fits");
+        self.entries.push(Host::new(address, 0));
         self.series.push_host(self.limit + 1);
         number
     }
 
     /// Removes a hidden host from the index, and sets its counters to 0.
     fn forget(&mut self, host: HostNumber) {
-        let address = self.hosts[host.index()].address;
+        let address = self.entries[host.index()].address;
         let hash = hash(&self.seed, address.expect("`other` is never hidden"));
         let entry = self.numbers.find_entry(hash, |number| *number == host.0);
         entry.expect("every host is in the index").remove();
@@ -377,7 +377,7 @@ impl Hosts {
     }
 
     fn hold(&mut self, id: SeriesId, base: Counters, now: Moment) {
-        self.hosts[id.host.index()].held += 1;
+        self.entries[id.host.index()].held += 1;
         self.holds.push(now, base, id);
     }
 }

@@ -18,7 +18,7 @@ impl Hosts {
     /// Replaces `copies` by the present counters of all hosts, in the order of their numbers.
     pub(in super::super) fn copy_totals(&self, copies: &mut Vec<HostTotals>) {
         copies.clear();
-        copies.reserve_exact(self.hosts.len());
+        copies.reserve_exact(self.entries.len());
         copies.extend(self.totals());
     }
 
@@ -39,7 +39,7 @@ impl Hosts {
         top: usize,
     ) -> RecentHosts {
         let mut then = then.iter().copied();
-        let hosts = self.hosts.iter().zip(self.totals()).map(|(host, now)| {
+        let hosts = self.entries.iter().zip(self.totals()).map(|(host, now)| {
             let [sent, received] = now.since(then.next().unwrap_or_default());
             RecentHost {
                 address: host.address,
@@ -69,7 +69,7 @@ impl Hosts {
     }
 
     fn totals(&self) -> impl Iterator<Item = HostTotals> + '_ {
-        let hosts = (0..).map(HostNumber).zip(&self.hosts);
+        let hosts = (0..).map(HostNumber).zip(&self.entries);
         hosts.map(|(number, host)| {
             let [sent, received] = self.series.totals(number);
             HostTotals {

@@ -191,10 +191,10 @@ impl Model {
             None => &mut self.other,
         };
         let (now, hold) = (self.now, self.limits.hold);
-        let held = (!hold.is_zero()).then_some((now, Counters::default()));
+        let new = (!hold.is_zero()).then_some((now, Counters::default()));
         let (counters, _) = series
             .entry((direction, peer))
-            .or_insert((Counters::default(), held));
+            .or_insert((Counters::default(), new));
         counters.add(bytes);
     }
 
