@@ -322,8 +322,15 @@ fn encode(count: u32, format: Format) {
 
 #[inline(never)]
 fn counted_encode(format: Format, flows: Snapshot) {
-    metrics::write_analysis(&mut io::sink(), format, flows, &FrameCounts::default(), None, 1)
-        .expect("a sink takes everything");
+    metrics::write_analysis(
+        &mut io::sink(),
+        format,
+        flows,
+        &FrameCounts::default(),
+        None,
+        1,
+    )
+    .expect("a sink takes everything");
 }
 
 fn table(flows: u32) -> FlowTable {

@@ -59,11 +59,7 @@ pub(super) struct ExporterState {
 }
 
 impl Exporter {
-    pub(super) fn new(
-        settings: Settings,
-        names: Option<Arc<Names>>,
-        created_series: bool,
-    ) -> Self {
+    pub(super) fn new(settings: Settings, names: Option<Arc<Names>>, created_series: bool) -> Self {
         let history = History::default();
         let mut aggregator = Aggregator::new(settings);
         if let Some(names) = &names {

@@ -218,9 +218,16 @@ mod tests {
         let count = |counters: &Counters| counters.bytes;
         let family = OBSERVED_BYTES;
         let flows: Vec<_> = keys.iter().map(|key| flow(*key)).collect();
-        TextSeries::begin(&mut text, Dialect::Prometheus, family, &label_names, None, count)
-            .and_then(|mut text| text.push_all(&flows, &values))
-            .expect(INFALLIBLE);
+        TextSeries::begin(
+            &mut text,
+            Dialect::Prometheus,
+            family,
+            &label_names,
+            None,
+            count,
+        )
+        .and_then(|mut text| text.push_all(&flows, &values))
+        .expect(INFALLIBLE);
         let mut sizes = Sizes::new(&label_names, None);
         sizes.push_all(&flows, &values).expect(INFALLIBLE);
         let mut records =

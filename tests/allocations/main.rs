@@ -78,7 +78,6 @@ fn aggregator(listen_ports: ListenPorts) -> Aggregator {
             idle_timeout: Duration::from_mins(10),
             hold: Duration::ZERO,
             hide_unseen: false,
-            hosts: 1000,
         },
     });
     aggregator.watch_sensors(Sensors::new(&sensor_ports, 100));
