@@ -56,7 +56,8 @@ fn run_child(command: &ChildCommand) -> ExitCode {
 }
 
 fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Result<()> {
-    match memory::check(TableSize::of(&settings)) {
+    let size = TableSize::of(&settings).with_names(!options.names.is_empty());
+    match memory::check(size) {
         Ok(None) => {}
         Ok(Some(warning)) => print_problem!("warning: {warning}"),
         // The default limit may exceed a small machine's memory, but few captures have so many

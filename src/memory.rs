@@ -15,14 +15,16 @@ const FLOW: u64 = 128;
 /// Bytes for each exposed flow during a scrape, which works on a copy of all flows: writing them
 /// while the table is locked would stop the counting.
 const COPY: u64 = 96;
+/// The same with names: both addresses of each flow, which are looked up.
+const NAMES_COPY: u64 = 40;
 /// Bytes for each held flow: 32 in a queue whose capacity doubles when it is full.
 const HOLD: u64 = 64;
 /// Bytes for each host without its counters: itself, its address in the index, and the copies from
 /// which the landing page computes recent traffic.
-const HOST: u64 = 400;
-/// Bytes for each host and class of its peers: counters of what it sent and received, and their
-/// starts.
-const HOST_CLASS: u64 = 42;
+const HOST: u64 = 272;
+/// Bytes for each host and class of its peers: counters of what it sent and received, when they were
+/// 0, and when they changed.
+const HOST_CLASS: u64 = 58;
 /// The same for a scrape, which works on a copy of all series.
 const HOST_COPY: u64 = 80;
 /// The same if they are held: 32 for each direction in a queue whose capacity doubles, and 24 for
@@ -54,6 +56,8 @@ pub struct TableSize {
     limits: FlowLimits,
     /// The number of classes of addresses.
     classes: usize,
+    /// Whether addresses have names.
+    has_names: bool,
 }
 
 /// An upper limit of memory, and its origin.
@@ -102,7 +106,14 @@ impl TableSize {
         Self {
             limits: settings.limits,
             classes: settings.shape.classes.names().count(),
+            has_names: false,
         }
+    }
+
+    /// The same, for a run in which addresses have names.
+    #[must_use]
+    pub fn with_names(self, has_names: bool) -> Self {
+        Self { has_names, ..self }
     }
 
     /// Returns the maximum number of bytes of the table itself.
@@ -115,7 +126,8 @@ impl TableSize {
     /// Returns the maximum number of bytes of the copy that a scrape works on.
     fn copy(&self) -> u64 {
         let series = u64::from(self.limits.hosts) * self.classes as u64;
-        u64::from(self.limits.flows) * COPY + series * HOST_COPY
+        let names = if self.has_names { NAMES_COPY } else { 0 };
+        u64::from(self.limits.flows) * (COPY + names) + series * HOST_COPY
     }
 
     /// Returns the part of the table that hosts take.
@@ -311,7 +323,11 @@ mod tests {
     }
 
     fn size(limits: FlowLimits) -> TableSize {
-        TableSize { limits, classes: 8 }
+        TableSize {
+            limits,
+            classes: 8,
+            has_names: false,
+        }
     }
 
     /// 10,000 flows take 10,000 * 224 bytes, and 100,000 idle ones 100,000 * 128.
@@ -406,11 +422,11 @@ mod tests {
         assert_eq!(scrapes(BASE - 1), 1);
     }
 
-    /// 50,000 hosts with 10 classes take 50,000 * (400 + 10 * 42) bytes, 50,000 * 10 * 80 more
+    /// 50,000 hosts with 10 classes take 50,000 * (272 + 10 * 58) bytes, 50,000 * 10 * 80 more
     /// during a scrape, and 50,000 * 10 * 176 more if they are held.
     #[test]
     fn many_hosts_need_memory() {
-        const NEED: u64 = 16 * 1_048_576 + 100 * 224 + 50_000 * (820 + 800);
+        const NEED: u64 = 16 * 1_048_576 + 100 * 224 + 50_000 * (852 + 800);
         let refusal = |bytes, hold| {
             let limits = FlowLimits {
                 hosts: 50_000,
@@ -420,6 +436,7 @@ mod tests {
             let size = TableSize {
                 limits,
                 classes: 10,
+                has_names: false,
             };
             let origin = "ulimit -v".to_owned();
             TooLarge::under(size, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())
@@ -427,8 +444,8 @@ mod tests {
         assert_eq!(refusal(NEED, 0), None);
         assert_eq!(
             refusal(NEED - 1, 0).expect("one byte too few"),
-            "--max-flows 100 with --max-hosts 50000 may take 94 MiB of memory, and ulimit -v allows \
-             93 MiB: lower --max-flows or --max-hosts, or allow more"
+            "--max-flows 100 with --max-hosts 50000 may take 95 MiB of memory, and ulimit -v allows \
+             94 MiB: lower --max-flows or --max-hosts, or allow more"
         );
         assert_eq!(refusal(NEED + 50_000 * 10 * 176 + 100 * 64, 15), None);
         assert!(refusal(NEED + 50_000 * 10 * 176 + 100 * 64 - 1, 15).is_some());

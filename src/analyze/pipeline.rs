@@ -68,6 +68,7 @@ pub(super) fn run(
             next: 0,
             decoded: BTreeMap::new(),
             empty: (0..threads * BATCHES).map(|_| core.batch()).collect(),
+            enough: threads * BATCHES / 2,
             core: Some(core),
         }),
         emptied: Condvar::new(),
@@ -144,6 +145,9 @@ struct Counting<'a> {
     /// Batches that wait for those before them, by number.
     decoded: BTreeMap<u64, FrameBatch>,
     empty: Vec<FrameBatch>,
+    /// Threads that wait for an empty batch are woken when there are so many, not for each one:
+    /// sleeping and waking takes about as long as decoding a batch.
+    enough: usize,
 }
 
 /// A block of frames.
@@ -179,22 +183,24 @@ impl<'a> Pipeline<'a> {
             let Some(file) = self.current(&mut open) else {
                 return false;
             };
-            let number = file.loaded;
+            let (this, number) = (file.file, file.loaded);
             file.loaded += 1;
             match &mut file.stream {
                 Stream::Sequential(stream) => work.block.load(|buffer| stream.read(buffer)),
                 Stream::File(input) => {
-                    let (input, file) = (Arc::clone(input), file.file);
+                    let input = Arc::clone(input);
                     drop(open);
                     load_at(number, &input, &mut work.block);
-                    open = lane.wait_to_walk(file, number);
-                    if open.as_ref().is_none_or(|open| open.file != file) {
-                        // The file has ended in an earlier block.
-                        continue;
-                    }
+                    open = lane.wait_to_walk(this, number);
                 }
             }
-            self.walk(&mut open, work);
+            let Some(file) = open.as_mut().filter(|open| open.file == this) else {
+                // It has ended in an earlier block.
+                continue;
+            };
+            if !self.walk(file, work) {
+                *open = None;
+            }
             lane.walked.notify_all();
             if !work.block.is_empty() {
                 return true;
@@ -214,11 +220,8 @@ impl<'a> Pipeline<'a> {
         open.as_mut()
     }
 
-    /// Finds the frames of the block that was loaded. Closes the file if it ends there.
-    fn walk(&self, open: &mut Option<OpenFile<'a>>, work: &mut Work) {
-        let Some(file) = open else {
-            return;
-        };
+    /// Finds the frames of the block that was loaded. Returns `false` if the file ends with it.
+    fn walk(&self, file: &mut OpenFile<'_>, work: &mut Work) -> bool {
         let walked = file.reader.walk(&mut work.block);
         file.walked += 1;
         work.clock = file.clock;
@@ -227,13 +230,13 @@ impl<'a> Pipeline<'a> {
             work.number = self.blocks.fetch_add(1, Ordering::Relaxed);
         }
         let result = match walked {
-            Ok(true) => return,
+            Ok(true) => return true,
             Ok(false) => Ok(()),
             Err(error) => Err(error),
         };
         let mut summary = lock(&self.summary);
         summary.add(file.file, file.reader.reader(), result, self.queue.stop);
-        *open = None;
+        false
     }
 
     /// Decodes the frames of a block. As long as no frame counts, `contents` gets them too.
@@ -265,7 +268,9 @@ impl<'a> Pipeline<'a> {
                 }
                 counting = lock(&self.counting);
                 counting.empty.push(batch);
-                self.emptied.notify_one();
+                if counting.empty.len() >= counting.enough {
+                    self.emptied.notify_all();
+                }
             }
             counting.core = Some(core);
         }

@@ -6,10 +6,9 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use etherparse::IpNumber;
 
 use super::class::Class;
-use super::hosts::Direction;
 use super::key::Key;
 use super::shape::{OverflowKey, TrafficKey};
-use super::snapshot::HostKey;
+use super::snapshot::{Direction, HostKey};
 
 impl Key<IpAddr> {
     pub const SIZE: usize = 69;

@@ -93,7 +93,7 @@ impl HostClasses {
     /// Whether addresses of this class are hosts.
     #[must_use]
     pub fn contains(&self, class: Class) -> bool {
-        self.is_chosen[class.number()]
+        self.is_chosen.get(class.number()) == Some(&true)
     }
 
     /// Whether no prefix length shortens the addresses of hosts.

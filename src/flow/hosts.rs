@@ -22,7 +22,7 @@ use hashbrown::HashTable;
 use super::class::{Class, Classes};
 use super::clock::Moment;
 use super::hold::Holds;
-use super::snapshot::{Counters, HostKey, HostTraffic};
+use super::snapshot::{Counters, Direction, HostKey, HostTraffic};
 pub(super) use recent::HostTotals;
 use series::{HostSeries, SeriesId};
 
@@ -55,13 +55,6 @@ pub(super) struct Hosts {
     forgotten_counters: [Counters; 2],
 }
 
-/// The direction in which a packet passes a host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Direction {
-    Sent,
-    Received,
-}
-
 /// The number of a host as a flow stores it: an index of [`Hosts::hosts`], or that of no host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct HostNumber(u16);
@@ -83,20 +76,6 @@ struct Host {
     held: u32,
     /// Distinguishes the hosts that have had the same number.
     generation: u64,
-}
-
-impl Direction {
-    /// Both directions, in the order of the exposition.
-    pub const ALL: [Self; 2] = [Self::Sent, Self::Received];
-
-    /// Returns the value of the label `direction`.
-    #[must_use]
-    pub fn label(self) -> &'static str {
-        match self {
-            Self::Sent => "sent",
-            Self::Received => "received",
-        }
-    }
 }
 
 impl HostNumber {
@@ -411,18 +390,6 @@ impl Host {
             held: 0,
             generation,
         }
-    }
-}
-
-#[cfg(test)]
-impl Hosts {
-    /// Returns what all hosts ever counted, hidden and forgotten ones included: sent and received.
-    pub(super) fn totals_ever(&self) -> [Counters; 2] {
-        let numbers = (0..).map(HostNumber).take(self.hosts.len());
-        let totals = numbers.map(|number| self.series.totals(number));
-        totals.fold(self.forgotten_counters, |[sent, received], host| {
-            [sent.plus(host[0]), received.plus(host[1])]
-        })
     }
 }
 

@@ -37,7 +37,7 @@ pub use changes::Changes;
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use clock::Start;
 pub use host_classes::{HostClasses, HostClassesError};
-pub use hosts::{Direction, MOST_HOSTS};
+pub use hosts::MOST_HOSTS;
 pub use key::{Address, Key};
 pub use label::{Label, Labels, LabelsError};
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
@@ -46,7 +46,8 @@ pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{
-    Counters, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost, RecentHosts, Snapshot, Sum,
+    BothDirections, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost,
+    RecentHosts, Snapshot, Sum,
 };
 pub use table::{CHECKPOINT_INTERVAL, FlowLimits, FlowTable};
 pub(crate) use top_n::TopN;

@@ -132,6 +132,30 @@ mod tests {
     use crate::wire::Observation;
 
     #[test]
+    fn several_threads_sort_like_one() {
+        let seen = Observation::default();
+        // Multiplying by an odd number shuffles the numbers; of each source there are several flows.
+        let flow = |number: u32| Flow {
+            key: Key::of_packet(
+                Ipv4Addr::from_bits(number.wrapping_mul(0x9e37_79b1) >> 20),
+                Ipv4Addr::from_bits(number.wrapping_mul(0x85eb_ca77)),
+                Ipv4Addr::UNSPECIFIED,
+                &seen,
+            ),
+            counters: Counters::default(),
+            start: Start::default(),
+        };
+        let flows: Vec<_> = (0..4 * 10_000).map(flow).collect();
+        let mut expected = flows.clone();
+        expected.sort_by_key(|flow| flow.key);
+        for threads in [1, 2, 3, 8] {
+            let mut sorted = flows.clone();
+            sort_by_key_in(threads, &mut sorted);
+            assert!(sorted == expected, "{threads} threads");
+        }
+    }
+
+    #[test]
     fn sorting_by_source_first_gives_the_order_of_the_keys() {
         let address = |last| Ipv4Addr::new(10, 0, 0, last);
         let mut flows = Vec::new();

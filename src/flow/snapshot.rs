@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use super::class::Class;
 use super::clock::Start;
-use super::hosts::Direction;
 use super::key::{Address, Key};
 use super::shape::{OverflowKey, Shape, TrafficKey};
 
@@ -64,6 +63,13 @@ pub struct HostKey {
     pub peer_class: Class,
 }
 
+/// The direction in which a packet passes a host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Direction {
+    Sent,
+    Received,
+}
+
 /// The traffic of the last minute or so.
 #[derive(Debug, Clone)]
 pub struct Recent {
@@ -91,6 +97,15 @@ pub struct RecentHosts {
     pub active: usize,
     /// All hosts beyond the limit.
     pub other: RecentHost,
+    /// The sum over all hosts.
+    pub total: BothDirections,
+}
+
+/// What hosts sent and received.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct BothDirections {
+    pub sent: Counters,
+    pub received: Counters,
 }
 
 /// One host and its traffic in the window.
@@ -136,6 +151,20 @@ pub struct Occupancy {
     pub other_host_packets: u64,
     /// Hidden hosts that gave their slot to another host, and their counters discarded.
     pub forgotten_hosts: u64,
+}
+
+impl Direction {
+    /// Both directions, in the order of the exposition.
+    pub const ALL: [Self; 2] = [Self::Sent, Self::Received];
+
+    /// Returns the value of the label `direction`.
+    #[must_use]
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Sent => "sent",
+            Self::Received => "received",
+        }
+    }
 }
 
 impl Counters {

@@ -1,5 +1,7 @@
-//! The landing page: the state of the capture, the top flows, and the routers. Its script only
-//! fetches the page again, so everything works without scripts too.
+//! The landing page: the state of the capture, the hosts, the top flows, and the routers. Its script
+//! only fetches the page again, so everything works without scripts too.
+
+mod hosts;
 
 use std::time::Duration;
 
@@ -13,7 +15,7 @@ use crate::report::units::{bits_per_second, bytes, count, number, share};
 use crate::report::{self, Explanation, Overview, Reception, Unusual, time, units};
 use crate::wire::Skipped;
 
-/// How many flows are shown.
+/// How many hosts and flows are shown.
 pub(super) const TOP: usize = 20;
 
 pub(super) const SCRIPT: &str = include_str!("site/app.js");
@@ -54,14 +56,17 @@ pub(super) fn landing(overview: &Overview) -> String {
                     h1 { "TZSP packet stream exporter" }
                     nav {
                         a href="/metrics" { "Metrics" }
+                        a href="/api/hosts" { "Hosts as JSON" }
                         a href="/api/flows" { "Flows as JSON" }
                     }
                 }
                 p #stale role="alert" hidden { "The exporter does not answer: this is old." }
                 main {
                     (state(overview))
-                    (facts(overview))
+                    (hosts::last_hour(overview))
+                    (hosts::hosts(overview))
                     (flows(overview))
+                    (facts(overview))
                     (routers(overview))
                 }
                 footer { "tzsp_packetstream_exporter " (env!("CARGO_PKG_VERSION")) }

@@ -27,9 +27,9 @@ use super::sent::{Callback, WhenSent};
 use super::slots::{Activity, InFlight, Slots};
 use super::{MAX_HEADER_SIZE, Pages, page};
 use crate::metrics::{Refused, WebState};
-use crate::report;
+use crate::report::{self, Overview};
 
-/// The maximum number of flows that `/api/flows` lists. `/metrics` has all of them.
+/// The maximum number of hosts or flows that the API lists. `/metrics` has all of them.
 const MAX_TOP: usize = 1000;
 
 /// The state that all requests share.
@@ -123,7 +123,12 @@ impl<P: Pages> Site<P> {
     fn respond<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
         let response = match request.uri().path() {
             "/" => return allowing_reads(request, || self.landing(request)),
-            "/api/flows" => return allowing_reads(request, || self.flows(request)),
+            "/api/hosts" => {
+                return allowing_reads(request, || self.overview(request, report::write_hosts));
+            }
+            "/api/flows" => {
+                return allowing_reads(request, || self.overview(request, report::write_overview));
+            }
             "/metrics" => return allowing_reads(request, || self.scrape(request)),
             "/app.js" => asset("text/javascript; charset=utf-8", page::SCRIPT),
             "/style.css" => asset("text/css; charset=utf-8", page::STYLE),
@@ -175,14 +180,20 @@ impl<P: Pages> Site<P> {
         response
     }
 
-    fn flows<B>(self: &Arc<Self>, request: &Request<B>) -> Response<Content> {
+    /// Answers with the `write`n state of the capture, in which as many hosts and flows are listed
+    /// as the query asks for.
+    fn overview<B>(
+        self: &Arc<Self>,
+        request: &Request<B>,
+        write: fn(&mut dyn io::Write, &Overview) -> io::Result<()>,
+    ) -> Response<Content> {
         let top = match parse_top(request.uri().query()) {
             Ok(top) => top,
             Err(problem) => return text(StatusCode::BAD_REQUEST, problem),
         };
         let json = HeaderValue::from_static("application/json");
         let mut response = self.written(request, json, move |site, out| {
-            report::write_overview(&mut { out }, &site.pages.overview(top))
+            write(out, &site.pages.overview(top))
         });
         let headers = response.headers_mut();
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -289,13 +300,13 @@ fn allowing_reads<B>(
     response
 }
 
-/// Parses the query `top=N`, the number of flows to list.
+/// Parses the query `top=N`, the number of hosts or flows to list.
 fn parse_top(query: Option<&str>) -> Result<usize, &'static str> {
     let mut top = None;
     let parameters = query.unwrap_or_default().split('&');
     for parameter in parameters.filter(|parameter| !parameter.is_empty()) {
         let Some(number) = parameter.strip_prefix("top=") else {
-            return Err("The only parameter is top, as in /api/flows?top=5.\n");
+            return Err("The only parameter is top, as in ?top=5.\n");
         };
         let is_number = number.bytes().all(|byte| byte.is_ascii_digit());
         let number = number.parse().ok().filter(|_| is_number);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tracing::{info, warn};
 
 use super::history::History;
+use super::hour::LastHour;
 use super::process;
 use super::recent::RecentFrames;
 use crate::aggregator::{Aggregator, FrameCounts, Settings};
@@ -28,6 +29,7 @@ pub(super) struct Exporter {
     state: Mutex<ExporterState>,
     drops: Mutex<DropCounters>,
     recent: Mutex<RecentFrames>,
+    last_hour: Mutex<LastHour>,
     /// Whether a capture runs. Outside of the lock, because the runtime's thread answers readiness
     /// checks and must not wait while a scrape copies all flows under the lock.
     is_up: Arc<AtomicBool>,
@@ -80,6 +82,7 @@ impl Exporter {
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),
+            last_hour: Mutex::default(),
             source: OnceLock::new(),
             names,
         }
@@ -90,10 +93,19 @@ impl Exporter {
         self.source.get_or_init(|| source.to_owned());
     }
 
-    /// Takes a checkpoint of the flow counters, from which the landing page computes recent rates.
+    /// Takes a checkpoint of the counters of flows and hosts, from which the landing page computes
+    /// recent rates.
     pub(super) fn checkpoint_flows(&self) {
         let now = self.now();
-        self.lock().aggregator.checkpoint(now);
+        let hosts = {
+            let mut state = self.lock();
+            state.aggregator.checkpoint(now);
+            state.aggregator.flows().host_totals()
+        };
+        self.last_hour
+            .lock()
+            .expect(NO_PANIC)
+            .checkpoint(now, hosts);
     }
 
     /// Takes a checkpoint of the frame counts and returns the counts of the last minute.
@@ -217,9 +229,9 @@ impl Pages for Exporter {
             capture: &capture,
             web,
             process: &process::state(),
+            names: names.as_ref(),
             clock: &clock,
             created_series: self.created_series,
-            names: names.as_ref(),
         };
         metrics::write_scrape(&mut { out }, format, flows, &own)?;
         Ok(at)
@@ -238,6 +250,8 @@ impl Pages for Exporter {
             let mut frames = state.aggregator.frames().clone();
             frames.newest = state.history.last_frame();
             let recent_frames = self.recent.lock().expect(NO_PANIC).of(&frames);
+            let hosts = state.aggregator.flows().host_totals();
+            let last_hour = self.last_hour.lock().expect(NO_PANIC).samples(now, hosts);
             Overview {
                 at: wall_time(),
                 source: self.source.get().cloned().unwrap_or_default(),
@@ -247,6 +261,7 @@ impl Pages for Exporter {
                 sensors: state.aggregator.sensors().snapshot(),
                 occupancy: state.aggregator.flows().occupancy(),
                 recent,
+                last_hour,
                 names: None,
             }
         };

@@ -4,6 +4,7 @@ mod backoff;
 mod exporter;
 mod history;
 mod holder;
+mod hour;
 pub mod log;
 mod outcome;
 mod packets;
@@ -169,7 +170,7 @@ fn used_by(holder: Option<&str>) -> String {
 /// The daemon cannot start, or its UDP sockets cannot be read any more.
 pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
-    let size = TableSize::of(&settings);
+    let size = TableSize::of(&settings).with_names(!options.names.is_empty());
     if let Some(warning) = memory::check(size)? {
         warn!("{warning}");
     }

@@ -17,15 +17,37 @@ type Shown = (IpAddr, u8);
 /// Returns each single address that flows and hosts show, once.
 #[must_use]
 pub fn addresses(flows: &Snapshot) -> Vec<IpAddr> {
-    let shown = [Label::From, Label::To].map(|label| shown(flows, label));
-    let single = shown.iter().flatten();
-    let single = single.filter(|(_, prefix)| *prefix == WHOLE);
-    let single = single.map(|(address, _)| *address);
-    let hosts = flows.hosts.iter().filter_map(|host| host.key.host);
-    let mut addresses: Vec<_> = single.chain(hosts).collect();
+    let labels = [Label::From, Label::To].map(|label| {
+        let is_shown = flows.shape.labels.contains(label);
+        is_shown.then_some(label)
+    });
+    let labels = || labels.iter().flatten();
+    let capacity = labels().count() * (flows.narrow.len() + flows.wide.len());
+    let mut addresses = Vec::with_capacity(capacity + flows.hosts.len());
+    for label in labels() {
+        addresses.extend(
+            flows
+                .narrow
+                .iter()
+                .filter_map(|flow| single(&flow.key, *label)),
+        );
+        addresses.extend(
+            flows
+                .wide
+                .iter()
+                .filter_map(|flow| single(&flow.key, *label)),
+        );
+    }
+    addresses.extend(flows.hosts.iter().filter_map(|host| host.key.host));
     addresses.sort_unstable();
     addresses.dedup();
     addresses
+}
+
+/// Returns an address of a flow, unless it is shown as a prefix.
+fn single<A: Address>(key: &Key<A>, label: Label) -> Option<IpAddr> {
+    let (address, prefix) = end(key, label);
+    (prefix == WHOLE).then_some(address)
 }
 
 /// Writes `tzsp_host_info`, if hosts are counted, and `tzsp_from_info` and `tzsp_to_info`, if these

@@ -165,3 +165,56 @@ fn a_problem_that_persists_is_reported_once() {
     assert_eq!(poll(&mut file, Ok("::1 a\n")), "reverted");
     assert_eq!(poll(&mut file, Ok("::1 a\n")), "");
 }
+
+/// A short stand-in for the fuzz target: messages with a few bytes changed, and cut anywhere.
+#[test]
+fn mutated_messages_give_names_within_the_limits() {
+    let request: &[u8] = b"\x03\x00\x00\x2a\x00\x01\x00\x04\x01\x02\x03\x04\
+                           \x00\x27\x00\x05\x00\x03nas";
+    let reply: &[u8] = b"\x07\x00\x00\x2a\x00\x01\x00\x04\x01\x02\x03\x04\
+                         \x00\x03\x00\x28\0\0\0\x01\0\0\0\0\0\0\0\0\
+                         \x00\x05\x00\x18\xfd\0\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0\0\x07\x08\0\0\x0e\x10";
+    let response: &[u8] =
+        b"\x12\x34\x81\x80\0\x01\0\x02\0\0\0\0\x03www\x07example\x03org\0\0\x01\0\x01\
+                            \xc0\x0c\0\x05\0\x01\0\0\0\x3c\0\x11\x03cdn\x07example\x03net\0\
+                            \xc0\x2d\0\x01\0\x01\0\0\0\x3c\0\x04\xcb\0\x71\x07";
+    let mut bootp = vec![0; 240];
+    bootp[..4].copy_from_slice(&[2, 1, 6, 0]);
+    bootp[16..20].copy_from_slice(&[192, 168, 1, 10]);
+    bootp[236..].copy_from_slice(&[99, 130, 83, 99]);
+    bootp.extend(b"\x35\x01\x05\x33\x04\0\0\x0e\x10\x0c\x06laptop\x51\x09\x04\0\0\x03lan\x01x\xff");
+    let messages = [
+        ((546, 547), request),
+        ((547, 546), reply),
+        ((53, 40_000), response),
+        ((67, 68), &bootp),
+    ];
+
+    // Xorshift: the same numbers in every run.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).expect("it is below")
+    };
+    let names = open_all(&[Source::Dhcp, Source::Dns]);
+    for _ in 0..50_000 {
+        let (ports, message) = messages[random(messages.len())];
+        let mut message = message.to_vec();
+        for _ in 0..random(4) {
+            let at = random(message.len());
+            message[at] = u8::try_from(random(256)).expect("it is a byte");
+        }
+        if random(4) == 0 {
+            message.truncate(random(message.len() + 1));
+        }
+        names.learn(NOW, names.protocols().read(ports, &message), is_host);
+    }
+    let table = names.all(NOW);
+    assert!(table.name_of(address("192.168.1.10")).is_some());
+    for (address, name) in table.iter() {
+        assert!((1..=253).contains(&name.len()), "{address}: {name:?}");
+        assert!(!name.contains(char::is_control), "{address}: {name:?}");
+    }
+}

@@ -1,6 +1,7 @@
 //! One JSON object, for programs. It is written while its parts are made: there may be a million
 //! flows.
 
+mod hosts;
 mod lines;
 
 use std::io::{self, Write};
@@ -18,6 +19,7 @@ use crate::flow::{
 use crate::metrics::labels;
 use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
+pub use hosts::write_hosts;
 use lines::Lines;
 
 /// Writes one JSON object, whose members the README explains.
@@ -68,7 +70,7 @@ pub fn write_json(
 ///
 /// # Errors
 /// Those of `out`.
-pub fn write_overview(out: &mut impl Write, overview: &Overview) -> io::Result<()> {
+pub fn write_overview(out: &mut dyn Write, overview: &Overview) -> io::Result<()> {
     let recent = &overview.recent;
     let mut serializer = serde_json::Serializer::with_formatter(&mut *out, Lines::default());
     let mut document = serializer.serialize_map(Some(8))?;
@@ -127,11 +129,12 @@ struct Window<'a>(&'a Overview);
 impl Serialize for Window<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let Self(overview) = self;
-        let mut map = serializer.serialize_map(Some(4))?;
+        let mut map = serializer.serialize_map(Some(5))?;
         map.serialize_entry("since", &nanoseconds(overview.since()))?;
         map.serialize_entry("until", &nanoseconds(overview.at))?;
         map.serialize_entry("seconds", &overview.window().as_secs_f64())?;
         map.serialize_entry("active_flows", &overview.recent.active)?;
+        map.serialize_entry("active_hosts", &overview.recent.hosts.active)?;
         map.end()
     }
 }

@@ -1,7 +1,9 @@
-//! The state of a live capture, for the landing page and `/api/flows`.
+//! The state of a live capture, for the landing page, `/api/hosts` and `/api/flows`.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
+use super::Sample;
 use crate::aggregator::FrameCounts;
 use crate::flow::{Occupancy, Recent, SensorSnapshot};
 use crate::metrics::CaptureState;
@@ -25,6 +27,8 @@ pub struct Overview {
     pub sensors: SensorSnapshot,
     pub occupancy: Occupancy,
     pub recent: Recent,
+    /// The traffic of all hosts in the last hour, the oldest first.
+    pub last_hour: Vec<Sample>,
     /// The names of the addresses in `recent`, if any source of names was chosen.
     pub names: Option<NameTable>,
 }
@@ -56,6 +60,12 @@ impl Overview {
             silence if silence >= SILENCE => Reception::Silent(silence),
             _ => Reception::Receiving,
         }
+    }
+
+    /// Returns the name of an address, if it is known.
+    #[must_use]
+    pub fn name_of(&self, address: IpAddr) -> Option<&str> {
+        self.names.as_ref()?.name_of(address)
     }
 
     /// Returns when the capture started, or when it ended if none runs; since the Unix epoch.

@@ -43,6 +43,26 @@ pub(crate) fn bits_per_second(bytes: u64, time: Duration) -> Option<String> {
     Some(scaled(rate.round(), "bit/s"))
 }
 
+/// Formats a rate in bits per second: `1.20 kbit/s`.
+pub(crate) fn rate(bits: u64) -> String {
+    scaled(bits as f64, "bit/s")
+}
+
+/// Formats a round rate in bits per second, with the unit of another one: `0.2 Mbit/s`, with that
+/// of 1,000,000.
+pub(crate) fn round_rate(bits: u64, unit_of: u64) -> String {
+    let mut unit = 1;
+    let mut prefix = "";
+    for larger in PREFIXES {
+        if unit_of / unit < 1000 {
+            break;
+        }
+        unit *= 1000;
+        prefix = larger;
+    }
+    format!("{} {prefix}bit/s", bits as f64 / unit as f64)
+}
+
 /// Formats a whole amount with three or more significant digits and a prefix, if it needs one.
 fn scaled(amount: f64, unit: &str) -> String {
     let mut amount = amount;
@@ -125,6 +145,16 @@ mod tests {
             Some("4.00 Mbit/s")
         );
         assert_eq!(bits_per_second(100, Duration::ZERO), None);
+        assert_eq!(rate(999), "999 bit/s");
+        assert_eq!(rate(1200), "1.20 kbit/s");
+    }
+
+    #[test]
+    fn round_rates_have_a_common_unit() {
+        assert_eq!(round_rate(500, 999), "500 bit/s");
+        assert_eq!(round_rate(600_000, 1_000_000), "0.6 Mbit/s");
+        assert_eq!(round_rate(20_000, 80_000), "20 kbit/s");
+        assert_eq!(round_rate(0, u64::MAX), "0 Ebit/s");
     }
 
     #[test]

@@ -151,22 +151,23 @@ pub(crate) fn pcap_and_pcapng_are_read() {
     }
 }
 
-/// Several threads hand batches to each other. How many are in use at a time, and are allocated,
-/// depends on which thread is faster.
-const BATCHES: u64 = 50;
+/// By how much two runs with the same flows may differ. The random seed of the hash decides how often
+/// the parts of the index grow, and the speed of the threads how many batches they hand to each other.
+/// A capture with a million frames is read in over 500 pieces, so one allocation for each would show.
+const TOLERANCE: u64 = 100;
 
 /// Covers all of `analyze`: a capture with a million frames more costs no allocation more.
 pub(crate) fn whole_captures_are_analyzed() {
     let short = office(FRAMES / 10);
     let long = office(FRAMES / 10 + FRAMES);
     let stop = Stop::on_signals().unwrap();
-    for (jobs, tolerance) in [("1", 0), ("2", BATCHES)] {
+    for jobs in ["1", "2"] {
         // What a process allocates once.
         analyze(jobs, short.path(), &stop);
         let for_short = allocations(|| analyze(jobs, short.path(), &stop));
         let for_long = allocations(|| analyze(jobs, long.path(), &stop));
         dhat::assert!(
-            for_long <= for_short + tolerance,
+            for_long <= for_short + TOLERANCE,
             "--jobs {jobs}: {for_long} instead of {for_short}"
         );
     }

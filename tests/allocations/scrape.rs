@@ -29,9 +29,9 @@ impl Pages for Metrics {
             capture: &CaptureState::default(),
             web,
             process: &ProcessState::default(),
+            names: None,
             clock: &WallClock::new(Duration::ZERO),
             created_series: false,
-            names: None,
         };
         drop(aggregator);
         metrics::write_scrape(&mut { out }, format, flows, &own)?;

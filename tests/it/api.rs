@@ -1,8 +1,10 @@
 //! The JSON API behind the landing page.
 
+use std::fs;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::landing::load;
 use crate::support::{Exporter, tool};
@@ -71,6 +73,75 @@ fn the_api_returns_the_flows_as_json() {
     assert_eq!(jq(&exporter, "/api/flows?", ".flows | length"), json!(9));
 }
 
+/// The hosts of the load are its private addresses. 192.168.88.50 receives the first flow, and sends
+/// the fourth, the sixth and the last two.
+#[test]
+fn the_api_returns_the_hosts_as_json() {
+    let names = TempDir::new().unwrap();
+    let hosts = names.path().join("hosts");
+    fs::write(&hosts, "192.168.88.50 laptop\n192.168.88.23 \"tv\"\n").unwrap();
+    let source = format!("hosts={}", hosts.display());
+    let mut exporter = Exporter::start(&["--listen-port", "0", "--names", &source]);
+    load(&mut exporter);
+    let check = |query: &str, filter: &str, expected: Value| {
+        let path = format!("/api/hosts{query}");
+        assert_eq!(jq(&exporter, &path, filter), expected, "{filter}");
+    };
+    check(
+        "?top=2",
+        ".hosts",
+        json!([
+            {
+                "host": "192.168.88.50", "name": "laptop",
+                "received": {"bytes": 4_200_000, "packets": 3000},
+                "sent": {"bytes": 725_000, "packets": 1600},
+            },
+            {
+                "host": "192.168.88.23", "name": "\"tv\"",
+                "received": {"bytes": 2_500_000, "packets": 2000},
+                "sent": {"bytes": 0, "packets": 0},
+            },
+        ]),
+    );
+    // Two hosts have equally many bytes. Their order is that of their addresses.
+    let others = json!([
+        ["192.168.88.10", null],
+        ["192.168.88.51", null],
+        ["192.168.88.31", null],
+        ["192.168.88.53", null],
+        ["192.168.88.1", null],
+    ]);
+    check("", "[.hosts[2:][] | [.host, .name]]", others);
+    let total = json!({
+        "received": {"bytes": 7_915_000, "packets": 6300},
+        "sent": {"bytes": 2_190_000, "packets": 3300},
+    });
+    check("?top=1", ".total", total);
+    check("?top=1", ".window.active_hosts", json!(7));
+    check("?top=1", ".other.sent", json!({"bytes": 0, "packets": 0}));
+    let limits = json!({"hosts": 7, "max_hosts": 1000, "forgotten_hosts": 0});
+    check("", ".limits", limits);
+    check("", ".capture.up", json!(true));
+}
+
+#[test]
+fn hosts_beyond_the_limit_and_without_a_name_are_in_the_answer() {
+    let mut exporter = Exporter::start(&["--listen-port", "0", "--max-hosts", "1"]);
+    load(&mut exporter);
+    let hosts = "[.hosts[] | [.host, .name, .received.bytes, .sent.bytes]]";
+    let first = json!([["192.168.88.50", null, 4_200_000, 725_000]]);
+    assert_eq!(jq(&exporter, "/api/hosts", hosts), first);
+    let other = "[.other.received.bytes, .other.sent.bytes]";
+    assert_eq!(
+        jq(&exporter, "/api/hosts", other),
+        json!([3_715_000, 1_465_000])
+    );
+
+    let exporter = Exporter::start(&["--listen-port", "0", "--max-hosts", "0"]);
+    assert_eq!(jq(&exporter, "/api/hosts", ".hosts"), json!([]));
+    assert_eq!(jq(&exporter, "/api/hosts", ".limits.max_hosts"), json!(0));
+}
+
 #[test]
 fn the_api_answers_before_the_first_frame() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
@@ -80,13 +151,15 @@ fn the_api_answers_before_the_first_frame() {
         json!([null, null])
     );
     assert_eq!(jq(&exporter, "/api/flows", ".total.packets"), json!(0));
+    assert_eq!(jq(&exporter, "/api/hosts", ".hosts"), json!([]));
+    assert_eq!(jq(&exporter, "/api/hosts", ".total.sent.bytes"), json!(0));
 }
 
 #[test]
 fn invalid_api_parameters_are_refused() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     let number = "Write a number from 1 to 1000 after top=.\n";
-    let other = "The only parameter is top, as in /api/flows?top=5.\n";
+    let other = "The only parameter is top, as in ?top=5.\n";
     for (query, expected) in [
         ("top=0", number),
         ("top=1001", number),
@@ -100,7 +173,9 @@ fn invalid_api_parameters_are_refused() {
         ("top=5&by=packets", other),
         ("top=5&top=6", "Write top= once.\n"),
     ] {
-        let answer = exporter.get(&format!("/api/flows?{query}"));
-        assert_eq!(answer, (400, expected.to_owned()), "{query}");
+        for path in ["/api/flows", "/api/hosts"] {
+            let answer = exporter.get(&format!("{path}?{query}"));
+            assert_eq!(answer, (400, expected.to_owned()), "{path}?{query}");
+        }
     }
 }

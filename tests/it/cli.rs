@@ -204,6 +204,11 @@ fn invalid_values_of_the_flow_options() {
         ("--prefix-length", "public"),
         ("--prefix-length", "public=24/129"),
         ("--prefix-length", "office=24"),
+        ("--hosts", "private,office"),
+        ("--hosts", "private,shared,private"),
+        ("--hosts", ""),
+        ("--max-hosts", "-1"),
+        ("--max-hosts", "50001"),
     ];
     let all: String = wrong
         .iter()

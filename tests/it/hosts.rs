@@ -19,7 +19,8 @@ const HOSTS: &str = r#"{host="192.168.88.1",direction="sent",peer_type="private"
 {host="192.168.88.50",direction="sent",peer_type="private"} 300
 {host="192.168.88.50",direction="sent",peer_type="public"} 1560
 {host="192.168.88.50",direction="received",peer_type="private"} 600
-{host="192.168.88.50",direction="received",peer_type="public"} 84040
+{host="192.168.88.50",direction="received",peer_type="reserved"} 40
+{host="192.168.88.50",direction="received",peer_type="public"} 84000
 {host="192.168.88.51",direction="sent",peer_type="private"} 42000
 {host="192.168.88.53",direction="sent",peer_type="multicast"} 600
 "#;
@@ -66,7 +67,8 @@ fn hosts_are_those_of_the_chosen_classes_and_networks() {
 {host="192.168.88.50",direction="sent",peer_type="private"} 300
 {host="192.168.88.50",direction="sent",peer_type="public"} 1560
 {host="192.168.88.50",direction="received",peer_type="private"} 600
-{host="192.168.88.50",direction="received",peer_type="public"} 84040
+{host="192.168.88.50",direction="received",peer_type="reserved"} 40
+{host="192.168.88.50",direction="received",peer_type="public"} 84000
 {host="192.168.88.51",direction="sent",peer_type="private"} 42000
 {host="192.168.88.53",direction="sent",peer_type="multicast"} 600
 "#
@@ -82,7 +84,8 @@ fn hosts_are_those_of_the_chosen_classes_and_networks() {
         r#"{host="192.168.88.50",direction="sent",peer_type="private"} 300
 {host="192.168.88.50",direction="sent",peer_type="public"} 1560
 {host="192.168.88.50",direction="received",peer_type="private"} 600
-{host="192.168.88.50",direction="received",peer_type="public"} 84040
+{host="192.168.88.50",direction="received",peer_type="reserved"} 40
+{host="192.168.88.50",direction="received",peer_type="public"} 84000
 {host="192.168.88.51",direction="sent",peer_type="private"} 42000
 "#
     );
@@ -107,7 +110,8 @@ fn hosts_beyond_the_limit_are_other_and_a_warning_reports_it() {
 {host="192.168.88.50",direction="sent",peer_type="private"} 300
 {host="192.168.88.50",direction="sent",peer_type="public"} 1560
 {host="192.168.88.50",direction="received",peer_type="private"} 600
-{host="192.168.88.50",direction="received",peer_type="public"} 84040
+{host="192.168.88.50",direction="received",peer_type="reserved"} 40
+{host="192.168.88.50",direction="received",peer_type="public"} 84000
 {host="other",direction="sent",peer_type="private"} 42000
 {host="other",direction="sent",peer_type="multicast"} 600
 {host="other",direction="received",peer_type="private"} 42000
@@ -148,7 +152,8 @@ fn an_idle_host_leaves_no_row() {
         r#"{host="192.168.88.50",direction="sent",peer_type="private"} 300
 {host="192.168.88.50",direction="sent",peer_type="public"} 1560
 {host="192.168.88.50",direction="received",peer_type="private"} 600
-{host="192.168.88.50",direction="received",peer_type="public"} 84040
+{host="192.168.88.50",direction="received",peer_type="reserved"} 40
+{host="192.168.88.50",direction="received",peer_type="public"} 84000
 {host="192.168.88.53",direction="sent",peer_type="multicast"} 600
 "#
     );

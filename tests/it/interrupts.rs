@@ -24,8 +24,12 @@ fn long_capture() -> Vec<u8> {
 
 #[test]
 fn a_signal_prints_what_was_counted_so_far() {
-    for signal in [Signal::SIGINT, Signal::SIGTERM] {
-        let fed = PipedRun::start(&["analyze", "-"]).feed(&long_capture());
+    for (signal, jobs) in [
+        (Signal::SIGINT, "1"),
+        (Signal::SIGTERM, "2"),
+        (Signal::SIGINT, "4"),
+    ] {
+        let fed = PipedRun::start(&["analyze", "--jobs", jobs, "-"]).feed(&long_capture());
         let output = fed.signal(signal).wait_for_exit();
         assert_eq!(output.status.code(), Some(0), "{}", output.stderr);
         assert_eq!(

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
 use crate::api::jq;
 use crate::browser::{Browser, Tab};
@@ -68,7 +69,7 @@ fn text_of(browser: &mut Browser, tab: &Tab, selector: &str) -> String {
 }
 
 /// The content of the page. Waits for it, because without scripts the page reloads repeatedly.
-fn shown(browser: &mut Browser, tab: &Tab) -> Value {
+pub(crate) fn shown(browser: &mut Browser, tab: &Tab) -> Value {
     // The rates are left out, because they depend on the time.
     let shown = "document.querySelector('footer') && [
         ...['state', 'received', 'skipped', 'dropped', 'flows'].map(
@@ -100,7 +101,7 @@ fn office(received: &str, first: &str) -> Value {
 
 /// Checks that the page does not scroll sideways: no element reaches into the margin.
 #[track_caller]
-fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
+pub(crate) fn check_width(browser: &mut Browser, tab: &Tab, width: u32) {
     let widest = "[innerWidth, Math.max(...[...document.querySelectorAll('body *')].map(part =>
         part.getBoundingClientRect().right)) <= innerWidth - 16]";
     assert_eq!(browser.evaluate(tab, widest), json!([width, true]));
@@ -229,16 +230,25 @@ fn the_page_explains_skipped_frames_and_turns_amber() {
     }
 }
 
-/// Long addresses, all labels, and a network name of the greatest length.
+/// Long addresses, all labels, and names of a network and of a host of the greatest length.
 #[test]
 fn no_label_makes_the_page_scroll_sideways() {
     let long = "n".repeat(64);
+    let host = "h".repeat(253);
+    let names = TempDir::new().unwrap();
+    let hosts = names.path().join("hosts");
+    let line = format!("2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff02 {host}\n");
+    fs::write(&hosts, line).unwrap();
     let mut exporter = Exporter::start(&[
         "--listen-port",
         "0",
         "--ipv6",
         "--network",
         &format!("{long}=2001:db8::/32"),
+        "--hosts",
+        &format!("private,{long}"),
+        "--names",
+        &format!("hosts={}", hosts.display()),
         "--labels",
         "from,from_type,to,to_type,protocol,listen_port,sensor,from_port,to_port,vlan,dscp,\
          ip_version",
@@ -258,11 +268,12 @@ fn no_label_makes_the_page_scroll_sideways() {
     send(port, &DATAGRAM);
     exporter.scrape_until("two flows", |scrape| scrape.value("tzsp_flows") == 2.0);
     let mut browser = Browser::start();
-    for width in [320, 390, 700, 1100] {
+    for width in [320, 390, 700, 960, 1100] {
         let tab = browser.tab(width, 700);
         browser.open(&tab, &exporter.url("/"));
         let text = text_of(&mut browser, &tab, "main");
-        for part in ["2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff02", &long, "54321"] {
+        let address = "2001:db8:aaaa:bbbb:cccc:dddd:eeee:ff02";
+        for part in [address, &long, &host, "54321"] {
             assert!(text.contains(part), "{text}");
         }
         check_width(&mut browser, &tab, width);
@@ -295,6 +306,7 @@ fn page_responses_have_a_content_type_and_a_strict_policy() {
     let exporter = Exporter::start(&["--listen-port", "0"]);
     for (path, content_type, cache) in [
         ("/", "text/html; charset=utf-8", "no-store"),
+        ("/api/hosts", "application/json", "no-store"),
         ("/api/flows", "application/json", "no-store"),
         ("/app.js", "text/javascript; charset=utf-8", "no-cache"),
         ("/style.css", "text/css; charset=utf-8", "no-cache"),
@@ -331,6 +343,7 @@ fn page_and_api_require_the_password() {
     let exporter = site.start(&[]);
     for path in [
         "/",
+        "/api/hosts",
         "/api/flows",
         "/api/flows?top=x",
         "/app.js",

@@ -153,6 +153,7 @@ fn listen_port_and_sensor_are_empty() {
         .filter(|line| line.contains("_bytes_total{"))
         .collect();
     assert_snapshot!(flows.join("\n"), @r#"
+    tzsp_host_bytes_total{host="192.168.88.50",direction="sent",peer_type="public"} 316
     tzsp_observed_bytes_total{from_type="private",listen_port="",sensor="",vlan=""} 264
     tzsp_observed_bytes_total{from_type="private",listen_port="",sensor="",vlan="10"} 52
     tzsp_traffic_bytes_total{from_type="private",to_type="public",protocol="tcp",listen_port=""} 156

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tempfile::TempDir;
+use tzsp_packetstream_exporter::capture::Block;
 use tzsp_packetstream_exporter::flow::Label;
 
 use crate::chain::walk::{Ending, walk};
@@ -26,7 +27,7 @@ impl Random {
     }
 }
 
-/// Returns at least a mebibyte of captures of both formats, one after the other: several blocks.
+/// Returns captures of both formats, one after the other: more than three blocks.
 fn long_capture(seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
     let captures: Vec<_> = captures()
@@ -35,7 +36,7 @@ fn long_capture(seed: u64) -> Vec<u8> {
         .filter(|capture| matches!(walk(capture).1, Ending::Whole))
         .collect();
     let mut capture = Vec::new();
-    while capture.len() < 1 << 20 {
+    while capture.len() < 3 * Block::SIZE {
         capture.extend(&captures[random.below(captures.len())]);
     }
     capture
@@ -183,7 +184,7 @@ fn the_result_is_the_same_with_each_set_of_labels() {
 #[test]
 fn the_result_is_the_same_for_several_files_and_pipes() {
     let directory = inputs();
-    let inputs: [(&[&str], &str); 8] = [
+    let inputs: [(&[&str], &str); 9] = [
         (&["whole", "damaged", "other"], ""),
         (
             &[
@@ -192,6 +193,7 @@ fn the_result_is_the_same_for_several_files_and_pipes() {
             "",
         ),
         (&["whole", "./whole", "other", "whole"], ""),
+        (&["whole", ".", "other"], ""),
         (&["-"], "damaged"),
         (&["-", "other", "short"], "cut.gzip"),
         (&["other", "-", "whole"], "damaged"),

@@ -187,7 +187,7 @@ fn last_samples(timeline: &str) -> String {
 /// With any labels and limits, the last samples equal those without `--every`.
 #[test]
 fn the_last_samples_of_a_timeline_equal_the_metrics() {
-    let options: [&[&str]; 5] = [
+    let options: [&[&str]; 7] = [
         &[],
         &[
             "--ipv6",
@@ -203,6 +203,8 @@ fn the_last_samples_of_a_timeline_equal_the_metrics() {
         ],
         &["--max-flows", "2"],
         &["--max-flows", "1", "--labels", "from,protocol"],
+        &["--ipv6", "--max-hosts", "2"],
+        &["--max-hosts", "0"],
     ];
     let telling = [
         "labels_inside",

@@ -1,11 +1,13 @@
 //! An exporter with traffic and a Prometheus that scrapes it. A known wave of packets is sent
 //! between two scrapes, so that rates between these two are exact.
 
+use std::fs;
 use std::net::{SocketAddr, UdpSocket};
 use std::time::{Duration, UNIX_EPOCH};
 
 use humantime::format_rfc3339_millis;
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::live::DATAGRAM;
 use crate::prometheus::Prometheus;
@@ -17,6 +19,10 @@ pub(crate) const SKIPPED: f64 = 3.0;
 pub(crate) const PACKETS: f64 = 25.0;
 pub(crate) const BYTES: f64 =
     10.0 * 1000.0 + 5.0 * 400.0 + 4.0 * 200.0 + 3.0 * 100.0 + 168.0 + 60.0;
+/// Bytes that hosts send and receive: their flows are the first, third, fourth, fifth and sixth, and
+/// the second, third and sixth.
+pub(crate) const SENT_BY_HOSTS: f64 = 10.0 * 1000.0 + 4.0 * 200.0 + 3.0 * 100.0 + 168.0 + 60.0;
+pub(crate) const RECEIVED_BY_HOSTS: f64 = 5.0 * 400.0 + 4.0 * 200.0 + 60.0;
 /// Packets of the two flows that find no free slot.
 pub(crate) const OVERFLOW: f64 = 3.0;
 
@@ -44,6 +50,16 @@ impl Scenario {
     #[track_caller]
     pub(crate) fn new() -> Self {
         Self::with(&[])
+    }
+
+    /// A scenario whose exporter knows the name of one host, and gets more options.
+    #[track_caller]
+    pub(crate) fn with_names(more: &[&str]) -> Self {
+        let directory = TempDir::new().unwrap();
+        let hosts = directory.path().join("hosts");
+        fs::write(&hosts, "192.168.88.50 laptop\n").unwrap();
+        let source = format!("hosts={}", hosts.display());
+        Self::with(&[&["--names", &source], more].concat())
     }
 
     /// A scenario whose exporter gets more options.

@@ -2,6 +2,7 @@
 //! instead. Runs alternate between the exporter and the peers, so that other load on the machine
 //! affects both alike.
 
+mod build;
 mod cases;
 mod daemon;
 mod drain;
@@ -16,13 +17,15 @@ mod table;
 
 use std::env;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, bail};
 use clap::Args;
 
+use self::build::Build;
 use self::input::Inputs;
+use self::table::{Goal, Row};
 use crate::release;
 use crate::tools::{self, Tool};
 
@@ -45,9 +48,10 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME", num_args = 1.., value_parser = cases::NAMES)]
     only: Vec<String>,
 
-    /// Another build of the exporter to compare with; used by the case live-rates
-    #[arg(long, value_name = "PROGRAM")]
-    baseline: Option<PathBuf>,
+    /// Compare with another build of the exporter instead of other programs: a git revision, which
+    /// is built in target/compare, or the path of a program
+    #[arg(long, value_name = "REVISION")]
+    compare: Option<String>,
 
     /// Divide the size of all inputs by N, to try out the command quickly
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=10_000))]
@@ -64,15 +68,24 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     }
     let bench = Bench {
         programs: release::programs()?,
+        other: options.compare.as_deref().map(Build::of).transpose()?,
         inputs: Inputs::new(options.shrink)?,
         pairs: options.pairs,
-        baseline: options.baseline.clone(),
         absent: absent_peers(),
     };
     let mut rows = Vec::new();
     let mut failed = Vec::new();
     for case in cases::ALL {
-        if !options.only.is_empty() && !options.only.iter().any(|name| name == case.name) {
+        let is_chosen =
+            options.only.is_empty() || options.only.iter().any(|name| name == case.name);
+        if !is_chosen {
+            continue;
+        }
+        if bench.other.is_some() && !case.has_builds {
+            eprintln!(
+                "{}: left out, because it measures other programs",
+                case.name
+            );
             continue;
         }
         eprintln!("{} ...", case.name);
@@ -101,10 +114,10 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// The programs, inputs and settings that all cases share.
 struct Bench {
     programs: release::Programs,
+    /// The build to compare with, in place of other programs.
+    other: Option<Build>,
     inputs: Inputs,
     pairs: u32,
-    /// Another build of the exporter.
-    baseline: Option<PathBuf>,
     /// Programs that are not available on this machine.
     absent: Vec<&'static str>,
 }
@@ -120,6 +133,48 @@ impl Bench {
 
     fn has(&self, program: &str) -> bool {
         !self.absent.contains(&program)
+    }
+
+    /// Returns the exporter, and that of the other build if there is one.
+    fn exporters(&self) -> impl Iterator<Item = &Path> {
+        let other = self.other.as_ref().map(|other| &*other.exporter);
+        std::iter::once(&*self.programs.exporter).chain(other)
+    }
+
+    /// Measures the exporters in turn, once for each pair. Returns the results of each exporter.
+    fn in_turn<T>(
+        &self,
+        mut measure: impl FnMut(&Path) -> anyhow::Result<T>,
+    ) -> anyhow::Result<Vec<Vec<T>>> {
+        let mut results: Vec<_> = self.exporters().map(|_| Vec::new()).collect();
+        for _ in 0..self.pairs {
+            for (exporter, results) in self.exporters().zip(&mut results) {
+                results.push(measure(exporter)?);
+            }
+        }
+        Ok(results)
+    }
+
+    /// Creates a row from one quantity of the results of each exporter. The goal is for one without
+    /// another build.
+    fn row<T>(
+        &self,
+        case: &'static str,
+        quantity: &'static str,
+        results: &[Vec<T>],
+        value: impl Fn(&T) -> f64,
+        goal: Option<Goal>,
+    ) -> Row {
+        let values: Vec<Vec<f64>> = results
+            .iter()
+            .map(|results| results.iter().map(&value).collect())
+            .collect();
+        match (&values[..], &self.other) {
+            ([ours, theirs], Some(other)) => {
+                Row::compared(case, quantity, ours, &*other.name, theirs, None)
+            }
+            _ => Row::without_peer(case, quantity, &values[0], goal),
+        }
     }
 }
 

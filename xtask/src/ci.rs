@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::Context;
 
-#[cfg(target_os = "linux")]
-use crate::dist;
 use crate::project::{cargo, succeed};
 use crate::tools::{self, Tool};
+#[cfg(target_os = "linux")]
+use crate::{dist, instructions};
 use crate::{fixtures, fuzz};
 
 /// How long each fuzz target runs: long enough to find regressions close to the fixtures.
@@ -38,6 +38,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     step("tests", || {
         succeed(cargo().args(["test", "--workspace", "--locked"]))
+    })?;
+    #[cfg(target_os = "linux")]
+    step("instructions of the fast path", || {
+        instructions::run(&instructions::Options { update: false })
     })?;
     #[cfg(target_os = "linux")]
     step("packages", dist::check_debug_build)?;

@@ -17,6 +17,8 @@ mod dist;
 mod fixtures;
 mod fuzz;
 mod generate;
+#[cfg(target_os = "linux")]
+mod instructions;
 mod packet;
 mod project;
 mod radio;
@@ -60,6 +62,9 @@ enum Task {
     #[cfg(target_os = "linux")]
     #[command(hide = true)]
     Drain(bench::DrainOptions),
+    /// Count the instructions of the fast path, and compare them with those of the last update
+    #[cfg(target_os = "linux")]
+    Instructions(instructions::Options),
     /// Fuzz the exporter's library with frames, captures and configurations
     Fuzz(fuzz::Options),
     /// Build a tarball and a Debian package
@@ -82,6 +87,8 @@ fn main() -> ExitCode {
         Task::Probe(options) => bench::probe(&options),
         #[cfg(target_os = "linux")]
         Task::Drain(options) => bench::drain(&options),
+        #[cfg(target_os = "linux")]
+        Task::Instructions(options) => instructions::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         #[cfg(target_os = "linux")]
         Task::Dist(options) => dist::run(&options),

@@ -55,7 +55,7 @@ impl Default for Block {
 impl Block {
     /// The default number of bytes that a block loads: so few that they stay in the cache of the
     /// processor, and so many that threads seldom have to wait for each other.
-    pub const SIZE: usize = 256 * 1024;
+    pub const SIZE: usize = 512 * 1024;
 
     /// Creates a block that loads this number of bytes, or fewer at the end of the stream.
     #[must_use]
@@ -92,6 +92,7 @@ impl Block {
     }
 
     /// Returns the frames in the order of the capture.
+    #[must_use]
     pub fn frames(&self) -> impl DoubleEndedIterator<Item = Frame<'_>> {
         self.frames.iter().map(|entry| Frame {
             at: entry.at,

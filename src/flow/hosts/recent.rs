@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::super::snapshot::{Counters, RecentHost, RecentHosts};
+use super::super::snapshot::{BothDirections, Counters, RecentHost, RecentHosts};
 use super::super::top_n::TopN;
 use super::{HostNumber, Hosts};
 
@@ -22,8 +22,22 @@ impl Hosts {
         copies.extend(self.totals());
     }
 
+    /// Returns what all hosts ever counted, hidden and forgotten ones included.
+    pub(in super::super) fn totals_ever(&self) -> BothDirections {
+        let totals = self.totals().map(|host| [host.sent, host.received]);
+        let [sent, received] = totals.fold(self.forgotten_counters, |[sent, received], host| {
+            [sent.plus(host[0]), received.plus(host[1])]
+        });
+        BothDirections { sent, received }
+    }
+
     /// Returns the traffic since these copies were made, and the `top` hosts with the most bytes.
-    pub(in super::super) fn recent(&self, then: &[HostTotals], top: usize) -> RecentHosts {
+    pub(in super::super) fn recent(
+        &self,
+        then: &[HostTotals],
+        total_then: BothDirections,
+        top: usize,
+    ) -> RecentHosts {
         let mut then = then.iter().copied();
         let hosts = self.hosts.iter().zip(self.totals()).map(|(host, now)| {
             let [sent, received] = now.since(then.next().unwrap_or_default());
@@ -42,10 +56,15 @@ impl Hosts {
             }
         }
         let (top, active) = top_n.finish();
+        let total = self.totals_ever();
         RecentHosts {
             top: top.iter().map(|((_, number), _)| hosts[*number]).collect(),
             active,
             other: hosts.first().copied().unwrap_or_default(),
+            total: BothDirections {
+                sent: total.sent.since(total_then.sent),
+                received: total.received.since(total_then.received),
+            },
         }
     }
 

@@ -2,8 +2,8 @@
 
 use super::super::class::Class;
 use super::super::clock::{Moment, Start};
-use super::super::snapshot::Counters;
-use super::{Direction, HostNumber};
+use super::super::snapshot::{Counters, Direction};
+use super::HostNumber;
 
 /// The series of all hosts: by number, direction and the class of the peer.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::super::clock::{Moment, Start};
 use super::super::hosts::HostTotals;
 use super::super::key::{Address, Key};
-use super::super::snapshot::{Counters, Flow, Recent};
+use super::super::snapshot::{BothDirections, Counters, Flow, Recent};
 use super::super::store::{SlotState, Store};
 use super::super::top_n::TopN;
 use super::FlowTable;
@@ -38,6 +38,7 @@ struct Checkpoint {
     narrow: Vec<Counters>,
     wide: Vec<Counters>,
     hosts: Vec<HostTotals>,
+    host_total: BothDirections,
 }
 
 /// A single checkpoint from before the first packet.
@@ -61,6 +62,7 @@ impl FlowTable {
         copy(&self.narrow, &mut checkpoint.narrow);
         copy(&self.wide, &mut checkpoint.wide);
         self.accounts.hosts.copy_totals(&mut checkpoint.hosts);
+        checkpoint.host_total = self.host_totals();
         self.checkpoints.0.push_back(checkpoint);
     }
 
@@ -76,7 +78,8 @@ impl FlowTable {
         let mut top_n = TopN::new(top);
         offer(&mut top_n, &self.narrow, checkpoint.at, &checkpoint.narrow);
         offer(&mut top_n, &self.wide, checkpoint.at, &checkpoint.wide);
-        let hosts = self.accounts.hosts.recent(&checkpoint.hosts, top);
+        let hosts = &self.accounts.hosts;
+        let hosts = hosts.recent(&checkpoint.hosts, checkpoint.host_total, top);
         let (top, active) = top_n.finish();
         let flow = |((key, start), counters)| Flow {
             key,
@@ -93,6 +96,12 @@ impl FlowTable {
             active,
             hosts,
         }
+    }
+
+    /// Returns what all hosts have sent and received since the start.
+    #[must_use]
+    pub fn host_totals(&self) -> BothDirections {
+        self.accounts.hosts.totals_ever()
     }
 
     /// Returns the sum of all packets ever counted, and the part of it without a slot.

@@ -246,16 +246,18 @@ fn check_sums(table: &FlowTable, traffic: &[super::super::Sum<super::super::Traf
         return;
     }
     let is_host = |class| keys.shape.hosts.contains(class);
-    let mut expected = [Counters::default(); 2];
+    let mut sums = [Counters::default(); 2];
     for sum in traffic {
         let key = sum.key.expect("there are few series");
-        for (expected, class) in expected.iter_mut().zip([key.from_class, key.to_class]) {
+        for (all, class) in sums.iter_mut().zip([key.from_class, key.to_class]) {
             if is_host(class) {
-                *expected = expected.plus(sum.counters);
+                *all = all.plus(sum.counters);
             }
         }
     }
-    assert_eq!(hosts.totals_ever(), expected);
+    let [sent, received] = sums;
+    let totals = super::super::BothDirections { sent, received };
+    assert_eq!(hosts.totals_ever(), totals);
 }
 
 proptest! {

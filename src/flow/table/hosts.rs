@@ -4,10 +4,10 @@
 //! value. Flows store the numbers of their hosts, and a hidden host may lose its number to another
 //! host. So whenever hosts are hidden, their flows are told to look up their hosts again.
 
-use super::super::hosts::{Direction, HostPair};
+use super::super::hosts::HostPair;
 use super::super::packets::BatchedPacket;
 use super::super::shape::TrafficKey;
-use super::super::snapshot::HostKey;
+use super::super::snapshot::{Direction, HostKey};
 use super::eviction::SWEEP_INTERVAL;
 use super::{Accounts, FlowTable};
 

@@ -60,11 +60,12 @@ fn overview(core: &mut Aggregator) -> Overview {
         sensors: core.sensors().snapshot(),
         occupancy: core.flows().occupancy(),
         recent,
+        last_hour: Vec::new(),
         names: None,
     }
 }
 
-fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> Overview {
+pub(super) fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> Overview {
     let mut core = core(labels, flows);
     let mut batch = core.batch();
     let sensor: IpAddr = [192, 168, 88, 1].into();
@@ -76,10 +77,10 @@ fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> Overview {
     overview(&mut core)
 }
 
-const ALL: &str = "from,from_type,to,to_type,protocol,listen_port";
+pub(super) const ALL: &str = "from,from_type,to,to_type,protocol,listen_port";
 
 /// Returns the text of the page without tags, with a line for each paragraph, row and group.
-fn text(overview: &Overview) -> String {
+pub(super) fn text(overview: &Overview) -> String {
     let page = landing(overview);
     let main = page.split_once("<main>").expect("the start").1;
     let main = main.split_once("</main>").expect("the end").0;
@@ -114,15 +115,20 @@ fn flows_are_shown_with_rates_and_shares() {
     insta::assert_snapshot!(text(&overview), @"
     Receiving
     receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
-    Frames received 3 3 of them counted in flows
-    Skipped 0
-    Dropped by kernel or capture 0
-    Flows 2 of 10
+    Top hosts of the last 10s
+    2 active hosts; 2 of 1,000 slots in use.
+    host down up share
+    10.0.0.1 0 bit/s 1.20 kbit/s 75.0 %
+    10.0.0.2 0 bit/s 400 bit/s 25.0 %
     Top flows of the last 10s
     Since 2024-01-15 10:04:50Z : 2 flows, 3 packets, 2.00 kB, 1.60 kbit/s on average; all with listen_port 37008.
     from to protocol rate bytes packets share
     10.0.0.1 private 8.8.8.8 public tcp 1.20 kbit/s 1.50 kB 2 75.0 %
     10.0.0.2 private 8.8.8.8 public tcp 400 bit/s 500 B 1 25.0 %
+    Frames received 3 3 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 2 of 10
     Routers
     sensor port frames last seen
     192.168.88.1 37008 3 2024-01-15 10:05:00Z 0s ago
@@ -135,14 +141,19 @@ fn only_chosen_labels_have_a_column() {
     insta::assert_snapshot!(text(&overview), @"
     Receiving
     receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
-    Frames received 2 2 of them counted in flows
-    Skipped 0
-    Dropped by kernel or capture 0
-    Flows 1 of 10
+    Top hosts of the last 10s
+    2 active hosts; 2 of 1,000 slots in use.
+    host down up share
+    10.0.0.1 0 bit/s 800 bit/s 66.7 %
+    10.0.0.2 0 bit/s 400 bit/s 33.3 %
     Top flows of the last 10s
     Since 2024-01-15 10:04:50Z : 1 flow, 2 packets, 1.50 kB, 1.20 kbit/s on average; all with sensor 192.168.88.1.
     from_type rate bytes packets share
     private 1.20 kbit/s 1.50 kB 2 100.0 %
+    Frames received 2 2 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 1 of 10
     Routers
     sensor port frames last seen
     192.168.88.1 37008 2 2024-01-15 10:05:00Z 0s ago
@@ -155,14 +166,19 @@ fn the_only_label_keeps_its_column() {
     insta::assert_snapshot!(text(&overview), @"
     Receiving
     receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
-    Frames received 2 2 of them counted in flows
-    Skipped 0
-    Dropped by kernel or capture 0
-    Flows 1 of 10
+    Top hosts of the last 10s
+    2 active hosts; 2 of 1,000 slots in use.
+    host down up share
+    10.0.0.1 0 bit/s 800 bit/s 66.7 %
+    10.0.0.2 0 bit/s 400 bit/s 33.3 %
     Top flows of the last 10s
     Since 2024-01-15 10:04:50Z : 1 flow, 2 packets, 1.50 kB, 1.20 kbit/s on average.
     listen_port rate bytes packets share
     37008 1.20 kbit/s 1.50 kB 2 100.0 %
+    Frames received 2 2 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 1 of 10
     Routers
     sensor port frames last seen
     192.168.88.1 37008 2 2024-01-15 10:05:00Z 0s ago
@@ -176,15 +192,21 @@ fn packets_beyond_the_limit_have_a_row_and_a_hint() {
     Receiving
     receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
     The limit of flows was reached: 2 packets so far are in `other`. Raise --max-flows.
-    Frames received 3 3 of them counted in flows
-    Skipped 0
-    Dropped by kernel or capture 0
-    Flows 1 of 1
+    Top hosts of the last 10s
+    3 active hosts; 3 of 1,000 slots in use.
+    host down up share
+    10.0.0.2 0 bit/s 400 bit/s 45.5 %
+    10.0.0.3 0 bit/s 400 bit/s 45.5 %
+    10.0.0.1 0 bit/s 80 bit/s 9.1 %
     Top flows of the last 10s
     Since 2024-01-15 10:04:50Z : 1 flow, 3 packets, 1.10 kB, 880 bit/s on average; all with listen_port 37008.
     from to protocol rate bytes packets share
     other other other 800 bit/s 1.00 kB 2 90.9 %
     10.0.0.1 private 8.8.8.8 public tcp 80 bit/s 100 B 1 9.1 %
+    Frames received 3 3 of them counted in flows
+    Skipped 0
+    Dropped by kernel or capture 0
+    Flows 1 of 1
     Routers
     sensor port frames last seen
     192.168.88.1 37008 3 2024-01-15 10:05:00Z 0s ago
@@ -197,12 +219,14 @@ fn a_page_without_frames_says_what_to_check() {
     Waiting: nothing has arrived yet
     receiving TZSP on UDP port 37008. Running since 2024-01-15 10:04:50Z (10s).
     Does the router stream to this host and port, and does a firewall let it through?
+    Top hosts of the last 10s
+    0 active hosts; 0 of 1,000 slots in use.
+    Top flows of the last 10s
+    Since 2024-01-15 10:04:50Z : 0 flows, 0 packets, 0 B, 0 bit/s on average.
     Frames received 0 0 of them counted in flows
     Skipped 0
     Dropped by kernel or capture 0
     Flows 0 of 10
-    Top flows of the last 10s
-    Since 2024-01-15 10:04:50Z : 0 flows, 0 packets, 0 B, 0 bit/s on average.
     Routers
     None has sent anything yet.
     ");

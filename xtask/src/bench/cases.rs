@@ -1,9 +1,12 @@
 //! The benchmark cases: what each measures, its peers and its goals.
 
+use std::ffi::OsStr;
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::Context;
 
+use super::build::Build;
 use super::input::{self, Input};
 use super::process::{self, Usage};
 use super::table::{Goal, Row};
@@ -13,18 +16,36 @@ use super::{Bench, encoders, live, modes, rates, scrape};
 pub(super) struct Case {
     pub(super) name: &'static str,
     pub(super) run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
+    /// Whether it can compare two builds of the exporter.
+    pub(super) has_builds: bool,
 }
 
 const fn case(
     name: &'static str,
     run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
 ) -> Case {
-    Case { name, run }
+    Case {
+        name,
+        run,
+        has_builds: true,
+    }
+}
+
+/// A case whose purpose is the comparison with other programs.
+const fn peers_only(
+    name: &'static str,
+    run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
+) -> Case {
+    Case {
+        name,
+        run,
+        has_builds: false,
+    }
 }
 
 pub(super) const ALL: [Case; 17] = [
     case("analyze-a", analyze_a),
-    case("analyze-a-slow-peers", slow_peers),
+    peers_only("analyze-a-slow-peers", slow_peers),
     case("analyze-b", analyze_b),
     case("analyze-c", analyze_c),
     case("analyze-d", analyze_d),
@@ -40,7 +61,7 @@ pub(super) const ALL: [Case; 17] = [
     case("two-processes", two_processes),
     case("growth", growth),
     case("scrape", scrape::run),
-    case("encoder", encoders::run),
+    peers_only("encoder", encoders::run),
     case("live-udp", live::udp),
     case("live-rates", rates::run),
     case("live-tshark", live::tshark),
@@ -226,11 +247,9 @@ fn growth(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let packets = bench.inputs.shrunk(input::A_PACKETS) as f64;
     let rows = inputs.into_iter().map(|(quantity, input)| {
         let command = analyze(bench, 1, &[input])?;
-        let mut each = Vec::new();
-        for _ in 0..bench.pairs {
-            each.push(process::measure(&command)?.wall / packets * 1e9);
-        }
-        Ok(Row::without_peer(name, quantity, &each, None))
+        let runs = bench.in_turn(|exporter| process::measure(&with_program(exporter, &command)))?;
+        let each = |usage: &Usage| usage.wall / packets * 1e9;
+        Ok(bench.row(name, quantity, &runs, each, None))
     });
     rows.collect()
 }
@@ -273,7 +292,7 @@ fn with_goals<const N: usize>(
 }
 
 /// Runs the exporter and each of the peers alternately. `max_mib` is the goal for the exporter's peak
-/// memory.
+/// memory. If there is another build of the exporter, it takes the place of the peers.
 pub(super) fn compare(
     bench: &Bench,
     name: &'static str,
@@ -281,6 +300,9 @@ pub(super) fn compare(
     peers: &[Peer],
     max_mib: Option<f64>,
 ) -> anyhow::Result<Vec<Row>> {
+    if let Some(other) = &bench.other {
+        return compare_builds(bench, name, ours, other);
+    }
     let mut our_usage: Vec<Usage> = Vec::new();
     let mut their_usage = vec![Vec::new(); peers.len()];
     for _ in 0..bench.pairs {
@@ -303,4 +325,32 @@ pub(super) fn compare(
         ));
     }
     Ok(rows)
+}
+
+/// Runs both builds of the exporter in turn with the same arguments.
+fn compare_builds(
+    bench: &Bench,
+    name: &'static str,
+    ours: &Command,
+    other: &Build,
+) -> anyhow::Result<Vec<Row>> {
+    let runs = bench.in_turn(|exporter| process::measure(&with_program(exporter, ours)))?;
+    let [ours_usage, theirs_usage] = &runs[..] else {
+        unreachable!("there are two builds");
+    };
+    // Some cases have several rows, which differ in their arguments.
+    let arguments = ours
+        .get_args()
+        .map(|argument| Path::new(argument).file_name());
+    let arguments: Vec<_> = arguments.flatten().map(OsStr::to_string_lossy).collect();
+    let peer = format!("{}: {}", other.name, arguments.join(" "));
+    let row = Row::processes(name, ours_usage, &peer, theirs_usage, 1.0, None);
+    Ok(vec![row])
+}
+
+/// Returns the command with another program.
+fn with_program(program: &Path, command: &Command) -> Command {
+    let mut other = Command::new(program);
+    other.args(command.get_args());
+    other
 }

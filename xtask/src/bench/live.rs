@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::UdpSocket;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -22,10 +23,21 @@ use crate::soak::network::{COLLECTOR, COLLECTOR_LINK, Network};
 
 /// Compares the exporter with a loop that only receives, at the highest rate that one core can send.
 pub(super) fn udp(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
+    if bench.other.is_some() {
+        let runs = bench.in_turn(|exporter| into_exporter(bench, exporter, &mut Vec::new()))?;
+        return Ok(vec![
+            bench.row(name, "CPU us a datagram", &runs, Reception::cpu_each, None),
+            bench.row(name, "datagrams lost", &runs, Reception::lost, None),
+        ]);
+    }
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let mut send_times = Vec::new();
     for _ in 0..bench.pairs {
-        ours.push(into_exporter(bench, &mut send_times)?);
+        ours.push(into_exporter(
+            bench,
+            &bench.programs.exporter,
+            &mut send_times,
+        )?);
         theirs.push(into_drain(bench, &mut send_times)?);
     }
     let each = |runs: &[Reception]| runs.iter().map(Reception::cpu_each).collect::<Vec<_>>();
@@ -76,10 +88,14 @@ impl Reception {
     }
 }
 
-/// Sends all of `A` to the exporter. Appends the time per datagram sent to `send_times`, in
+/// Sends all of `A` to an exporter. Appends the time per datagram sent to `send_times`, in
 /// microseconds.
-fn into_exporter(bench: &Bench, send_times: &mut Vec<f64>) -> anyhow::Result<Reception> {
-    let daemon = Daemon::start(pinned(&bench.programs.exporter, RECEIVER), 50_000)?;
+fn into_exporter(
+    bench: &Bench,
+    exporter: &Path,
+    send_times: &mut Vec<f64>,
+) -> anyhow::Result<Reception> {
+    let daemon = Daemon::start(pinned(exporter, RECEIVER), 50_000)?;
     let before = daemon.cpu()?;
     let sent = replay(bench, daemon.listen_port, send_times)?;
     daemon.settle()?;
@@ -119,7 +135,7 @@ fn into_drain(bench: &Bench, send_times: &mut Vec<f64>) -> anyhow::Result<Recept
 const SENDER: &str = "0";
 pub(super) const RECEIVER: &str = "1";
 
-pub(super) fn pinned(program: &std::path::Path, core: &str) -> Command {
+pub(super) fn pinned(program: &Path, core: &str) -> Command {
     let mut command = Command::new("taskset");
     command.args(["--cpu-list", core]).arg(program);
     command
@@ -180,10 +196,17 @@ pub(super) fn tshark(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Ro
             bail!("{program} is not available");
         }
     }
+    if bench.other.is_some() {
+        let runs = bench.in_turn(|exporter| through_exporter(bench, exporter))?;
+        return Ok(vec![
+            bench.row(name, "CPU s", &runs, |through| through.exporter, None),
+            bench.row(name, "datagrams lost", &runs, |through| through.lost, None),
+        ]);
+    }
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     let (mut lost, mut lost_alone) = (Vec::new(), Vec::new());
     for _ in 0..bench.pairs {
-        let through = through_exporter(bench)?;
+        let through = through_exporter(bench, &bench.programs.exporter)?;
         ours.push(through.exporter);
         theirs.push(through.capture);
         lost.push(through.lost);
@@ -219,11 +242,11 @@ struct Through {
     lost: f64,
 }
 
-fn through_exporter(bench: &Bench) -> anyhow::Result<Through> {
+fn through_exporter(bench: &Bench, exporter: &Path) -> anyhow::Result<Through> {
     let network = Network::new()?;
     let log = tempfile::NamedTempFile::new().context("creating a file for the log")?;
     let mut exporter = Exporter::start(
-        &bench.programs.exporter,
+        exporter,
         &network.collector,
         log.path(),
         &["--capture", "tshark", "--interface", COLLECTOR_LINK],

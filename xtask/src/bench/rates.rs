@@ -4,17 +4,15 @@
 use std::path::Path;
 
 use super::live::{self, RECEIVER, Reception, pinned};
-use super::table::{Goal, Row};
+use super::table::Row;
 use super::{Bench, daemon::Daemon, input};
 
-/// A rate, the names of its two rows in the result, and the goal for the CPU time compared with
-/// another build of the exporter.
+/// A rate, and the names of its two rows in the result.
 struct Rate {
     cpu: &'static str,
     lost: &'static str,
     /// Datagrams per second; 0 means as fast as one core can send.
     pps: u64,
-    goal: Goal,
 }
 
 const RATES: [Rate; 3] = [
@@ -22,54 +20,27 @@ const RATES: [Rate; 3] = [
         cpu: "CPU us a datagram, 1,000/s",
         lost: "datagrams lost, 1,000/s",
         pps: 1_000,
-        goal: Goal::times(0.35),
     },
     Rate {
         cpu: "CPU us a datagram, 8,000/s",
         lost: "datagrams lost, 8,000/s",
         pps: 8_000,
-        goal: Goal::times(0.35),
     },
     Rate {
         cpu: "CPU us a datagram, full speed",
         lost: "datagrams lost, full speed",
         pps: 0,
-        goal: Goal::times(1.0),
     },
 ];
 /// The duration of a stream at a fixed rate, in seconds.
 const SECONDS: u64 = 10;
 
-/// Measures the exporter, and compares it with another build if one is given.
 pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();
     for rate in &RATES {
-        let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-        for _ in 0..bench.pairs {
-            ours.push(receive(bench, &bench.programs.exporter, rate.pps)?);
-            if let Some(baseline) = &bench.baseline {
-                theirs.push(receive(bench, baseline, rate.pps)?);
-            }
-        }
-        let row = |quantity, of: fn(&Reception) -> f64, goal| {
-            let each = |runs: &[Reception]| runs.iter().map(of).collect::<Vec<_>>();
-            match &bench.baseline {
-                Some(program) => {
-                    let peer = program.display().to_string();
-                    Row::compared(
-                        name,
-                        quantity,
-                        &each(&ours),
-                        peer,
-                        &each(&theirs),
-                        Some(goal),
-                    )
-                }
-                None => Row::without_peer(name, quantity, &each(&ours), None),
-            }
-        };
-        rows.push(row(rate.cpu, Reception::cpu_each, rate.goal));
-        rows.push(row(rate.lost, Reception::lost, Goal::times(1.0)));
+        let runs = bench.in_turn(|exporter| receive(bench, exporter, rate.pps))?;
+        rows.push(bench.row(name, rate.cpu, &runs, Reception::cpu_each, None));
+        rows.push(bench.row(name, rate.lost, &runs, Reception::lost, None));
     }
     Ok(rows)
 }

@@ -2,6 +2,8 @@
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -23,75 +25,135 @@ const PROTOBUF: &str =
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub(super) fn run(bench: &Bench, name: &'static str) -> anyhow::Result<Vec<Row>> {
-    let capture = bench.inputs.path(input::SCRAPE)?;
-    let daemon = Daemon::start(bench.exporter(), 100_000)?;
-    let to = format!("127.0.0.1:{}", daemon.listen_port);
-    succeed(
-        bench
-            .xtask()
-            .arg("replay")
-            .arg(capture)
-            .args(["--to", &to, "--pps", PPS])
-            .stdout(std::process::Stdio::null()),
-    )?;
-    daemon.settle()?;
-    // The first request allocates memory that later ones reuse. It is not part of the measurement.
-    fetch(daemon.publish_port, "/-/healthy", TEXT, "identity")?;
-    let resident = daemon.resident()?;
-    daemon.reset_peak()?;
+    let exporters = bench
+        .exporters()
+        .map(|exporter| Scraped::start(bench, exporter));
+    let mut scraped = exporters.collect::<anyhow::Result<Vec<_>>>()?;
+    for _ in 0..bench.pairs {
+        for scraped in &mut scraped {
+            scraped.plain.measure(&scraped.daemon, TEXT, "identity")?;
+        }
+    }
+    for scraped in &mut scraped {
+        scraped.growth = scraped.daemon.peak()? - scraped.resident;
+    }
+    for _ in 0..bench.pairs {
+        for scraped in &mut scraped {
+            let Scraped {
+                daemon, protobuf, ..
+            } = scraped;
+            protobuf.measure(daemon, PROTOBUF, "identity")?;
+        }
+    }
+    for scraped in &mut scraped {
+        // The peak includes that of the text, which was first: protobuf adds nothing to it.
+        scraped.growth_with_protobuf = scraped.daemon.peak()? - scraped.resident;
+    }
+    for _ in 0..bench.pairs {
+        for scraped in &mut scraped {
+            let Scraped { daemon, .. } = scraped;
+            scraped.gzip.measure(daemon, TEXT, "gzip")?;
+            scraped.gzip_protobuf.measure(daemon, PROTOBUF, "gzip")?;
+        }
+    }
+    for scraped in &scraped {
+        check_flows(bench, &scraped.daemon)?;
+    }
 
-    let mut plain = Timings::default();
-    for _ in 0..bench.pairs {
-        plain.measure(&daemon, TEXT, "identity")?;
-    }
-    let growth = daemon.peak()? - resident;
-    let mut protobuf = Timings::default();
-    for _ in 0..bench.pairs {
-        protobuf.measure(&daemon, PROTOBUF, "identity")?;
-    }
-    let growth_with_protobuf = daemon.peak()? - resident;
-    let mut gzip = Timings::default();
-    let mut gzip_protobuf = Timings::default();
-    for _ in 0..bench.pairs {
-        gzip.measure(&daemon, TEXT, "gzip")?;
-        gzip_protobuf.measure(&daemon, PROTOBUF, "gzip")?;
-    }
-    check_flows(bench, &daemon)?;
-
-    let limited = |quantity, values: &[f64], max: f64| {
-        Row::without_peer(name, quantity, values, Some(Goal::at_most(max)))
+    let row = |quantity, values: fn(&Scraped) -> Vec<f64>, most: Option<f64>| {
+        let values: Vec<_> = scraped.iter().map(values).collect();
+        bench.row(
+            name,
+            quantity,
+            &values,
+            |value| *value,
+            most.map(Goal::at_most),
+        )
+    };
+    let ours = scraped.first().context("no exporter was measured")?;
+    let beside_text = |quantity, protobuf: &[f64], text: &[f64], goal| {
+        Row::compared(name, quantity, protobuf, "text", text, goal)
     };
     Ok(vec![
-        limited("plain, last byte ms", &plain.last, 40.0),
-        Row::without_peer(name, "plain, first byte ms", &plain.first, None),
-        limited("plain, memory added MiB", &[growth], 2.0),
-        Row::without_peer(name, "memory before MiB", &[resident], None),
-        Row::compared(
-            name,
+        row(
+            "plain, last byte ms",
+            |of| of.plain.last.clone(),
+            Some(40.0),
+        ),
+        row("plain, first byte ms", |of| of.plain.first.clone(), None),
+        row("plain, memory added MiB", |of| vec![of.growth], Some(2.0)),
+        row("memory before MiB", |of| vec![of.resident], None),
+        row("gzip, CPU ms", |of| of.gzip.cpu.clone(), Some(200.0)),
+        row(
+            "gzip, first byte ms",
+            |of| of.gzip.first.clone(),
+            Some(20.0),
+        ),
+        row("gzip, last byte ms", |of| of.gzip.last.clone(), None),
+        row(
+            "protobuf, memory added MiB",
+            |of| vec![of.growth_with_protobuf],
+            Some(ours.growth),
+        ),
+        beside_text(
             "protobuf, last byte ms",
-            &protobuf.last,
-            "plain text",
-            &plain.last,
+            &ours.protobuf.last,
+            &ours.plain.last,
             Some(Goal::times(1.0)),
         ),
-        // The peak includes that of the text, which was first: protobuf adds nothing to it.
-        limited(
-            "protobuf, memory added MiB",
-            &[growth_with_protobuf],
-            growth,
-        ),
-        limited("gzip, CPU ms", &gzip.cpu, 200.0),
-        limited("gzip, first byte ms", &gzip.first, 20.0),
-        Row::without_peer(name, "gzip, last byte ms", &gzip.last, None),
-        Row::compared(
-            name,
+        beside_text(
             "protobuf in gzip, CPU ms",
-            &gzip_protobuf.cpu,
-            "text in gzip",
-            &gzip.cpu,
+            &ours.gzip_protobuf.cpu,
+            &ours.gzip.cpu,
             None,
         ),
     ])
+}
+
+/// A running exporter with 100,000 flows, and the measurements of its scrapes.
+struct Scraped {
+    daemon: Daemon,
+    /// The resident memory before the first scrape, in MiB.
+    resident: f64,
+    /// By how much the scrapes raised the peak of the resident memory, in MiB.
+    growth: f64,
+    /// The same, after scrapes in protobuf too.
+    growth_with_protobuf: f64,
+    plain: Timings,
+    protobuf: Timings,
+    gzip: Timings,
+    gzip_protobuf: Timings,
+}
+
+impl Scraped {
+    fn start(bench: &Bench, exporter: &Path) -> anyhow::Result<Self> {
+        let capture = bench.inputs.path(input::SCRAPE)?;
+        let daemon = Daemon::start(Command::new(exporter), 100_000)?;
+        let to = format!("127.0.0.1:{}", daemon.listen_port);
+        succeed(
+            bench
+                .xtask()
+                .arg("replay")
+                .arg(capture)
+                .args(["--to", &to, "--pps", PPS])
+                .stdout(Stdio::null()),
+        )?;
+        daemon.settle()?;
+        // The first request allocates memory that later ones reuse. It is not part of the measurement.
+        fetch(daemon.publish_port, "/-/healthy", TEXT, "identity")?;
+        let resident = daemon.resident()?;
+        daemon.reset_peak()?;
+        Ok(Self {
+            daemon,
+            resident,
+            growth: 0.0,
+            growth_with_protobuf: 0.0,
+            plain: Timings::default(),
+            protobuf: Timings::default(),
+            gzip: Timings::default(),
+            gzip_protobuf: Timings::default(),
+        })
+    }
 }
 
 /// Checks that the exporter had all flows during the measurement.

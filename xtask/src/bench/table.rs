@@ -289,26 +289,13 @@ mod tests {
     #[test]
     fn a_goal_is_checked_against_the_median_ratio_of_the_pairs() {
         let (ours, theirs) = ([1.0, 2.0, 3.0], [10.0, 4.0, 30.0]);
+        let goal = |times, plus| Goal { times, plus };
         let row = |goal| Row::compared("a", "wall s", &ours, "tcpdump", &theirs, Some(goal));
         assert_eq!(row(Goal::times(0.1)).met, Some(true));
         assert_eq!(row(Goal::times(0.09)).met, Some(false));
         // The medians are 2 and 10.
-        assert_eq!(
-            row(Goal {
-                times: 0.1,
-                plus: 1.0
-            })
-            .met,
-            Some(true)
-        );
-        assert_eq!(
-            row(Goal {
-                times: 0.1,
-                plus: 0.9
-            })
-            .met,
-            Some(false)
-        );
+        assert_eq!(row(goal(0.1, 1.0)).met, Some(true));
+        assert_eq!(row(goal(0.1, 0.9)).met, Some(false));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Hosts: what they count, and which of them have a slot.
 
-use super::super::super::{Counters, HostKey, RecentHost};
+use super::super::super::{BothDirections, Counters, HostKey, RecentHost};
 use super::*;
 
 const FEW_HOSTS: FlowLimits = FlowLimits {
@@ -298,9 +298,9 @@ fn an_address_scan_makes_other_grow_and_nothing_else() {
     assert_eq!(lines[100], "other received private 999901 99990100");
 }
 
-/// 750 bytes, of which `memory` assumes 400 for all but the counters.
+/// `memory` assumes 272 bytes, and 58 for each of the 8 classes.
 #[test]
-fn a_host_takes_less_than_750_bytes() {
+fn a_host_takes_less_than_736_bytes() {
     const HOSTS: usize = 50_000;
     let mut table = table(FlowLimits {
         flows: 0,
@@ -317,10 +317,9 @@ fn a_host_takes_less_than_750_bytes() {
         table.checkpoint(seconds(20 * at));
     }
     assert_eq!(table.occupancy().hosts, HOSTS);
-    // The set of hidden hosts, which is empty here, takes up to 32 bytes for each, and the
-    // allocator up to 16 for each of two allocations.
-    let allocated = table.allocated() / HOSTS + 32 + 2 * 16;
-    assert!(allocated < 400 + 8 * 42, "{allocated}");
+    // The set of hidden hosts, which is empty here, takes up to 32 bytes for each.
+    let allocated = table.allocated() / HOSTS + 32;
+    assert!(allocated < 272 + 8 * 58, "{allocated}");
 }
 
 #[test]
@@ -337,11 +336,16 @@ fn recent_hosts_are_those_with_the_most_bytes_since_the_checkpoint() {
             received: counters(received),
         }
     };
+    let total = |sent, received| {
+        let RecentHost { sent, received, .. } = host(0, sent, received);
+        BothDirections { sent, received }
+    };
     table.see(seconds(0), &upload(1));
     table.see(seconds(0), &upload(1));
     table.see(seconds(0), &upload(2));
     table.see(seconds(0), &upload(3));
     let recent = table.recent(seconds(1), 10).hosts;
+    assert_eq!(recent.total, total(4, 0));
     assert_eq!(recent.top, [host(1, 2, 0), host(2, 1, 0)]);
     assert_eq!((recent.active, recent.other), (2, host(0, 1, 0)));
 
@@ -355,6 +359,7 @@ fn recent_hosts_are_those_with_the_most_bytes_since_the_checkpoint() {
     let recent = table.recent(seconds(63), 1).hosts;
     assert_eq!(recent.top, [host(2, 0, 2)]);
     assert_eq!((recent.active, recent.other), (2, host(0, 0, 0)));
+    assert_eq!(recent.total, total(1, 2));
 
     // 1 and 2 are hidden. 3 takes the slot of 1, which had more packets at the checkpoint.
     table.show(seconds(130));
@@ -362,4 +367,7 @@ fn recent_hosts_are_those_with_the_most_bytes_since_the_checkpoint() {
     table.see(seconds(132), &upload(3));
     let recent = table.recent(seconds(133), 10).hosts;
     assert_eq!(recent.top, [host(2, 0, 2), host(3, 1, 0)]);
+    // The packet of 1 is not forgotten in sums.
+    assert_eq!(recent.total, total(2, 2));
+    assert_eq!(table.host_totals(), total(6, 2));
 }
