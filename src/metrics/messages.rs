@@ -117,15 +117,12 @@ impl ValueWriter for MessageValue<'_, '_> {
 #[inline]
 fn set_lengths(line: &mut Line<'_>, begin: usize, value: usize) {
     let lengths = [line.len() - begin - 2, line.len() - value];
-    match lengths.map(u8::try_from) {
-        [Ok(of_label @ ..0x80), Ok(of_value)] => {
-            line.set(begin + 1, &[of_label]);
-            line.set(value - 1, &[of_value]);
-        }
-        _ => {
-            set_length(line, value - 1, 1);
-            set_length(line, begin + 1, 1);
-        }
+    if let [Ok(of_label @ ..0x80), Ok(of_value)] = lengths.map(u8::try_from) {
+        line.set(begin + 1, &[of_label]);
+        line.set(value - 1, &[of_value]);
+    } else {
+        set_length(line, value - 1, 1);
+        set_length(line, begin + 1, 1);
     }
 }
 
