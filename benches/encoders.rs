@@ -25,7 +25,7 @@ fn main() {
     let (mut text, mut protobuf, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..RUNS {
         text.push(milliseconds(|| {
-            scrape(&mut table, Format::Text, &mut io::sink())
+            scrape(&mut table, Format::Text, &mut io::sink());
         }));
         protobuf.push(milliseconds(|| {
             scrape(&mut table, Format::Protobuf, &mut io::sink());

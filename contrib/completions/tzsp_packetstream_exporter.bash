@@ -35,7 +35,7 @@ _tzsp_packetstream_exporter() {
 
     case "${cmd}" in
         tzsp_packetstream_exporter)
-            opts="-h --interface --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --hosts --max-hosts --names --ipv6 --help analyze help"
+            opts="-h --interface --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --web.created-series --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --hosts --max-hosts --names --ipv6 --help analyze help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

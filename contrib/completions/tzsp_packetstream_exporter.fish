@@ -1,6 +1,6 @@
 # Print an optspec for argparse to handle cmd's options that are independent of any subcommand.
 function __fish_tzsp_packetstream_exporter_global_optspecs
-    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.listen-address= web.config.file= web.max-requests= capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= hosts= max-hosts= names= ipv6 h/help
+    string join \n interface= capture= promiscuous listen-port= publish-port= publish-address= web.listen-address= web.config.file= web.max-requests= web.created-series capture-buffer= snaplen= receive-buffer= max-sensors= log-format= log-level= verbose max-flows= flow-idle-timeout= hold-new-flows= max-idle-flows= labels= network= prefix-length= hosts= max-hosts= names= ipv6 h/help
 end
 
 function __fish_tzsp_packetstream_exporter_needs_command
@@ -55,6 +55,7 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_nee
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l max-hosts -d 'Maximum number of hosts to distinguish; further hosts are counted together as `other`; 0 means no metrics of hosts' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l names -d 'Source of names for addresses: hosts=FILE, leases=FILE (of dnsmasq, ISC dhcpd or Kea), dhcp and dns (seen in the mirrored traffic), or resolve (reverse DNS of private addresses; not with analyze); may be given several times, and the first that knows an address wins' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l promiscuous -d 'Capture frames for other hosts too'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l web.created-series -d 'In OpenMetrics, also write the time at which each counter was 0, as a series of its own whose name ends in _created. Protobuf always has these times'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l verbose -d 'Also log how tshark is started and what it prints; same as --log-level debug'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l ipv6 -d 'Also count mirrored IPv6 packets'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'

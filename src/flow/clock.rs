@@ -49,8 +49,9 @@ impl Start {
     /// Returns the milliseconds since zero.
     #[must_use]
     pub fn millis(self) -> u64 {
-        let [a, b, c, d, e] = self.0;
-        u64::from_be_bytes([0, 0, 0, a, b, c, d, e])
+        let mut bytes = [0; size_of::<u64>()];
+        bytes[size_of::<u64>() - Self::BYTES..].copy_from_slice(&self.0);
+        u64::from_be_bytes(bytes)
     }
 
     #[cfg(test)]

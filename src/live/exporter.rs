@@ -78,7 +78,7 @@ impl Exporter {
             state: Mutex::new(ExporterState {
                 aggregator,
                 history,
-                clock: WallClock::new(wall - beyond_millis),
+                clock: WallClock::new(wall.saturating_sub(beyond_millis)),
             }),
             drops: Mutex::default(),
             recent: Mutex::default(),

@@ -116,24 +116,21 @@ impl ValueWriter for MessageValue<'_, '_> {
 /// and ends with the line.
 #[inline]
 fn set_lengths(line: &mut Line<'_>, begin: usize, value: usize) {
-    set_length(line, value - 1, 1);
-    set_length(line, begin + 1, 1);
+    let lengths = [line.len() - begin - 2, line.len() - value];
+    if let [Ok(of_label @ ..0x80), Ok(of_value)] = lengths.map(u8::try_from) {
+        line.set(begin + 1, &[of_label]);
+        line.set(value - 1, &[of_value]);
+    } else {
+        set_length(line, value - 1, 1);
+        set_length(line, begin + 1, 1);
+    }
 }
 
 /// Sets the length of what follows to the end of the line. `room` bytes are reserved for it at this
 /// position; if it takes more or fewer, the rest is moved.
 #[inline]
 fn set_length(line: &mut Line<'_>, position: usize, room: usize) {
-    let length = line.len() - position - room;
-    match (u8::try_from(length), room) {
-        (Ok(length @ ..0x80), 1) => line.set(position, &[length]),
-        _ => set_long_length(line, position, room, length),
-    }
-}
-
-#[inline]
-fn set_long_length(line: &mut Line<'_>, position: usize, room: usize, length: usize) {
-    let length = varint(length as u64);
+    let length = varint((line.len() - position - room) as u64);
     if length.size != room {
         line.resize(position, room, length.size);
     }
@@ -142,8 +139,8 @@ fn set_long_length(line: &mut Line<'_>, position: usize, room: usize, length: us
 
 /// Measures the messages of all series.
 pub(super) struct Sizes<'a> {
-    /// The lengths of the labels' names.
-    names: Vec<usize>,
+    /// The sizes of the fields with the labels' names.
+    name_fields: Vec<usize>,
     clock: Option<&'a WallClock>,
     total: u64,
 }
@@ -151,7 +148,7 @@ pub(super) struct Sizes<'a> {
 impl<'a> Sizes<'a> {
     pub(super) fn new(labels: &[&str], clock: Option<&'a WallClock>) -> Self {
         Self {
-            names: labels.iter().map(|label| label.len()).collect(),
+            name_fields: labels.iter().map(|label| field_size(label.len())).collect(),
             clock,
             total: 0,
         }
@@ -172,10 +169,10 @@ impl Sink for Sizes<'_> {
         for series in series {
             let start = self.clock.map(|clock| clock.of(series.start()));
             let mut size = protobuf::value_size(start);
-            for (index, name) in self.names.iter().enumerate() {
+            for (index, name_field) in self.name_fields.iter().enumerate() {
                 let mut value = ValueSize(0);
                 labels.write(series, index, &mut value);
-                size += field_size(field_size(*name) + field_size(value.0));
+                size += field_size(name_field + field_size(value.0));
             }
             self.total += field_size(size) as u64;
         }

@@ -48,9 +48,20 @@ impl<const N: usize> Bytes<N> {
         }
     }
 
-    fn push(&mut self, bytes: &[u8]) {
-        self.block[self.size..][..bytes.len()].copy_from_slice(bytes);
-        self.size += bytes.len();
+    #[inline]
+    fn push<const M: usize>(&mut self, bytes: [u8; M]) {
+        self.block[self.size..][..M].copy_from_slice(&bytes);
+        self.size += M;
+    }
+
+    /// Appends a number in as few bytes as possible.
+    #[inline]
+    fn push_varint(&mut self, mut number: u64) {
+        while let rest @ 1.. = number >> 7 {
+            self.push([low_bits(number) | 0x80]);
+            number = rest;
+        }
+        self.push([low_bits(number)]);
     }
 }
 
@@ -63,13 +74,9 @@ impl<const N: usize> Deref for Bytes<N> {
 }
 
 /// Encodes a number in as few bytes as possible.
-pub(super) fn varint(mut number: u64) -> Bytes<10> {
+pub(super) fn varint(number: u64) -> Bytes<10> {
     let mut bytes = Bytes::new();
-    while let rest @ 1.. = number >> 7 {
-        bytes.push(&[low_bits(number) | 0x80]);
-        number = rest;
-    }
-    bytes.push(&[low_bits(number)]);
+    bytes.push_varint(number);
     bytes
 }
 
@@ -110,20 +117,26 @@ pub(super) fn push_label(metric: &mut Vec<u8>, name: &str, value: &str) {
 }
 
 /// Encodes the field of a metric that has its value, and for counters their start.
+#[inline]
 pub(super) fn value(kind: Kind, value: f64, start: Option<UnixMillis>) -> Bytes<32> {
-    let start = start.map(timestamp);
-    let start_size = start.map_or(0, |start| 2 + start.size);
-    let mut bytes = Bytes::new();
     let field = match kind {
         Kind::Counter => key::METRIC_COUNTER,
         Kind::Gauge => key::METRIC_GAUGE,
     };
-    bytes.push(&[field, short(VALUE + start_size), key::VALUE]);
-    bytes.push(&value.to_le_bytes());
+    let mut bytes = Bytes::new();
+    bytes.push([field, 0, key::VALUE]);
+    bytes.push(value.to_le_bytes());
     if let Some(start) = start {
-        bytes.push(&[key::COUNTER_START, short(start.size)]);
-        bytes.push(&start);
+        bytes.push([key::COUNTER_START, 0]);
+        let begin = bytes.size;
+        let (seconds, nanos) = start.seconds_and_nanos();
+        bytes.push([key::TIMESTAMP_SECONDS]);
+        bytes.push_varint(seconds);
+        bytes.push([key::TIMESTAMP_NANOS]);
+        bytes.push_varint(nanos);
+        bytes.block[begin - 1] = short(bytes.size - begin);
     }
+    bytes.block[1] = short(bytes.size - 2);
     bytes
 }
 
@@ -138,17 +151,6 @@ pub(super) fn value_size(start: Option<UnixMillis>) -> usize {
 
 /// The size of the number itself with its key.
 const VALUE: usize = 9;
-
-/// Encodes a message of the type `google.protobuf.Timestamp`.
-fn timestamp(at: UnixMillis) -> Bytes<16> {
-    let (seconds, nanos) = at.seconds_and_nanos();
-    let mut timestamp = Bytes::new();
-    timestamp.push(&[key::TIMESTAMP_SECONDS]);
-    timestamp.push(&varint(seconds));
-    timestamp.push(&[key::TIMESTAMP_NANOS]);
-    timestamp.push(&varint(nanos));
-    timestamp
-}
 
 fn short(size: usize) -> u8 {
     u8::try_from(size).expect("a value and its start take less than 128 bytes")

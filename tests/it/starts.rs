@@ -139,10 +139,13 @@ const FEATURE: &str = "--enable-feature=created-timestamp-zero-ingestion";
 #[test]
 fn with_start_timestamps_prometheus_counts_from_zero() {
     let Some(program) = newer_prometheus() else {
-        eprintln!(
-            "with_start_timestamps_prometheus_counts_from_zero: not tested, because Prometheus 3 \
-             is not in target/tools; `cargo xtask ci` tries to unpack it there"
-        );
+        #[expect(clippy::print_stderr, reason = "a test that did not run says so")]
+        {
+            eprintln!(
+                "with_start_timestamps_prometheus_counts_from_zero: not tested, because \
+                 Prometheus 3 is not in target/tools; `cargo xtask ci` tries to unpack it there"
+            );
+        }
         return;
     };
     let openmetrics = "  scrape_protocols: [OpenMetricsText1.0.0]\n";
@@ -154,41 +157,61 @@ fn with_start_timestamps_prometheus_counts_from_zero() {
     let began = UNIX_EPOCH.elapsed().unwrap().as_secs_f64();
 
     // A short flow, seen in one scrape.
-    sites.iter().for_each(|site| site.send(1, 7));
-    sites
-        .iter()
-        .for_each(|site| site.wait_for_sample("10.0.0.1", 7.0));
-    sites.iter().for_each(Site::wait_until_hidden);
+    for site in &sites {
+        site.send(1, 7);
+    }
+    for site in &sites {
+        site.wait_for_sample("10.0.0.1", 7.0);
+    }
+    for site in &sites {
+        site.wait_until_hidden();
+    }
     // A flow that was forgotten and returns higher.
-    sites.iter().for_each(|site| site.send(2, 3));
-    sites
-        .iter()
-        .for_each(|site| site.wait_for_sample("10.0.0.2", 3.0));
-    sites.iter().for_each(Site::wait_until_hidden);
-    sites.iter().for_each(|site| site.send(2, 5));
-    sites
-        .iter()
-        .for_each(|site| site.wait_for_sample("10.0.0.2", 5.0));
-    sites.iter().for_each(Site::wait_until_hidden);
+    for site in &sites {
+        site.send(2, 3);
+    }
+    for site in &sites {
+        site.wait_for_sample("10.0.0.2", 3.0);
+    }
+    for site in &sites {
+        site.wait_until_hidden();
+    }
+    for site in &sites {
+        site.send(2, 5);
+    }
+    for site in &sites {
+        site.wait_for_sample("10.0.0.2", 5.0);
+    }
+    for site in &sites {
+        site.wait_until_hidden();
+    }
     // A flow before and after a restart, with a higher count.
-    sites.iter().for_each(|site| site.send(3, 3));
-    sites
-        .iter()
-        .for_each(|site| site.wait_for_sample("10.0.0.3", 3.0));
-    sites.iter_mut().for_each(Site::start);
-    sites.iter().for_each(|site| site.send(3, 5));
-    sites
-        .iter()
-        .for_each(|site| site.wait_for_sample("10.0.0.3", 5.0));
-    sites.iter().for_each(Site::wait_until_hidden);
+    for site in &sites {
+        site.send(3, 3);
+    }
+    for site in &sites {
+        site.wait_for_sample("10.0.0.3", 3.0);
+    }
+    for site in &mut sites {
+        site.start();
+    }
+    for site in &sites {
+        site.send(3, 5);
+    }
+    for site in &sites {
+        site.wait_for_sample("10.0.0.3", 5.0);
+    }
+    for site in &sites {
+        site.wait_until_hidden();
+    }
     // Packets beyond the limit of one flow.
     for site in &sites {
         site.send(4, 1);
         site.send(5, 4);
     }
-    sites
-        .iter()
-        .for_each(|site| site.wait_for_sample("other", 4.0));
+    for site in &sites {
+        site.wait_for_sample("other", 4.0);
+    }
 
     let [without, with @ ..] = &sites;
     assert_eq!(without.values("10.0.0.1"), [7.0]);
