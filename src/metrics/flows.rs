@@ -9,8 +9,9 @@ use super::catalog::{OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PA
 use super::format::Encoding;
 use super::labels::{TRAFFIC, Value};
 use super::names;
-use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
-use super::text::Word;
+use super::series::{LabelValues, Sink, Source, ValueWriter};
+use super::stream;
+use super::word::Word;
 use crate::flow::{
     Address, Classes, Flow, Label, OTHER, OverflowKey, ProtocolName, Shape, Snapshot, Sum,
     TrafficKey,

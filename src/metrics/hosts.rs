@@ -4,8 +4,9 @@ use std::io::{self, Write};
 
 use super::catalog::{HOST_BYTES, HOST_LABELS, HOST_PACKETS};
 use super::format::Encoding;
-use super::stream::{self, LabelValues, Sink, Source, ValueWriter};
-use super::text::Word;
+use super::series::{LabelValues, Sink, Source, ValueWriter};
+use super::stream;
+use super::word::Word;
 use crate::flow::{Direction, HostTraffic, OTHER, Snapshot};
 
 /// Writes both families, unless hosts are not counted. Samples are sorted by address, direction and

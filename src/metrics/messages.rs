@@ -6,9 +6,10 @@ use std::ops::Range;
 
 use super::catalog::{Family, Kind};
 use super::protobuf::{self, key, varint, varint_size};
-use super::stream::{LabelValues, Series, Sink, ValueWriter};
-use super::text::{Line, Text, Word, digits};
+use super::series::{LabelValues, Series, Sink, ValueWriter};
+use super::text::{Line, Text, digits};
 use super::wall_clock::WallClock;
+use super::word::Word;
 use crate::flow::Counters;
 
 /// Writes a message for each series.

@@ -18,11 +18,13 @@ mod names;
 mod process;
 mod protobuf;
 pub(crate) mod samples;
+mod series;
 mod stream;
 mod text;
 mod text_series;
 mod wall_clock;
 mod web;
+mod word;
 
 use std::io::{self, Write};
 use std::time::Duration;

@@ -6,8 +6,9 @@ use std::net::IpAddr;
 use super::catalog::{FROM_INFO, Family, HOST_INFO, TO_INFO};
 use super::format::Encoding;
 use super::labels;
-use super::stream::{self, LabelValues, Series, Sink, Source, ValueWriter};
-use super::text::Word;
+use super::series::{LabelValues, Series, Sink, Source, ValueWriter};
+use super::stream;
+use super::word::Word;
 use crate::flow::{Address, Counters, Key, Label, OTHER, Snapshot, Start, WHOLE};
 use crate::names::NameTable;
 

@@ -9,15 +9,13 @@
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr};
 
-use super::stream::ValueWriter;
+use super::series::ValueWriter;
+use super::word::{BLOCK, Word};
 
 /// Text is written in chunks of about this many bytes.
 const CHUNK: usize = 64 * 1024;
 /// More bytes than any line has, with a block behind its end. A test writes the longest line.
 const MAX_LINE: usize = 2048;
-/// Bytes in the block of a word. Nearly all words fit; copying larger blocks would take longer.
-const BLOCK: usize = 32;
-
 /// The decimal digits of the numbers below 1000.
 static NUMBERS: [Number; 1000] = numbers();
 
@@ -27,14 +25,6 @@ struct Number {
     block: [u8; 4],
     /// How many digits there are.
     digits: u8,
-}
-
-/// A part that occurs in many lines.
-#[derive(Debug)]
-pub(super) struct Word {
-    text: Box<str>,
-    /// The beginning of the text, or all of it, padded with zeros.
-    block: [u8; BLOCK],
 }
 
 /// A line that is being written.
@@ -52,21 +42,6 @@ pub(super) struct Text<'a, W> {
     /// Lines up to `end`; behind it there is always room for another one.
     chunk: Vec<u8>,
     end: usize,
-}
-
-impl Word {
-    pub(super) fn new(text: impl Into<Box<str>>) -> Self {
-        let text = text.into();
-        let mut block = [0; BLOCK];
-        for (to, from) in block.iter_mut().zip(text.bytes()) {
-            *to = from;
-        }
-        Self { text, block }
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.text.len()
-    }
 }
 
 impl<'a, W: Write> Text<'a, W> {

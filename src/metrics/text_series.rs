@@ -5,9 +5,10 @@ use std::io::{self, Write};
 use super::catalog::Family;
 use super::dialect::{Dialect, without_total};
 use super::lines;
-use super::stream::{LabelValues, Series, Sink, ValueWriter};
-use super::text::{Line, Text, Word};
+use super::series::{LabelValues, Series, Sink, ValueWriter};
+use super::text::{Line, Text};
 use super::wall_clock::WallClock;
+use super::word::Word;
 use crate::flow::Counters;
 
 /// Writes a line for each series, and with a clock another one with its start.

@@ -86,7 +86,10 @@ fn a_full_temporary_directory_is_an_error() {
         &many_flows(120_000),
     );
     assert_eq!((status, out.as_str()), (Some(1), ""));
-    assert_snapshot!(stderr, @"error: cannot use a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)");
+    assert_snapshot!(stderr, @r"
+    warning: the limit of 1000 hosts was reached: further hosts were counted as `other`: raise --max-hosts
+    error: cannot use a temporary file in ., which TMPDIR chooses: No space left on device (os error 28)
+    ");
 }
 
 #[test]
@@ -101,7 +104,10 @@ fn on_a_full_disk_the_frames_that_fit_are_kept_and_all_count() {
     assert_eq!(status, Some(1));
     let scrape = Scrape::parse(&out);
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 520_000.0);
-    assert_snapshot!(stderr, @"error: cannot write inner.pcap: No space left on device (os error 28); the file is incomplete");
+    assert_snapshot!(stderr, @r"
+    warning: the limit of 1000 hosts was reached: further hosts were counted as `other`: raise --max-hosts
+    error: cannot write inner.pcap: No space left on device (os error 28); the file is incomplete
+    ");
 }
 
 /// The number of file descriptors that the exporter has open.
@@ -319,7 +325,7 @@ fn more_flows_than_fit_into_memory_are_refused() {
     // 16 MiB, 500,000 * 224 bytes, 5,000,000 * 128 bytes.
     let (status, stderr) = run_with_100_mib(&[&live[..], &["--max-flows", "500000"]].concat());
     assert_eq!(status, Some(1));
-    assert_snapshot!(stderr, @"error: --max-flows 500000 with --max-idle-flows 5000000 may take 734 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
+    assert_snapshot!(stderr, @"error: --max-flows 500000 with --max-idle-flows 5000000 may take 735 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
     // 16 MiB, 100 * 224 bytes, 1,000,000 * 128 bytes.
     let idle = ["--max-flows", "100", "--max-idle-flows", "1000000"];
     let (status, stderr) = run_with_100_mib(&[&live[..], &idle].concat());

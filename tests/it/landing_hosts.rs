@@ -125,6 +125,7 @@ fn a_browser_shows_hosts_by_name_and_the_last_hour() {
         let scale = match unit {
             "kbit/s" => 1e3,
             "Mbit/s" => 1e6,
+            "Gbit/s" => 1e9,
             unit => panic!("{unit}"),
         };
         let height = number(&hosts["down"][0]) / (top * scale) * 1000.0;

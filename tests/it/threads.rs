@@ -42,10 +42,10 @@ fn long_capture(seed: u64) -> Vec<u8> {
     capture
 }
 
-/// Returns the same with a few damaged bytes.
+/// Returns the same with damaged bytes: so many that some are in the headers of records.
 fn damaged(mut capture: Vec<u8>, seed: u64) -> Vec<u8> {
     let mut random = Random(seed);
-    for _ in 0..20 {
+    for _ in 0..200 {
         // The first bytes stay, so that it is a capture.
         let position = 200 + random.below(capture.len() - 200);
         capture[position] ^= 1 << random.below(8);
