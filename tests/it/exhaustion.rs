@@ -330,7 +330,7 @@ fn more_flows_than_fit_into_memory_are_refused() {
     let idle = ["--max-flows", "100", "--max-idle-flows", "1000000"];
     let (status, stderr) = run_with_100_mib(&[&live[..], &idle].concat());
     assert_eq!(status, Some(1));
-    assert_snapshot!(stderr, @"error: --max-flows 100 with --max-idle-flows 1000000 may take 139 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
+    assert_snapshot!(stderr, @"error: --max-flows 100 with --max-idle-flows 1000000 may take 140 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
 
     // A capture may have few flows, so the default limit causes only a warning.
     let (status, stderr) =
