@@ -70,6 +70,7 @@ fn run(capture: &Path, choice: u8, output: Output, jobs: usize) -> String {
         jobs: Some(jobs),
         quiet: true,
         write_inner: None,
+        names: Vec::new(),
         output,
     };
     let plain = bit(0);
