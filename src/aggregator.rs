@@ -204,17 +204,12 @@ impl FrameBatch {
     }
 
     /// Adds a captured frame without counting it for its sensor: one-shot runs show no sensors.
-    #[expect(
-        clippy::inline_always,
-        reason = "a call for each frame, with its arguments in memory, costs a twentieth of a run"
-    )]
-    #[inline(always)]
+    #[inline]
     pub fn frame_without_sensor(&mut self, now: Duration, frame: &Frame<'_>) {
         self.add_frame::<false>(now, frame);
     }
 
-    #[expect(clippy::inline_always, reason = "as above")]
-    #[inline(always)]
+    #[inline]
     fn add_frame<const WITH_SENSOR: bool>(&mut self, now: Duration, frame: &Frame<'_>) {
         self.frames.arrive(frame.at);
         match wire::decode_fast(frame.link, frame.captured(), &self.decode) {
