@@ -2,7 +2,7 @@
 //! above it; ARCHITECTURE.md says what each never does.
 //!
 //! - [`panics`] ends the process on a panic; [`dual_stack`] binds sockets for IPv4 and IPv6.
-//! - [`printable`] decides which characters are shown.
+//! - [`printable`] decides which characters are shown; [`reload`] when a changed file is used.
 //! - [`frame`]: the types that [`capture`] hands to [`wire`].
 //! - [`capture`] gets frames from files, streams, packet sockets, a tshark child and UDP sockets.
 //! - [`wire`] decodes one frame, or returns the reason why it counts in no flow.
@@ -32,5 +32,6 @@ pub mod metrics;
 pub mod names;
 pub mod panics;
 pub mod printable;
+pub mod reload;
 pub mod report;
 pub mod wire;

@@ -2,22 +2,24 @@
 //! <https://maxmind.github.io/MaxMind-DB/>.
 //!
 //! - A [`Database`] is the content of one file. `record` knows where vendors put values.
-//! - [`Databases`] are all files of `--geo-database` at one moment.
-//!
-//! Look-ups are in memory. A database may come from anybody: damage, wrong types and endless
-//! structures give no value.
+//! - [`Databases`] are all files of `--geo-database` at one moment. Look-ups are in memory. A database
+//!   may come from anybody: damage, wrong types and endless structures give no value.
+//! - [`Files`] opens the files at the start. [`watch::follow`] reads them again when they change.
 
 mod country;
 mod database;
+mod files;
 mod operator;
 mod public;
 mod record;
+pub mod watch;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
 pub use country::Country;
 pub use database::{Database, DatabaseError};
+pub use files::{Error, FileState, Files, total_size};
 pub use operator::Operator;
 use public::is_public;
 

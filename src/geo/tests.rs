@@ -1,5 +1,8 @@
 //! Databases of literal bytes: a tree of records of 24 bits, data, and metadata.
 
+use std::fs;
+use std::path::Path;
+
 use super::*;
 
 const GERMANY: &[u8] = b"\xe1\x47country\xe1\x48iso_code\x42DE";
@@ -246,4 +249,155 @@ fn a_tree_without_end_is_refused() {
         "it is damaged: invalid database: search tree appears to have a cycle or invalid structure \
          (traversal exceeded the address bit length)",
     );
+}
+
+/// Writes a file in one step, as `mv` does.
+fn replace(path: &Path, content: &[u8]) {
+    let new = path.with_extension("new");
+    fs::write(&new, content).expect("it is written");
+    fs::rename(&new, path).expect("it is renamed");
+}
+
+#[test]
+fn a_changed_file_is_used_once_two_polls_have_found_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let path = directory.path().join("a.mmdb");
+    replace(&path, &half(GERMANY));
+    let files = Files::open(vec![path.clone()]).expect("a database");
+    let mut watched = files.watched();
+    let mut poll = || files.apply(0, watched[0].poll());
+    let known = || country(&files.databases(), "8.8.8.8");
+    let failures = || files.states()[0].failures;
+    assert!(!poll() && !poll());
+
+    let france = half(b"\xe1\x4ccountry_code\x42FR");
+    replace(&path, &france);
+    assert!(!poll());
+    assert_eq!(known().as_deref(), Some("DE"));
+    assert!(poll() && !poll());
+    assert_eq!(known().as_deref(), Some("FR"));
+    let state = &files.states()[0];
+    assert_eq!((state.bytes, state.failures), (france.len() as u64, 0));
+
+    // A half-written file keeps the database before it, and counts once.
+    fs::write(&path, &france[..100]).expect("it is written");
+    assert!(!poll() && !poll() && !poll());
+    assert_eq!((known().as_deref(), failures()), (Some("FR"), 1));
+    fs::remove_file(&path).expect("it is removed");
+    assert!(!poll() && !poll());
+    assert_eq!((known().as_deref(), failures()), (Some("FR"), 2));
+    replace(&path, &half(GERMANY));
+    assert!(!poll() && poll());
+    assert_eq!((known().as_deref(), failures()), (Some("DE"), 2));
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_an_error_at_the_start() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let missing = directory.path().join("a.mmdb");
+    let error = |path: &Path| Files::open(vec![path.to_owned()]).expect_err("no database");
+    let expected = format!("cannot use '--geo-database {}': ", missing.display());
+    assert!(error(&missing).to_string().starts_with(&expected));
+    let expected = format!(
+        "cannot use '--geo-database {}': it is not a regular file",
+        directory.path().display()
+    );
+    assert_eq!(error(directory.path()).to_string(), expected);
+}
+
+/// Opens a database and looks addresses up in it, if it can be opened.
+fn survive(content: Vec<u8>) {
+    let Ok(databases) = Databases::from_bytes(content) else {
+        return;
+    };
+    for text in [
+        "0.0.0.0",
+        "8.8.8.8",
+        "130.0.0.1",
+        "2600::1",
+        "a000::1",
+        "::1:1",
+    ] {
+        if let Some(country) = country(&databases, text) {
+            assert!(country.bytes().all(|byte| byte.is_ascii_uppercase()));
+        }
+        if let Some(operator) = operator(&databases, text) {
+            assert!((3..=64).contains(&operator.len()), "{operator:?}");
+            assert!(!operator.contains(char::is_control), "{operator:?}");
+        }
+    }
+}
+
+/// Each layout, with texts, numbers, a pointer and an array.
+fn samples() -> Vec<Vec<u8>> {
+    let pointer = b"\xe1\x43asn\x20\x07\x43AS7".as_slice();
+    let records = [
+        GERMANY,
+        b"\xe2\x43asn\x47AS15169\x47as_name\x46GOOGLE",
+        b"\xe3\x4ccountry_code\x42FR\x43asn\xc2\x3b\x41\x44name\x02\x04\xa0\xa0",
+        pointer,
+    ];
+    let mut chain: Vec<_> = (1..=96).map(|next| [next, 97]).collect();
+    chain.push([97 + 16, 97]);
+    let databases = records.iter().map(|record| half(record));
+    databases.chain([file(6, &chain, GERMANY)]).collect()
+}
+
+#[test]
+fn a_database_cut_anywhere_is_survived() {
+    for sample in samples() {
+        for length in 0..sample.len() {
+            survive(sample[..length].to_vec());
+        }
+    }
+}
+
+#[test]
+fn a_database_with_any_byte_changed_is_survived() {
+    for sample in samples() {
+        for position in 0..sample.len() {
+            for value in [0, 1, 0x20, 0x3f, 0x5f, 0x7f, 0x80, 0xdf, 0xe1, 0xfe, 0xff] {
+                let mut changed = sample.clone();
+                changed[position] = value;
+                survive(changed);
+                let mut changed = sample.clone();
+                changed[position] ^= value;
+                survive(changed);
+            }
+        }
+    }
+}
+
+/// Pointers to themselves and to each other, maps inside maps, and sizes beyond the file.
+#[test]
+fn endless_structures_are_survived() {
+    for record in [
+        b"\x20\x00".as_slice(),
+        b"\x20\x02\x20\x00",
+        b"\xe1\x47country\x20\x00",
+        b"\xe1\x20\x00\x20\x00",
+        b"\x01\x04\x20\x00",
+        b"\xff\xff\xff\xff",
+        b"\x5f\xff\xff\xff",
+        b"\x1f\x04\xff\xff\xff",
+        b"\xe1\x43asn\x5f\xff\xff\xff",
+    ] {
+        survive(half(record));
+    }
+    survive(half(&b"\xe1\x41a".repeat(10_000)));
+    survive(half(&b"\x01\x04".repeat(10_000)));
+    // 65,000 pointers to an array that begins before them.
+    let fan = [b"\x1e\x04\xfc\x00".as_slice(), &b"\x20\x00".repeat(65_000)].concat();
+    survive(half(&fan));
+}
+
+proptest::proptest! {
+    #[test]
+    fn random_trees_and_records_are_survived(
+        nodes in proptest::collection::vec(proptest::array::uniform2(0_u32..200), 1..100),
+        data in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200),
+        ip_version in 3_u8..8,
+    ) {
+        survive(file(ip_version, &nodes, &data));
+    }
 }
