@@ -8,11 +8,11 @@ use thiserror::Error;
 
 use super::country::Country;
 use super::operator::Operator;
-use super::record::{self, Record};
+use super::record::Record;
 
 /// How many networks are looked at when a database is opened: enough to find out what it has, and
 /// that it is no mixture of two files.
-const NETWORKS_CHECKED: usize = 4096;
+const NETWORKS_CHECKED: usize = 1024;
 /// How much an error quotes of the type of a database, in characters.
 const QUOTED: usize = 60;
 
@@ -56,11 +56,11 @@ impl Database {
     }
 
     pub(super) fn country(&self, address: IpAddr) -> Option<Country> {
-        record::country(&self.record(address)?)
+        self.record(address)?.country()
     }
 
     pub(super) fn operator(&self, address: IpAddr) -> Option<Operator> {
-        record::operator(&self.record(address)?)
+        self.record(address)?.operator()
     }
 
     /// Whether it has countries.
@@ -83,7 +83,8 @@ impl Database {
 
     /// Returns the record of an address. A database of IPv4 alone has none for IPv6.
     fn record(&self, address: IpAddr) -> Option<Record<'_>> {
-        self.reader.lookup(address).ok()
+        let found = self.reader.lookup(address).ok()?;
+        Record::decode(&found).ok()?
     }
 
     /// Returns whether the first networks have countries, and operators.
@@ -104,10 +105,11 @@ impl Database {
             .map_err(damaged)?
             .take(NETWORKS_CHECKED)
         {
-            let record = network.map_err(damaged)?;
-            record::check(&record).map_err(damaged)?;
-            countries = countries || record::country(&record).is_some();
-            operators = operators || record::operator(&record).is_some();
+            let found = network.map_err(damaged)?;
+            if let Some(record) = Record::decode(&found).map_err(damaged)? {
+                countries = countries || record.country().is_some();
+                operators = operators || record.operator().is_some();
+            }
         }
         Ok((countries, operators))
     }

@@ -1,7 +1,8 @@
 //! Countries and network operators of addresses, from databases in the format of MaxMind:
 //! <https://maxmind.github.io/MaxMind-DB/>.
 //!
-//! - A [`Database`] is the content of one file. `record` knows where vendors put values.
+//! - A [`Database`] is the content of one file. `record` knows where vendors put values, and `value`
+//!   decodes them.
 //! - [`Databases`] are all files of `--geo-database` at one moment. Look-ups are in memory. A database
 //!   may come from anybody: damage, wrong types and endless structures give no value.
 //! - [`Files`] opens the files at the start. [`watch::follow`] reads them again when they change.
@@ -12,6 +13,7 @@ mod files;
 mod operator;
 mod public;
 mod record;
+mod value;
 pub mod watch;
 
 use std::net::IpAddr;

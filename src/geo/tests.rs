@@ -386,6 +386,22 @@ fn endless_structures_are_survived() {
     }
     survive(half(&b"\xe1\x41a".repeat(10_000)));
     survive(half(&b"\x01\x04".repeat(10_000)));
+    // A million empty texts, which take a byte each.
+    let wide = [
+        b"\x1f\x04\x0e\x41\x23".as_slice(),
+        &b"\x40".repeat(1_000_000),
+    ]
+    .concat();
+    check_refused(
+        half(&wide),
+        "it is damaged: resource limit exceeded at offset 5: exceeded maximum number of data \
+         structure values",
+    );
+    let deep = [b"\xe1\x41a".repeat(17), b"\xe0".to_vec()].concat();
+    check_refused(
+        half(&deep),
+        "it is damaged: decoding error: maps or arrays are nested too deep",
+    );
     // 65,000 pointers to an array that begins before them.
     let fan = [b"\x1e\x04\xfc\x00".as_slice(), &b"\x20\x00".repeat(65_000)].concat();
     survive(half(&fan));
