@@ -4,10 +4,19 @@
 //! go unnoticed until the kernel kills the process, perhaps weeks later. The estimate counts
 //! allocated bytes at their worst, and tests of the flow table verify the figures for each flow.
 
+#[cfg(target_os = "linux")]
+mod linux;
+#[cfg(not(target_os = "linux"))]
+mod other;
+
 use std::fmt;
 
 use crate::aggregator::Settings;
 use crate::flow::FlowLimits;
+#[cfg(target_os = "linux")]
+use linux as system;
+#[cfg(not(target_os = "linux"))]
+use other as system;
 
 /// Bytes for each flow: a slot of 104 bytes (64 if all its addresses are IPv4), and its share of
 /// the index and of the list of exposed flows.
@@ -200,106 +209,6 @@ impl fmt::Display for TooLarge {
             self.ceiling.bytes / MIB,
             lower.join(" or ")
         )
-    }
-}
-
-#[cfg(target_os = "linux")]
-mod system {
-    use std::fs;
-    use std::path::Path;
-
-    use nix::sys::resource::{Resource, getrlimit};
-    use procfs::Current;
-    use procfs::process::Process;
-
-    use super::Ceiling;
-
-    /// Returns the limits of this process and of its control group.
-    pub(super) fn limits() -> impl Iterator<Item = Ceiling> {
-        let resources = [
-            (Resource::RLIMIT_AS, "ulimit -v"),
-            (Resource::RLIMIT_DATA, "ulimit -d"),
-        ];
-        let own = resources.into_iter().filter_map(|(resource, origin)| {
-            let (bytes, _) = getrlimit(resource).ok()?;
-            Some(Ceiling {
-                bytes,
-                origin: origin.to_owned(),
-            })
-        });
-        own.chain(control_groups().unwrap_or_default())
-    }
-
-    /// Returns the memory of the machine.
-    pub(super) fn machine() -> Option<Ceiling> {
-        let memory = procfs::Meminfo::current().ok()?;
-        Some(Ceiling {
-            bytes: memory.mem_total,
-            origin: "this machine".to_owned(),
-        })
-    }
-
-    /// Returns the limits of the control groups that this process is in, of version 1 or 2:
-    /// cgroups(7).
-    fn control_groups() -> Option<Vec<Ceiling>> {
-        let process = Process::myself().ok()?;
-        let mounts = process.mountinfo().ok()?;
-        let mut ceilings = Vec::new();
-        for group in process.cgroups().ok()? {
-            let (kind, file) = match group.controllers.as_slice() {
-                _ if group.hierarchy == 0 => ("cgroup2", "memory.max"),
-                all if all.iter().any(|name| name == "memory") => {
-                    ("cgroup", "memory.limit_in_bytes")
-                }
-                _ => continue,
-            };
-            let is_this = |mount: &&procfs::process::MountInfo| {
-                mount.fs_type == kind
-                    && (kind == "cgroup2" || mount.super_options.contains_key("memory"))
-            };
-            let Some(mount) = mounts.0.iter().find(is_this) else {
-                continue;
-            };
-            // In a container, the mounted directory may be a group further down the hierarchy.
-            let below = Path::new(&group.pathname).strip_prefix(&mount.root);
-            let directory = mount.mount_point.join(below.unwrap_or(Path::new("")));
-            ceilings.extend(of_groups(&directory, &mount.mount_point, file));
-        }
-        Some(ceilings)
-    }
-
-    /// Returns the limits of a group and of the groups above it, which apply to it too. A group
-    /// without a limit has `max` in its file, which is left out, or a huge number.
-    pub(super) fn of_groups(
-        directory: &Path,
-        top: &Path,
-        file: &'static str,
-    ) -> impl Iterator<Item = Ceiling> {
-        let groups = directory
-            .ancestors()
-            .take_while(move |group| group.starts_with(top));
-        groups.filter_map(move |group| {
-            let path = group.join(file);
-            let text = fs::read_to_string(&path).ok()?;
-            Some(Ceiling {
-                bytes: text.trim_end().parse().ok()?,
-                origin: path.display().to_string(),
-            })
-        })
-    }
-}
-
-/// Other systems have no ceilings that the program reads.
-#[cfg(not(target_os = "linux"))]
-mod system {
-    use super::Ceiling;
-
-    pub(super) fn limits() -> impl Iterator<Item = Ceiling> {
-        std::iter::empty()
-    }
-
-    pub(super) fn machine() -> Option<Ceiling> {
-        None
     }
 }
 

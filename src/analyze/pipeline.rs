@@ -45,8 +45,8 @@ pub(super) enum Reading {
 
 /// Reads all files with this many threads, and counts their frames.
 ///
-/// In any order, returns `None` as soon as the result depends on the order. What was counted is then
-/// of no use.
+/// In any order, returns `None` as soon as the result depends on the order. The counts are then
+/// incomplete: discard them.
 pub(super) fn run(
     reading: Reading,
     threads: usize,

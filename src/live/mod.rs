@@ -1,6 +1,8 @@
 //! The daemon: binds its ports, captures, serves the metrics and shuts down.
 
 mod backoff;
+mod bound;
+mod error;
 mod exporter;
 mod history;
 mod holder;
@@ -16,32 +18,29 @@ mod sockets;
 mod supervisor;
 mod warnings;
 
-use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use clap::ValueEnum;
-use thiserror::Error;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{info, warn};
 
 use crate::aggregator::Settings;
-use crate::capture::udp::{self, DiscardSocket};
-use crate::capture::{PacketCapture, tshark};
+use crate::capture::PacketCapture;
 use crate::flow::CHECKPOINT_INTERVAL;
 use crate::http::{self, ListenAddress, Listeners};
 use crate::memory::{self, TableSize};
 use crate::names::{self, Names};
 use crate::wire::ListenPorts;
+use bound::Bound;
+pub use error::Error;
 use exporter::Exporter;
 use holder::{Transport, holder};
 use signals::Signals;
-use supervisor::Backend;
 
 /// The options of the daemon.
 #[derive(Debug)]
@@ -83,85 +82,6 @@ pub enum Method {
     Tshark,
     /// Through packet sockets of Linux
     Native,
-}
-
-/// Why the daemon cannot start or had to stop.
-#[derive(Debug, Error)]
-pub enum Error {
-    #[error("cannot start: {0}")]
-    System(io::Error),
-    #[error("cannot start a thread: {0}; allow more with TasksMax= in systemd, or with ulimit -u")]
-    Threads(io::Error),
-    #[error(transparent)]
-    Memory(#[from] memory::TooLarge),
-    #[error(transparent)]
-    Names(#[from] names::Error),
-    #[error(transparent)]
-    Configuration(#[from] http::ConfigurationError),
-    #[error(
-        "cannot publish metrics on {}: {error}{}; {}",
-        published(*.address),
-        used_by(.holder.as_deref()),
-        publish_advice(.error)
-    )]
-    Publish {
-        address: ListenAddress,
-        holder: Option<String>,
-        error: io::Error,
-    },
-    #[error(
-        "cannot listen on UDP port {port}: {error}{}; {}",
-        used_by(.holder.as_deref()),
-        listen_advice(.error)
-    )]
-    Listen {
-        port: u16,
-        holder: Option<String>,
-        error: io::Error,
-    },
-    #[error("cannot receive on UDP port {port} any more: {error}")]
-    Receive { port: u16, error: io::Error },
-    #[error("cannot capture: {0}")]
-    Start(String),
-}
-
-fn published(ListenAddress { address, port }: ListenAddress) -> String {
-    match address {
-        None => format!("TCP port {port}"),
-        Some(address) => format!("TCP port {port} of {address}"),
-    }
-}
-
-/// Returns advice about an address and TCP port that cannot be bound.
-fn publish_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::AddrNotAvailable => {
-            "give --publish-address or --web.listen-address an address of this host, as \
-             `ip address` lists them"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "choose a port of at least 1024 with --publish-port or --web.listen-address, or give \
-             the program CAP_NET_BIND_SERVICE"
-        }
-        _ => {
-            "stop that program, or choose another port with --publish-port or --web.listen-address"
-        }
-    }
-}
-
-/// Returns advice about a UDP port that cannot be bound.
-fn listen_advice(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::PermissionDenied => {
-            "choose a port of at least 1024 with --listen-port, or give the program \
-             CAP_NET_BIND_SERVICE"
-        }
-        _ => "stop that program, or choose another port with --listen-port",
-    }
-}
-
-fn used_by(holder: Option<&str>) -> String {
-    holder.map_or(String::new(), |holder| format!(", used by {holder}"))
 }
 
 /// Runs until SIGINT or SIGTERM.
@@ -325,113 +245,6 @@ async fn checkpoint_regularly(exporter: Arc<Exporter>) {
         checkpoints.tick().await;
         exporter.checkpoint_flows();
     }
-}
-
-type Capture = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
-
-/// A source of frames whose sockets are bound.
-enum Bound {
-    Packets {
-        backend: Backend,
-        options: PacketCapture,
-        discard: Vec<DiscardSocket>,
-    },
-    Sockets(Vec<udp::Listener>),
-}
-
-impl Bound {
-    fn new(source: Source, listen_ports: &[u16]) -> Result<Self, Error> {
-        Ok(match source {
-            Source::Packets(options, method) => Self::Packets {
-                backend: choose(method),
-                discard: discard(&options.listen_ports),
-                options,
-            },
-            Source::Sockets { receive_buffer } => {
-                Self::Sockets(sockets::bind(listen_ports, receive_buffer)?)
-            }
-        })
-    }
-
-    /// Returns the UDP ports that receive TZSP. None of them is 0.
-    fn ports(&self) -> Vec<u16> {
-        match self {
-            Self::Packets { options, .. } => options.listen_ports.clone(),
-            Self::Sockets(listeners) => listeners.iter().map(udp::Listener::port).collect(),
-        }
-    }
-
-    /// Describes the source in words, for the log and the landing page.
-    fn describe(&self) -> String {
-        let ports = ports(&self.ports());
-        match self {
-            Self::Packets {
-                backend, options, ..
-            } => format!(
-                "capturing TZSP to UDP {ports} on {} through {backend}",
-                options.interfaces.join(", ")
-            ),
-            Self::Sockets(_) => format!("receiving TZSP on UDP {ports}"),
-        }
-    }
-
-    fn capture(self, exporter: Arc<Exporter>, stop: watch::Receiver<bool>) -> Capture {
-        match self {
-            Self::Packets {
-                backend,
-                options,
-                discard,
-            } => Box::pin(async move {
-                let _discard = discard;
-                supervisor::capture(backend, options, exporter, stop).await
-            }),
-            Self::Sockets(listeners) => Box::pin(sockets::receive(listeners, exporter, stop)),
-        }
-    }
-}
-
-/// Chooses how to capture. Automatically, it prefers tshark, which earlier versions always used.
-fn choose(method: Method) -> Backend {
-    let (backend, why) = match (method, tshark::installed()) {
-        (Method::Tshark, _) => return Backend::Tshark,
-        (Method::Native, _) => return Backend::Native,
-        (Method::Auto, Some(path)) => (Backend::Tshark, format!("{} is installed", path.display())),
-        (Method::Auto, None) if cfg!(target_os = "linux") => {
-            (Backend::Native, "tshark is not installed".to_owned())
-        }
-        (Method::Auto, None) => (
-            Backend::Tshark,
-            "this system has no packet sockets".to_owned(),
-        ),
-    };
-    info!("capturing through {backend}, because {why}; use --capture to choose");
-    backend
-}
-
-/// Binds sockets that keep the host from answering the stream with ICMP errors.
-///
-/// If another program uses a port, the host sends none for it anyway, so a failure is only a
-/// warning.
-fn discard(ports: &[u16]) -> Vec<DiscardSocket> {
-    let sockets = ports.iter().filter_map(|&port| {
-        DiscardSocket::bind(port)
-            .inspect_err(|error| {
-                warn!(
-                    "cannot keep the host from answering on UDP port {port}: {error}{}; the \
-                     capture goes on",
-                    used_by(holder(error, Transport::Udp, None, port).as_deref())
-                );
-            })
-            .ok()
-    });
-    sockets.collect()
-}
-
-/// Formats a list of ports: `port 1` or `ports 1, 2`.
-fn ports(ports: &[u16]) -> String {
-    let list: Vec<_> = ports.iter().map(u16::to_string).collect();
-    let noun = if ports.len() == 1 { "port" } else { "ports" };
-    format!("{noun} {}", list.join(", "))
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ pub(super) const PORT: u16 = 53;
 
 /// The maximum number of addresses with a name. The flows of the default limit have at most 20,000.
 const MAX_ADDRESSES: usize = 32_768;
-/// The maximum number of records of an answer that are read. A stranger may send thousands, each of
+/// The maximum number of records of an answer that are read. An attacker may send thousands, each of
 /// which takes long to parse. Servers send up to a dozen.
 const MAX_RECORDS: usize = 64;
 /// How long an answer holds at least. A time to live says for how long a client may begin

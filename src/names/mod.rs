@@ -113,7 +113,7 @@ impl Names {
     }
 
     /// Learns what messages say about names. `at` is when they arrived; its zero may be any moment.
-    /// Names of hosts come from no answer of DNS: a stranger could rename a device.
+    /// The names of hosts never come from DNS answers: any server could rename a device.
     pub fn learn(
         &self,
         at: Duration,

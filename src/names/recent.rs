@@ -7,7 +7,7 @@ use foldhash::quality::RandomState;
 
 /// A map that, once it is full, evicts the least recently used entry for a new one.
 ///
-/// Strangers choose the keys, so hashing is seeded.
+/// The keys come from the network, so hashing is seeded.
 #[derive(Debug)]
 pub(super) struct Recent<K, V> {
     limit: usize,

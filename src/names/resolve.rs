@@ -101,8 +101,8 @@ impl Lookups {
     }
 }
 
-/// Whether an address belongs to a private network (RFC 1918, RFC 4193), so that asking for its
-/// name tells nobody outside which addresses there are.
+/// Whether an address belongs to a private network (RFC 1918, RFC 4193), so that a query for
+/// its name does not reveal it to the internet.
 fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_private(),

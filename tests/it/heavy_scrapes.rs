@@ -136,7 +136,7 @@ fn scrapes_beyond_the_limit_are_refused_and_counted() {
         let text = String::from_utf8_lossy(&piece[..size]);
         assert!(
             !text.ends_with("0\r\n\r\n"),
-            "it ended, and nobody was refused"
+            "the response ended before a client was refused"
         );
         let (status, body) = exporter.get("/metrics");
         if status == 503 {

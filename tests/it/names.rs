@@ -253,7 +253,7 @@ fn a_file_is_read_again_when_it_changes() {
     });
 }
 
-/// Names that strangers choose change no output's form.
+/// A hostile name does not break the format of any output.
 #[test]
 fn hostile_names_are_quoted_in_every_output() {
     let directory = TempDir::new().unwrap();

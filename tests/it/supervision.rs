@@ -307,7 +307,7 @@ fn late_output_of_an_old_tshark_neither_counts_nor_ends_the_new_one() {
     let lost = scrape.value("tzsp_data_lost_between_iterations_seconds_total");
     assert!(lost > 0.5, "{lost}");
     write(&tools, "release", b"");
-    eventually("nobody reads what is left", || {
+    eventually("the last reader has ended", || {
         tools.path().join("gone").exists().then_some(())
     });
     let scrape = exporter.scrape();

@@ -226,7 +226,7 @@ fn one_file_counts_completely_with_several_threads() {
     }
 }
 
-/// As with `head`: nobody reads the rest.
+/// As with `head`: the reader of the pipe ends early.
 #[test]
 fn a_closed_pipe_on_output_ends_all_threads() {
     let directory = TempDir::new().unwrap();

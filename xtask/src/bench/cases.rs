@@ -12,18 +12,18 @@ use super::process::{self, Usage};
 use super::table::{Goal, Row};
 use super::{Bench, encoders, live, modes, rates, scrape};
 
+/// Measures a case, given its name.
+type Run = fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>;
+
 /// A benchmark case.
 pub(super) struct Case {
     pub(super) name: &'static str,
-    pub(super) run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
+    pub(super) run: Run,
     /// Whether it can compare two builds of the exporter.
     pub(super) has_builds: bool,
 }
 
-const fn case(
-    name: &'static str,
-    run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
-) -> Case {
+const fn case(name: &'static str, run: Run) -> Case {
     Case {
         name,
         run,
@@ -32,10 +32,7 @@ const fn case(
 }
 
 /// A case whose purpose is the comparison with other programs.
-const fn peers_only(
-    name: &'static str,
-    run: fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>,
-) -> Case {
+const fn peers_only(name: &'static str, run: Run) -> Case {
     Case {
         name,
         run,
