@@ -1,6 +1,12 @@
 //! The flow and traffic families. They may have a million samples, so they are written as a stream
 //! instead of being collected by the prometheus crate.
 
+#![expect(
+    clippy::inline_always,
+    reason = "called for each label of each series, with a writer for each format: the compiler would \
+              inline none of them"
+)]
+
 use std::io::{self, Write};
 
 use etherparse::IpNumber;
@@ -130,7 +136,7 @@ impl FlowValues<'_> {
         labels.collect()
     }
 
-    #[inline]
+    #[inline(always)]
     fn write(&self, value: Value, out: impl ValueWriter) {
         match value {
             Value::Address(address, prefix) => out.address(address, prefix),
@@ -145,7 +151,7 @@ impl FlowValues<'_> {
 }
 
 impl<A: Address> LabelValues<Flow<A>> for FlowValues<'_> {
-    #[inline]
+    #[inline(always)]
     fn write(&self, flow: &Flow<A>, label: usize, out: impl ValueWriter) {
         let value = Value::of_flow(self.shape, &flow.key, self.labels[label]);
         FlowValues::write(self, value, out);

@@ -38,7 +38,11 @@ pub(super) enum Value {
 
 impl Value {
     /// Returns the value of a flow's label.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "returned through memory, values would take longer than all the rest of a line"
+    )]
+    #[inline(always)]
     pub(super) fn of_flow<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> Self {
         match label {
             Label::From => Self::Address(key.source.into(), key.source_prefix),

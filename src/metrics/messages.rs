@@ -1,5 +1,11 @@
 //! The series of a family as protobuf messages.
 
+#![expect(
+    clippy::inline_always,
+    reason = "called for each label of each series, with a writer for each format: the compiler would \
+              inline none of them"
+)]
+
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
@@ -121,7 +127,7 @@ struct MessageValue<'a, 'b> {
 
 impl MessageValue<'_, '_> {
     /// Writes the label and the value that `push` appends.
-    #[inline]
+    #[inline(always)]
     fn write(self, push: impl FnOnce(&mut Line<'_>)) {
         let Self { line, label } = self;
         let begin = line.len();
@@ -149,22 +155,21 @@ fn set_long_lengths(line: &mut Line<'_>, begin: usize, value: usize) {
 }
 
 impl ValueWriter for MessageValue<'_, '_> {
-    #[inline]
+    #[inline(always)]
     fn word(self, position: usize) {
         self.line.push(&self.label.words[position]);
     }
 
-    #[inline]
+    #[inline(always)]
     fn address(self, address: IpAddr, prefix: u8) {
         self.write(|line| line.push_address(address, prefix));
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(self, number: u16) {
         self.write(|line| line.push_number(number.into()));
     }
 
-    #[inline]
     fn text(self, text: &str) {
         self.write(|line| line.push_slice(text.as_bytes()));
     }
@@ -219,7 +224,7 @@ struct LabelSize<'a> {
 
 impl LabelSize<'_> {
     /// Adds the size of a label with a value of this size.
-    #[inline]
+    #[inline(always)]
     fn add(self, value: usize) {
         // `before` has the key and one byte for the length of the label, and likewise of the value.
         let name_field = self.label.before.len() - 4;
@@ -228,12 +233,12 @@ impl LabelSize<'_> {
 }
 
 impl ValueWriter for LabelSize<'_> {
-    #[inline]
+    #[inline(always)]
     fn word(self, position: usize) {
         *self.total += self.label.words[position].len();
     }
 
-    #[inline]
+    #[inline(always)]
     fn address(self, address: IpAddr, prefix: u8) {
         let address = match address {
             IpAddr::V4(address) => ipv4_size(address),
@@ -246,12 +251,11 @@ impl ValueWriter for LabelSize<'_> {
         self.add(address + prefix);
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(self, number: u16) {
         self.add(digits(number));
     }
 
-    #[inline]
     fn text(self, text: &str) {
         self.add(text.len());
     }

@@ -1,5 +1,11 @@
 //! The series of a family as lines of text.
 
+#![expect(
+    clippy::inline_always,
+    reason = "called for each label of each series, with a writer for each format: the compiler would \
+              inline none of them"
+)]
+
 use std::io::{self, Write};
 use std::net::IpAddr;
 
@@ -123,24 +129,23 @@ struct TextValue<'a, 'b> {
 }
 
 impl ValueWriter for TextValue<'_, '_> {
-    #[inline]
+    #[inline(always)]
     fn word(self, position: usize) {
         self.line.push(&self.label.words[position]);
     }
 
-    #[inline]
+    #[inline(always)]
     fn address(self, address: IpAddr, prefix: u8) {
         self.line.push(&self.label.before);
         self.line.push_address(address, prefix);
     }
 
-    #[inline]
+    #[inline(always)]
     fn number(self, number: u16) {
         self.line.push(&self.label.before);
         self.line.push_number(number.into());
     }
 
-    #[inline]
     fn text(self, text: &str) {
         self.line.push(&self.label.before);
         self.line.push_escaped(text);
