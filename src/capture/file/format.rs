@@ -92,7 +92,7 @@ impl CaptureFormat {
         &mut self,
         bytes: &'a [u8],
         mode: Mode,
-        take: impl FnMut(&Frame<'a>),
+        take: impl FnMut(Frame<'a>),
     ) -> usize {
         match self {
             Self::Pcap(pcap) => pcap.each_plain(bytes, mode, take),

@@ -95,7 +95,7 @@ impl Pcapng {
     /// in bytes. Nearly all blocks are of this type. Stops at the first block that is of another
     /// type, incomplete or malformed. Must agree with [`next`](Self::next), which handles those.
     #[inline]
-    pub(super) fn each_plain<'a>(&self, bytes: &'a [u8], take: impl FnMut(&Frame<'a>)) -> usize {
+    pub(super) fn each_plain<'a>(&self, bytes: &'a [u8], take: impl FnMut(Frame<'a>)) -> usize {
         match self.byte_order {
             Endianness::Big => self.each_plain_of::<BigEndian>(bytes, take),
             Endianness::Little => self.each_plain_of::<LittleEndian>(bytes, take),
@@ -106,11 +106,11 @@ impl Pcapng {
     fn each_plain_of<'a, B: ByteOrder>(
         &self,
         bytes: &'a [u8],
-        mut take: impl FnMut(&Frame<'a>),
+        mut take: impl FnMut(Frame<'a>),
     ) -> usize {
         let mut rest = bytes;
         while let Some((frame, tail)) = self.plain::<B>(rest) {
-            take(&frame);
+            take(frame);
             rest = tail;
         }
         bytes.len() - rest.len()

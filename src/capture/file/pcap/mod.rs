@@ -167,13 +167,14 @@ impl Pcap {
         &mut self,
         bytes: &'a [u8],
         mode: Mode,
-        mut take: impl FnMut(&Frame<'a>),
+        mut take: impl FnMut(Frame<'a>),
     ) -> usize {
         if self.may_be_swapped {
             return 0;
         }
         let mut rest = bytes;
-        let mut next = self.plain_header(rest, self.before);
+        let mut before = self.before;
+        let mut next = self.plain_header(rest, before);
         while let Some((header, behind)) = next {
             let Some((frame, tail)) = behind.split_at_checked(header.captured as usize) else {
                 break;
@@ -194,12 +195,15 @@ impl Pcap {
                     length: header.original as usize,
                 }
             };
-            take(&frame);
-            self.before = Some(header.seconds);
-            self.awaited = 0;
+            take(frame);
+            before = Some(header.seconds);
             rest = tail;
         }
         let size = bytes.len() - rest.len();
+        if size > 0 {
+            self.before = before;
+            self.awaited = 0;
+        }
         self.followed = self.followed.saturating_sub(size);
         size
     }
