@@ -142,7 +142,11 @@ impl FrameBatch {
 
     /// Counts a packet in its flow. Returns its ports if it is to be read further, because it may say
     /// something about names.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "an observation is larger than the registers"
+    )]
+    #[inline(always)]
     fn count(&mut self, now: Duration, seen: &Observation) -> Option<Ports> {
         if let Some(cause) = seen.truncated {
             self.frames.truncate(cause);

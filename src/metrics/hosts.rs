@@ -55,7 +55,7 @@ impl LabelValues<HostTraffic> for Hosts<'_> {
     fn write(&self, host: &HostTraffic, label: usize, out: impl ValueWriter) {
         let key = &host.key;
         match (label, key.host) {
-            (0, Some(address)) => out.address(address, WHOLE),
+            (0, Some(address)) => out.address(address.into(), WHOLE),
             (0, None) => out.word(0),
             (1, _) => out.word(key.direction as usize),
             _ => out.word(key.peer_class.number()),

@@ -7,7 +7,7 @@
 )]
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use super::catalog::{Family, Kind};
@@ -17,6 +17,7 @@ use super::text::{Line, Text, octet_digits};
 use super::wall_clock::WallClock;
 use super::word::{EncodedLabel, Word};
 use crate::flow::{Counters, WHOLE};
+use crate::wire::Ip;
 
 /// The labels of series as they are in messages. In `before`, both lengths are 0.
 pub(super) struct MessageLabels(Vec<EncodedLabel>);
@@ -161,7 +162,7 @@ impl ValueWriter for MessageValue<'_, '_> {
     }
 
     #[inline(always)]
-    fn address(self, address: IpAddr, prefix: u8) {
+    fn address(self, address: Ip, prefix: u8) {
         self.write(|line| line.push_address(address, prefix));
     }
 
@@ -239,10 +240,12 @@ impl ValueWriter for LabelSize<'_> {
     }
 
     #[inline(always)]
-    fn address(self, address: IpAddr, prefix: u8) {
+    fn address(self, address: Ip, prefix: u8) {
         let address = match address {
-            IpAddr::V4(address) => ipv4_size(address),
-            IpAddr::V6(address) => ipv6_size(address),
+            Ip::V4(bits) => ipv4_size(Ipv4Addr::from_bits(bits)),
+            Ip::V6(high, low) => ipv6_size(Ipv6Addr::from_bits(
+                u128::from(high) << 64 | u128::from(low),
+            )),
         };
         let prefix = match prefix {
             WHOLE => 0,

@@ -146,7 +146,7 @@ impl LabelValues<Info> for Infos<'_> {
     fn write(&self, info: &Info, label: usize, out: impl ValueWriter) {
         match (info, label) {
             (Info(None), _) => out.word(0),
-            (Info(Some((address, prefix))), 0) => out.address(*address, *prefix),
+            (Info(Some((address, prefix))), 0) => out.address((*address).into(), *prefix),
             (Info(Some((address, prefix))), _) => write_name(out, *address, *prefix, self.names),
         }
     }
@@ -157,7 +157,7 @@ impl LabelValues<Info> for Infos<'_> {
 pub(super) fn write_name(out: impl ValueWriter, address: IpAddr, prefix: u8, names: &NameTable) {
     match labels::name_of(names, address, prefix) {
         Some(name) => out.text(name),
-        None => out.address(address, prefix),
+        None => out.address(address.into(), prefix),
     }
 }
 

@@ -1,9 +1,9 @@
 //! What families with many series consist of, whatever the format.
 
 use std::io;
-use std::net::IpAddr;
 
 use crate::flow::{Address, Counters, Flow, HostTraffic, Start, Sum};
+use crate::wire::Ip;
 
 /// The series of one or more families. All have the same labels, and each has counters.
 pub(super) trait Source {
@@ -49,7 +49,7 @@ pub(super) trait ValueWriter {
 
     /// Writes an address with its prefix length, unless that is [`WHOLE`](crate::flow::WHOLE). IPv6
     /// as RFC 5952 asks for.
-    fn address(self, address: IpAddr, prefix: u8);
+    fn address(self, address: Ip, prefix: u8);
 
     /// Writes a decimal number.
     fn number(self, number: u16);

@@ -7,10 +7,10 @@
 //! room for one block behind its end: see [`MAX_LINE`].
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::word::{BLOCK, Word};
 use crate::flow::WHOLE;
+use crate::wire::Ip;
 
 /// Text is written in chunks of about this many bytes.
 const CHUNK: usize = 64 * 1024;
@@ -121,11 +121,15 @@ impl Line<'_> {
     }
 
     /// Appends an address with its prefix length, unless that is [`WHOLE`].
-    #[inline]
-    pub(super) fn push_address(&mut self, address: IpAddr, prefix: u8) {
+    #[expect(
+        clippy::inline_always,
+        reason = "passed on in memory, an address takes longer to copy"
+    )]
+    #[inline(always)]
+    pub(super) fn push_address(&mut self, address: Ip, prefix: u8) {
         match address {
-            IpAddr::V4(address) => self.push_ipv4(address),
-            IpAddr::V6(address) => self.push_ipv6(address),
+            Ip::V4(bits) => self.push_ipv4(bits),
+            Ip::V6(..) => self.push_ipv6(address),
         }
         if prefix != WHOLE {
             self.push_bytes(b"/");
@@ -155,9 +159,8 @@ impl Line<'_> {
         }
     }
 
-    #[inline]
-    fn push_ipv4(&mut self, address: Ipv4Addr) {
-        for octet in address.octets() {
+    fn push_ipv4(&mut self, bits: u32) {
+        for octet in bits.to_be_bytes() {
             let Number { block, digits } = NUMBERS[usize::from(octet)];
             self.push_block(&block, usize::from(digits) + 1);
         }
@@ -165,9 +168,8 @@ impl Line<'_> {
         self.end -= 1;
     }
 
-    // Not inlined: its text is formatted by the standard library.
     #[inline(never)]
-    fn push_ipv6(&mut self, address: Ipv6Addr) {
+    fn push_ipv6(&mut self, address: Ip) {
         let mut rest = &mut self.buffer[self.end..];
         write!(rest, "{address}").expect("the line has room for an address");
         self.end = MAX_LINE - rest.len();
@@ -225,6 +227,7 @@ const fn numbers() -> [Number; 1000] {
 #[cfg(test)]
 mod tests {
     use std::iter;
+    use std::net::IpAddr;
 
     use super::*;
 
@@ -260,7 +263,8 @@ mod tests {
             "2001:db8::1",
             "::ffff:1.2.3.4",
         ] {
-            let parsed = address.parse().expect("an address");
+            let parsed: IpAddr = address.parse().expect("an address");
+            let parsed = parsed.into();
             check(|line| line.push_address(parsed, WHOLE), address);
             check(
                 |line| line.push_address(parsed, 24),

@@ -7,7 +7,6 @@
 )]
 
 use std::io::{self, Write};
-use std::net::IpAddr;
 
 use super::catalog::Family;
 use super::dialect::{Dialect, without_total};
@@ -17,6 +16,7 @@ use super::text::{Line, Text};
 use super::wall_clock::WallClock;
 use super::word::{EncodedLabel, Word};
 use crate::flow::Counters;
+use crate::wire::Ip;
 
 /// Writes a line for each series, and with a clock another one with its start.
 pub(super) struct TextSeries<'a, W> {
@@ -135,7 +135,7 @@ impl ValueWriter for TextValue<'_, '_> {
     }
 
     #[inline(always)]
-    fn address(self, address: IpAddr, prefix: u8) {
+    fn address(self, address: Ip, prefix: u8) {
         self.line.push(&self.label.before);
         self.line.push_address(address, prefix);
     }

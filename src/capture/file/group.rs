@@ -30,22 +30,23 @@ impl Default for FrameGroup<'_> {
 }
 
 impl<'a> FrameGroup<'a> {
-    /// Adds a frame. If the group is full then, passes it on.
+    /// Adds a frame. The group must not be full.
     #[inline]
-    pub(super) fn push(&mut self, frame: Frame<'a>, take: &mut impl FnMut(&[Frame<'_>])) {
+    pub(super) fn push(&mut self, frame: Frame<'a>) {
         self.frames[self.count] = frame;
         self.count += 1;
-        if self.count == MOST {
-            self.pass_on(take);
-        }
     }
 
-    /// Passes the frames to `take`, and empties the group.
     #[inline]
-    pub(super) fn pass_on(&mut self, take: &mut impl FnMut(&[Frame<'_>])) {
-        if self.count > 0 {
-            take(&self.frames[..self.count]);
-            self.count = 0;
-        }
+    pub(super) fn is_full(&self) -> bool {
+        self.count >= MOST
+    }
+
+    pub(super) fn frames(&self) -> &[Frame<'a>] {
+        &self.frames[..self.count]
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.count = 0;
     }
 }

@@ -146,12 +146,18 @@ impl<R: Read> CaptureReader<R> {
     pub fn each_group(&mut self, mut take: impl FnMut(&[Frame<'_>])) -> Result<(), CaptureError> {
         loop {
             if let (Some(format), Some(mode)) = (&mut self.format, self.walk.at_record()) {
-                let bytes = &self.buffer[self.start..self.end];
                 let mut group = FrameGroup::default();
-                let size = format.each_plain(bytes, mode, |frame| group.push(frame, &mut take));
-                group.pass_on(&mut take);
-                self.start += size;
-                self.offset += size as u64;
+                loop {
+                    let bytes = &self.buffer[self.start..self.end];
+                    let size = format.plain_frames(bytes, mode, &mut group);
+                    if size == 0 {
+                        break;
+                    }
+                    take(group.frames());
+                    group.clear();
+                    self.start += size;
+                    self.offset += size as u64;
+                }
             }
             match self.next_frame()? {
                 Some(frame) => take(&[frame]),

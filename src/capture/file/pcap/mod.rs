@@ -17,6 +17,7 @@ mod resync;
 
 use std::time::Duration;
 
+use super::group::FrameGroup;
 use super::record::{Item, LOOKAHEAD, Link, MAX_RECORD, Mode, Plausible, Resume, Window};
 use super::{signature, zeros};
 use crate::capture::Frame;
@@ -153,7 +154,8 @@ impl Pcap {
         }
     }
 
-    /// Fast path: passes records at the front to `take`, and returns their size in bytes.
+    /// Fast path: adds records at the front to `group` until it is full, and returns their size in
+    /// bytes.
     ///
     /// Takes records that are complete, not empty, and captured within a day of the previous
     /// record. A recovering reader also requires that the header of the next record meets these
@@ -162,12 +164,13 @@ impl Pcap {
     /// Must agree with [`next`](Self::next), which handles all other records. An empty record is
     /// left to it, because it may be the header of another capture or the beginning of a run of
     /// zeros. Captures of old versions are left to it too.
-    #[inline]
-    pub(super) fn each_plain<'a>(
+    // Not inlined: this loop needs all registers.
+    #[inline(never)]
+    pub(super) fn plain_frames<'a>(
         &mut self,
         bytes: &'a [u8],
         mode: Mode,
-        mut take: impl FnMut(Frame<'a>),
+        group: &mut FrameGroup<'a>,
     ) -> usize {
         if self.may_be_swapped {
             return 0;
@@ -175,7 +178,9 @@ impl Pcap {
         let mut rest = bytes;
         let mut before = self.before;
         let mut next = self.plain_header(rest, before);
-        while let Some((header, behind)) = next {
+        while !group.is_full()
+            && let Some((header, behind)) = next
+        {
             let Some((frame, tail)) = behind.split_at_checked(header.captured as usize) else {
                 break;
             };
@@ -183,7 +188,7 @@ impl Pcap {
             if mode == Mode::Recovering && next.is_none() {
                 break;
             }
-            let frame = if self.is_contradictory(header) {
+            group.push(if self.is_contradictory(header) {
                 self.odd += 1;
                 self.frame(header, frame)
             } else {
@@ -194,8 +199,7 @@ impl Pcap {
                     bytes: frame,
                     length: header.original as usize,
                 }
-            };
-            take(frame);
+            });
             before = Some(header.seconds);
             rest = tail;
         }
@@ -203,8 +207,8 @@ impl Pcap {
         if size > 0 {
             self.before = before;
             self.awaited = 0;
+            self.followed = self.followed.saturating_sub(size);
         }
-        self.followed = self.followed.saturating_sub(size);
         size
     }
 
