@@ -367,11 +367,13 @@ fn read_frames(
     let mut clock = FrameClock::default();
     let mut has_counted = false;
     while reader.fill()? {
-        reader.each_frame(|frame| {
-            let counts = sink.add(batch, clock.time_of(frame), frame);
+        reader.each_group(|frames| {
+            let counts = sink.add(batch, &mut clock, frames);
             if !has_counted {
                 has_counted = counts;
-                contents.add(frame, decode);
+                for frame in frames {
+                    contents.add(frame, decode);
+                }
             }
         })?;
         sink.pause();

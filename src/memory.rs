@@ -46,6 +46,8 @@ const CONNECTIONS: u64 = 16 << 20;
 /// Bytes for a scrape besides its copy of the flows: a thread, buffers, the sums of all families.
 const SCRAPE: u64 = 4 << 20;
 const MIB: u64 = 1 << 20;
+/// Bytes that a 32-bit program can address: the kernel keeps a fourth of the 4 GiB.
+const ADDRESS_SPACE_32: u64 = 3 << 30;
 
 /// The limits of flows and hosts need more memory than a ceiling allows.
 #[derive(Debug, PartialEq, Eq)]
@@ -86,7 +88,7 @@ struct Ceiling {
 /// # Errors
 /// They exceed a limit of this process, or of its control group.
 pub fn check(size: TableSize) -> Result<Option<TooLarge>, TooLarge> {
-    match system::limits().find_map(|ceiling| TooLarge::under(size, ceiling)) {
+    match limits().find_map(|ceiling| TooLarge::under(size, ceiling)) {
         Some(refusal) => Err(refusal),
         None => Ok(system::machine().and_then(|machine| TooLarge::under(size, machine))),
     }
@@ -97,12 +99,21 @@ pub fn check(size: TableSize) -> Result<Option<TooLarge>, TooLarge> {
 /// answers no scrape would be useless.
 #[must_use]
 pub fn scrapes_that_fit(size: TableSize, wanted: usize) -> Option<(usize, String)> {
-    let ceilings = system::limits().chain(system::machine());
+    let ceilings = limits().chain(system::machine());
     let tightest = ceilings.min_by_key(|ceiling| ceiling.bytes)?;
     let fitting = scrapes_under(size, &tightest);
     let Ceiling { bytes, origin } = tightest;
     let why = format!("{origin} allows {} MiB", bytes / MIB);
     (wanted == 0 || fitting < wanted).then_some((fitting, why))
+}
+
+/// Returns what this process may use at most.
+fn limits() -> impl Iterator<Item = Ceiling> {
+    let address_space = (usize::BITS == 32).then(|| Ceiling {
+        bytes: ADDRESS_SPACE_32,
+        origin: "the address space of a 32-bit program".to_owned(),
+    });
+    address_space.into_iter().chain(system::limits())
 }
 
 fn scrapes_under(size: TableSize, ceiling: &Ceiling) -> usize {
