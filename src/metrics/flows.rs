@@ -131,6 +131,11 @@ impl FlowValues<'_> {
                 out.push(&self.words.protocols[usize::from(protocol)]);
             }
             Value::Number(number) => out.push_number(number.into()),
+            Value::Service(service) => {
+                if let Some(name) = self.shape.services.name(service) {
+                    out.push_text(name);
+                }
+            }
             Value::Other => out.push(&self.words.other),
             Value::Nothing => {}
         }
@@ -189,7 +194,7 @@ mod tests {
     use super::super::messages::{Messages, Sizes};
     use super::super::text_series::TextSeries;
     use super::*;
-    use crate::flow::{Counters, Key, Start, WHOLE};
+    use crate::flow::{Counters, Key, Service, Services, Start, WHOLE};
     use crate::names::Name;
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
@@ -267,6 +272,7 @@ mod tests {
             to_port: number,
             vlan: number,
             dscp: u8::MAX,
+            service: Service::default(),
         };
         (0..=u8::MAX).map(key).collect()
     }
@@ -281,6 +287,7 @@ mod tests {
                 labels: Label::ALL.into_iter().collect(),
                 classes: Classes::new(&networks, &[]).expect("the networks do not overlap"),
                 plain,
+                services: Services::with_file(&format!("{name} 1000/tcp")).expect("a service"),
                 ..Shape::default()
             };
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"

@@ -8,7 +8,8 @@ use etherparse::IpNumber;
 
 use super::catalog::HOST_LABELS;
 use crate::flow::{
-    Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
+    Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Service, Shape,
+    TrafficKey, WHOLE,
 };
 use crate::names::NameTable;
 
@@ -30,6 +31,7 @@ pub(super) enum Value {
     Class(Class),
     Protocol(IpNumber),
     Number(u16),
+    Service(Service),
     /// Several values together: `other`.
     Other,
     /// Empty: the flow has no such value, for example no VLAN.
@@ -59,6 +61,7 @@ impl Value {
             Label::IpVersion => Self::Number(key.ip_version().into()),
             Label::FromName => Self::Name(key.source.into(), key.source_prefix),
             Label::ToName => Self::Name(key.destination.into(), key.destination_prefix),
+            Label::Service => Self::Service(shape.service(key)),
         }
     }
 
@@ -206,6 +209,9 @@ fn push_unnamed(text: &mut String, shape: &Shape, value: Value) {
         Value::Class(class) => text.push_str(shape.classes.name(class)),
         Value::Protocol(protocol) => text.push_str(ProtocolName::of(protocol)),
         Value::Number(number) => push_number(text, number),
+        Value::Service(service) => {
+            text.push_str(shape.services.name(service).unwrap_or_default());
+        }
         Value::Other => text.push_str(OTHER),
         Value::Nothing => {}
     }

@@ -218,7 +218,7 @@ mod tests {
     use super::super::format::Format;
     use super::*;
     use crate::flow::{
-        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum,
+        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Service, Shape, Sum,
     };
     use crate::names::Name;
 
@@ -237,6 +237,7 @@ mod tests {
             to_port: None,
             vlan: None,
             dscp: 0,
+            service: Service::default(),
         }
     }
 
