@@ -129,6 +129,10 @@ _tzsp_packetstream_exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --services)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --prefix-length)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
@@ -212,6 +216,10 @@ _tzsp_packetstream_exporter() {
                     return 0
                     ;;
                 --network)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --services)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

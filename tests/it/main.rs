@@ -58,6 +58,7 @@ mod readme;
 mod routers;
 mod rules;
 mod scrape;
+mod services;
 mod sites;
 mod starts;
 mod supervision;
