@@ -19,11 +19,17 @@ _tzsp_packetstream_exporter() {
             tzsp_packetstream_exporter,analyze)
                 cmd="tzsp_packetstream_exporter__subcmd__analyze"
                 ;;
+            tzsp_packetstream_exporter,healthcheck)
+                cmd="tzsp_packetstream_exporter__subcmd__healthcheck"
+                ;;
             tzsp_packetstream_exporter,help)
                 cmd="tzsp_packetstream_exporter__subcmd__help"
                 ;;
             tzsp_packetstream_exporter__subcmd__help,analyze)
                 cmd="tzsp_packetstream_exporter__subcmd__help__subcmd__analyze"
+                ;;
+            tzsp_packetstream_exporter__subcmd__help,healthcheck)
+                cmd="tzsp_packetstream_exporter__subcmd__help__subcmd__healthcheck"
                 ;;
             tzsp_packetstream_exporter__subcmd__help,help)
                 cmd="tzsp_packetstream_exporter__subcmd__help__subcmd__help"
@@ -35,7 +41,7 @@ _tzsp_packetstream_exporter() {
 
     case "${cmd}" in
         tzsp_packetstream_exporter)
-            opts="-h --interface --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --web.created-series --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --hosts --max-hosts --names --ipv6 --help analyze help"
+            opts="-h --interface --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --web.created-series --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --hosts --max-hosts --names --ipv6 --help analyze healthcheck help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -234,8 +240,26 @@ _tzsp_packetstream_exporter() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
+        tzsp_packetstream_exporter__subcmd__healthcheck)
+            opts="-h --url --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
         tzsp_packetstream_exporter__subcmd__help)
-            opts="analyze help"
+            opts="analyze healthcheck help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -249,6 +273,20 @@ _tzsp_packetstream_exporter() {
             return 0
             ;;
         tzsp_packetstream_exporter__subcmd__help__subcmd__analyze)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        tzsp_packetstream_exporter__subcmd__help__subcmd__healthcheck)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )

@@ -60,6 +60,7 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_nee
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -l ipv6 -d 'Also count mirrored IPv6 packets'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -s h -l help -d 'Print help (see more with \'--help\')'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "analyze" -d 'Read captures and print their metrics to standard output'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "healthcheck" -d 'Ask a running exporter whether it is healthy: exit status 0 if it is, 1 if not'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_needs_command" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l listen-port -l port -d 'Count only TZSP sent to these UDP ports, separated by commas; may be given several times [default: every datagram that starts like TZSP]' -r
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l write-inner -d 'Also write the mirrored frames to this pcap file, for programs that cannot read TZSP; - is standard output and requires --format none' -r -F
@@ -85,5 +86,8 @@ complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_usi
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l quiet -d 'Do not show progress, even on a terminal'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -l ipv6 -d 'Also count mirrored IPv6 packets'
 complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand analyze" -s h -l help -d 'Print help'
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand help; and not __fish_seen_subcommand_from analyze help" -f -a "analyze" -d 'Read captures and print their metrics to standard output'
-complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand help; and not __fish_seen_subcommand_from analyze help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand healthcheck" -l url -d 'URL of the exporter, such as https://localhost:9184; certificates are not verified' -r
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand healthcheck" -s h -l help -d 'Print help'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand help; and not __fish_seen_subcommand_from analyze healthcheck help" -f -a "analyze" -d 'Read captures and print their metrics to standard output'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand help; and not __fish_seen_subcommand_from analyze healthcheck help" -f -a "healthcheck" -d 'Ask a running exporter whether it is healthy: exit status 0 if it is, 1 if not'
+complete -c tzsp_packetstream_exporter -n "__fish_tzsp_packetstream_exporter_using_subcommand help; and not __fish_seen_subcommand_from analyze healthcheck help" -f -a "help" -d 'Print this message or the help of the given subcommand(s)'

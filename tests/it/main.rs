@@ -24,6 +24,7 @@ mod faults;
 mod flows;
 mod formats;
 mod guide;
+mod healthcheck;
 mod heavy_scrapes;
 mod home_assistant;
 mod host_queries;
