@@ -1,6 +1,8 @@
-//! Builds the tarball and the Debian package. The same program always gives the same bytes.
+//! Builds the tarball, the Debian package and the container image. The same program always gives the
+//! same bytes.
 
 mod check;
+mod image;
 
 use std::env;
 use std::fs;
@@ -12,6 +14,7 @@ use clap::Args;
 
 use crate::project::{cargo, host, root, succeed, target};
 use crate::release;
+use image::Image;
 
 const NAME: &str = "tzsp_packetstream_exporter";
 
@@ -28,6 +31,9 @@ const PARTS: [&str; 6] = [
     "docs",
 ];
 
+/// The directory in which a container image is checked. It is emptied first.
+const IMAGE_CHECK: &str = "target/image-check";
+
 /// The end of the maintainer's address in Cargo.toml until a distributor replaces it.
 const PLACEHOLDER: &str = "@example.org>";
 
@@ -41,8 +47,14 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE")]
     program: Option<PathBuf>,
 
+    /// Also build a container image, of a program without shared libraries. With --program, that
+    /// program must be such a one
+    #[arg(long)]
+    image: bool,
+
     /// Build the packages twice and compare them; then install, run, upgrade, remove and purge the
-    /// Debian package in a temporary copy of this system; needs Debian, root and overlayfs
+    /// Debian package in a temporary copy of this system; with --image, also check and run the image;
+    /// needs Debian, root and overlayfs
     #[arg(long)]
     check: bool,
 }
@@ -53,15 +65,51 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         None => release::build(&["--package", NAME])?.exporter,
     };
     if options.check {
+        if options.image {
+            image::check(&static_program(options)?, &root().join(IMAGE_CHECK))?;
+        }
         return check::run(&program);
     }
     let manifest = fs::read_to_string(root().join("Cargo.toml")).context("reading Cargo.toml")?;
     check_maintainer(&tags()?, &manifest)?;
     let out = root().join(&options.out);
-    for package in pack(&program, &out, None)?.all() {
+    let packages = pack(&program, &out, None)?;
+    for package in packages.all() {
         println!("{}", package.display());
     }
+    if options.image {
+        let image = pack_image(&static_program(options)?, &packages, &out)?;
+        println!("{}", image.display());
+    }
     Ok(())
+}
+
+/// Returns the program for the image, which is built if none was given.
+fn static_program(options: &Options) -> anyhow::Result<PathBuf> {
+    match &options.program {
+        Some(program) => Ok(program.clone()),
+        None => image::build_static("release"),
+    }
+}
+
+/// Writes the container image of a static program, and adds its checksum to those of the packages.
+fn pack_image(program: &Path, packages: &Packages, out: &Path) -> anyhow::Result<PathBuf> {
+    let stage = out.join("stage");
+    create(&stage)?;
+    let stripped = stage.join(NAME);
+    succeed(Command::new("strip").arg("-o").arg(&stripped).arg(program))?;
+    let image = Image {
+        program: &stripped,
+        version: &version(program)?,
+        time: &source_date()?,
+    };
+    let archive = image.write(out, &stage)?;
+    fs::remove_dir_all(&stage).with_context(|| format!("removing {}", stage.display()))?;
+    write_checksums(
+        &packages.checksums,
+        &[&packages.tarball, &packages.debian, &archive],
+    )?;
+    Ok(archive)
 }
 
 /// Checks that a release has a maintainer who can be reached. A commit with a version tag is a
@@ -93,6 +141,12 @@ fn tags() -> anyhow::Result<String> {
 /// only in the program.
 pub(crate) fn check_debug_build() -> anyhow::Result<()> {
     check::run(&target()?.join("debug").join(NAME))
+}
+
+/// Checks the container image with a static debug build.
+pub(crate) fn check_debug_image() -> anyhow::Result<()> {
+    let program = image::build_static("dev")?;
+    image::check(&program, &root().join(IMAGE_CHECK))
 }
 
 /// The paths of the packages.
@@ -144,15 +198,7 @@ fn pack(program: &Path, out: &Path, debian_version: Option<&str>) -> anyhow::Res
     fs::remove_dir_all(&stage).with_context(|| format!("removing {}", stage.display()))?;
 
     let checksums = out.join("SHA256SUMS");
-    let output = Command::new("sha256sum")
-        .current_dir(out)
-        .args([&tarball, &debian].map(|path| path.file_name().unwrap_or_default()))
-        .output()
-        .context("cannot run sha256sum")?;
-    if !output.status.success() {
-        bail!("sha256sum: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    fs::write(&checksums, output.stdout).context("writing SHA256SUMS")?;
+    write_checksums(&checksums, &[&tarball, &debian])?;
     Ok(Packages {
         tarball,
         debian,
@@ -160,8 +206,33 @@ fn pack(program: &Path, out: &Path, debian_version: Option<&str>) -> anyhow::Res
     })
 }
 
-/// Builds the tarball. Names are sorted, and times, owners and modes are fixed, so that the bytes
-/// are the same on every machine.
+/// Writes the SHA-256 of files in the directory of `checksums`.
+fn write_checksums(checksums: &Path, files: &[&Path]) -> anyhow::Result<()> {
+    let names = files
+        .iter()
+        .map(|path| path.file_name().unwrap_or_default());
+    let mut sha256sum = Command::new("sha256sum");
+    sha256sum.args(names);
+    if let Some(directory) = checksums.parent() {
+        sha256sum.current_dir(directory);
+    }
+    fs::write(checksums, stdout_of(&mut sha256sum)?)
+        .with_context(|| format!("writing {}", checksums.display()))
+}
+
+/// A command that writes a tar archive. Names are sorted, and times, owners and modes are fixed, so
+/// that the bytes are the same on every machine.
+fn normalized_tar(archive: &Path, time: &str) -> Command {
+    let mut tar = Command::new("tar");
+    tar.args(["--create", "--format=gnu", "--sort=name", "--numeric-owner"])
+        .args(["--owner=0", "--group=0", "--mode=u=rwX,go=rX"])
+        .arg(format!("--mtime=@{time}"))
+        .arg("--file")
+        .arg(archive);
+    tar
+}
+
+/// Builds the tarball.
 fn tarball(program: &Path, out: &Path, stage: &Path, time: &str) -> anyhow::Result<PathBuf> {
     let name = format!("{NAME}-{}-{}", version(program)?, host()?);
     let directory = stage.join(&name);
@@ -177,13 +248,8 @@ fn tarball(program: &Path, out: &Path, stage: &Path, time: &str) -> anyhow::Resu
     succeed(Command::new("cp").arg(program).arg(&directory))?;
     let tarball = out.join(format!("{name}.tar.gz"));
     succeed(
-        Command::new("tar")
-            .args(["--create", "--format=gnu", "--sort=name", "--numeric-owner"])
-            .args(["--owner=0", "--group=0", "--mode=u=rwX,go=rX"])
-            .arg(format!("--mtime=@{time}"))
+        normalized_tar(&tarball, time)
             .arg("--use-compress-program=gzip --no-name --best")
-            .arg("--file")
-            .arg(&tarball)
             .arg("--directory")
             .arg(stage)
             .arg(&name),
