@@ -4,6 +4,7 @@
 mod analyze;
 mod child;
 mod flows;
+mod healthcheck;
 mod hints;
 mod live;
 mod number;
@@ -17,6 +18,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use crate::aggregator::Settings;
 use analyze::AnalyzeArguments;
 pub use child::ChildCommand;
+use healthcheck::HealthcheckArguments;
 use live::LiveArguments;
 
 /// The default of `--max-flows` for `analyze`.
@@ -45,6 +47,8 @@ pub struct Cli {
 enum Command {
     /// Read captures and print their metrics to standard output
     Analyze(AnalyzeArguments),
+    /// Ask a running exporter whether it is healthy: exit status 0 if it is, 1 if not
+    Healthcheck(HealthcheckArguments),
 }
 
 /// What the command line asks for.
@@ -52,6 +56,7 @@ enum Command {
 pub enum Task {
     Live(crate::live::Options, Settings),
     Analyze(crate::analyze::Options, Settings),
+    Healthcheck(crate::healthcheck::Url),
     RunChild(ChildCommand),
 }
 
@@ -77,6 +82,7 @@ impl Cli {
             Some(Command::Analyze(arguments)) => arguments
                 .task()
                 .map_err(|contradiction| contradiction.error(hints::analyze_command())),
+            Some(Command::Healthcheck(arguments)) => Ok(arguments.task()),
             None => self
                 .live
                 .task()

@@ -13,7 +13,8 @@
 //! - [`memory`] refuses, at the start, limits that do not fit into memory.
 //! - [`metrics`] renders a snapshot as text, [`report`] as tables, JSON and words for people;
 //!   [`http`] serves it.
-//! - [`analyze`] is the one-shot run, [`live`] the daemon, [`cli`] their command line.
+//! - [`analyze`] is the one-shot run, [`live`] the daemon; [`healthcheck`] asks a daemon whether it
+//!   is healthy; [`cli`] is their command line.
 //!
 //! Always: frames received = packets of all flows + frames skipped, by reason.
 
@@ -25,6 +26,7 @@ pub mod dual_stack;
 pub mod flow;
 pub mod frame;
 pub mod geo;
+pub mod healthcheck;
 pub mod http;
 pub mod live;
 pub mod memory;

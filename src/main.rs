@@ -10,7 +10,7 @@ use tzsp_packetstream_exporter::analyze::Stop;
 use tzsp_packetstream_exporter::capture::tshark::child;
 use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, ChildCommand, Task};
 use tzsp_packetstream_exporter::memory::{self, TableSize};
-use tzsp_packetstream_exporter::{analyze, geo, live, panics};
+use tzsp_packetstream_exporter::{analyze, geo, healthcheck, live, panics};
 
 /// Prints a problem or warning to standard error. A failure to write it is ignored, so that the
 /// work goes on if standard error is closed.
@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let result = match task {
         Task::Live(options, settings) => live::run(options, settings).map_err(anyhow::Error::from),
         Task::Analyze(options, settings) => print_analysis(options, settings),
+        Task::Healthcheck(url) => healthcheck::run(&url).map_err(anyhow::Error::from),
         Task::RunChild(command) => return run_child(&command),
     };
     match result {

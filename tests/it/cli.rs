@@ -33,6 +33,11 @@ fn help() {
 }
 
 #[test]
+fn help_of_healthcheck() {
+    assert_snapshot!(run(&["healthcheck", "--help"]));
+}
+
+#[test]
 fn help_of_analyze() {
     assert_snapshot!(run(&["analyze", "--help"]));
 }

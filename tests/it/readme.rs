@@ -17,7 +17,11 @@ pub(crate) fn page(name: &str) -> String {
 #[test]
 fn help_is_quoted_as_it_is() {
     let options = page("docs/options.md");
-    for arguments in [&["--help"][..], &["analyze", "--help"]] {
+    for arguments in [
+        &["--help"][..],
+        &["analyze", "--help"],
+        &["healthcheck", "--help"],
+    ] {
         let help = program().args(arguments).output().unwrap().stdout;
         // Markdown editors strip spaces at the end of lines.
         let help: String = String::from_utf8(help)

@@ -45,6 +45,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     })?;
     #[cfg(target_os = "linux")]
     step("packages", dist::check_debug_build)?;
+    #[cfg(target_os = "linux")]
+    step("container image", dist::check_debug_image)?;
     step("fuzzing", || {
         fuzz::run(&fuzz::Options {
             seconds: FUZZ_SECONDS,
@@ -72,7 +74,7 @@ fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Resul
 }
 
 /// What the tests run.
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 16] = [
     Tool::new("tshark", "--version", "tshark"),
     Tool::new("promtool", "--version", "prometheus"),
     Tool::new("jq", "--version", "jq"),
@@ -89,6 +91,8 @@ const TOOLS: [Tool; 14] = [
     Tool::new("faketime", "--version", "faketime"),
     Tool::new("chromium", "--version", "chromium"),
     Tool::new("man", "--version", "man-db"),
+    Tool::new("fish", "--version", "fish"),
+    Tool::new("zsh", "--version", "zsh"),
     Tool::new("dpkg-shlibdeps", "--version", "dpkg-dev"),
     Tool::new("systemd-analyze", "--version", "systemd"),
 ];

@@ -12,6 +12,7 @@ mod inner_ipv6;
 pub(crate) mod links;
 pub(crate) mod names;
 mod office;
+mod openwrt;
 mod outer;
 mod outer_ipv6;
 mod plain;
@@ -128,6 +129,7 @@ fn groups() -> Vec<(&'static str, Vec<Fixture>)> {
         ("Outer packet", outer::fixtures()),
         ("Outer IPv6", outer_ipv6::fixtures()),
         ("TZSP", tzsp::fixtures()),
+        ("OpenWrt", openwrt::fixtures()),
         ("Inner packet", inner::fixtures()),
         ("Inner encapsulations", encapsulations::fixtures()),
         ("Inner IPv6", inner_ipv6::fixtures()),

@@ -91,9 +91,10 @@ fn lines(named: &BTreeMap<(u16, usize), (String, bool)>, revision: &str) -> Stri
          # Written by `cargo xtask services`: do not edit.\n"
     );
     for (first, last, name, protocols) in runs {
-        let _ = match first == last {
-            true => writeln!(table, "{name} {first}{protocols}"),
-            false => writeln!(table, "{name} {first}-{last}{protocols}"),
+        let _ = if first == last {
+            writeln!(table, "{name} {first}{protocols}")
+        } else {
+            writeln!(table, "{name} {first}-{last}{protocols}")
         };
     }
     table
