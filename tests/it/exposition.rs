@@ -9,8 +9,10 @@ use std::time::{Duration, UNIX_EPOCH};
 use etherparse::IpNumber;
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
 use tzsp_packetstream_exporter::flow::{
-    Arrivals, Classes, FlowLimits, FlowTable, HostClasses, Label, Sensor, SensorSnapshot, Shape,
+    Arrivals, Classes, FlowLimits, FlowTable, HostClasses, Label, Sensor, SensorSnapshot, Services,
+    Shape,
 };
+use tzsp_packetstream_exporter::geo::FileState;
 use tzsp_packetstream_exporter::metrics::{
     self, CaptureState, Format, OwnState, ProcessState, Refused, WallClock, WebState,
 };
@@ -195,6 +197,12 @@ fn written(format: Format, table: &mut FlowTable, created_series: bool) -> Vec<u
         clock: &WallClock::new(Duration::from_secs(1_700_000_000)),
         created_series,
         names: Some(&names),
+        databases: &[FileState {
+            file: "/var/lib/\"a\".mmdb".to_owned(),
+            built: Duration::from_secs(1_700_000_000),
+            bytes: 9_000_000,
+            failures: 1,
+        }],
     };
     let snapshot = table.scrape(Duration::from_secs(100));
     metrics::write_scrape(&mut out, format, snapshot, &own).unwrap();
@@ -215,6 +223,7 @@ fn table() -> FlowTable {
         hosts: HostClasses::named(&classes, ["a", "broadcast"]).unwrap(),
         classes,
         plain: false,
+        services: Services::registered(),
     };
     let limits = FlowLimits {
         flows: 5,
