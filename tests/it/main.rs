@@ -24,6 +24,7 @@ mod exposition;
 mod faults;
 mod flows;
 mod formats;
+mod geo;
 mod guide;
 mod healthcheck;
 mod heavy_scrapes;

@@ -16,8 +16,7 @@ use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
 use super::{NAME, create, normalized_tar, stdout_of};
-use crate::project::{host, succeed};
-use crate::release;
+use crate::project::succeed;
 
 pub(super) use check::check;
 
@@ -29,7 +28,7 @@ const TAG: &str = "tzsp-packetstream-exporter";
 
 /// What an image is made of.
 pub(super) struct Image<'a> {
-    /// A static program, stripped.
+    /// A stripped program.
     pub(super) program: &'a Path,
     pub(super) version: &'a str,
     /// In seconds since the Unix epoch.
@@ -42,17 +41,14 @@ struct Platform {
     variant: Option<&'static str>,
 }
 
-/// Builds the program for this machine without shared libraries, in cargo's `profile`. It has a
-/// directory of its own in `target`.
-pub(super) fn build_static(profile: &str) -> anyhow::Result<PathBuf> {
-    release::build_static(&host()?, profile)
-}
-
 impl Image<'_> {
-    /// Writes the archive to the directory `out`, and returns its path. `stage` is an empty
-    /// directory for intermediate files.
-    pub(super) fn write(&self, out: &Path, stage: &Path) -> anyhow::Result<PathBuf> {
-        let platform = platform(self.program)?;
+    /// Writes the archive to the directory `out`, and returns its path. Writes nothing for a program
+    /// with shared libraries, which an image of the program alone lacks. `stage` is a directory for
+    /// intermediate files.
+    pub(super) fn write(&self, out: &Path, stage: &Path) -> anyhow::Result<Option<PathBuf>> {
+        let Some(platform) = platform(self.program)? else {
+            return Ok(None);
+        };
         let layer = self.layer(stage)?;
         let layout = stage.join("layout");
         let mut blobs = Blobs::new(&layout)?;
@@ -116,7 +112,7 @@ impl Image<'_> {
         let entries = ["oci-layout", "index.json", "manifest.json", "blobs"];
         let mut tar = normalized_tar(&archive, self.time);
         succeed(tar.arg("--directory").arg(&layout).args(entries))?;
-        Ok(archive)
+        Ok(Some(archive))
     }
 
     /// Writes the only layer: the program.
@@ -155,7 +151,7 @@ impl Image<'_> {
                 },
             },
             "rootfs": {"type": "layers", "diff_ids": [layer]},
-            "history": [{"created": created, "created_by": "cargo xtask dist --image"}],
+            "history": [{"created": created, "created_by": "cargo xtask dist"}],
         });
         if let Some(variant) = platform.variant {
             config["variant"] = json!(variant);
@@ -217,11 +213,9 @@ fn sha256(path: &Path) -> anyhow::Result<String> {
     Ok(sum.context("sha256sum prints a sum")?.to_owned())
 }
 
-/// Returns the platform that a program was built for.
-///
-/// # Errors
-/// It is not a static program, or for an architecture without images.
-fn platform(program: &Path) -> anyhow::Result<Platform> {
+/// Returns the platform that a static program was built for, or `None` for a program with shared
+/// libraries.
+fn platform(program: &Path) -> anyhow::Result<Option<Platform>> {
     let mut readelf = Command::new("readelf");
     readelf.args(["--wide", "--file-header", "--program-headers"]);
     let headers = stdout_of(readelf.arg(program).env("LC_ALL", "C"))?;
@@ -229,10 +223,10 @@ fn platform(program: &Path) -> anyhow::Result<Platform> {
 }
 
 /// Like [`platform`], from the output of `readelf`.
-fn platform_in(headers: &str) -> anyhow::Result<Platform> {
+fn platform_in(headers: &str) -> anyhow::Result<Option<Platform>> {
     let lines = || headers.lines().map(str::trim_start);
     if lines().any(|line| line.starts_with("INTERP ")) {
-        bail!("it needs shared libraries, which an image of the program alone lacks");
+        return Ok(None);
     }
     let machine = lines().find_map(|line| line.strip_prefix("Machine:"));
     let (architecture, variant) = match machine.map(str::trim) {
@@ -241,10 +235,10 @@ fn platform_in(headers: &str) -> anyhow::Result<Platform> {
         Some("ARM") => ("arm", Some("v7")),
         machine => bail!("unknown architecture {machine:?}"),
     };
-    Ok(Platform {
+    Ok(Some(Platform {
         architecture,
         variant,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -268,15 +262,17 @@ mod tests {
             ("AArch64", "arm64", None),
             ("ARM", "arm", Some("v7")),
         ] {
-            let platform = platform_in(&headers(machine, "LOAD  ")).expect(machine);
+            let headers = headers(machine, "LOAD  ");
+            let platform = platform_in(&headers).expect(machine).expect("it is static");
             assert_eq!(platform.architecture, architecture);
             assert_eq!(platform.variant, variant);
         }
     }
 
     #[test]
-    fn a_program_with_shared_libraries_or_for_another_machine_is_refused() {
-        assert!(platform_in(&headers("AArch64", "INTERP")).is_err());
+    fn there_are_no_images_of_programs_with_shared_libraries_or_for_other_machines() {
+        let shared = platform_in(&headers("AArch64", "INTERP"));
+        assert!(shared.expect("it is a program").is_none());
         assert!(platform_in(&headers("RISC-V", "LOAD  ")).is_err());
         assert!(platform_in("").is_err());
     }
