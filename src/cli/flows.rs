@@ -1,6 +1,8 @@
 //! The options that live mode and `analyze` share: what distinguishes flows, and how many there
 //! are.
 
+use std::fmt::Display;
+use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,7 +11,8 @@ use clap::Args;
 use super::number::number;
 use super::{Contradiction, wrong};
 use crate::flow::{
-    Classes, FlowLimits, HostClasses, Labels, MOST_HOSTS, Network, PrefixLength, Shape,
+    Classes, FlowLimits, HostClasses, Label, Labels, MOST_HOSTS, Network, PrefixLength, Services,
+    Shape,
 };
 use crate::names::Source;
 
@@ -32,7 +35,8 @@ pub(super) struct FlowArguments {
     max_idle_flows: Option<u32>,
 
     /// Labels that distinguish flows, separated by commas: any of the default ones, sensor,
-    /// from_port, to_port, vlan, dscp and ip_version; also from_name and to_name, which need --names
+    /// from_port, to_port, vlan, dscp, ip_version and service; also from_name and to_name, which need
+    /// --names
     #[arg(
         long,
         value_name = "LIST",
@@ -45,6 +49,11 @@ pub(super) struct FlowArguments {
     /// and the longest prefix wins
     #[arg(long = "network", value_name = "NAME=CIDR")]
     networks: Vec<Network>,
+
+    /// File of services in the format of services(5), such as /etc/services: names for the label
+    /// service, which replace those of IANA's registry or add to them
+    #[arg(long = "services", value_name = "FILE")]
+    services: Option<PathBuf>,
 
     /// Replace addresses of this class or network by their prefix, such as public=24, or
     /// public=24/48 with another length for IPv6; may be given several times
@@ -126,6 +135,29 @@ impl FlowArguments {
         Ok(())
     }
 
+    /// Reads the names of services, if the label was chosen.
+    fn services(&self) -> Result<Services, Contradiction> {
+        let is_chosen = self.labels.contains(Label::Service);
+        let Some(path) = &self.services else {
+            return Ok(if is_chosen {
+                Services::registered()
+            } else {
+                Services::default()
+            });
+        };
+        if !is_chosen {
+            return Err(wrong(
+                "'--services' gives names to the label 'service': add it to '--labels'",
+            ));
+        }
+        let problem = |error: &dyn Display| {
+            let path = path.display();
+            wrong(&format!("cannot use the services of {path}: {error}"))
+        };
+        let content = fs::read_to_string(path).map_err(|error| problem(&error))?;
+        Services::with_file(&content).map_err(|error| problem(&error))
+    }
+
     pub(super) fn shape(&self) -> Result<Shape, Contradiction> {
         self.check_names()?;
         self.check_geo_databases()?;
@@ -142,6 +174,7 @@ impl FlowArguments {
             classes,
             hosts,
             plain: false,
+            services: self.services()?,
         })
     }
 }

@@ -7,11 +7,12 @@ use etherparse::IpNumber;
 
 use super::class::Class;
 use super::key::Key;
+use super::services::Service;
 use super::shape::{OverflowKey, TrafficKey};
 use super::snapshot::{Direction, HostKey};
 
 impl Key<IpAddr> {
-    pub const SIZE: usize = 69;
+    pub const SIZE: usize = 71;
 
     /// Returns the key as bytes. All narrow keys sort before all wide ones.
     #[must_use]
@@ -31,6 +32,7 @@ impl Key<IpAddr> {
             rest.put([field.is_some().into(), high, low]);
         }
         rest.put([self.dscp]);
+        rest.put(self.service.0.to_be_bytes());
         bytes
     }
 
@@ -52,6 +54,7 @@ impl Key<IpAddr> {
         };
         let [from_port, to_port, vlan] = [field(), field(), field()];
         let [dscp] = take(&mut rest);
+        let service = Service(u16::from_be_bytes(take(&mut rest)));
         Self {
             source,
             source_prefix,
@@ -66,6 +69,7 @@ impl Key<IpAddr> {
             to_port,
             vlan,
             dscp,
+            service,
         }
     }
 }

@@ -10,6 +10,7 @@ use etherparse::IpNumber;
 use foldhash::quality::RandomState;
 
 use super::class::{Class, WHOLE};
+use super::services::Service;
 use crate::wire::Observation;
 pub use address::Address;
 use words::Words;
@@ -35,7 +36,12 @@ pub struct Key<A: Address> {
     pub to_port: Option<u16>,
     pub vlan: Option<u16>,
     pub dscp: u8,
+    /// The service, unless the key has both ports: see [`Shape::service`](super::Shape::service).
+    pub service: Service,
 }
+
+/// The bit among the flags of a packed key that says that it has a service.
+const SERVICE_BIT: u8 = 3;
 
 /// A key in the form in which the table stores it.
 #[derive(Debug, Clone, Copy)]
@@ -60,6 +66,7 @@ impl<A: Address> Key<A> {
             to_port,
             vlan: seen.vlan,
             dscp: seen.dscp,
+            service: Service::NONE,
         }
     }
 
@@ -88,6 +95,7 @@ impl<A: Address> Key<A> {
             to_port: self.to_port,
             vlan: self.vlan,
             dscp: self.dscp,
+            service: self.service,
         }
     }
 
@@ -111,13 +119,17 @@ impl<A: Address> Key<A> {
     #[inline]
     pub(super) fn pack(self) -> Packed<A> {
         let flag = |field: Option<u16>, bit: u8| u8::from(field.is_some()) << bit;
-        let flags = flag(self.from_port, 0) | flag(self.to_port, 1) | flag(self.vlan, 2);
-        let numbers = [
-            self.from_port,
-            self.to_port,
-            self.vlan,
-            Some(self.listen_port),
-        ];
+        let service = (self.service != Service::NONE).then_some(self.service.0);
+        let flags = flag(self.from_port, 0)
+            | flag(self.to_port, 1)
+            | flag(self.vlan, 2)
+            | flag(service, SERVICE_BIT);
+        // The service takes the field of a port that the key does not have.
+        let (from_port, to_port) = match (self.from_port, self.to_port) {
+            (None, to_port) => (service, to_port),
+            (from_port, to_port) => (from_port, to_port.or(service)),
+        };
+        let numbers = [from_port, to_port, self.vlan, Some(self.listen_port)];
         let numbers = numbers.map(|field| u64::from(field.unwrap_or_default()));
         let [from_port, to_port, vlan, listen_port] = numbers;
         let numbers = [
@@ -157,6 +169,10 @@ impl<A: Address> Packed<A> {
         let [from_port, to_port, vlan, listen_port] = [48, 32, 16, 0]
             .map(|shift| u16::try_from(numbers >> shift & 0xffff).expect("16 bits are masked"));
         let if_present = |number, bit: u8| (flags & 1 << bit != 0).then_some(number);
+        let service = match flags & 1 {
+            0 => from_port,
+            _ => to_port,
+        };
         Key {
             source,
             source_prefix,
@@ -171,6 +187,7 @@ impl<A: Address> Packed<A> {
             to_port: if_present(to_port, 1),
             vlan: if_present(vlan, 2),
             dscp,
+            service: if_present(service, SERVICE_BIT).map_or(Service::NONE, Service),
         }
     }
 
@@ -242,13 +259,23 @@ mod tests {
             ..Key::of_packet(source, destination, sensor, &seen)
         };
         assert_eq!(key.pack().unpack(), key);
+        if from_port.is_none() || to_port.is_none() {
+            let service = Service(0x090a);
+            let key = Key { service, ..key };
+            assert_eq!(key.pack().unpack(), key);
+        }
     }
 
     #[test]
     fn unpacking_reverses_packing() {
         let v4 = |last| Ipv4Addr::new(1, 2, 3, last);
         let v6 = |last| IpAddr::V6(Ipv6Addr::new(1, 2, 3, 4, 5, 6, 7, last));
-        for fields in [[None; 3], [Some(0); 3], [Some(u16::MAX), None, Some(7)]] {
+        for fields in [
+            [None; 3],
+            [Some(0); 3],
+            [Some(u16::MAX), None, Some(7)],
+            [None, Some(u16::MAX), Some(7)],
+        ] {
             check([v4(1), v4(2), v4(3)], fields);
             check([v6(1), v6(2), v6(3)], fields);
             check([v4(1).into(), v4(2).into(), v6(3)], fields);

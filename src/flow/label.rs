@@ -23,11 +23,13 @@ pub enum Label {
     FromName,
     /// The same for `to`.
     ToName,
+    /// The service that the packets belong to, by their ports.
+    Service,
 }
 
 impl Label {
     /// All labels, in the order of the exposition.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::From,
         Self::FromType,
         Self::To,
@@ -42,6 +44,7 @@ impl Label {
         Self::IpVersion,
         Self::FromName,
         Self::ToName,
+        Self::Service,
     ];
 
     /// Returns the name of the label, as in the exposition and in `--labels`.
@@ -62,6 +65,7 @@ impl Label {
             Self::IpVersion => "ip_version",
             Self::FromName => "from_name",
             Self::ToName => "to_name",
+            Self::Service => "service",
         }
     }
 }
@@ -80,7 +84,7 @@ impl Label {
 
 /// The set of labels that distinguish flows. Never empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Labels(u16);
+pub struct Labels(u32);
 
 /// Why a text is not a list of labels.
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -112,7 +116,7 @@ impl Labels {
         self.contains(Label::FromName) || self.contains(Label::ToName)
     }
 
-    fn bit(label: Label) -> u16 {
+    fn bit(label: Label) -> u32 {
         1 << label as u16
     }
 }

@@ -27,6 +27,7 @@ mod protocol;
 mod rank;
 mod sensors;
 mod series;
+mod services;
 mod shape;
 mod snapshot;
 mod store;
@@ -44,6 +45,7 @@ pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use packets::PacketBatch;
 pub use protocol::ProtocolName;
 pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
+pub use services::{Service, Services, ServicesError};
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{
     BothDirections, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost,

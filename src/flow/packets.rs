@@ -29,6 +29,8 @@ pub(super) struct Keys {
     has_classes: bool,
     /// Whether some addresses are not shown whole.
     has_prefix_lengths: bool,
+    /// Whether packets go to the side buffer, because the mask does not make their keys.
+    looks_up_packets: bool,
 }
 
 /// A batch of packets for the table that created it.
@@ -55,7 +57,7 @@ struct CompactPacket {
 enum Contents {
     /// A key with all fields of the packet, from which [`Keys::flow`] makes that of the flow.
     Inline(Packed<Ipv4Addr>),
-    /// The index of a [`WidePacket`]: an address is IPv6.
+    /// The index of a [`WidePacket`]: an address is IPv6, or the key had to be looked up.
     InSideBuffer(u32),
 }
 
@@ -85,6 +87,7 @@ impl Keys {
             mask: shape.mask(),
             has_classes: shape.classifies_packets(),
             has_prefix_lengths: shape.classes.has_prefix_lengths(),
+            looks_up_packets: shape.looks_up_packets(),
             shape: Arc::new(shape),
             seed: RandomState::default(),
         }
@@ -137,7 +140,7 @@ impl PacketBatch {
             seen.destination.ipv4(),
             seen.sensor.ipv4(),
         ) {
-            (Some(source), Some(destination), Some(sensor)) => {
+            (Some(source), Some(destination), Some(sensor)) if !self.keys.looks_up_packets => {
                 let key = Key::of_packet(source, destination, sensor, seen);
                 let all_fields = self.keys.all_fields(key);
                 self.packets.push(CompactPacket {
@@ -272,7 +275,7 @@ impl<'a> BatchedPacket<'a> {
 mod tests {
     use etherparse::IpNumber;
 
-    use super::super::{Classes, Label, Labels};
+    use super::super::{Classes, Label, Labels, Services};
     use super::*;
 
     #[test]
@@ -281,9 +284,15 @@ mod tests {
     }
 
     /// Compact packets take a shortcut to the keys that the shape computes.
+    ///
+    /// Checks the sets of few labels, and those without few.
     #[test]
     fn keys_of_compact_packets_are_those_of_the_shape() {
         for labels in 1..1_u32 << Label::ALL.len() {
+            let count = labels.count_ones() as usize;
+            if count.min(Label::ALL.len() - count) > 3 {
+                continue;
+            }
             let labels = Label::ALL
                 .into_iter()
                 .filter(|&label| labels & 1 << label as u32 != 0);
@@ -308,6 +317,7 @@ mod tests {
         let shape = Shape {
             labels,
             classes: Classes::new(&[network], &lengths).expect("known names"),
+            services: Services::with_file("web 443/tcp").expect("a service"),
             ..Shape::default()
         };
         let mut batch = PacketBatch::new(&Keys::new(shape), 8);

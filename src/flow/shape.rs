@@ -8,7 +8,11 @@ use super::class::{Class, Classes, Lengths, WHOLE};
 use super::host_classes::HostClasses;
 use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
+use super::services::{Service, Services};
 use crate::wire::{Ip, Observation};
+
+/// The value in a key where the protocol is not shown.
+const NO_PROTOCOL: IpNumber = IpNumber(0);
 
 /// The rules by which packets are grouped into flows: the chosen labels, the classes of addresses,
 /// and how many bits of an address are shown.
@@ -21,6 +25,8 @@ pub struct Shape {
     /// Whether the packets were captured directly, without datagrams that carry them. They then
     /// have no listen port.
     pub plain: bool,
+    /// The names of services, if that label was chosen.
+    pub services: Services,
 }
 
 /// The key of a flow: narrow if all its addresses are IPv4, else wide.
@@ -103,6 +109,7 @@ impl Shape {
             to_port: has(Label::ToPort).then_some(u16::MAX),
             vlan: has(Label::Vlan).then_some(u16::MAX),
             dscp: chosen(has(Label::Dscp), u8::MAX),
+            service: Service::NONE,
         };
         key.pack()
     }
@@ -174,7 +181,7 @@ impl Shape {
             source_class,
             destination_prefix,
             destination_class,
-            protocol: IpNumber(chosen(has(Label::Protocol), seen.protocol.0)),
+            protocol: self.protocol(seen),
             listen_port: chosen(has(Label::ListenPort), seen.listen_port),
             sensor: if has(Label::Sensor) {
                 sensor
@@ -185,7 +192,50 @@ impl Shape {
             to_port: chosen(has(Label::ToPort), all.to_port),
             vlan: chosen(has(Label::Vlan), seen.vlan),
             dscp: chosen(has(Label::Dscp), seen.dscp),
+            service: if self.has_service_in_key() {
+                self.services.of_packet(seen.protocol, seen.ports)
+            } else {
+                Service::NONE
+            },
             ..all
+        }
+    }
+
+    /// Returns the protocol that the key of a packet's flow holds.
+    fn protocol(&self, seen: &Observation) -> IpNumber {
+        let has = |label| self.labels.contains(label);
+        if has(Label::Protocol) {
+            seen.protocol
+        } else if has(Label::Service) && !self.has_service_in_key() {
+            // The ports in the key determine the service for a given protocol only.
+            let protocol = self.services.protocol_of(seen.protocol, seen.ports);
+            protocol.unwrap_or(NO_PROTOCOL)
+        } else {
+            NO_PROTOCOL
+        }
+    }
+
+    /// Whether a key holds the service. Otherwise it holds both ports, which determine the service.
+    fn has_service_in_key(&self) -> bool {
+        let has = |label| self.labels.contains(label);
+        has(Label::Service) && !(has(Label::FromPort) && has(Label::ToPort))
+    }
+
+    /// Whether the keys of flows hold something that has to be looked up for each packet. A
+    /// [`mask`](Self::mask) alone then does not make them.
+    pub(super) fn looks_up_packets(&self) -> bool {
+        let has = |label| self.labels.contains(label);
+        has(Label::Service) && (self.has_service_in_key() || !has(Label::Protocol))
+    }
+
+    /// Returns the service that a flow shows.
+    #[must_use]
+    pub fn service<A: Address>(&self, key: &Key<A>) -> Service {
+        if self.has_service_in_key() {
+            key.service
+        } else {
+            let ports = key.from_port.zip(key.to_port);
+            self.services.of_packet(key.protocol, ports)
         }
     }
 

@@ -314,6 +314,8 @@ impl FlowTable {
 #[cfg(test)]
 mod host_model;
 #[cfg(test)]
+mod label_model;
+#[cfg(test)]
 mod model;
 #[cfg(test)]
 mod tests;

@@ -144,6 +144,9 @@ impl FlowValues<'_> {
             Value::Class(class) => out.word(Self::OTHER + 1 + class.number()),
             Value::Protocol(IpNumber(number)) => out.word(Self::OTHER + 1 + usize::from(number)),
             Value::Number(number) => out.number(number),
+            Value::Service(service) => {
+                out.text(self.shape.services.name(service).unwrap_or_default());
+            }
             Value::Other => out.word(Self::OTHER),
             Value::Nothing => out.text(""),
         }
@@ -182,7 +185,7 @@ mod tests {
     use super::super::messages::{MessageLabels, Messages, Sizes};
     use super::super::text_series::{TextLabels, TextSeries};
     use super::*;
-    use crate::flow::{Classes, Counters, Key, Start, WHOLE};
+    use crate::flow::{Classes, Counters, Key, Service, Services, Start, WHOLE};
     use crate::names::Name;
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
@@ -259,6 +262,7 @@ mod tests {
             to_port: number,
             vlan: number,
             dscp: u8::MAX,
+            service: Service::default(),
         };
         (0..=u8::MAX).map(key).collect()
     }
@@ -273,6 +277,7 @@ mod tests {
                 labels: Label::ALL.into_iter().collect(),
                 classes: Classes::new(&networks, &[]).expect("the networks do not overlap"),
                 plain,
+                services: Services::with_file(&format!("{name} 1000/tcp")).expect("a service"),
                 ..Shape::default()
             };
             let ipv6: IpAddr = "eeee:eeee:eeee:eeee:eeee:eeee:eeee:eeee"

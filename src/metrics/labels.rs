@@ -8,7 +8,8 @@ use etherparse::IpNumber;
 
 use super::catalog::HOST_LABELS;
 use crate::flow::{
-    Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Shape, TrafficKey, WHOLE,
+    Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Service, Shape,
+    TrafficKey, WHOLE,
 };
 use crate::names::NameTable;
 use crate::wire::Ip;
@@ -31,6 +32,7 @@ pub(super) enum Value {
     Class(Class),
     Protocol(IpNumber),
     Number(u16),
+    Service(Service),
     /// Several values together: `other`.
     Other,
     /// Empty: the flow has no such value, for example no VLAN.
@@ -53,13 +55,13 @@ impl Value {
             Label::ToType => Self::Class(key.destination_class),
             Label::Protocol => Self::Protocol(key.protocol),
             Label::ListenPort => shape.listen_port(key.listen_port).into(),
-            label => Self::of_other_label(key, label),
+            label => Self::of_other_label(shape, key, label),
         }
     }
 
     /// Returns the value of a label that is not one of the default labels.
     #[inline(never)]
-    fn of_other_label<A: Address>(key: &Key<A>, label: Label) -> Self {
+    fn of_other_label<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> Self {
         match label {
             Label::Sensor => match key.sensor.into() {
                 // The packet came in no datagram, but in a frame of TZSP itself.
@@ -73,6 +75,7 @@ impl Value {
             Label::IpVersion => Self::Number(key.ip_version().into()),
             Label::FromName => Self::Name(key.source.into(), key.source_prefix),
             Label::ToName => Self::Name(key.destination.into(), key.destination_prefix),
+            Label::Service => Self::Service(shape.service(key)),
             Label::From
             | Label::FromType
             | Label::To
@@ -231,6 +234,9 @@ fn push_unnamed(text: &mut String, shape: &Shape, value: Value) {
         Value::Class(class) => text.push_str(shape.classes.name(class)),
         Value::Protocol(protocol) => text.push_str(ProtocolName::of(protocol)),
         Value::Number(number) => push_number(text, number),
+        Value::Service(service) => {
+            text.push_str(shape.services.name(service).unwrap_or_default());
+        }
         Value::Other => text.push_str(OTHER),
         Value::Nothing => {}
     }

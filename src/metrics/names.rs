@@ -202,7 +202,7 @@ mod tests {
     use super::super::format::Format;
     use super::*;
     use crate::flow::{
-        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Shape, Sum,
+        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Service, Shape, Sum,
     };
     use crate::names::Name;
 
@@ -221,6 +221,7 @@ mod tests {
             to_port: None,
             vlan: None,
             dscp: 0,
+            service: Service::default(),
         }
     }
 

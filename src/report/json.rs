@@ -298,10 +298,11 @@ impl Serialize for FlowRow<'_> {
                 | Label::Protocol
                 | Label::Sensor
                 | Label::FromName
-                | Label::ToName => {
+                | Label::ToName
+                | Label::Service => {
                     let names = names.unwrap_or(&no_names);
                     let value = labels::flow_value(shape, names, key, label);
-                    // A sensor may be empty, where packets came in no datagram, and a name.
+                    // A sensor may be empty, where packets came in no datagram, a name, and a service.
                     map.serialize_entry(name, &(!value.is_empty()).then_some(value))?;
                 }
             }

@@ -17,6 +17,10 @@ use crate::names::NameTable;
 use ends::{End, Side};
 use grid::Grid;
 
+/// Tables of the values of labels that say what addresses have in common: their titles, and the
+/// labels. Those that the user chose are columns.
+const BY_VALUES: [(&str, &[Label]); 1] = [("By service", &[Label::Service])];
+
 /// How wide tables may be, and whether they have colours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
@@ -51,7 +55,13 @@ pub(crate) fn write(
         top_ends(&mut snapshot, names, Side::Destination, total, top).write(out, look)?;
     }
     by_type(&snapshot, total, top).write(out, look)?;
-    by_protocol(&snapshot, total, top).write(out, look)
+    by_protocol(&snapshot, total, top).write(out, look)?;
+    for (title, labels) in BY_VALUES {
+        if let Some(grid) = by_values(title, labels, &snapshot, total, top) {
+            grid.write(out, look)?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes the lines above the tables.
@@ -165,8 +175,7 @@ fn top_ends(
     for (end, counters) in ends {
         rows.push(end_values(&snapshot.shape, names, end, has_class), counters);
     }
-    let overflow = snapshot.overflow.iter().map(|sum| sum.counters);
-    let overflow = overflow.fold(Counters::default(), Counters::plus);
+    let overflow = overflow(snapshot);
     all += usize::from(overflow.packets > 0);
     rows.push_other(overflow);
     rows.keep_largest(top);
@@ -185,6 +194,44 @@ fn end_values(shape: &Shape, names: Option<&NameTable>, end: End, has_class: boo
     let class = has_class.then(|| shape.classes.name(class));
     let values = [Some(shown.as_str()), name, class].into_iter().flatten();
     values.map(str::to_owned).collect()
+}
+
+/// Sums up all flows that have the same values of the labels. `None` if none of these was chosen.
+fn by_values(
+    title: &'static str,
+    labels: &[Label],
+    snapshot: &Snapshot,
+    total: Counters,
+    top: usize,
+) -> Option<Grid> {
+    let shape = &snapshot.shape;
+    let mut rows = Rows::new(shape.labels.iter().filter(|label| labels.contains(label)));
+    if rows.labels.is_empty() {
+        return None;
+    }
+    let no_names = NameTable::default();
+    // Sorted, so that equally large rows are in the order of their values.
+    let mut sums: BTreeMap<Vec<String>, Counters> = BTreeMap::new();
+    for flow in snapshot.merged(|flow| flow.key) {
+        let value = |label: &Label| labels::flow_value(shape, &no_names, &flow.key, *label);
+        let values = rows.labels.iter().map(value).collect();
+        let counters = sums.entry(values).or_default();
+        *counters = counters.plus(flow.counters);
+    }
+    let overflow = overflow(snapshot);
+    let all = sums.len() + usize::from(overflow.packets > 0);
+    for (values, counters) in sums {
+        rows.push(values, counters);
+    }
+    rows.push_other(overflow);
+    rows.keep_largest(top);
+    Some(Grid::new(title, rows, all, total))
+}
+
+/// Sums up the packets whose flow had no slot.
+fn overflow(snapshot: &Snapshot) -> Counters {
+    let overflow = snapshot.overflow.iter().map(|sum| sum.counters);
+    overflow.fold(Counters::default(), Counters::plus)
 }
 
 fn by_type(snapshot: &Snapshot, total: Counters, top: usize) -> Grid {

@@ -9,7 +9,8 @@ use std::time::{Duration, UNIX_EPOCH};
 use etherparse::IpNumber;
 use tzsp_packetstream_exporter::aggregator::FrameCounts;
 use tzsp_packetstream_exporter::flow::{
-    Arrivals, Classes, FlowLimits, FlowTable, HostClasses, Label, Sensor, SensorSnapshot, Shape,
+    Arrivals, Classes, FlowLimits, FlowTable, HostClasses, Label, Sensor, SensorSnapshot, Services,
+    Shape,
 };
 use tzsp_packetstream_exporter::geo::FileState;
 use tzsp_packetstream_exporter::metrics::{
@@ -222,6 +223,7 @@ fn table() -> FlowTable {
         hosts: HostClasses::named(&classes, ["a", "broadcast"]).unwrap(),
         classes,
         plain: false,
+        services: Services::registered(),
     };
     let limits = FlowLimits {
         flows: 5,

@@ -61,6 +61,7 @@ mod readme;
 mod routers;
 mod rules;
 mod scrape;
+mod services;
 mod sites;
 mod starts;
 mod supervision;

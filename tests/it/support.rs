@@ -168,7 +168,7 @@ pub(crate) fn captures() -> Vec<PathBuf> {
         .read_dir()
         .unwrap()
         .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension() != Some(OsStr::new("md")))
+        .filter(|path| file_name(path).contains(".pcap"))
         .collect();
     captures.sort();
     captures

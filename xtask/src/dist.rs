@@ -10,6 +10,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::slice;
 
 use anyhow::{Context, bail};
 use clap::Args;
@@ -34,6 +35,9 @@ const PARTS: [&str; 6] = [
     "docs",
 ];
 
+/// The directory in which a container image is checked. It is emptied first.
+const IMAGE_CHECK: &str = "target/image-check";
+
 /// The end of the maintainer's address in Cargo.toml until a distributor replaces it.
 const PLACEHOLDER: &str = "@example.org>";
 
@@ -47,16 +51,21 @@ pub(crate) struct Options {
     #[arg(long, value_name = "FILE", conflicts_with = "targets")]
     program: Option<PathBuf>,
 
-    /// Package a static program for this target, also as a container image; may be given several times
-    /// [default: a program for this machine, linked to its C library]
+    /// Package a static program for this target; may be given several times [default: a program for
+    /// this machine, linked to its C library]
     #[arg(long = "target", value_name = "TRIPLE", value_parser = targets::TRIPLES)]
     targets: Vec<String>,
 
+    /// Also write a container image for each --target, or for a static program for this machine.
+    /// With --program, that program must be static
+    #[arg(long)]
+    image: bool,
+
     /// Build the packages twice and compare them; then install, run, upgrade, remove and purge the
-    /// Debian package in a temporary copy of this system; needs Debian, root and overlayfs. With
-    /// --target, run a fast build for each target, in an emulator if it has another processor: on
-    /// all captures in testdata/, where the results must be those of this machine, and live; and check
-    /// its container image
+    /// Debian package in a temporary copy of this system; with --image, also check and run the image;
+    /// needs Debian, root and overlayfs. With --target, run a fast build for each target, in an
+    /// emulator if it has another processor: on all captures in testdata/, where the results must be
+    /// those of this machine, and live
     #[arg(long)]
     check: bool,
 }
@@ -68,10 +77,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         .filter_map(|triple| Target::named(triple))
         .collect();
     if options.check && !targets.is_empty() {
-        return targets.into_iter().try_for_each(|target| {
-            emulated::check(target)?;
-            image::check(target)
-        });
+        return targets.into_iter().try_for_each(emulated::check);
     }
     let programs = if targets.is_empty() {
         vec![match &options.program {
@@ -79,16 +85,31 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             None => Program::of_this_machine(release::build(&["--package", NAME])?.exporter)?,
         }]
     } else {
-        let programs = targets.into_iter().map(Program::built_for);
+        let programs = targets.iter().copied().map(Program::built_for);
         programs.collect::<Result<_, _>>()?
     };
+    let built_for_image = if options.image && targets.is_empty() && options.program.is_none() {
+        Some(Program::built_for(Target::of_this_machine()?)?)
+    } else {
+        None
+    };
+    let images = if options.image {
+        built_for_image
+            .as_ref()
+            .map_or(&programs[..], slice::from_ref)
+    } else {
+        &[]
+    };
     if options.check {
+        for program in images {
+            image::check(&program.path, &root().join(IMAGE_CHECK))?;
+        }
         return check::run(&programs);
     }
     let manifest = fs::read_to_string(root().join("Cargo.toml")).context("reading Cargo.toml")?;
     check_maintainer(&tags()?, &manifest)?;
     let out = root().join(&options.out);
-    for package in pack(&programs, &out, None)? {
+    for package in pack(&programs, images, &out, None)? {
         println!("{}", package.display());
     }
     Ok(())
@@ -117,6 +138,14 @@ impl Program {
             triple: target.triple.to_owned(),
             strip: target.strip(),
         })
+    }
+
+    /// Writes the program without symbols to a directory, and returns its path.
+    fn stripped(&self, directory: &Path) -> anyhow::Result<PathBuf> {
+        let stripped = directory.join(NAME);
+        let mut strip = Command::new(&self.strip);
+        succeed(strip.arg("-o").arg(&stripped).arg(&self.path))?;
+        Ok(stripped)
     }
 }
 
@@ -152,17 +181,18 @@ pub(crate) fn check_debug_build() -> anyhow::Result<()> {
     check::run(&[Program::of_this_machine(program)?])
 }
 
-/// Checks a container image with a static debug build for this machine.
+/// Checks the container image with a static debug build.
 pub(crate) fn check_debug_image() -> anyhow::Result<()> {
-    let host = host()?;
-    let target = Target::named(&host);
-    image::check(target.with_context(|| format!("there are no static programs for {host}"))?)
+    let program = Target::of_this_machine()?.build(Profile::Dev)?;
+    image::check(&program, &root().join(IMAGE_CHECK))
 }
 
-/// Empties the directory `out`, and builds the packages of each program and their checksums in it.
-/// Returns the paths. Without `debian_version`, a Debian package has the version of the program.
+/// Empties the directory `out`, and builds the packages of `programs`, the container images of
+/// `images` and the checksums of all in it. Returns the paths. Without `debian_version`, a Debian
+/// package has the version of the program.
 fn pack(
     programs: &[Program],
+    images: &[Program],
     out: &Path,
     debian_version: Option<&str>,
 ) -> anyhow::Result<Vec<PathBuf>> {
@@ -172,6 +202,9 @@ fn pack(
     let time = source_date()?;
     for program in programs {
         pack_program(program, out, &time, debian_version)?;
+    }
+    for program in images {
+        pack_image(program, out, &time)?;
     }
     let mut packages = files(out)?;
     let checksums = out.join("SHA256SUMS");
@@ -192,9 +225,7 @@ fn pack_program(
     let stage = out.join("stage");
     let release = stage.join(&program.triple).join("release");
     create(&release)?;
-    let stripped = release.join(NAME);
-    let mut strip = Command::new(&program.strip);
-    succeed(strip.arg("-o").arg(&stripped).arg(&program.path))?;
+    let stripped = program.stripped(&release)?;
 
     tarball(&stripped, &program.triple, out, &stage, time)?;
     let mut command = Command::new(cargo_deb);
@@ -217,8 +248,15 @@ fn pack_program(
         command.args(["--deb-version", version]);
     }
     succeed(&mut command)?;
+    fs::remove_dir_all(&stage).with_context(|| format!("removing {}", stage.display()))
+}
+
+/// Writes the container image of a static program to the directory `out`.
+fn pack_image(program: &Program, out: &Path, time: &str) -> anyhow::Result<()> {
+    let stage = out.join("stage");
+    create(&stage)?;
     let image = Image {
-        program: &stripped,
+        program: &program.stripped(&stage)?,
         version: &version()?,
         time,
     };

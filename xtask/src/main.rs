@@ -25,6 +25,7 @@ mod project;
 mod radio;
 mod release;
 mod replay;
+mod services;
 #[cfg(target_os = "linux")]
 mod soak;
 mod tools;
@@ -68,6 +69,8 @@ enum Task {
     Instructions(instructions::Options),
     /// Fuzz the exporter's library with frames, captures and configurations
     Fuzz(fuzz::Options),
+    /// Write the table of services from IANA's registry
+    Services(services::Options),
     /// Build a tarball and a Debian package
     #[cfg(target_os = "linux")]
     Dist(dist::Options),
@@ -91,6 +94,7 @@ fn main() -> ExitCode {
         #[cfg(target_os = "linux")]
         Task::Instructions(options) => instructions::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Services(options) => services::run(&options),
         #[cfg(target_os = "linux")]
         Task::Dist(options) => dist::run(&options),
         Task::Ci => ci::run(),

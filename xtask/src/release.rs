@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use crate::project::{cargo, succeed, target};
 
+const NAME: &str = "tzsp_packetstream_exporter";
+
 /// The paths of the programs.
 pub(crate) struct Programs {
     pub(crate) exporter: PathBuf,
@@ -25,7 +27,7 @@ pub(crate) fn build(arguments: &[&str]) -> anyhow::Result<Programs> {
 pub(crate) fn programs() -> anyhow::Result<Programs> {
     let directory = target()?.join("release");
     Ok(Programs {
-        exporter: directory.join("tzsp_packetstream_exporter"),
+        exporter: directory.join(NAME),
         xtask: directory.join("xtask"),
     })
 }

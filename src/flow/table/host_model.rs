@@ -72,7 +72,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
             labels: labels.parse::<Labels>().expect("labels"),
             hosts: HostClasses::named(&classes, hosts).expect("known names"),
             classes,
-            plain: false,
+            ..Shape::default()
         }
     })
 }

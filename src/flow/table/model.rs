@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use etherparse::IpNumber;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -9,7 +10,7 @@ use super::super::key::Address;
 use super::super::shape::AnyKey;
 use super::super::snapshot::{Counters, Flow};
 use super::super::store::SlotState;
-use super::super::{Class, Classes, Key, Label, Labels};
+use super::super::{Class, Classes, Key, Label, Labels, Services};
 use super::tests::{ipv6_packet, packet, seconds};
 use super::*;
 use crate::wire::Observation;
@@ -57,6 +58,12 @@ fn shape() -> impl Strategy<Value = (Labels, bool)> {
     (labels, any::<bool>())
 }
 
+/// Services of some ports of [`packet_of`]: the same for both protocols, or for one of them alone.
+fn services() -> Services {
+    let file = "a 1/tcp/udp\nb 2/tcp\nc 3/udp\n";
+    Services::with_file(file).expect("a file of services")
+}
+
 /// Every field has only a few values, so that many packets share some of them.
 fn packet_of(kind: u8) -> Observation {
     let host = kind % 3;
@@ -69,10 +76,10 @@ fn packet_of(kind: u8) -> Observation {
         _ => packet(host),
     };
     Observation {
-        protocol: etherparse::IpNumber(kind % 2),
+        protocol: [IpNumber::TCP, IpNumber::UDP][usize::from(kind % 2)],
         listen_port: u16::from(kind % 5),
         vlan: (kind % 7 > 3).then_some(7),
-        ports: (kind % 2 == 1).then_some((u16::from(kind % 3), 0)),
+        ports: (kind % 5 > 1).then_some((u16::from(kind % 3), u16::from(kind / 2 % 4))),
         bytes: u64::from(kind) + 1,
         ..seen
     }
@@ -189,8 +196,8 @@ proptest! {
         let lengths = ["public=0".parse().expect("a prefix length")];
         let lengths = if fold { &lengths[..] } else { &[] };
         let classes = Classes::new(&[], lengths).expect("a known name");
-        let plain = false;
-        let mut table = FlowTable::new(Shape { labels, classes, plain, ..Shape::default() }, limits);
+        let shape = Shape { labels, classes, services: services(), ..Shape::default() };
+        let mut table = FlowTable::new(shape, limits);
         let shape = Arc::clone(&table.accounts.keys.shape);
 
         let mut model = Sums::new();

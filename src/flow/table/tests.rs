@@ -2,7 +2,7 @@
 
 use std::net::Ipv6Addr;
 
-use super::super::{Classes, Label, Labels};
+use super::super::{Classes, Label, Labels, Services};
 use super::*;
 use crate::wire::Observation;
 
@@ -204,11 +204,19 @@ fn packets_that_differ_in_one_chosen_label_are_two_flows() {
         ),
         (Label::Dscp, Observation { dscp: 1, ..first }),
         (Label::IpVersion, ipv6_packet(1)),
+        (
+            Label::Service,
+            Observation {
+                ports: Some((54321, 80)),
+                ..first
+            },
+        ),
     ];
     for (label, other) in differing {
         let flows = |labels: Labels| {
             let shape = Shape {
                 labels,
+                services: Services::registered(),
                 ..Shape::default()
             };
             let mut table = FlowTable::new(shape, NO_LIMITS);

@@ -58,7 +58,7 @@ impl Column {
         match label {
             Label::From | Label::To => Self::text(name, Importance::Core),
             Label::FromType | Label::ToType => Self::text(name, Importance::Detail),
-            Label::Protocol | Label::Sensor | Label::FromName | Label::ToName => {
+            Label::Protocol | Label::Sensor | Label::FromName | Label::ToName | Label::Service => {
                 Self::text(name, Importance::Extra)
             }
             Label::FromPort | Label::ToPort => Self::number(name, Importance::Extra),

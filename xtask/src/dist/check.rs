@@ -13,8 +13,8 @@ use crate::project::{root, succeed};
 /// and purges the Debian package: see life.sh.
 pub(super) fn run(programs: &[Program]) -> anyhow::Result<()> {
     let directory = root().join("target/dist-check");
-    let first = pack(programs, &directory.join("first"), None)?;
-    let again = pack(programs, &directory.join("again"), None)?;
+    let first = pack(programs, &[], &directory.join("first"), None)?;
+    let again = pack(programs, &[], &directory.join("again"), None)?;
     for (left, right) in first.iter().zip(&again) {
         let read =
             |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
@@ -22,7 +22,7 @@ pub(super) fn run(programs: &[Program]) -> anyhow::Result<()> {
             bail!("{} and {} differ", left.display(), right.display());
         }
     }
-    let next = pack(programs, &directory.join("next"), Some("999.0.0-1"))?;
+    let next = pack(programs, &[], &directory.join("next"), Some("999.0.0-1"))?;
     let sandbox = directory.join("sandbox");
     fs::create_dir_all(&sandbox).with_context(|| format!("creating {}", sandbox.display()))?;
     succeed(

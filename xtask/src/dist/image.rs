@@ -28,7 +28,7 @@ const TAG: &str = "tzsp-packetstream-exporter";
 
 /// What an image is made of.
 pub(super) struct Image<'a> {
-    /// A stripped program.
+    /// A static program, stripped.
     pub(super) program: &'a Path,
     pub(super) version: &'a str,
     /// In seconds since the Unix epoch.
@@ -42,25 +42,22 @@ struct Platform {
 }
 
 impl Image<'_> {
-    /// Writes the archive to the directory `out`, and returns its path. Writes nothing for a program
-    /// with shared libraries, which an image of the program alone lacks. `stage` is a directory for
-    /// intermediate files.
-    pub(super) fn write(&self, out: &Path, stage: &Path) -> anyhow::Result<Option<PathBuf>> {
-        let Some(platform) = platform(self.program)? else {
-            return Ok(None);
-        };
+    /// Writes the archive to the directory `out`, and returns its path. `stage` is an empty
+    /// directory for intermediate files.
+    pub(super) fn write(&self, out: &Path, stage: &Path) -> anyhow::Result<PathBuf> {
+        let platform = platform(self.program)?;
         let layer = self.layer(stage)?;
         let layout = stage.join("layout");
         let mut blobs = Blobs::new(&layout)?;
 
-        let layer = blobs.add(fs::read(layer)?, "application/vnd.oci.image.layer.v1.tar")?;
+        let layer = blobs.add(&fs::read(layer)?, "application/vnd.oci.image.layer.v1.tar")?;
         let created = stdout_of(
             Command::new("date")
                 .args(["--utc", "+%Y-%m-%dT%H:%M:%SZ", "--date"])
                 .arg(format!("@{}", self.time)),
         )?;
         let config = self.config(&platform, created.trim(), &layer.digest);
-        let config = blobs.add(text(&config)?, "application/vnd.oci.image.config.v1+json")?;
+        let config = blobs.add(&text(&config)?, "application/vnd.oci.image.config.v1+json")?;
         let media_type = "application/vnd.oci.image.manifest.v1+json";
         let manifest = json!({
             "schemaVersion": 2,
@@ -68,7 +65,7 @@ impl Image<'_> {
             "config": config.descriptor(),
             "layers": [layer.descriptor()],
         });
-        let manifest = blobs.add(text(&manifest)?, media_type)?;
+        let manifest = blobs.add(&text(&manifest)?, media_type)?;
 
         let write = |name: &str, content: &Value| -> anyhow::Result<()> {
             let path = layout.join(name);
@@ -112,7 +109,7 @@ impl Image<'_> {
         let entries = ["oci-layout", "index.json", "manifest.json", "blobs"];
         let mut tar = normalized_tar(&archive, self.time);
         succeed(tar.arg("--directory").arg(&layout).args(entries))?;
-        Ok(Some(archive))
+        Ok(archive)
     }
 
     /// Writes the only layer: the program.
@@ -151,7 +148,7 @@ impl Image<'_> {
                 },
             },
             "rootfs": {"type": "layers", "diff_ids": [layer]},
-            "history": [{"created": created, "created_by": "cargo xtask dist"}],
+            "history": [{"created": created, "created_by": "cargo xtask dist --image"}],
         });
         if let Some(variant) = platform.variant {
             config["variant"] = json!(variant);
@@ -182,9 +179,9 @@ impl Blobs {
         Ok(Self { directory })
     }
 
-    fn add(&mut self, content: Vec<u8>, media_type: &'static str) -> anyhow::Result<Blob> {
+    fn add(&mut self, content: &[u8], media_type: &'static str) -> anyhow::Result<Blob> {
         let new = self.directory.join("new");
-        fs::write(&new, &content).with_context(|| format!("writing {}", new.display()))?;
+        fs::write(&new, content).with_context(|| format!("writing {}", new.display()))?;
         let sum = sha256(&new)?;
         fs::rename(&new, self.directory.join(&sum))?;
         Ok(Blob {
@@ -213,9 +210,11 @@ fn sha256(path: &Path) -> anyhow::Result<String> {
     Ok(sum.context("sha256sum prints a sum")?.to_owned())
 }
 
-/// Returns the platform that a static program was built for, or `None` for a program with shared
-/// libraries.
-fn platform(program: &Path) -> anyhow::Result<Option<Platform>> {
+/// Returns the platform that a program was built for.
+///
+/// # Errors
+/// It is not a static program, or for an architecture without images.
+fn platform(program: &Path) -> anyhow::Result<Platform> {
     let mut readelf = Command::new("readelf");
     readelf.args(["--wide", "--file-header", "--program-headers"]);
     let headers = stdout_of(readelf.arg(program).env("LC_ALL", "C"))?;
@@ -223,10 +222,10 @@ fn platform(program: &Path) -> anyhow::Result<Option<Platform>> {
 }
 
 /// Like [`platform`], from the output of `readelf`.
-fn platform_in(headers: &str) -> anyhow::Result<Option<Platform>> {
+fn platform_in(headers: &str) -> anyhow::Result<Platform> {
     let lines = || headers.lines().map(str::trim_start);
     if lines().any(|line| line.starts_with("INTERP ")) {
-        return Ok(None);
+        bail!("it needs shared libraries, which an image of the program alone lacks");
     }
     let machine = lines().find_map(|line| line.strip_prefix("Machine:"));
     let (architecture, variant) = match machine.map(str::trim) {
@@ -235,10 +234,10 @@ fn platform_in(headers: &str) -> anyhow::Result<Option<Platform>> {
         Some("ARM") => ("arm", Some("v7")),
         machine => bail!("unknown architecture {machine:?}"),
     };
-    Ok(Some(Platform {
+    Ok(Platform {
         architecture,
         variant,
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -262,17 +261,15 @@ mod tests {
             ("AArch64", "arm64", None),
             ("ARM", "arm", Some("v7")),
         ] {
-            let headers = headers(machine, "LOAD  ");
-            let platform = platform_in(&headers).expect(machine).expect("it is static");
+            let platform = platform_in(&headers(machine, "LOAD  ")).expect(machine);
             assert_eq!(platform.architecture, architecture);
             assert_eq!(platform.variant, variant);
         }
     }
 
     #[test]
-    fn there_are_no_images_of_programs_with_shared_libraries_or_for_other_machines() {
-        let shared = platform_in(&headers("AArch64", "INTERP"));
-        assert!(shared.expect("it is a program").is_none());
+    fn a_program_with_shared_libraries_or_for_another_machine_is_refused() {
+        assert!(platform_in(&headers("AArch64", "INTERP")).is_err());
         assert!(platform_in(&headers("RISC-V", "LOAD  ")).is_err());
         assert!(platform_in("").is_err());
     }

@@ -7,7 +7,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::NAME;
 use crate::project::{cargo, host, root, succeed};
@@ -97,6 +97,20 @@ impl Target {
     /// Returns the target of this name, if programs are built for it.
     pub(super) fn named(triple: &str) -> Option<&'static Self> {
         ALL.iter().find(|target| target.triple == triple)
+    }
+
+    /// Returns the target of this machine.
+    ///
+    /// # Errors
+    /// No static programs are built for it.
+    pub(super) fn of_this_machine() -> anyhow::Result<&'static Self> {
+        let host = host()?;
+        Self::named(&host).with_context(|| {
+            format!(
+                "no static programs are built for {host}: use one of {}",
+                TRIPLES.join(", ")
+            )
+        })
     }
 
     /// Builds the program, statically linked, and returns its path.
