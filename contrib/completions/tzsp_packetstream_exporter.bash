@@ -41,7 +41,7 @@ _tzsp_packetstream_exporter() {
 
     case "${cmd}" in
         tzsp_packetstream_exporter)
-            opts="-h --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --web.created-series --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --hosts --max-hosts --ipv6 --interface --names --help healthcheck analyze help"
+            opts="-h --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --web.created-series --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --services --prefix-length --hosts --max-hosts --geo-database --ipv6 --interface --names --help healthcheck analyze help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -216,6 +216,10 @@ _tzsp_packetstream_exporter() {
                     fi
                     return 0
                     ;;
+                --geo-database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --interface)
                     COMPREPLY=($(compgen -W "any $(ls /sys/class/net 2>/dev/null)" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -230,10 +234,6 @@ _tzsp_packetstream_exporter() {
                     fi
                     return 0
                     ;;
-                --geo-database)
-                    COMPREPLY=($(compgen -f "${cur}"))
-                    return 0
-                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -242,7 +242,7 @@ _tzsp_packetstream_exporter() {
             return 0
             ;;
         tzsp_packetstream_exporter__subcmd__analyze)
-            opts="-h --port --listen-port --plain --write-inner --format --every --top --jobs --quiet --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --prefix-length --hosts --max-hosts --ipv6 --names --help"
+            opts="-h --port --listen-port --plain --write-inner --format --every --top --jobs --quiet --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --services --prefix-length --hosts --max-hosts --geo-database --ipv6 --names --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -361,6 +361,10 @@ _tzsp_packetstream_exporter() {
                     fi
                     return 0
                     ;;
+                --geo-database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 --names)
                     COMPREPLY=($(compgen -W "dhcp dns hosts= leases=" -- "${cur}"))
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
@@ -387,10 +391,6 @@ _tzsp_packetstream_exporter() {
                     if [[ "${BASH_VERSINFO[0]}" -ge 4 ]]; then
                         compopt -o nospace
                     fi
-                    return 0
-                    ;;
-                --geo-database)
-                    COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
                 *)
