@@ -32,25 +32,25 @@ pub use url::{DEFAULT_URL, Url};
 /// check after 30 seconds by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Why the exporter is not healthy.
+/// Why the exporter is not healthy, with the URL that was requested.
 #[derive(Debug, Error)]
 pub enum Error {
     #[error("cannot prepare the request")]
     System(#[source] io::Error),
     #[error("{0} does not answer; if the exporter publishes elsewhere, give that as --url")]
-    Connection(Url, #[source] io::Error),
+    Connection(String, #[source] io::Error),
     #[error("{0} does not answer with HTTP; if the exporter has TLS, write https in --url")]
-    Http(Url, #[source] hyper::Error),
+    Http(String, #[source] hyper::Error),
     #[error("{0} does not answer with TLS; if the exporter has none, write http in --url")]
-    Tls(Url, #[source] io::Error),
+    Tls(String, #[source] io::Error),
     #[error("{0} does not answer within {seconds} seconds", seconds = TIMEOUT.as_secs())]
-    Timeout(Url),
+    Timeout(String),
     #[error("{0} needs a password; /-/healthy and /-/ready need none")]
-    Password(Url),
+    Password(String),
     #[error("{0} is an HTTPS server; write https in --url")]
-    NeedsTls(Url),
+    NeedsTls(String),
     #[error("{0} answers {1}")]
-    Status(Url, StatusCode),
+    Status(String, StatusCode),
 }
 
 /// Requests `url` once. Success is a status of 2xx. It is also a success if the server refuses the
@@ -66,17 +66,17 @@ pub fn run(url: &Url) -> Result<(), Error> {
     let answer = runtime.block_on(async { tokio::time::timeout(TIMEOUT, request(url)).await });
     // Does not wait for a thread that may still be resolving a name.
     runtime.shutdown_background();
-    match answer.unwrap_or_else(|_| Err(Error::Timeout(url.clone())))? {
+    match answer.unwrap_or_else(|_| Err(Error::Timeout(url.to_string())))? {
         status if status.is_success() => Ok(()),
-        StatusCode::UNAUTHORIZED => Err(Error::Password(url.clone())),
-        StatusCode::BAD_REQUEST if !url.is_tls() => Err(Error::NeedsTls(url.clone())),
-        status => Err(Error::Status(url.clone(), status)),
+        StatusCode::UNAUTHORIZED => Err(Error::Password(url.to_string())),
+        StatusCode::BAD_REQUEST if !url.is_tls() => Err(Error::NeedsTls(url.to_string())),
+        status => Err(Error::Status(url.to_string(), status)),
     }
 }
 
 async fn request(url: &Url) -> Result<StatusCode, Error> {
     let stream = connect(url).await;
-    let stream = stream.map_err(|error| Error::Connection(url.clone(), error))?;
+    let stream = stream.map_err(|error| Error::Connection(url.to_string(), error))?;
     let answer = match url.tls_name() {
         None => status(stream, url).await,
         Some(name) => {
@@ -84,13 +84,13 @@ async fn request(url: &Url) -> Result<StatusCode, Error> {
             match stream.await {
                 Ok(stream) => status(stream, url).await,
                 Err(error) if requires_certificate(&error) => return Ok(StatusCode::OK),
-                Err(error) => return Err(Error::Tls(url.clone(), error)),
+                Err(error) => return Err(Error::Tls(url.to_string(), error)),
             }
         }
     };
     match answer {
         Err(error) if error.source().is_some_and(is_refusal_of_certificate) => Ok(StatusCode::OK),
-        answer => answer.map_err(|error| Error::Http(url.clone(), error)),
+        answer => answer.map_err(|error| Error::Http(url.to_string(), error)),
     }
 }
 

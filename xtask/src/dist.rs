@@ -1,4 +1,5 @@
-//! Builds tarballs, Debian packages and container images. The same program always gives the same bytes.
+//! Builds tarballs, Debian packages and container images. The same program always gives the same
+//! bytes.
 
 mod check;
 mod emulated;
@@ -62,8 +63,9 @@ pub(crate) struct Options {
 
     /// Build the packages twice and compare them; then install, run, upgrade, remove and purge the
     /// Debian package in a temporary copy of this system; with --image, also check and run the image;
-    /// needs Debian, root and overlayfs. With --target, run a fast build for each target, in an emulator if it has another processor: on
-    /// all captures in testdata/, where the results must be those of this machine, and live
+    /// needs Debian, root and overlayfs. With --target, run a fast build for each target, in an
+    /// emulator if it has another processor: on all captures in testdata/, where the results must be
+    /// those of this machine, and live
     #[arg(long)]
     check: bool,
 }
@@ -186,7 +188,8 @@ pub(crate) fn check_debug_image() -> anyhow::Result<()> {
 }
 
 /// Empties the directory `out`, and builds the packages of `programs`, the container images of
-/// `images` and the checksums of all in it. Returns the paths. Without `debian_version`, a Debian package has the version of the program.
+/// `images` and the checksums of all in it. Returns the paths. Without `debian_version`, a Debian
+/// package has the version of the program.
 fn pack(
     programs: &[Program],
     images: &[Program],

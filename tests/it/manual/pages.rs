@@ -205,7 +205,7 @@ tzsp_packetstream_exporter analyze \-\-format none \-\-write\-inner inner.pcap c
 .BR pcap\-savefile (5)
 "#;
 
-const HEALTHCHECK: &str = r#".SH EXIT STATUS
+const HEALTHCHECK: &str = r".SH EXIT STATUS
 .TP
 .B 0
 The exporter answers with success; or it requires a client certificate, which only a running one can
@@ -240,4 +240,4 @@ tzsp_packetstream_exporter healthcheck \-\-url http://localhost:9184/\-/ready
 .BR tzsp_packetstream_exporter (1),
 .BR podman\-healthcheck (1),
 .BR curl (1)
-"#;
+";
