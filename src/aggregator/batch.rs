@@ -152,8 +152,9 @@ impl FrameBatch {
             self.frames.truncate(cause);
         }
         self.packets.push(now, seen);
-        seen.udp_ports()
-            .filter(|&ports| self.count_datagram(ports, seen.sensor))
+        // Copies, so that the observation itself stays in registers.
+        let (ports, sensor) = (seen.udp_ports()?, seen.sensor);
+        self.count_datagram(ports, sensor).then_some(ports)
     }
 
     /// Accounts for a mirrored UDP datagram. Returns whether it may say something about names.

@@ -184,7 +184,8 @@ impl Classes {
     }
 
     /// Returns the class of an IPv4 address. Called for each packet if a label depends on it.
-    #[inline]
+    // Not inlined: most runs never call it for a packet, and the fast path stays small.
+    #[inline(never)]
     pub(super) fn of_ipv4(&self, address: Ipv4Addr) -> Class {
         self.ipv4.get(&address.octets())
     }

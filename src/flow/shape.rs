@@ -115,7 +115,11 @@ impl Shape {
     }
 
     /// Returns the key with the classes of its addresses, and how many bits of them are shown.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "passed on in memory, a key takes longer to pack"
+    )]
+    #[inline(always)]
     pub(super) fn classified(&self, key: Key<Ipv4Addr>) -> Key<Ipv4Addr> {
         let source_class = self.classes.of_ipv4(key.source);
         let destination_class = self.classes.of_ipv4(key.destination);
