@@ -62,6 +62,7 @@ fn scrape(table: &mut FlowTable, format: Format, out: &mut impl Write) {
         clock: &WallClock::new(Duration::from_millis(1_700_000_000_123)),
         created_series: false,
         names: None,
+        databases: &[],
     };
     let flows = table.scrape(Duration::from_secs(1));
     metrics::write_scrape(out, format, flows, &own).expect("all is taken");

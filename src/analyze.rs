@@ -25,6 +25,7 @@ use thiserror::Error;
 use crate::aggregator::{Aggregator, FrameBatch, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
 use crate::flow::Occupancy;
+use crate::geo;
 use crate::names::{self, NameTable, Names, Source};
 use crate::wire::DecodeOptions;
 use frame_sink::{FrameSink, InOrder};
@@ -54,6 +55,8 @@ pub struct Options {
     pub write_inner: Option<PathBuf>,
     /// Sources of names. With those that learn from the traffic, files are read one after the other.
     pub names: Vec<Source>,
+    /// Databases of countries and network operators.
+    pub geo_databases: Vec<PathBuf>,
     pub output: Output,
 }
 
@@ -66,8 +69,8 @@ pub struct Report {
     pub not_written: Option<NotWritten>,
     /// Why the capture of `write_inner` is missing or incomplete.
     pub cannot_write: Option<CannotWrite>,
-    /// Why a source of names cannot be used. Nothing was read then.
-    pub cannot_name: Option<names::Error>,
+    /// Why a source of names or a database cannot be used. Nothing was read then.
+    pub cannot_look_up: Option<CannotLookUp>,
     /// What the captures hold instead, if nothing in them counts in a flow.
     pub nothing_counted: Option<Survey>,
     /// Set if packets were counted as `other`.
@@ -78,6 +81,15 @@ pub struct Report {
     pub silence: Option<Silence>,
     /// Why the output is missing or incomplete.
     pub failure: Option<Failure>,
+}
+
+/// Why a source of names or a database cannot be used.
+#[derive(Debug, Error)]
+pub enum CannotLookUp {
+    #[error(transparent)]
+    Names(#[from] names::Error),
+    #[error(transparent)]
+    Geo(#[from] geo::Error),
 }
 
 /// Why the output is missing or incomplete.
@@ -168,11 +180,11 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             };
         }
     };
-    let names = match open_names(options.names) {
-        Ok(names) => names,
+    let (names, _databases) = match open_lookups(options.names, options.geo_databases) {
+        Ok(lookups) => lookups,
         Err(error) => {
             return Report {
-                cannot_name: Some(error),
+                cannot_look_up: Some(error),
                 ..Report::default()
             };
         }
@@ -247,7 +259,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             .collect(),
         not_written,
         cannot_write,
-        cannot_name: None,
+        cannot_look_up: None,
         nothing_counted: (summary.captures > 0 && !has_counted && !has_given_up).then(|| Survey {
             contents: summary.contents,
             frames: core.frames().clone(),
@@ -260,12 +272,17 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
     }
 }
 
-/// Opens the sources of names, if any were chosen.
-fn open_names(sources: Vec<Source>) -> Result<Option<Arc<Names>>, names::Error> {
+/// Opens the sources of names, if any were chosen, and the databases.
+fn open_lookups(
+    sources: Vec<Source>,
+    databases: Vec<PathBuf>,
+) -> Result<(Option<Arc<Names>>, geo::Files), CannotLookUp> {
+    let databases = geo::Files::open(databases)?;
     if sources.is_empty() {
-        return Ok(None);
+        return Ok((None, databases));
     }
-    Names::open(sources).map(|names| Some(Arc::new(names)))
+    let names = Names::open(sources)?;
+    Ok((Some(Arc::new(names)), databases))
 }
 
 /// Writes the output. Returns the gaps of a timeline.
@@ -350,11 +367,13 @@ fn read_frames(
     let mut clock = FrameClock::default();
     let mut has_counted = false;
     while reader.fill()? {
-        reader.each_frame(|frame| {
-            let counts = sink.add(batch, clock.time_of(frame), frame);
+        reader.each_group(|frames| {
+            let counts = sink.add(batch, &mut clock, frames);
             if !has_counted {
                 has_counted = counts;
-                contents.add(frame, decode);
+                for frame in frames {
+                    contents.add(frame, decode);
+                }
             }
         })?;
         sink.pause();

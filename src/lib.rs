@@ -2,9 +2,11 @@
 //! above it; ARCHITECTURE.md says what each never does.
 //!
 //! - [`panics`] ends the process on a panic; [`dual_stack`] binds sockets for IPv4 and IPv6.
+//! - [`printable`] decides which characters are shown; [`reload`] when a changed file is used.
 //! - [`frame`]: the types that [`capture`] hands to [`wire`].
 //! - [`capture`] gets frames from files, streams, packet sockets, a tshark child and UDP sockets.
 //! - [`wire`] decodes one frame, or returns the reason why it counts in no flow.
+//! - [`geo`] knows countries and network operators of addresses, from databases.
 //! - [`flow`] keeps flows and their counters, within limits.
 //! - [`names`] knows names for addresses, from files, DHCP, DNS and name servers.
 //! - [`aggregator`] ties `wire` to `flow` and accounts for every frame.
@@ -22,11 +24,14 @@ pub mod cli;
 pub mod dual_stack;
 pub mod flow;
 pub mod frame;
+pub mod geo;
 pub mod http;
 pub mod live;
 pub mod memory;
 pub mod metrics;
 pub mod names;
 pub mod panics;
+pub mod printable;
+pub mod reload;
 pub mod report;
 pub mod wire;

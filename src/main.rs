@@ -10,7 +10,7 @@ use tzsp_packetstream_exporter::analyze::Stop;
 use tzsp_packetstream_exporter::capture::tshark::child;
 use tzsp_packetstream_exporter::cli::{self, ANALYZED_FLOWS, ChildCommand, Task};
 use tzsp_packetstream_exporter::memory::{self, TableSize};
-use tzsp_packetstream_exporter::{analyze, live, panics};
+use tzsp_packetstream_exporter::{analyze, geo, live, panics};
 
 /// Prints a problem or warning to standard error. A failure to write it is ignored, so that the
 /// work goes on if standard error is closed.
@@ -56,7 +56,9 @@ fn run_child(command: &ChildCommand) -> ExitCode {
 }
 
 fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Result<()> {
-    let size = TableSize::of(&settings).with_names(!options.names.is_empty());
+    let size = TableSize::of(&settings)
+        .with_names(!options.names.is_empty())
+        .with_databases(geo::total_size(&options.geo_databases));
     match memory::check(size) {
         Ok(None) => {}
         Ok(Some(warning)) => print_problem!("warning: {warning}"),
@@ -101,7 +103,7 @@ fn print_analysis(options: analyze::Options, settings: Settings) -> anyhow::Resu
     let failure = report.failure.filter(|failure| !failure.is_closed_pipe());
     let mut errors: Vec<_> = errors
         .chain(report.cannot_write.map(anyhow::Error::from))
-        .chain(report.cannot_name.map(anyhow::Error::from))
+        .chain(report.cannot_look_up.map(anyhow::Error::from))
         .chain(failure.map(anyhow::Error::from))
         .collect();
     let Some(last) = errors.pop() else {

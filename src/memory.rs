@@ -46,6 +46,8 @@ const CONNECTIONS: u64 = 16 << 20;
 /// Bytes for a scrape besides its copy of the flows: a thread, buffers, the sums of all families.
 const SCRAPE: u64 = 4 << 20;
 const MIB: u64 = 1 << 20;
+/// Bytes that a 32-bit program can address: the kernel keeps a fourth of the 4 GiB.
+const ADDRESS_SPACE_32: u64 = 3 << 30;
 
 /// The limits of flows and hosts need more memory than a ceiling allows.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,6 +56,8 @@ pub struct TooLarge {
     idle_flows: u32,
     /// 0 if hosts need little of it.
     hosts: u32,
+    /// Bytes; 0 if they need little of it.
+    databases: u64,
     holds: bool,
     need: u64,
     ceiling: Ceiling,
@@ -67,6 +71,8 @@ pub struct TableSize {
     classes: usize,
     /// Whether addresses have names.
     has_names: bool,
+    /// Bytes of databases of countries and network operators.
+    databases: u64,
 }
 
 /// An upper limit of memory, and its origin.
@@ -82,7 +88,7 @@ struct Ceiling {
 /// # Errors
 /// They exceed a limit of this process, or of its control group.
 pub fn check(size: TableSize) -> Result<Option<TooLarge>, TooLarge> {
-    match system::limits().find_map(|ceiling| TooLarge::under(size, ceiling)) {
+    match limits().find_map(|ceiling| TooLarge::under(size, ceiling)) {
         Some(refusal) => Err(refusal),
         None => Ok(system::machine().and_then(|machine| TooLarge::under(size, machine))),
     }
@@ -93,12 +99,21 @@ pub fn check(size: TableSize) -> Result<Option<TooLarge>, TooLarge> {
 /// answers no scrape would be useless.
 #[must_use]
 pub fn scrapes_that_fit(size: TableSize, wanted: usize) -> Option<(usize, String)> {
-    let ceilings = system::limits().chain(system::machine());
+    let ceilings = limits().chain(system::machine());
     let tightest = ceilings.min_by_key(|ceiling| ceiling.bytes)?;
     let fitting = scrapes_under(size, &tightest);
     let Ceiling { bytes, origin } = tightest;
     let why = format!("{origin} allows {} MiB", bytes / MIB);
     (wanted == 0 || fitting < wanted).then_some((fitting, why))
+}
+
+/// Returns what this process may use at most.
+fn limits() -> impl Iterator<Item = Ceiling> {
+    let address_space = (usize::BITS == 32).then(|| Ceiling {
+        bytes: ADDRESS_SPACE_32,
+        origin: "the address space of a 32-bit program".to_owned(),
+    });
+    address_space.into_iter().chain(system::limits())
 }
 
 fn scrapes_under(size: TableSize, ceiling: &Ceiling) -> usize {
@@ -116,6 +131,7 @@ impl TableSize {
             limits: settings.limits,
             classes: settings.shape.classes.names().count(),
             has_names: false,
+            databases: 0,
         }
     }
 
@@ -125,11 +141,18 @@ impl TableSize {
         Self { has_names, ..self }
     }
 
-    /// Returns the maximum number of bytes of the table itself.
+    /// The same, with databases that take this many bytes.
+    #[must_use]
+    pub fn with_databases(self, databases: u64) -> Self {
+        Self { databases, ..self }
+    }
+
+    /// Returns the maximum number of bytes of the table itself, and of the databases.
     fn table(&self) -> u64 {
         let flows = u64::from(self.limits.flows);
         let holds = if self.holds() { flows } else { 0 };
-        (flows + u64::from(self.idle_flows())) * FLOW + holds * HOLD + self.hosts()
+        let flows = (flows + u64::from(self.idle_flows())) * FLOW + holds * HOLD;
+        flows + self.hosts() + self.databases
     }
 
     /// Returns the maximum number of bytes of the copy that a scrape works on.
@@ -163,10 +186,16 @@ impl TooLarge {
     fn under(size: TableSize, ceiling: Ceiling) -> Option<Self> {
         let need = PROGRAM + size.table() + size.copy();
         let has_many_hosts = size.hosts() > need / 4;
+        let has_large_databases = size.databases > need / 4;
         (need > ceiling.bytes).then_some(Self {
             flows: size.limits.flows,
             idle_flows: size.idle_flows(),
             hosts: if has_many_hosts { size.limits.hosts } else { 0 },
+            databases: if has_large_databases {
+                size.databases
+            } else {
+                0
+            },
             holds: size.holds(),
             need,
             ceiling,
@@ -182,6 +211,7 @@ impl fmt::Display for TooLarge {
             flows,
             idle_flows,
             hosts,
+            databases,
             ..
         } = self;
         let mut also = Vec::new();
@@ -193,6 +223,9 @@ impl fmt::Display for TooLarge {
         if *hosts > 0 {
             also.push(format!("--max-hosts {hosts}"));
             lower.push("--max-hosts");
+        }
+        if *databases > 0 {
+            also.push(format!("{} MiB of --geo-database", databases.div_ceil(MIB)));
         }
         if self.holds {
             also.push("--hold-new-flows".to_owned());
@@ -236,6 +269,7 @@ mod tests {
             limits,
             classes: 8,
             has_names: false,
+            databases: 0,
         }
     }
 
@@ -268,6 +302,24 @@ mod tests {
             refusal.expect("224 MB are needed").to_string(),
             "--max-flows 1000000 may take 230 MiB of memory, and ulimit -v allows 64 MiB: lower \
              --max-flows, or allow more"
+        );
+    }
+
+    /// 1000 flows take 1000 * 224 bytes, and a database of 40 MiB is there twice while it is read again.
+    #[test]
+    fn databases_need_memory() {
+        const NEED: u64 = (16 + 80) * MIB + 224_000;
+        let size = size(limits(1000, 0, 0)).with_databases(80 * MIB);
+        let ceiling = |bytes| Ceiling {
+            bytes,
+            origin: "ulimit -v".to_owned(),
+        };
+        assert_eq!(TooLarge::under(size, ceiling(NEED)), None);
+        let refusal = TooLarge::under(size, ceiling(NEED - 1)).expect("one byte too few");
+        assert_eq!(
+            refusal.to_string(),
+            "--max-flows 1000 with 80 MiB of --geo-database may take 97 MiB of memory, and ulimit -v \
+             allows 96 MiB: lower --max-flows, or allow more"
         );
     }
 
@@ -346,6 +398,7 @@ mod tests {
                 limits,
                 classes: 10,
                 has_names: false,
+                databases: 0,
             };
             let origin = "ulimit -v".to_owned();
             TooLarge::under(size, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())

@@ -35,7 +35,7 @@ _tzsp_packetstream_exporter() {
 
     case "${cmd}" in
         tzsp_packetstream_exporter)
-            opts="-h --interface --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --web.created-series --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --services --prefix-length --hosts --max-hosts --names --ipv6 --help analyze help"
+            opts="-h --interface --capture --promiscuous --port --listen-port --publish --publish-port --publish-address --web.listen-address --web.config.file --web.max-requests --web.created-series --capture-buffer --snaplen --receive-buffer --max-sensors --log-format --log-level --verbose --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --services --prefix-length --hosts --max-hosts --names --geo-database --ipv6 --help analyze help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -149,6 +149,10 @@ _tzsp_packetstream_exporter() {
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;
+                --geo-database)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -157,7 +161,7 @@ _tzsp_packetstream_exporter() {
             return 0
             ;;
         tzsp_packetstream_exporter__subcmd__analyze)
-            opts="-h --port --listen-port --plain --write-inner --format --every --top --jobs --quiet --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --services --prefix-length --hosts --max-hosts --names --ipv6 --help"
+            opts="-h --port --listen-port --plain --write-inner --format --every --top --jobs --quiet --max-flows --flow-idle-timeout --hold-new-flows --max-idle-flows --labels --network --services --prefix-length --hosts --max-hosts --names --geo-database --ipv6 --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
@@ -232,6 +236,10 @@ _tzsp_packetstream_exporter() {
                     return 0
                     ;;
                 --names)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --geo-database)
                     COMPREPLY=($(compgen -f "${cur}"))
                     return 0
                     ;;

@@ -71,6 +71,7 @@ fn run(capture: &Path, choice: u8, output: Output, jobs: usize) -> String {
         quiet: true,
         write_inner: None,
         names: Vec::new(),
+        geo_databases: Vec::new(),
         output,
     };
     let plain = bit(0);

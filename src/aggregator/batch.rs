@@ -3,13 +3,14 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use etherparse::IpNumber;
-
 use super::FrameCounts;
 use crate::capture::Frame;
 use crate::flow::{PacketBatch, SensorRuns};
 use crate::names::{Lesson, Protocols};
-use crate::wire::{self, Captured, Datagram, DecodeOptions, Observation, Skipped};
+use crate::wire::{self, Captured, Datagram, DecodeOptions, Ip, ListenPorts, Observation, Skipped};
+
+/// Source and destination port of a mirrored UDP datagram.
+type Ports = (u16, u16);
 
 /// A batch of frames that are decoded but not yet counted.
 ///
@@ -37,12 +38,14 @@ impl FrameBatch {
     }
 
     /// Adds a captured frame without counting it for its sensor: one-shot runs show no sensors.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "saves a call for each frame")]
+    #[inline(always)]
     pub fn frame_without_sensor(&mut self, now: Duration, frame: &Frame<'_>) {
         self.add_frame::<false>(now, frame);
     }
 
-    #[inline]
+    #[expect(clippy::inline_always, reason = "saves a call for each frame")]
+    #[inline(always)]
     fn add_frame<const WITH_SENSOR: bool>(&mut self, now: Duration, frame: &Frame<'_>) {
         self.frames.arrive(frame.at);
         match wire::decode_fast(frame.link, frame.captured(), &self.decode) {
@@ -50,16 +53,15 @@ impl FrameBatch {
                 if WITH_SENSOR {
                     self.sensors.push(seen.sensor, seen.listen_port, frame.at);
                 }
-                self.count(now, &seen);
-                if self.is_message(&seen) {
-                    self.read_frame(now, &seen, frame);
+                if let Some(ports) = self.count(now, &seen) {
+                    self.read_frame(now, ports, frame);
                 }
             }
             None => self.add_frame_full::<WITH_SENSOR>(now, frame),
         }
     }
 
-    // Not inlined: the fast path stays small enough to be inlined into the reading loop.
+    // Not inlined: the fast path stays small.
     #[inline(never)]
     fn add_frame_full<const WITH_SENSOR: bool>(&mut self, now: Duration, frame: &Frame<'_>) {
         match wire::decode_full(frame.link, frame.captured(), &self.decode) {
@@ -67,9 +69,8 @@ impl FrameBatch {
                 if WITH_SENSOR {
                     self.sensors.push(seen.sensor, seen.listen_port, frame.at);
                 }
-                self.count(now, &seen);
-                if self.is_message(&seen) {
-                    self.read_frame(now, &seen, frame);
+                if let Some(ports) = self.count(now, &seen) {
+                    self.read_frame(now, ports, frame);
                 }
             }
             Err(reason) => {
@@ -119,9 +120,8 @@ impl FrameBatch {
         };
         match wire::decode_datagram_fast(&datagram) {
             Some(seen) => {
-                self.count(now, &seen);
-                if self.is_message(&seen) {
-                    self.read_datagram(now, &seen, &datagram);
+                if let Some(ports) = self.count(now, &seen) {
+                    self.read_datagram(now, ports, &datagram);
                 }
             }
             None => self.datagram_full(now, &datagram),
@@ -132,47 +132,65 @@ impl FrameBatch {
     fn datagram_full(&mut self, now: Duration, datagram: &Datagram<'_>) {
         match wire::decode_datagram_full(datagram, &self.decode) {
             Ok(seen) => {
-                self.count(now, &seen);
-                if self.is_message(&seen) {
-                    self.read_datagram(now, &seen, datagram);
+                if let Some(ports) = self.count(now, &seen) {
+                    self.read_datagram(now, ports, datagram);
                 }
             }
             Err(reason) => self.frames.skip(reason),
         }
     }
 
-    #[inline]
-    fn count(&mut self, now: Duration, seen: &Observation) {
-        self.frames.count(seen, &self.decode);
+    /// Counts a packet in its flow. Returns its ports if it is to be read further, because it may say
+    /// something about names.
+    #[expect(
+        clippy::inline_always,
+        reason = "an observation is larger than the registers"
+    )]
+    #[inline(always)]
+    fn count(&mut self, now: Duration, seen: &Observation) -> Option<Ports> {
+        if let Some(cause) = seen.truncated {
+            self.frames.truncate(cause);
+        }
         self.packets.push(now, seen);
+        seen.udp_ports()
+            .filter(|&ports| self.count_datagram(ports, seen.sensor))
     }
 
-    /// Whether a packet is to be read further, because it may say something about names.
-    #[inline]
-    fn is_message(&self, seen: &Observation) -> bool {
-        self.protocols.any()
-            && seen.protocol == IpNumber::UDP
-            && seen
-                .ports
-                .is_some_and(|ports| self.protocols.include(ports))
+    /// Accounts for a mirrored UDP datagram. Returns whether it may say something about names.
+    // Not inlined: the fast path tests only once whether a packet is UDP.
+    #[inline(never)]
+    fn count_datagram(&mut self, ports: Ports, sensor: Ip) -> bool {
+        if self.is_own_stream(ports) {
+            self.frames.capture_itself(sensor);
+        }
+        self.protocols.include(ports)
+    }
+
+    /// Whether a mirrored datagram is part of the sensor's own stream: the sensor mirrors the link
+    /// over which it streams, so every mirrored packet is mirrored again. Without listen ports there
+    /// is no way to tell.
+    fn is_own_stream(&self, (_, to): Ports) -> bool {
+        match &self.decode.listen_ports {
+            ListenPorts::Only(listen_ports) => listen_ports.contains(&to),
+            ListenPorts::Any | ListenPorts::Plain => false,
+        }
     }
 
     #[cold]
-    fn read_frame(&mut self, now: Duration, seen: &Observation, frame: &Frame<'_>) {
+    fn read_frame(&mut self, now: Duration, ports: Ports, frame: &Frame<'_>) {
         let payload = wire::mirrored_payload(frame.link, frame.captured(), &self.decode);
-        self.read(now, seen, payload);
+        self.read(now, ports, payload);
     }
 
     #[cold]
-    fn read_datagram(&mut self, now: Duration, seen: &Observation, datagram: &Datagram<'_>) {
+    fn read_datagram(&mut self, now: Duration, ports: Ports, datagram: &Datagram<'_>) {
         let payload = wire::payload_in_datagram(datagram, &self.decode);
-        self.read(now, seen, payload);
+        self.read(now, ports, payload);
     }
 
-    fn read(&mut self, now: Duration, seen: &Observation, payload: Option<&[u8]>) {
+    fn read(&mut self, now: Duration, ports: Ports, payload: Option<&[u8]>) {
         // A packet that is cut short in its UDP header is read as an empty message.
         let payload = payload.unwrap_or_default();
-        let ports = seen.ports.unwrap_or_default();
         self.lessons.extend(self.protocols.read(ports, payload));
         self.learnt_at = now;
     }

@@ -3,9 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use etherparse::IpNumber;
-
-use crate::wire::{DecodeOptions, ListenPorts, Observation, Skipped, Truncated};
+use crate::wire::{Ip, Skipped, Truncated};
 
 /// Frames by outcome: counted in a flow, or skipped for a reason.
 #[derive(Debug, Clone, Default)]
@@ -45,16 +43,16 @@ impl FrameCounts {
         self.oldest = Some(self.oldest.map_or(at, |oldest| oldest.min(at)));
     }
 
-    /// Accounts for a frame that counts in a flow.
+    /// Accounts for a frame that counts in a flow although its inner packet is not complete.
     #[inline]
-    pub(super) fn count(&mut self, seen: &Observation, options: &DecodeOptions) {
-        if is_own_stream(seen, options) {
-            self.self_captured += 1;
-            self.self_capturing_sensor = Some(seen.sensor.into());
-        }
-        if let Some(cause) = seen.truncated {
-            self.truncated[cause as usize] += 1;
-        }
+    pub(super) fn truncate(&mut self, cause: Truncated) {
+        self.truncated[cause as usize] += 1;
+    }
+
+    /// Accounts for a frame whose inner packet is part of the stream of the sensor that mirrors it.
+    pub(super) fn capture_itself(&mut self, sensor: Ip) {
+        self.self_captured += 1;
+        self.self_capturing_sensor = Some(sensor.into());
     }
 
     pub(super) fn skip(&mut self, reason: Skipped) {
@@ -112,15 +110,4 @@ impl FrameCounts {
     pub fn truncated(&self, cause: Truncated) -> u64 {
         self.truncated[cause as usize]
     }
-}
-
-/// Whether the inner packet is part of the sensor's own stream: the sensor mirrors the link over
-/// which it streams, so every mirrored packet is mirrored again. Without listen ports there is no
-/// way to tell.
-#[inline]
-fn is_own_stream(seen: &Observation, options: &DecodeOptions) -> bool {
-    let ListenPorts::Only(listen_ports) = &options.listen_ports else {
-        return false;
-    };
-    seen.protocol == IpNumber::UDP && seen.ports.is_some_and(|(_, to)| listen_ports.contains(&to))
 }

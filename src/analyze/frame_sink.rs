@@ -3,24 +3,35 @@
 use std::time::Duration;
 
 use super::inner_frames::InnerFrames;
+use super::queue::FrameClock;
 use super::timeline::Timeline;
 use crate::aggregator::{Aggregator, FrameBatch};
 use crate::capture::Frame;
 
 /// Receives frames and counts them.
 pub(super) trait FrameSink {
-    /// Takes a frame that was captured at `at`, and may put it into the batch to count it later.
-    /// Returns `true` when a frame has counted in a flow. Callers keep the first `true`: a batch that
-    /// was emptied no longer has that frame.
-    #[inline]
-    fn add(&mut self, batch: &mut FrameBatch, at: Duration, frame: &Frame<'_>) -> bool {
-        self.prepare(batch, at, frame);
-        batch.frame_without_sensor(at, frame);
-        let has_counted = !batch.is_empty();
-        if batch.is_full_of_packets() {
-            self.record_batch(batch);
+    /// Takes frames, and may put them into the batch to count them later. Returns `true` when a frame
+    /// has counted in a flow. Callers keep the first `true`: a batch that was emptied no longer has
+    /// that frame.
+    // Not inlined: the loop over the frames of a file leaves no registers for decoding.
+    #[inline(never)]
+    fn add(
+        &mut self,
+        batch: &mut FrameBatch,
+        clock: &mut FrameClock,
+        frames: &[Frame<'_>],
+    ) -> bool {
+        let mut was_full = false;
+        for frame in frames {
+            let at = clock.time_of(frame);
+            self.prepare(batch, at, frame);
+            batch.frame_without_sensor(at, frame);
+            if batch.is_full_of_packets() {
+                was_full = true;
+                self.record_batch(batch);
+            }
         }
-        has_counted
+        was_full || !batch.is_empty()
     }
 
     /// Called for each frame before it is added to the batch.

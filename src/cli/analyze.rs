@@ -125,6 +125,7 @@ impl AnalyzeArguments {
             quiet: self.quiet,
             write_inner: self.write_inner,
             names: self.flows.names,
+            geo_databases: self.flows.geo_databases,
             output,
         };
         Ok(Task::Analyze(options, settings))

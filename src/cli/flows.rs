@@ -82,6 +82,12 @@ pub(super) struct FlowArguments {
     #[arg(long = "names", value_name = "SOURCE")]
     pub(super) names: Vec<Source>,
 
+    /// Database of countries or network operators in the MaxMind DB format, for the labels
+    /// from_country, to_country, from_asn and to_asn; may be given several times, and the first that
+    /// knows an address wins
+    #[arg(long = "geo-database", value_name = "FILE")]
+    pub(super) geo_databases: Vec<PathBuf>,
+
     /// Also count mirrored IPv6 packets
     #[arg(long)]
     pub(super) ipv6: bool,
@@ -139,8 +145,22 @@ impl FlowArguments {
         Services::with_file(&content).map_err(|error| problem(&error))
     }
 
+    /// Checks that the databases differ.
+    fn check_geo_databases(&self) -> Result<(), Contradiction> {
+        for (index, file) in self.geo_databases.iter().enumerate() {
+            if self.geo_databases[..index].contains(file) {
+                return Err(wrong(&format!(
+                    "'--geo-database {}' is given twice: name each file once",
+                    file.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn shape(&self) -> Result<Shape, Contradiction> {
         self.check_names()?;
+        self.check_geo_databases()?;
         let classes = Classes::new(&self.networks, &self.prefix_lengths)
             .map_err(|error| wrong(&error.to_string()))?;
         let hosts = match &self.hosts {

@@ -233,6 +233,7 @@ impl LiveArguments {
             created_series: self.created_series,
             max_sensors: self.max_sensors,
             names: self.flows.names,
+            geo_databases: self.flows.geo_databases,
             log: log::Options {
                 format: self.log_format,
                 level: if self.verbose {

@@ -178,9 +178,15 @@ impl Classes {
     #[inline]
     pub fn of(&self, address: IpAddr) -> Class {
         match address {
-            IpAddr::V4(address) => self.ipv4.get(&address.octets()),
+            IpAddr::V4(address) => self.of_ipv4(address),
             IpAddr::V6(address) => self.ipv6.get(&address.octets()),
         }
+    }
+
+    /// Returns the class of an IPv4 address. Called for each packet if a label depends on it.
+    #[inline]
+    pub(super) fn of_ipv4(&self, address: Ipv4Addr) -> Class {
+        self.ipv4.get(&address.octets())
     }
 
     /// Returns the name of a class: the value of the labels `from_type` and `to_type`.

@@ -9,8 +9,7 @@ pub(super) struct Moment(u64);
 impl Moment {
     /// Converts a time. Times beyond 2^64 nanoseconds (584 years) become the latest moment.
     pub(super) fn of(at: Duration) -> Self {
-        let seconds = at.as_secs().saturating_mul(1_000_000_000);
-        Self(seconds.saturating_add(at.subsec_nanos().into()))
+        Self(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX))
     }
 
     /// Whether this moment is at least `duration` before `now`.

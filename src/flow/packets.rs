@@ -128,7 +128,11 @@ impl PacketBatch {
     }
 
     /// Adds a packet that arrived at `at`.
-    #[inline]
+    #[expect(
+        clippy::inline_always,
+        reason = "an observation is larger than the registers"
+    )]
+    #[inline(always)]
     pub fn push(&mut self, at: Duration, seen: &Observation) {
         let at = Moment::of(at);
         match (

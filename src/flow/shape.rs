@@ -117,8 +117,8 @@ impl Shape {
     /// Returns the key with the classes of its addresses, and how many bits of them are shown.
     #[inline]
     pub(super) fn classified(&self, key: Key<Ipv4Addr>) -> Key<Ipv4Addr> {
-        let source_class = self.classes.of(key.source.into());
-        let destination_class = self.classes.of(key.destination.into());
+        let source_class = self.classes.of_ipv4(key.source);
+        let destination_class = self.classes.of_ipv4(key.destination);
         let prefix = |label, class| {
             if self.labels.contains(label) {
                 self.classes.lengths(class).ipv4

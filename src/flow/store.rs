@@ -1,6 +1,7 @@
 //! Storage of flows: slots that never move, an index over them by hash, and lists of the exposed
 //! and the idle flows.
 
+use std::array;
 use std::ops::{Index, IndexMut, Range};
 
 use foldhash::quality::RandomState;
@@ -20,7 +21,7 @@ const SHARDS: usize = 256;
 /// one chunk unused.
 const CHUNK: usize = 1024;
 /// Stands for no slot.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 /// A mask for the bits of [`PackedState`] that hold the number of a traffic series.
 const TRAFFIC: u16 = (1 << 14) - 1;
 const _: () = assert!(BoundedSeries::<TrafficKey>::LIMIT <= TRAFFIC as usize);
@@ -72,7 +73,7 @@ struct PackedState(u16);
 /// All flows with one type of addresses.
 #[derive(Debug)]
 pub(super) struct Store<A: Address> {
-    shards: Vec<HashTable<Entry>>,
+    shards: Box<[HashTable<Entry>; SHARDS]>,
     chunks: Vec<Vec<Slot<A>>>,
     /// The bytes of all starts that have no room in the slots: [`STARTS`](Self::STARTS) for each.
     /// Apart from the slots, because counting a packet does not need them.
@@ -110,23 +111,31 @@ impl<A: Address> Store<A> {
         self.exposed_at(index, key)
     }
 
-    /// Returns the flow in this slot, if it is exposed and has this key.
+    /// Returns the flow in this slot, if it is exposed and has this key. The slot may be [`NONE`].
     #[inline]
     pub(super) fn exposed_at(&mut self, index: u32, key: &Packed<A>) -> Option<&mut Slot<A>> {
+        if index == NONE {
+            return None;
+        }
         let slot = &mut self[index];
         (slot.is_exposed() && slot.key == *key).then_some(slot)
     }
 
-    /// Returns the slot that probably holds the flow with this hash, without reading the slot.
+    /// Returns the slot that probably holds the flow with this hash, or [`NONE`]. Does not read the
+    /// slot.
     #[inline]
-    pub(super) fn candidate(&self, hash: u64) -> Option<u32> {
-        self.find_if(hash, |_| true)
+    pub(super) fn candidate(&self, hash: u64) -> u32 {
+        self.find_if(hash, |_| true).unwrap_or(NONE)
     }
 
-    /// Whether the flow in this slot is exposed.
+    /// Returns this slot if its flow is exposed, or [`NONE`].
     #[inline]
-    pub(super) fn is_exposed_at(&self, index: u32) -> bool {
-        self[index].is_exposed()
+    pub(super) fn if_exposed(&self, index: u32) -> u32 {
+        if index != NONE && self[index].is_exposed() {
+            index
+        } else {
+            NONE
+        }
     }
 
     #[inline]
@@ -379,7 +388,7 @@ impl<A: Address> Slot<A> {
 impl<A: Address> Default for Store<A> {
     fn default() -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| HashTable::new()).collect(),
+            shards: Box::new(array::from_fn(|_| HashTable::new())),
             chunks: Vec::new(),
             starts: Vec::new(),
             free: NONE,

@@ -9,7 +9,7 @@ use super::clock::Moment;
 use super::packets::{BatchedPacket, KeyRef, Keys, PacketBatch};
 use super::shape::Shape;
 use super::snapshot::{Occupancy, Snapshot};
-use super::store::Store;
+use super::store::{NONE, Store};
 use accounts::Accounts;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
@@ -135,7 +135,7 @@ impl FlowTable {
         packets: &mut PacketBatch,
         mut counted: impl FnMut(&Accounts, BatchedPacket<'_>, bool),
     ) {
-        let mut found = [None; GROUP];
+        let mut found = [NONE; GROUP];
         for group in packets.groups(GROUP) {
             // Loads the entries of the index.
             for (found, packet) in found.iter_mut().zip(group.clone()) {
@@ -147,13 +147,11 @@ impl FlowTable {
             }
             // Loads the slots.
             for (found, packet) in found.iter_mut().zip(group.clone()) {
-                *found = found.filter(|&slot| {
-                    if packet.has_wide_key() {
-                        self.wide.is_exposed_at(slot)
-                    } else {
-                        self.narrow.is_exposed_at(slot)
-                    }
-                });
+                *found = if packet.has_wide_key() {
+                    self.wide.if_exposed(*found)
+                } else {
+                    self.narrow.if_exposed(*found)
+                };
             }
             for (found, packet) in found.iter().zip(group) {
                 let overflow_packets = self.accounts.overflow_packets;
@@ -165,13 +163,14 @@ impl FlowTable {
         packets.clear();
     }
 
-    /// Counts a packet. If `found` is the slot of its flow, no other look-up is needed.
+    /// Counts a packet. If `found` is the slot of its flow, no other look-up is needed. It may be
+    /// [`NONE`].
     #[expect(
         clippy::inline_always,
         reason = "a call for each packet, with its arguments in memory, costs a tenth of the counting"
     )]
     #[inline(always)]
-    fn count(&mut self, found: Option<u32>, packet: BatchedPacket<'_>) {
+    fn count(&mut self, found: u32, packet: BatchedPacket<'_>) {
         let Self {
             narrow,
             wide,
@@ -181,14 +180,14 @@ impl FlowTable {
         accounts.advance(packet.at());
         match packet.key() {
             KeyRef::Narrow(key) => {
-                if let Some(slot) = found.and_then(|slot| narrow.exposed_at(slot, &key))
+                if let Some(slot) = narrow.exposed_at(found, &key)
                     && slot.has_known_hosts()
                 {
                     return accounts.count(slot, packet);
                 }
             }
             KeyRef::Wide(key) => {
-                if let Some(slot) = found.and_then(|slot| wide.exposed_at(slot, key))
+                if let Some(slot) = wide.exposed_at(found, key)
                     && slot.has_known_hosts()
                 {
                     return accounts.count(slot, packet);

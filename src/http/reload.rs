@@ -1,24 +1,20 @@
 //! Reloads the web configuration when its files change.
 //!
-//! Editors and copying programs write a file piece by piece, and certificate and key are two
-//! files, so a read may find an incomplete change. An incomplete file that parses could open the
-//! server to everybody. So the content is debounced: it is applied once two polls in a row have
-//! found the same. A change that removes protection is never applied without a restart.
+//! Certificate and key are two files, so a poll may find an incomplete change. An incomplete file
+//! that parses could open the server to everybody. So the content is debounced. A change that removes
+//! protection is never applied without a restart.
+//!
+//! The whole content is compared, because modification times are unreliable. That costs less than a
+//! scrape, and clients cannot trigger it.
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
-use tokio::time::{MissedTickBehavior, interval};
 use tracing::{info, warn};
 
 use super::config::{Error, Sources, WebConfig};
-
-/// How often the files are read. Their whole content is compared, because modification times are
-/// unreliable. That costs less than a scrape, and clients cannot trigger it.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+use crate::reload::{Change, Debounce, poll_regularly};
 
 /// The configuration in force.
 #[derive(Clone)]
@@ -89,27 +85,14 @@ impl Configuration {
             return std::future::pending().await;
         };
         let mut follower = Follower::new(sources);
-        let mut polls = interval(POLL_INTERVAL);
-        polls.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            polls.tick().await;
-            let path = path.clone();
+        poll_regularly(move || {
             let config = Arc::clone(&self.in_force.borrow().config);
-            // Reading files and checking keys may take long.
-            let poll = spawn_blocking(move || {
-                let change = follower.compare(Sources::read(&path), &config);
-                (follower, change)
-            });
-            let Ok((returned, change)) = poll.await else {
-                // The program is shutting down.
-                return std::future::pending().await;
-            };
-            follower = returned;
-            self.apply(change);
-        }
+            self.apply(follower.compare(Sources::read(&path), &config));
+        })
+        .await;
     }
 
-    fn apply(&self, change: Change) {
+    fn apply(&self, change: Change<Box<WebConfig>>) {
         match change {
             Change::None => {}
             Change::Reverted => {
@@ -136,67 +119,25 @@ impl Configuration {
     }
 }
 
-/// The result of one poll of the files.
-enum Change {
-    /// No change, or one that only one poll has found so far.
-    None,
-    /// The files match the configuration in force again, after a problem was reported.
-    Reverted,
-    New(Box<WebConfig>),
-    /// The content of the files cannot be used. Returned once for each problem.
-    Problem(String),
-}
-
 /// Debounces the contents that successive polls find.
-struct Follower {
-    in_force: Sources,
-    /// What the last poll found: the contents of the files, or why they cannot be read.
-    last: Option<Result<Sources, String>>,
-    /// The problem that was reported last, until it is solved.
-    reported: Option<String>,
-}
+struct Follower(Debounce<Sources>);
 
 impl Follower {
     fn new(in_force: Sources) -> Self {
-        Self {
-            in_force,
-            last: None,
-            reported: None,
-        }
+        Self(Debounce::new(Some(in_force)))
     }
 
     /// Compares what a poll has found with the previous poll and with the configuration in force.
-    fn compare(&mut self, found: Result<Sources, Error>, config: &WebConfig) -> Change {
+    fn compare(
+        &mut self,
+        found: Result<Sources, Error>,
+        config: &WebConfig,
+    ) -> Change<Box<WebConfig>> {
         let found = found.map_err(|error| error.to_string());
-        let is_settled = self.last.as_ref() == Some(&found);
-        let found = self.last.insert(found);
-        if found.as_ref() == Ok(&self.in_force) {
-            return match self.reported.take() {
-                Some(_) => Change::Reverted,
-                None => Change::None,
-            };
-        }
-        if !is_settled {
-            return Change::None;
-        }
-        let validated = match found {
-            Ok(sources) => validate(sources, &self.in_force, config),
-            Err(problem) => Err(problem.clone()),
-        };
-        match validated {
-            Ok(new) => {
-                if let Some(Ok(sources)) = self.last.take() {
-                    self.in_force = sources;
-                }
-                self.reported = None;
-                Change::New(Box::new(new))
-            }
-            Err(problem) if self.reported.as_ref() == Some(&problem) => Change::None,
-            Err(problem) => {
-                self.reported = Some(problem.clone());
-                Change::Problem(problem)
-            }
-        }
+        self.0.compare(found, |found, in_force| {
+            let in_force = in_force.expect("the configuration was read at the start");
+            validate(found, in_force, config).map(Box::new)
+        })
     }
 }
 

@@ -5,7 +5,7 @@ use std::io;
 use thiserror::Error;
 
 use crate::http::{self, ListenAddress};
-use crate::{memory, names};
+use crate::{geo, memory, names};
 
 /// Why the daemon cannot start or had to stop.
 #[derive(Debug, Error)]
@@ -18,6 +18,8 @@ pub enum Error {
     Memory(#[from] memory::TooLarge),
     #[error(transparent)]
     Names(#[from] names::Error),
+    #[error(transparent)]
+    Geo(#[from] geo::Error),
     #[error(transparent)]
     Configuration(#[from] http::ConfigurationError),
     #[error(

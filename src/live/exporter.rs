@@ -14,6 +14,7 @@ use super::recent::RecentFrames;
 use crate::aggregator::{Aggregator, FrameCounts, Settings};
 use crate::capture::DropCounter;
 use crate::flow::Sensors;
+use crate::geo;
 use crate::http::Pages;
 use crate::metrics::{self, Format, WallClock, WebState};
 use crate::names::Names;
@@ -41,6 +42,8 @@ pub(super) struct Exporter {
     source: OnceLock<String>,
     /// The names of addresses, if any source of names was chosen.
     names: Option<Arc<Names>>,
+    /// The databases of countries and network operators.
+    databases: Arc<geo::Files>,
 }
 
 /// Counters of the frames that the kernel dropped.
@@ -61,7 +64,12 @@ pub(super) struct ExporterState {
 }
 
 impl Exporter {
-    pub(super) fn new(settings: Settings, names: Option<Arc<Names>>, created_series: bool) -> Self {
+    pub(super) fn new(
+        settings: Settings,
+        names: Option<Arc<Names>>,
+        databases: Arc<geo::Files>,
+        created_series: bool,
+    ) -> Self {
         let history = History::default();
         let mut aggregator = Aggregator::new(settings);
         if let Some(names) = &names {
@@ -85,6 +93,7 @@ impl Exporter {
             last_hour: Mutex::default(),
             source: OnceLock::new(),
             names,
+            databases,
         }
     }
 
@@ -230,6 +239,7 @@ impl Pages for Exporter {
             web,
             process: &process::state(),
             names: names.as_ref(),
+            databases: &self.databases.states(),
             clock: &clock,
             created_series: self.created_series,
         };
@@ -374,7 +384,7 @@ mod tests {
                 hosts: 1000,
             },
         };
-        Exporter::new(settings, None, false)
+        Exporter::new(settings, None, Arc::default(), false)
     }
 
     #[test]

@@ -32,6 +32,7 @@ use tracing::{info, warn};
 use crate::aggregator::Settings;
 use crate::capture::PacketCapture;
 use crate::flow::CHECKPOINT_INTERVAL;
+use crate::geo;
 use crate::http::{self, ListenAddress, Listeners};
 use crate::memory::{self, TableSize};
 use crate::names::{self, Names};
@@ -58,6 +59,8 @@ pub struct Options {
     pub max_sensors: u32,
     /// Sources of names.
     pub names: Vec<names::Source>,
+    /// Databases of countries and network operators.
+    pub geo_databases: Vec<PathBuf>,
     pub log: log::Options,
 }
 
@@ -90,7 +93,11 @@ pub enum Method {
 /// The daemon cannot start, or its UDP sockets cannot be read any more.
 pub fn run(mut options: Options, settings: Settings) -> Result<(), Error> {
     log::start(options.log);
-    let size = TableSize::of(&settings).with_names(!options.names.is_empty());
+    // While a database is read again, the one before it is in use.
+    let databases = 2 * geo::total_size(&options.geo_databases);
+    let size = TableSize::of(&settings)
+        .with_names(!options.names.is_empty())
+        .with_databases(databases);
     if let Some(warning) = memory::check(size)? {
         warn!("{warning}");
     }
@@ -122,13 +129,20 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let mut signals = Signals::new().map_err(Error::System)?;
     let configuration = http::Configuration::read(options.web_config_file.take())?;
     let names = open_names(std::mem::take(&mut options.names))?;
+    let databases = geo::Files::open(std::mem::take(&mut options.geo_databases))?;
+    let databases = Arc::new(databases);
     let max_requests = options.max_requests;
     let published = Published::bind(&options.listen_addresses, configuration.has_tls())?;
 
     let bound = Bound::new(options.source, &options.listen_ports)?;
     // Sensors stream to the port that the system chose for port 0.
     settings.decode.listen_ports = ListenPorts::Only(bound.ports());
-    let exporter = Exporter::new(settings, names.clone(), options.created_series);
+    let exporter = Exporter::new(
+        settings,
+        names.clone(),
+        Arc::clone(&databases),
+        options.created_series,
+    );
     let exporter = Arc::new(exporter);
     exporter.watch_sensors(&bound.ports(), options.max_sensors);
     let (stop, stopped) = watch::channel(false);
@@ -160,6 +174,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
     let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
     let naming = tokio::spawn(find_names(names, Arc::clone(&exporter)));
+    let locating = tokio::spawn(geo::watch::follow(databases, drop));
 
     let ended = tokio::select! {
         name = signals.next() => {
@@ -179,6 +194,7 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     warnings.abort();
     checkpoints.abort();
     naming.abort();
+    locating.abort();
     exporter.log_totals();
     outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
 }
@@ -194,10 +210,13 @@ fn open_names(sources: Vec<names::Source>) -> Result<Option<Arc<Names>>, names::
 /// Reads files of names again when they change, and looks names up, for ever.
 async fn find_names(names: Option<Arc<Names>>, exporter: Arc<Exporter>) {
     if let Some(names) = names {
-        let now = || exporter.now();
+        let now = {
+            let exporter = Arc::clone(&exporter);
+            move || exporter.now()
+        };
         tokio::join!(
             names::watch::follow(Arc::clone(&names), now),
-            names::resolver::run(names, now),
+            names::resolver::run(names, || exporter.now()),
         );
     }
 }
@@ -274,7 +293,7 @@ mod tests {
                 hosts: 1000,
             },
         };
-        let exporter = Arc::new(Exporter::new(settings, None, false));
+        let exporter = Arc::new(Exporter::new(settings, None, Arc::default(), false));
         let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
         let since = || exporter.overview(1).recent.since;
         tokio::time::sleep(CHECKPOINT_INTERVAL * 5 / 2).await;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use nix::libc::RLIM_INFINITY;
 use nix::sys::resource::{Resource, getrlimit};
 use procfs::Current;
 use procfs::process::Process;
@@ -16,8 +17,11 @@ pub(super) fn limits() -> impl Iterator<Item = Ceiling> {
         (Resource::RLIMIT_DATA, "ulimit -d"),
     ];
     let own = resources.into_iter().filter_map(|(resource, origin)| {
-        let (bytes, _) = getrlimit(resource).ok()?;
-        Some(Ceiling {
+        let (limit, _) = getrlimit(resource).ok()?;
+        // On 32-bit systems, a limit has 32 bits.
+        #[allow(clippy::useless_conversion)]
+        let bytes = u64::from(limit);
+        (limit != RLIM_INFINITY).then(|| Ceiling {
             bytes,
             origin: origin.to_owned(),
         })

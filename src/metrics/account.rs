@@ -16,6 +16,7 @@ use super::wall_clock::UnixMillis;
 use super::{OwnState, ProcessState, Refused, WallClock, WebState};
 use crate::aggregator::FrameCounts;
 use crate::flow::{OTHER, Occupancy, SensorSnapshot};
+use crate::geo;
 use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
 
@@ -44,6 +45,7 @@ pub(super) fn of_scrape(flows: &Occupancy, own: &OwnState<'_>) -> Account {
     account.sensors(own.sensors);
     account.flows(flows);
     account.names(own.names);
+    account.databases(own.databases);
     account.web(own.web);
     account.build_info();
     account.process(own.process);
@@ -138,6 +140,28 @@ impl Account {
         }
         self.add(known);
         self.counters(catalog::NAMES_FAILURES, &failures);
+    }
+
+    fn databases(&self, files: &[geo::FileState]) {
+        if files.is_empty() {
+            return;
+        }
+        let family = catalog::GEO_DATABASE_BUILT;
+        let built = GaugeVec::new(options(family), family.labels).expect(VALID);
+        let family = catalog::GEO_DATABASE_BYTES;
+        let bytes = GaugeVec::new(options(family), family.labels).expect(VALID);
+        let mut failures = Vec::new();
+        for state in files {
+            let file = state.file.as_str();
+            built
+                .with_label_values(&[file])
+                .set(state.built.as_secs_f64());
+            bytes.with_label_values(&[file]).set(state.bytes as f64);
+            failures.push((file, state.failures));
+        }
+        self.add(built);
+        self.add(bytes);
+        self.counters(catalog::GEO_DATABASE_FAILURES, &failures);
     }
 
     fn web(&self, web: &WebState) {

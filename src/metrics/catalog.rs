@@ -91,6 +91,27 @@ pub(super) const NAMES_FAILURES: Family = Family {
     help: "Failures of each source of names: messages or files that cannot be read, look-ups without an answer.",
 };
 
+pub(super) const GEO_DATABASE_BUILT: Family = Family {
+    name: "tzsp_geo_database_build_timestamp_seconds",
+    kind: Kind::Gauge,
+    labels: &["file"],
+    help: "When the vendor built each database of --geo-database that is in use.",
+};
+
+pub(super) const GEO_DATABASE_BYTES: Family = Family {
+    name: "tzsp_geo_database_size_bytes",
+    kind: Kind::Gauge,
+    labels: &["file"],
+    help: "Size of each database of --geo-database that is in use.",
+};
+
+pub(super) const GEO_DATABASE_FAILURES: Family = Family {
+    name: "tzsp_geo_database_failures_total",
+    kind: Kind::Counter,
+    labels: &["file"],
+    help: "Times a file of --geo-database has changed to something that cannot be used; the database before it stays in use.",
+};
+
 pub(crate) const TRAFFIC_BYTES: Family = Family {
     name: "tzsp_traffic_bytes_total",
     kind: Kind::Counter,
@@ -374,7 +395,7 @@ pub(super) const PROCESS_TRANSMITTED: Family = Family {
 };
 
 /// All families, in the order of the documentation.
-pub const ALL: [Family; 47] = [
+pub const ALL: [Family; 50] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
     TRAFFIC_BYTES,
@@ -386,6 +407,9 @@ pub const ALL: [Family; 47] = [
     HOST_INFO,
     NAMES,
     NAMES_FAILURES,
+    GEO_DATABASE_BUILT,
+    GEO_DATABASE_BYTES,
+    GEO_DATABASE_FAILURES,
     CAPTURE_ITERATIONS,
     DATA_LOST_SECONDS,
     FRAMES_RECEIVED,

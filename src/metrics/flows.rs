@@ -1,6 +1,12 @@
 //! The flow and traffic families. They may have a million samples, so they are written as a stream
 //! instead of being collected by the prometheus crate.
 
+#![expect(
+    clippy::inline_always,
+    reason = "called for each label of each series, with a writer for each format: the compiler would \
+              inline none of them"
+)]
+
 use std::io::{self, Write};
 
 use etherparse::IpNumber;
@@ -9,12 +15,10 @@ use super::catalog::{OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PA
 use super::format::Encoding;
 use super::labels::{TRAFFIC, Value};
 use super::names;
-use super::series::{LabelValues, Sink, Source, ValueWriter};
+use super::series::{LabelValues, LabelWords, Sink, Source, ValueWriter};
 use super::stream;
-use super::word::Word;
 use crate::flow::{
-    Address, Classes, Flow, Label, OTHER, OverflowKey, ProtocolName, Shape, Snapshot, Sum,
-    TrafficKey,
+    Address, Flow, Label, OTHER, OverflowKey, ProtocolName, Shape, Snapshot, Sum, TrafficKey,
 };
 use crate::names::NameTable;
 
@@ -38,12 +42,10 @@ pub(super) fn write(
     if let Some(names) = names {
         names::write(out, encoding, &snapshot, names)?;
     }
-    let words = ValueWords::of(&snapshot.shape.classes);
     let no_names = NameTable::default();
     let values = |labels| FlowValues {
         shape: &snapshot.shape,
         labels,
-        words: &words,
         names: names.unwrap_or(&no_names),
     };
     let flows = Flows {
@@ -81,8 +83,8 @@ struct Flows<'a> {
 }
 
 impl Source for Flows<'_> {
-    fn labels(&self) -> Vec<&'static str> {
-        self.values.label_names()
+    fn labels(&self) -> Vec<LabelWords<'_>> {
+        self.values.label_words()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
@@ -99,8 +101,8 @@ struct Traffic<'a> {
 }
 
 impl Source for Traffic<'_> {
-    fn labels(&self) -> Vec<&'static str> {
-        self.values.label_names()
+    fn labels(&self) -> Vec<LabelWords<'_>> {
+        self.values.label_words()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
@@ -112,75 +114,64 @@ impl Source for Traffic<'_> {
 struct FlowValues<'a> {
     shape: &'a Shape,
     labels: Vec<Label>,
-    words: &'a ValueWords,
     names: &'a NameTable,
 }
 
 impl FlowValues<'_> {
-    fn label_names(&self) -> Vec<&'static str> {
-        self.labels.iter().map(|label| label.name()).collect()
+    /// The position of `other` among the words of each label. The words of its own come after it.
+    const OTHER: usize = 0;
+
+    fn label_words(&self) -> Vec<LabelWords<'_>> {
+        let words = |label| match label {
+            Label::FromType | Label::ToType => self.shape.classes.names().collect(),
+            Label::Protocol => (0..=u8::MAX)
+                .map(|number| ProtocolName::of(IpNumber(number)))
+                .collect(),
+            _ => Vec::new(),
+        };
+        let labels = self.labels.iter().map(|&label| LabelWords {
+            name: label.name(),
+            words: [OTHER].into_iter().chain(words(label)).collect(),
+        });
+        labels.collect()
     }
 
-    #[inline]
-    fn write(&self, value: Value, out: &mut impl ValueWriter) {
+    #[inline(always)]
+    fn write(&self, value: Value, out: impl ValueWriter) {
         match value {
-            Value::Address(address, prefix) => names::push_address(out, address, prefix),
-            Value::Name(address, prefix) => names::push_name(out, address, prefix, self.names),
-            Value::Class(class) => out.push(&self.words.classes[class.number()]),
-            Value::Protocol(IpNumber(protocol)) => {
-                out.push(&self.words.protocols[usize::from(protocol)]);
-            }
-            Value::Number(number) => out.push_number(number.into()),
+            Value::Address(address, prefix) => out.address(address, prefix),
+            Value::Name(address, prefix) => names::write_name(out, address, prefix, self.names),
+            Value::Class(class) => out.word(Self::OTHER + 1 + class.number()),
+            Value::Protocol(IpNumber(number)) => out.word(Self::OTHER + 1 + usize::from(number)),
+            Value::Number(number) => out.number(number),
             Value::Service(service) => {
-                if let Some(name) = self.shape.services.name(service) {
-                    out.push_text(name);
-                }
+                out.text(self.shape.services.name(service).unwrap_or_default());
             }
-            Value::Other => out.push(&self.words.other),
-            Value::Nothing => {}
+            Value::Other => out.word(Self::OTHER),
+            Value::Nothing => out.text(""),
         }
     }
 }
 
 impl<A: Address> LabelValues<Flow<A>> for FlowValues<'_> {
-    #[inline]
-    fn write(&self, flow: &Flow<A>, label: usize, out: &mut impl ValueWriter) {
+    #[inline(always)]
+    fn write(&self, flow: &Flow<A>, label: usize, out: impl ValueWriter) {
         let value = Value::of_flow(self.shape, &flow.key, self.labels[label]);
         FlowValues::write(self, value, out);
     }
 }
 
 impl LabelValues<Sum<OverflowKey>> for FlowValues<'_> {
-    fn write(&self, sum: &Sum<OverflowKey>, label: usize, out: &mut impl ValueWriter) {
+    fn write(&self, sum: &Sum<OverflowKey>, label: usize, out: impl ValueWriter) {
         let value = Value::of_overflow(self.shape, sum.key, self.labels[label]);
         FlowValues::write(self, value, out);
     }
 }
 
 impl LabelValues<Sum<TrafficKey>> for FlowValues<'_> {
-    fn write(&self, sum: &Sum<TrafficKey>, label: usize, out: &mut impl ValueWriter) {
+    fn write(&self, sum: &Sum<TrafficKey>, label: usize, out: impl ValueWriter) {
         let value = Value::of_traffic(self.shape, sum.key, self.labels[label]);
         FlowValues::write(self, value, out);
-    }
-}
-
-/// Label values that are words, ready to be copied into lines.
-struct ValueWords {
-    /// Indexed by the number of the class.
-    classes: Vec<Word>,
-    /// Indexed by the number of the protocol.
-    protocols: Vec<Word>,
-    other: Word,
-}
-
-impl ValueWords {
-    fn of(classes: &Classes) -> Self {
-        let protocol = |number| Word::new(ProtocolName::of(IpNumber(number)));
-        Self {
-            classes: classes.names().map(Word::new).collect(),
-            protocols: (0..=u8::MAX).map(protocol).collect(),
-            other: Word::new(OTHER),
-        }
     }
 }
 
@@ -191,10 +182,10 @@ mod tests {
     use super::super::catalog::OBSERVED_BYTES;
     use super::super::dialect::Dialect;
     use super::super::labels;
-    use super::super::messages::{Messages, Sizes};
-    use super::super::text_series::TextSeries;
+    use super::super::messages::{MessageLabels, Messages, Sizes};
+    use super::super::text_series::{TextLabels, TextSeries};
     use super::*;
-    use crate::flow::{Counters, Key, Service, Services, Start, WHOLE};
+    use crate::flow::{Classes, Counters, Key, Service, Services, Start, WHOLE};
     use crate::names::Name;
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
@@ -212,14 +203,13 @@ mod tests {
     /// size of its messages with their real one.
     #[track_caller]
     fn check<A: Address + Sync>(shape: &Shape, names: &NameTable, keys: &[Key<A>]) {
-        let words = ValueWords::of(&shape.classes);
         let values = FlowValues {
             shape,
             labels: shape.labels.iter().collect(),
-            words: &words,
             names,
         };
-        let label_names = values.label_names();
+        let words = values.label_words();
+        let (text_labels, message_labels) = (TextLabels::new(&words), MessageLabels::new(&words));
         let (mut text, mut messages) = (Vec::new(), Vec::new());
         let count = |counters: &Counters| counters.bytes;
         let family = OBSERVED_BYTES;
@@ -228,16 +218,16 @@ mod tests {
             &mut text,
             Dialect::Prometheus,
             family,
-            &label_names,
+            &text_labels,
             None,
             count,
         )
         .and_then(|mut text| text.push_all(&flows, &values))
         .expect(INFALLIBLE);
-        let mut sizes = Sizes::new(&label_names, None);
+        let mut sizes = Sizes::new(&message_labels, None);
         sizes.push_all(&flows, &values).expect(INFALLIBLE);
-        let mut records =
-            Messages::begin(&mut messages, family, &label_names, None, count, 0).expect(INFALLIBLE);
+        let mut records = Messages::begin(&mut messages, family, &message_labels, None, count, 0)
+            .expect(INFALLIBLE);
         records.push_all(&flows, &values).expect(INFALLIBLE);
         records.finish().expect(INFALLIBLE);
         let mut expected = String::new();

@@ -4,10 +4,9 @@ use std::io::{self, Write};
 
 use super::catalog::{HOST_BYTES, HOST_LABELS, HOST_PACKETS};
 use super::format::Encoding;
-use super::series::{LabelValues, Sink, Source, ValueWriter};
+use super::series::{LabelValues, LabelWords, Sink, Source, ValueWriter};
 use super::stream;
-use super::word::Word;
-use crate::flow::{Direction, HostTraffic, OTHER, Snapshot};
+use crate::flow::{Direction, HostTraffic, OTHER, Snapshot, WHOLE};
 
 /// Writes both families, unless hosts are not counted. Samples are sorted by address, direction and
 /// the peer's class; `other` comes last.
@@ -20,14 +19,7 @@ pub(super) fn write(
         return Ok(());
     }
     snapshot.sort_hosts();
-    let hosts = Hosts {
-        hosts: &snapshot.hosts,
-        words: HostWords {
-            classes: snapshot.shape.classes.names().map(Word::new).collect(),
-            directions: Direction::ALL.map(|direction| Word::new(direction.label())),
-            other: Word::new(OTHER),
-        },
-    };
+    let hosts = Hosts(snapshot);
     stream::write(
         out,
         encoding,
@@ -39,38 +31,34 @@ pub(super) fn write(
     )
 }
 
-struct Hosts<'a> {
-    hosts: &'a [HostTraffic],
-    words: HostWords,
-}
-
-/// Label values that are words.
-struct HostWords {
-    /// Indexed by the number of the class.
-    classes: Vec<Word>,
-    /// Indexed by [`Direction`].
-    directions: [Word; 2],
-    other: Word,
-}
+struct Hosts<'a>(&'a Snapshot);
 
 impl Source for Hosts<'_> {
-    fn labels(&self) -> Vec<&'static str> {
-        HOST_LABELS.into()
+    fn labels(&self) -> Vec<LabelWords<'_>> {
+        let words = [
+            vec![OTHER],
+            Direction::ALL.map(Direction::label).into(),
+            self.0.shape.classes.names().collect(),
+        ];
+        let labels = HOST_LABELS.iter().zip(words);
+        labels
+            .map(|(name, words)| LabelWords { name, words })
+            .collect()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
-        sink.push_all(self.hosts, &self.words)
+        sink.push_all(&self.0.hosts, self)
     }
 }
 
-impl LabelValues<HostTraffic> for HostWords {
-    fn write(&self, host: &HostTraffic, label: usize, out: &mut impl ValueWriter) {
+impl LabelValues<HostTraffic> for Hosts<'_> {
+    fn write(&self, host: &HostTraffic, label: usize, out: impl ValueWriter) {
         let key = &host.key;
         match (label, key.host) {
-            (0, Some(address)) => out.push_address(address),
-            (0, None) => out.push(&self.other),
-            (1, _) => out.push(&self.directions[key.direction as usize]),
-            _ => out.push(&self.classes[key.peer_class.number()]),
+            (0, Some(address)) => out.address(address.into(), WHOLE),
+            (0, None) => out.word(0),
+            (1, _) => out.word(key.direction as usize),
+            _ => out.word(key.peer_class.number()),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::flow::{
     TrafficKey, WHOLE,
 };
 use crate::names::NameTable;
+use crate::wire::Ip;
 
 /// The labels of the traffic families.
 pub(super) const TRAFFIC: [Label; 4] = [
@@ -25,7 +26,7 @@ pub(super) const TRAFFIC: [Label; 4] = [
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Value {
     /// An address with its prefix length, or [`WHOLE`] for a single address.
-    Address(IpAddr, u8),
+    Address(Ip, u8),
     /// The name of such an address, or the address itself if it has none.
     Name(IpAddr, u8),
     Class(Class),
@@ -39,20 +40,33 @@ pub(super) enum Value {
 }
 
 impl Value {
-    /// Returns the value of a flow's label.
-    #[inline]
+    /// Returns the value of a flow's label. The default labels come first: no line takes time for the
+    /// others if it does not have them.
+    #[expect(
+        clippy::inline_always,
+        reason = "returned through memory, values would take longer than all the rest of a line"
+    )]
+    #[inline(always)]
     pub(super) fn of_flow<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> Self {
         match label {
-            Label::From => Self::Address(key.source.into(), key.source_prefix),
+            Label::From => Self::address(key.source, key.source_prefix),
             Label::FromType => Self::Class(key.source_class),
-            Label::To => Self::Address(key.destination.into(), key.destination_prefix),
+            Label::To => Self::address(key.destination, key.destination_prefix),
             Label::ToType => Self::Class(key.destination_class),
             Label::Protocol => Self::Protocol(key.protocol),
             Label::ListenPort => shape.listen_port(key.listen_port).into(),
+            label => Self::of_other_label(shape, key, label),
+        }
+    }
+
+    /// Returns the value of a label that is not one of the default labels.
+    #[inline(never)]
+    fn of_other_label<A: Address>(shape: &Shape, key: &Key<A>, label: Label) -> Self {
+        match label {
             Label::Sensor => match key.sensor.into() {
                 // The packet came in no datagram, but in a frame of TZSP itself.
                 sensor if sensor.is_unspecified() => Self::Nothing,
-                sensor => Self::Address(sensor, WHOLE),
+                _ => Self::address(key.sensor, WHOLE),
             },
             Label::FromPort => key.from_port.into(),
             Label::ToPort => key.to_port.into(),
@@ -62,7 +76,19 @@ impl Value {
             Label::FromName => Self::Name(key.source.into(), key.source_prefix),
             Label::ToName => Self::Name(key.destination.into(), key.destination_prefix),
             Label::Service => Self::Service(shape.service(key)),
+            Label::From
+            | Label::FromType
+            | Label::To
+            | Label::ToType
+            | Label::Protocol
+            | Label::ListenPort => unreachable!("it is a default label"),
         }
+    }
+
+    #[inline]
+    fn address<A: Address>(address: A, prefix: u8) -> Self {
+        let address: IpAddr = address.into();
+        Self::Address(address.into(), prefix)
     }
 
     /// Returns the value for packets beyond the limit of flows. They have a protocol and a listen
@@ -203,9 +229,8 @@ fn push_value(text: &mut String, shape: &Shape, names: &NameTable, value: Value)
 /// Appends a value where addresses have no names.
 fn push_unnamed(text: &mut String, shape: &Shape, value: Value) {
     match value {
-        Value::Address(address, prefix) | Value::Name(address, prefix) => {
-            push_address(text, address, prefix);
-        }
+        Value::Address(address, prefix) => push_address(text, address.into(), prefix),
+        Value::Name(address, prefix) => push_address(text, address, prefix),
         Value::Class(class) => text.push_str(shape.classes.name(class)),
         Value::Protocol(protocol) => text.push_str(ProtocolName::of(protocol)),
         Value::Number(number) => push_number(text, number),

@@ -77,7 +77,6 @@ fn render<T>(
 
 #[cfg(test)]
 mod tests {
-    use super::super::series::ValueWriter;
     use super::*;
 
     /// Fails once this number of bytes was written.

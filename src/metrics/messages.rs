@@ -1,22 +1,58 @@
 //! The series of a family as protobuf messages.
 
+#![expect(
+    clippy::inline_always,
+    reason = "called for each label of each series, with a writer for each format: the compiler would \
+              inline none of them"
+)]
+
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::ops::Range;
 
 use super::catalog::{Family, Kind};
 use super::protobuf::{self, key, varint, varint_size};
-use super::series::{LabelValues, Series, Sink, ValueWriter};
-use super::text::{Line, Text, digits};
+use super::series::{LabelValues, LabelWords, Series, Sink, ValueWriter};
+use super::text::{Line, Text, octet_digits};
 use super::wall_clock::WallClock;
-use super::word::Word;
-use crate::flow::Counters;
+use super::word::{EncodedLabel, Word};
+use crate::flow::{Counters, WHOLE};
+use crate::wire::Ip;
+
+/// The labels of series as they are in messages. In `before`, both lengths are 0.
+pub(super) struct MessageLabels(Vec<EncodedLabel>);
+
+impl MessageLabels {
+    pub(super) fn new(labels: &[LabelWords<'_>]) -> Self {
+        let encoded = labels
+            .iter()
+            .map(|LabelWords { name, words }| EncodedLabel {
+                before: before(name),
+                words: words.iter().map(|word| whole(name, word)).collect(),
+            });
+        Self(encoded.collect())
+    }
+}
+
+/// Returns what comes before the value of a label.
+fn before(name: &str) -> Word {
+    let mut before = vec![key::METRIC_LABEL, 0];
+    protobuf::push_field(&mut before, key::LABEL_NAME, name.as_bytes());
+    before.extend([key::LABEL_VALUE, 0]);
+    Word::new(before)
+}
+
+/// Returns a label with its value.
+fn whole(name: &str, value: &str) -> Word {
+    let mut label = Vec::new();
+    protobuf::push_label(&mut label, name, value);
+    Word::new(label)
+}
 
 /// Writes a message for each series.
 pub(super) struct Messages<'a, W> {
     records: Text<'a, W>,
-    /// What comes before each label's value. Its two lengths are still 0.
-    before: Vec<Word>,
+    labels: &'a MessageLabels,
     clock: Option<&'a WallClock>,
     kind: Kind,
     count: fn(&Counters) -> u64,
@@ -27,7 +63,7 @@ impl<'a, W: Write> Messages<'a, W> {
     pub(super) fn begin(
         out: &'a mut W,
         family: Family,
-        labels: &[&str],
+        labels: &'a MessageLabels,
         clock: Option<&'a WallClock>,
         count: fn(&Counters) -> u64,
         size: u64,
@@ -38,7 +74,7 @@ impl<'a, W: Write> Messages<'a, W> {
         out.write_all(&header)?;
         Ok(Self {
             records: Text::new(out),
-            before: labels.iter().map(|label| before(label)).collect(),
+            labels,
             clock,
             kind: family.kind,
             count,
@@ -50,19 +86,11 @@ impl<'a, W: Write> Messages<'a, W> {
     }
 }
 
-/// Returns what comes before the value of a label.
-fn before(name: &str) -> Word {
-    let mut before = vec![key::METRIC_LABEL, 0];
-    protobuf::push_field(&mut before, key::LABEL_NAME, name.as_bytes());
-    before.extend([key::LABEL_VALUE, 0]);
-    Word::new(String::from_utf8(before).expect("names and numbers below 128 are UTF-8"))
-}
-
 impl<W: Write> Sink for Messages<'_, W> {
     fn push_all<S: Series>(
         &mut self,
         series: &[S],
-        labels: &impl LabelValues<S>,
+        values: &impl LabelValues<S>,
     ) -> io::Result<()> {
         for series in series {
             let value = (self.count)(series.counters()) as f64;
@@ -70,86 +98,95 @@ impl<W: Write> Sink for Messages<'_, W> {
             let value = protobuf::value(self.kind, value, start);
             self.records.push_record(|line| {
                 line.push_bytes(&[key::FAMILY_METRIC, 0, 0]);
-                for (index, before) in self.before.iter().enumerate() {
-                    let begin = line.len();
-                    line.push(before);
-                    let value_begin = line.len();
-                    labels.write(series, index, &mut MessageValue(line));
-                    set_lengths(line, begin, value_begin);
+                for (index, label) in self.labels.0.iter().enumerate() {
+                    values.write(series, index, MessageValue { line, label });
                 }
                 line.push_block(&value.block, value.size);
-                set_length(line, 1, 2);
+                set_metric_length(line);
             })?;
         }
         Ok(())
     }
 }
 
-/// A label value in a message, where nothing is escaped.
-struct MessageValue<'a, 'b>(&'a mut Line<'b>);
-
-impl ValueWriter for MessageValue<'_, '_> {
-    #[inline]
-    fn push(&mut self, word: &Word) {
-        self.0.push(word);
+/// Sets the length of a metric that begins with the line. Two bytes are reserved for it, which is
+/// nearly always right.
+#[inline]
+fn set_metric_length(line: &mut Line<'_>) {
+    let length = varint((line.len() - 3) as u64);
+    match *length {
+        [low, high] => line.set(1, [low, high]),
+        _ => line.replace(1, 2, &length),
     }
+}
 
-    #[inline]
-    fn push_address(&mut self, address: IpAddr) {
-        self.0.push_address(address);
-    }
+/// The value of a label in a message, where nothing is escaped.
+struct MessageValue<'a, 'b> {
+    line: &'a mut Line<'b>,
+    label: &'a EncodedLabel,
+}
 
-    #[inline]
-    fn push_number(&mut self, number: u64) {
-        self.0.push_number(number);
-    }
-
-    fn push_slash(&mut self) {
-        self.0.push_slash();
-    }
-
-    fn push_text(&mut self, text: &str) {
-        self.0.push_str(text);
+impl MessageValue<'_, '_> {
+    /// Writes the label and the value that `push` appends.
+    #[inline(always)]
+    fn write(self, push: impl FnOnce(&mut Line<'_>)) {
+        let Self { line, label } = self;
+        let begin = line.len();
+        line.push(&label.before);
+        let value = line.len();
+        push(line);
+        let lengths = [line.len() - begin - 2, line.len() - value];
+        if let [Ok(of_label @ ..0x80), Ok(of_value)] = lengths.map(u8::try_from) {
+            line.set(begin + 1, [of_label]);
+            line.set(value - 1, [of_value]);
+        } else {
+            set_long_lengths(line, begin, value);
+        }
     }
 }
 
 /// Sets the lengths of a label that begins at `begin`, and of its value, which begins at `value`
-/// and ends with the line.
-#[inline]
-fn set_lengths(line: &mut Line<'_>, begin: usize, value: usize) {
-    let lengths = [line.len() - begin - 2, line.len() - value];
-    if let [Ok(of_label @ ..0x80), Ok(of_value)] = lengths.map(u8::try_from) {
-        line.set(begin + 1, &[of_label]);
-        line.set(value - 1, &[of_value]);
-    } else {
-        set_length(line, value - 1, 1);
-        set_length(line, begin + 1, 1);
+/// and ends with the line. One byte is reserved for each.
+#[cold]
+fn set_long_lengths(line: &mut Line<'_>, begin: usize, value: usize) {
+    for behind in [value, begin + 2] {
+        let length = varint((line.len() - behind) as u64);
+        line.replace(behind - 1, 1, &length);
     }
 }
 
-/// Sets the length of what follows to the end of the line. `room` bytes are reserved for it at this
-/// position; if it takes more or fewer, the rest is moved.
-#[inline]
-fn set_length(line: &mut Line<'_>, position: usize, room: usize) {
-    let length = varint((line.len() - position - room) as u64);
-    if length.size != room {
-        line.resize(position, room, length.size);
+impl ValueWriter for MessageValue<'_, '_> {
+    #[inline(always)]
+    fn word(self, position: usize) {
+        self.line.push(&self.label.words[position]);
     }
-    line.set(position, &length);
+
+    #[inline(always)]
+    fn address(self, address: Ip, prefix: u8) {
+        self.write(|line| line.push_address(address, prefix));
+    }
+
+    #[inline(always)]
+    fn number(self, number: u16) {
+        self.write(|line| line.push_number(number.into()));
+    }
+
+    fn text(self, text: &str) {
+        self.write(|line| line.push_slice(text.as_bytes()));
+    }
 }
 
 /// Measures the messages of all series.
 pub(super) struct Sizes<'a> {
-    /// The sizes of the fields with the labels' names.
-    name_fields: Vec<usize>,
+    labels: &'a MessageLabels,
     clock: Option<&'a WallClock>,
     total: u64,
 }
 
 impl<'a> Sizes<'a> {
-    pub(super) fn new(labels: &[&str], clock: Option<&'a WallClock>) -> Self {
+    pub(super) fn new(labels: &'a MessageLabels, clock: Option<&'a WallClock>) -> Self {
         Self {
-            name_fields: labels.iter().map(|label| field_size(label.len())).collect(),
+            labels,
             clock,
             total: 0,
         }
@@ -165,19 +202,65 @@ impl Sink for Sizes<'_> {
     fn push_all<S: Series>(
         &mut self,
         series: &[S],
-        labels: &impl LabelValues<S>,
+        values: &impl LabelValues<S>,
     ) -> io::Result<()> {
         for series in series {
             let start = self.clock.map(|clock| clock.of(series.start()));
             let mut size = protobuf::value_size(start);
-            for (index, name_field) in self.name_fields.iter().enumerate() {
-                let mut value = ValueSize(0);
-                labels.write(series, index, &mut value);
-                size += field_size(name_field + field_size(value.0));
+            for (index, label) in self.labels.0.iter().enumerate() {
+                let total = &mut size;
+                values.write(series, index, LabelSize { label, total });
             }
             self.total += field_size(size) as u64;
         }
         Ok(())
+    }
+}
+
+/// Adds the size of a label to a total.
+struct LabelSize<'a> {
+    label: &'a EncodedLabel,
+    total: &'a mut usize,
+}
+
+impl LabelSize<'_> {
+    /// Adds the size of a label with a value of this size.
+    #[inline(always)]
+    fn add(self, value: usize) {
+        // `before` has the key and one byte for the length of the label, and likewise of the value.
+        let name_field = self.label.before.len() - 4;
+        *self.total += field_size(name_field + field_size(value));
+    }
+}
+
+impl ValueWriter for LabelSize<'_> {
+    #[inline(always)]
+    fn word(self, position: usize) {
+        *self.total += self.label.words[position].len();
+    }
+
+    #[inline(always)]
+    fn address(self, address: Ip, prefix: u8) {
+        let address = match address {
+            Ip::V4(bits) => ipv4_size(Ipv4Addr::from_bits(bits)),
+            Ip::V6(high, low) => ipv6_size(Ipv6Addr::from_bits(
+                u128::from(high) << 64 | u128::from(low),
+            )),
+        };
+        let prefix = match prefix {
+            WHOLE => 0,
+            prefix => 1 + digits(prefix.into()),
+        };
+        self.add(address + prefix);
+    }
+
+    #[inline(always)]
+    fn number(self, number: u16) {
+        self.add(digits(number));
+    }
+
+    fn text(self, text: &str) {
+        self.add(text.len());
     }
 }
 
@@ -192,41 +275,16 @@ fn field_size(bytes: usize) -> usize {
     1 + length + bytes
 }
 
-/// The size of a label value.
-struct ValueSize(usize);
-
-impl ValueWriter for ValueSize {
-    #[inline]
-    fn push(&mut self, word: &Word) {
-        self.0 += word.len();
-    }
-
-    #[inline]
-    fn push_address(&mut self, address: IpAddr) {
-        self.0 += match address {
-            IpAddr::V4(address) => ipv4_size(address),
-            IpAddr::V6(address) => ipv6_size(address),
-        };
-    }
-
-    #[inline]
-    fn push_number(&mut self, number: u64) {
-        self.0 += number.checked_ilog10().unwrap_or_default() as usize + 1;
-    }
-
-    fn push_slash(&mut self) {
-        self.0 += 1;
-    }
-
-    fn push_text(&mut self, text: &str) {
-        self.0 += text.len();
-    }
+/// Returns the number of decimal digits.
+#[inline]
+fn digits(number: u16) -> usize {
+    number.checked_ilog10().unwrap_or_default() as usize + 1
 }
 
 #[inline]
 fn ipv4_size(address: Ipv4Addr) -> usize {
     let dots = 3;
-    address.octets().map(digits).iter().sum::<usize>() + dots
+    address.octets().map(octet_digits).iter().sum::<usize>() + dots
 }
 
 /// Returns the length of an address as RFC 5952 writes it. Formatting it would take ten times as

@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use crate::aggregator::FrameCounts;
 use crate::flow::{SensorSnapshot, Snapshot};
+use crate::geo;
 use crate::names::NameTable;
 
 pub use catalog::{ALL, Family, Kind};
@@ -71,6 +72,8 @@ pub struct OwnState<'a> {
     pub created_series: bool,
     /// The names of the addresses that the flows show, if any source of names was chosen.
     pub names: Option<&'a NameTable>,
+    /// The databases of countries and network operators.
+    pub databases: &'a [geo::FileState],
 }
 
 /// Writes what a one-shot run prints. The same frames and names give the same output in every run.

@@ -6,9 +6,8 @@ use std::net::IpAddr;
 use super::catalog::{FROM_INFO, Family, HOST_INFO, TO_INFO};
 use super::format::Encoding;
 use super::labels;
-use super::series::{LabelValues, Series, Sink, Source, ValueWriter};
+use super::series::{LabelValues, LabelWords, Series, Sink, Source, ValueWriter};
 use super::stream;
-use super::word::Word;
 use crate::flow::{Address, Counters, Key, Label, OTHER, Snapshot, Start, WHOLE};
 use crate::names::NameTable;
 
@@ -97,10 +96,7 @@ fn write_family(
     let infos = Infos {
         family,
         shown: shown.chain(has_other.then_some(Info(None))).collect(),
-        values: InfoValues {
-            names,
-            other: Word::new(OTHER),
-        },
+        names,
     };
     stream::write(out, encoding, &infos, &[(family, |_| 1)])
 }
@@ -109,24 +105,26 @@ fn write_family(
 struct Infos<'a> {
     family: Family,
     shown: Vec<Info>,
-    values: InfoValues<'a>,
+    names: &'a NameTable,
 }
 
 /// A series: an address, or `other`. Its value is always 1.
 struct Info(Option<Shown>);
 
-struct InfoValues<'a> {
-    names: &'a NameTable,
-    other: Word,
-}
-
 impl Source for Infos<'_> {
-    fn labels(&self) -> Vec<&'static str> {
-        self.family.labels.into()
+    fn labels(&self) -> Vec<LabelWords<'_>> {
+        let words = || vec![OTHER];
+        let labels = self.family.labels.iter();
+        labels
+            .map(|name| LabelWords {
+                name,
+                words: words(),
+            })
+            .collect()
     }
 
     fn each(&self, sink: &mut impl Sink) -> io::Result<()> {
-        sink.push_all(&self.shown, &self.values)
+        sink.push_all(&self.shown, self)
     }
 }
 
@@ -144,36 +142,22 @@ impl Series for Info {
     }
 }
 
-impl LabelValues<Info> for InfoValues<'_> {
-    fn write(&self, info: &Info, label: usize, out: &mut impl ValueWriter) {
+impl LabelValues<Info> for Infos<'_> {
+    fn write(&self, info: &Info, label: usize, out: impl ValueWriter) {
         match (info, label) {
-            (Info(None), _) => out.push(&self.other),
-            (Info(Some((address, prefix))), 0) => push_address(out, *address, *prefix),
-            (Info(Some((address, prefix))), _) => push_name(out, *address, *prefix, self.names),
+            (Info(None), _) => out.word(0),
+            (Info(Some((address, prefix))), 0) => out.address((*address).into(), *prefix),
+            (Info(Some((address, prefix))), _) => write_name(out, *address, *prefix, self.names),
         }
     }
 }
 
-/// Appends the name of an address, or the address itself.
+/// Writes the name of an address, or the address itself.
 #[inline]
-pub(super) fn push_name(
-    out: &mut impl ValueWriter,
-    address: IpAddr,
-    prefix: u8,
-    names: &NameTable,
-) {
+pub(super) fn write_name(out: impl ValueWriter, address: IpAddr, prefix: u8, names: &NameTable) {
     match labels::name_of(names, address, prefix) {
-        Some(name) => out.push_text(name),
-        None => push_address(out, address, prefix),
-    }
-}
-
-#[inline]
-pub(super) fn push_address(out: &mut impl ValueWriter, address: IpAddr, prefix: u8) {
-    out.push_address(address);
-    if prefix != WHOLE {
-        out.push_slash();
-        out.push_number(prefix.into());
+        Some(name) => out.text(name),
+        None => out.address(address.into(), prefix),
     }
 }
 

@@ -1,18 +1,25 @@
 //! What families with many series consist of, whatever the format.
 
 use std::io;
-use std::net::IpAddr;
 
-use super::word::Word;
 use crate::flow::{Address, Counters, Flow, HostTraffic, Start, Sum};
+use crate::wire::Ip;
 
 /// The series of one or more families. All have the same labels, and each has counters.
 pub(super) trait Source {
-    /// Returns the names of the labels, in the order in which they are written.
-    fn labels(&self) -> Vec<&'static str>;
+    /// Returns the labels in the order in which they are written.
+    fn labels(&self) -> Vec<LabelWords<'_>>;
 
     /// Passes all series to a sink, in the order in which they are written.
     fn each(&self, sink: &mut impl Sink) -> io::Result<()>;
+}
+
+/// The name of a label, and the words among its values.
+///
+/// A word is a value of many series, so each format encodes it once. Words are not escaped.
+pub(super) struct LabelWords<'a> {
+    pub(super) name: &'static str,
+    pub(super) words: Vec<&'a str>,
 }
 
 /// A series without its labels.
@@ -26,7 +33,7 @@ pub(super) trait Series: Sync {
 /// The label values of series.
 pub(super) trait LabelValues<S>: Sync {
     /// Writes the value of the label at this position.
-    fn write(&self, series: &S, label: usize, value: &mut impl ValueWriter);
+    fn write(&self, series: &S, label: usize, out: impl ValueWriter);
 }
 
 /// Takes the series of a family, and writes or measures them.
@@ -35,20 +42,20 @@ pub(super) trait Sink {
     -> io::Result<()>;
 }
 
-/// Takes the parts of a label value.
+/// Takes the value of a label.
 pub(super) trait ValueWriter {
-    fn push(&mut self, word: &Word);
+    /// Writes the word at this position in [`LabelWords::words`].
+    fn word(self, position: usize);
 
-    /// Appends an address; IPv6 as RFC 5952 asks for.
-    fn push_address(&mut self, address: IpAddr);
+    /// Writes an address with its prefix length, unless that is [`WHOLE`](crate::flow::WHOLE). IPv6
+    /// as RFC 5952 asks for.
+    fn address(self, address: Ip, prefix: u8);
 
-    /// Appends a decimal number.
-    fn push_number(&mut self, number: u64);
+    /// Writes a decimal number.
+    fn number(self, number: u16);
 
-    fn push_slash(&mut self);
-
-    /// Appends a text with any characters, and escapes what the format requires.
-    fn push_text(&mut self, text: &str);
+    /// Writes a text with any characters, and escapes what the format requires.
+    fn text(self, text: &str);
 }
 
 impl<A: Address + Sync> Series for Flow<A> {

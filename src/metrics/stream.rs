@@ -5,9 +5,9 @@ use std::io::{self, Write};
 use super::catalog::{Family, Kind};
 use super::dialect::Dialect;
 use super::format::{Encoding, Format};
-use super::messages::{Messages, Sizes};
+use super::messages::{MessageLabels, Messages, Sizes};
 use super::series::Source;
-use super::text_series::TextSeries;
+use super::text_series::{TextLabels, TextSeries};
 use super::wall_clock::WallClock;
 use crate::flow::Counters;
 
@@ -21,7 +21,6 @@ pub(super) fn write(
     source: &impl Source,
     columns: &[Column],
 ) -> io::Result<()> {
-    let labels = source.labels();
     let are_counters = columns
         .iter()
         .all(|(family, _)| family.kind == Kind::Counter);
@@ -46,6 +45,7 @@ pub(super) fn write(
         Format::Protobuf => {
             // The length of a family comes before its series. It is the same for all columns but
             // for the name, because a value always takes eight bytes.
+            let labels = MessageLabels::new(&source.labels());
             let mut sizes = Sizes::new(&labels, clock);
             source.each(&mut sizes)?;
             for &(family, count) in columns {
@@ -67,7 +67,7 @@ fn write_text(
     source: &impl Source,
     columns: &[Column],
 ) -> io::Result<()> {
-    let labels = source.labels();
+    let labels = TextLabels::new(&source.labels());
     for &(family, count) in columns {
         let mut text = TextSeries::begin(out, dialect, family, &labels, clock, count)?;
         text.threads = threads;

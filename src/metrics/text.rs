@@ -7,10 +7,10 @@
 //! room for one block behind its end: see [`MAX_LINE`].
 
 use std::io::{self, Write};
-use std::net::{IpAddr, Ipv4Addr};
 
-use super::series::ValueWriter;
 use super::word::{BLOCK, Word};
+use crate::flow::WHOLE;
+use crate::wire::Ip;
 
 /// Text is written in chunks of about this many bytes.
 const CHUNK: usize = 64 * 1024;
@@ -92,31 +92,87 @@ impl Line<'_> {
 
     /// Replaces bytes that were written before.
     #[inline]
-    pub(super) fn set(&mut self, position: usize, bytes: &[u8]) {
-        self.buffer[position..][..bytes.len()].copy_from_slice(bytes);
+    pub(super) fn set<const N: usize>(&mut self, position: usize, bytes: [u8; N]) {
+        self.buffer[position..][..N].copy_from_slice(&bytes);
     }
 
-    /// Replaces `old` bytes at a position by `new` ones of any value, and moves what follows.
-    pub(super) fn resize(&mut self, position: usize, old: usize, new: usize) {
-        self.buffer
-            .copy_within(position + old..self.end, position + new);
-        self.end = self.end - old + new;
+    /// Replaces `old` bytes at a position by `new`, and moves what follows.
+    pub(super) fn replace(&mut self, position: usize, old: usize, new: &[u8]) {
+        let behind = position + new.len();
+        self.buffer.copy_within(position + old..self.end, behind);
+        self.buffer[position..behind].copy_from_slice(new);
+        self.end = self.end - old + new.len();
     }
 
-    /// Appends a short text.
-    pub(super) fn push_str(&mut self, text: &str) {
-        self.buffer[self.end..][..text.len()].copy_from_slice(text.as_bytes());
-        self.end += text.len();
+    /// Appends short bytes.
+    pub(super) fn push_slice(&mut self, bytes: &[u8]) {
+        self.buffer[self.end..][..bytes.len()].copy_from_slice(bytes);
+        self.end += bytes.len();
     }
 
     #[inline]
-    fn push_ipv4(&mut self, address: Ipv4Addr) {
-        for octet in address.octets() {
+    pub(super) fn push(&mut self, word: &Word) {
+        let length = word.len();
+        if length <= BLOCK {
+            self.push_block(&word.block, length);
+        } else {
+            self.push_slice(&word.long);
+        }
+    }
+
+    /// Appends an address with its prefix length, unless that is [`WHOLE`].
+    #[expect(
+        clippy::inline_always,
+        reason = "passed on in memory, an address takes longer to copy"
+    )]
+    #[inline(always)]
+    pub(super) fn push_address(&mut self, address: Ip, prefix: u8) {
+        match address {
+            Ip::V4(bits) => self.push_ipv4(bits),
+            Ip::V6(..) => self.push_ipv6(address),
+        }
+        if prefix != WHOLE {
+            self.push_bytes(b"/");
+            self.push_number(prefix.into());
+        }
+    }
+
+    /// Appends a decimal number.
+    #[inline]
+    pub(super) fn push_number(&mut self, number: u64) {
+        let last = NUMBERS[usize::try_from(number % 1000).expect("it is below 1000")];
+        if number >= 1000 {
+            self.push_thousands(number / 1000, 3 - usize::from(last.digits));
+        }
+        self.push_block(&last.block, last.digits.into());
+    }
+
+    /// Appends a label value, and escapes what the text formats require.
+    pub(super) fn push_escaped(&mut self, text: &str) {
+        for byte in text.bytes() {
+            match byte {
+                b'\\' => self.push_bytes(br"\\"),
+                b'"' => self.push_bytes(b"\\\""),
+                b'\n' => self.push_bytes(br"\n"),
+                byte => self.push_bytes(&[byte]),
+            }
+        }
+    }
+
+    fn push_ipv4(&mut self, bits: u32) {
+        for octet in bits.to_be_bytes() {
             let Number { block, digits } = NUMBERS[usize::from(octet)];
             self.push_block(&block, usize::from(digits) + 1);
         }
         // Removes the dot behind the last octet.
         self.end -= 1;
+    }
+
+    #[inline(never)]
+    fn push_ipv6(&mut self, address: Ip) {
+        let mut rest = &mut self.buffer[self.end..];
+        write!(rest, "{address}").expect("the line has room for an address");
+        self.end = MAX_LINE - rest.len();
     }
 
     /// Appends the thousands of a number, and the leading zeros of the group that follows.
@@ -141,58 +197,9 @@ impl Line<'_> {
     }
 }
 
-impl ValueWriter for Line<'_> {
-    #[inline]
-    fn push(&mut self, word: &Word) {
-        let length = word.len();
-        if length <= BLOCK {
-            self.push_block(&word.block, length);
-        } else {
-            self.push_str(&word.text);
-        }
-    }
-
-    #[inline]
-    fn push_address(&mut self, address: IpAddr) {
-        match address {
-            IpAddr::V4(address) => self.push_ipv4(address),
-            IpAddr::V6(address) => {
-                let mut rest = &mut self.buffer[self.end..];
-                write!(rest, "{address}").expect("the line has room for an address");
-                self.end = MAX_LINE - rest.len();
-            }
-        }
-    }
-
-    #[inline]
-    fn push_number(&mut self, number: u64) {
-        let last = NUMBERS[usize::try_from(number % 1000).expect("it is below 1000")];
-        if number >= 1000 {
-            self.push_thousands(number / 1000, 3 - usize::from(last.digits));
-        }
-        self.push_block(&last.block, last.digits.into());
-    }
-
-    #[inline]
-    fn push_slash(&mut self) {
-        self.push_bytes(b"/");
-    }
-
-    fn push_text(&mut self, text: &str) {
-        for byte in text.bytes() {
-            match byte {
-                b'\\' => self.push_bytes(br"\\"),
-                b'"' => self.push_bytes(b"\\\""),
-                b'\n' => self.push_bytes(br"\n"),
-                byte => self.push_bytes(&[byte]),
-            }
-        }
-    }
-}
-
 /// Returns the number of digits of an octet.
 #[inline]
-pub(super) fn digits(octet: u8) -> usize {
+pub(super) fn octet_digits(octet: u8) -> usize {
     NUMBERS[usize::from(octet)].digits.into()
 }
 
@@ -220,6 +227,7 @@ const fn numbers() -> [Number; 1000] {
 #[cfg(test)]
 mod tests {
     use std::iter;
+    use std::net::IpAddr;
 
     use super::*;
 
@@ -255,15 +263,20 @@ mod tests {
             "2001:db8::1",
             "::ffff:1.2.3.4",
         ] {
-            let parsed = address.parse().expect("an address");
-            check(|line| line.push_address(parsed), address);
+            let parsed: IpAddr = address.parse().expect("an address");
+            let parsed = parsed.into();
+            check(|line| line.push_address(parsed, WHOLE), address);
+            check(
+                |line| line.push_address(parsed, 24),
+                &format!("{address}/24"),
+            );
         }
     }
 
     #[test]
     fn label_values_are_escaped() {
         check(
-            |line| line.push_text("K\u{fc}che \"1\" \\010\n"),
+            |line| line.push_escaped("K\u{fc}che \"1\" \\010\n"),
             r#"Küche \"1\" \\010\n"#,
         );
     }

@@ -1,21 +1,30 @@
 //! The series of a family as lines of text.
 
+#![expect(
+    clippy::inline_always,
+    reason = "called for each label of each series, with a writer for each format: the compiler would \
+              inline none of them"
+)]
+
 use std::io::{self, Write};
 
 use super::catalog::Family;
 use super::dialect::{Dialect, without_total};
 use super::lines;
-use super::series::{LabelValues, Series, Sink, ValueWriter};
+use super::series::{LabelValues, LabelWords, Series, Sink, ValueWriter};
 use super::text::{Line, Text};
 use super::wall_clock::WallClock;
-use super::word::Word;
+use super::word::{EncodedLabel, Word};
 use crate::flow::Counters;
+use crate::wire::Ip;
 
 /// Writes a line for each series, and with a clock another one with its start.
 pub(super) struct TextSeries<'a, W> {
     out: &'a mut W,
-    template: Template,
-    started: Option<(Template, &'a WallClock)>,
+    /// The name of the samples.
+    name: Word,
+    labels: &'a TextLabels,
+    started: Option<(Word, &'a WallClock)>,
     count: fn(&Counters) -> u64,
     /// How many threads render lines.
     pub(super) threads: usize,
@@ -27,7 +36,7 @@ impl<'a, W: Write> TextSeries<'a, W> {
         out: &'a mut W,
         dialect: Dialect,
         family: Family,
-        labels: &[&str],
+        labels: &'a TextLabels,
         clock: Option<&'a WallClock>,
         count: fn(&Counters) -> u64,
     ) -> io::Result<Self> {
@@ -36,11 +45,12 @@ impl<'a, W: Write> TextSeries<'a, W> {
         out.write_all(header.as_bytes())?;
         let started = clock.map(|clock| {
             let name = format!("{}_created", without_total(family.name));
-            (Template::new(&name, labels), clock)
+            (Word::new(name), clock)
         });
         Ok(Self {
             out,
-            template: Template::new(family.name, labels),
+            name: Word::new(family.name),
+            labels,
             started,
             count,
             threads: 1,
@@ -52,13 +62,17 @@ impl<W: Write> Sink for TextSeries<'_, W> {
     fn push_all<S: Series>(
         &mut self,
         series: &[S],
-        labels: &impl LabelValues<S>,
+        values: &impl LabelValues<S>,
     ) -> io::Result<()> {
         let Self {
-            template, count, ..
+            name,
+            labels,
+            count,
+            ..
         } = self;
         let fill = |line: &mut Line<'_>, series: &S| {
-            template.fill(line, series, labels);
+            line.push(name);
+            labels.write(line, series, values);
             line.push_number(count(series.counters()));
         };
         let Some((created, clock)) = &self.started else {
@@ -69,40 +83,71 @@ impl<W: Write> Sink for TextSeries<'_, W> {
             text.push(|line| fill(line, series))?;
             let start = clock.of(series.start()).to_string();
             text.push(|line| {
-                created.fill(line, series, labels);
-                line.push_str(&start);
+                line.push(created);
+                labels.write(line, series, values);
+                line.push_slice(start.as_bytes());
             })?;
         }
         text.flush()
     }
 }
 
-/// The constant parts of a family's lines.
-struct Template {
-    /// The text before each label's value. The first one begins with the name of the samples.
-    before: Vec<Word>,
-}
+/// The labels of series as they are in lines. Each begins behind the value of the one before it.
+pub(super) struct TextLabels(Vec<EncodedLabel>);
 
-impl Template {
-    fn new(name: &str, labels: &[&str]) -> Self {
-        let mut before = format!("{name}{{");
-        let words = labels.iter().map(|label| {
-            let word = Word::new(format!("{before}{label}=\""));
-            before = "\",".into();
-            word
+impl TextLabels {
+    pub(super) fn new(labels: &[LabelWords<'_>]) -> Self {
+        let mut between = "{";
+        let encoded = labels.iter().map(|label| {
+            let before = format!("{between}{}=\"", label.name);
+            between = "\",";
+            let words = label.words.iter();
+            EncodedLabel {
+                before: Word::new(&before),
+                words: words
+                    .map(|word| Word::new(format!("{before}{word}")))
+                    .collect(),
+            }
         });
-        Self {
-            before: words.collect(),
-        }
+        Self(encoded.collect())
     }
 
-    /// Writes everything but the value of a sample.
+    /// Writes the labels of a series in braces, and the space behind them.
     #[inline]
-    fn fill<S>(&self, line: &mut Line<'_>, series: &S, labels: &impl LabelValues<S>) {
-        for (index, before) in self.before.iter().enumerate() {
-            line.push(before);
-            labels.write(series, index, line);
+    fn write<S>(&self, line: &mut Line<'_>, series: &S, values: &impl LabelValues<S>) {
+        for (index, label) in self.0.iter().enumerate() {
+            values.write(series, index, TextValue { line, label });
         }
         line.push_bytes(b"\"} ");
+    }
+}
+
+/// The value of a label in a line.
+struct TextValue<'a, 'b> {
+    line: &'a mut Line<'b>,
+    label: &'a EncodedLabel,
+}
+
+impl ValueWriter for TextValue<'_, '_> {
+    #[inline(always)]
+    fn word(self, position: usize) {
+        self.line.push(&self.label.words[position]);
+    }
+
+    #[inline(always)]
+    fn address(self, address: Ip, prefix: u8) {
+        self.line.push(&self.label.before);
+        self.line.push_address(address, prefix);
+    }
+
+    #[inline(always)]
+    fn number(self, number: u16) {
+        self.line.push(&self.label.before);
+        self.line.push_number(number.into());
+    }
+
+    fn text(self, text: &str) {
+        self.line.push(&self.label.before);
+        self.line.push_escaped(text);
     }
 }

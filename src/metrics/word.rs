@@ -1,27 +1,44 @@
-//! Text that occurs in many lines, in a form that is fast to copy: see [`text`](super::text).
+//! Bytes that occur in many lines or messages, in a form that is fast to copy: see
+//! [`text`](super::text).
 
 /// Bytes in the block of a word. Nearly all words fit; copying larger blocks would take longer.
 pub(super) const BLOCK: usize = 32;
 
-/// A part that occurs in many lines.
+/// A part that occurs in many lines or messages.
 #[derive(Debug)]
 pub(super) struct Word {
-    pub(super) text: Box<str>,
-    /// The beginning of the text, or all of it, padded with zeros.
+    length: usize,
+    /// The bytes, padded with zeros; or their beginning, if they do not fit.
     pub(super) block: [u8; BLOCK],
+    /// All bytes, if they do not fit into the block.
+    pub(super) long: Box<[u8]>,
 }
 
 impl Word {
-    pub(super) fn new(text: impl Into<Box<str>>) -> Self {
-        let text = text.into();
+    pub(super) fn new(bytes: impl AsRef<[u8]>) -> Self {
+        let bytes = bytes.as_ref();
+        let in_block = bytes.len().min(BLOCK);
         let mut block = [0; BLOCK];
-        for (to, from) in block.iter_mut().zip(text.bytes()) {
-            *to = from;
+        block[..in_block].copy_from_slice(&bytes[..in_block]);
+        let long = if bytes.len() > BLOCK { bytes } else { &[] };
+        Self {
+            length: bytes.len(),
+            block,
+            long: long.into(),
         }
-        Self { text, block }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
-        self.text.len()
+        self.length
     }
+}
+
+/// A label as lines or messages have it. It is encoded once, and copied for each series.
+#[derive(Debug)]
+pub(super) struct EncodedLabel {
+    /// What comes before the value.
+    pub(super) before: Word,
+    /// The same followed by each of the label's words.
+    pub(super) words: Vec<Word>,
 }

@@ -1,8 +1,9 @@
 use std::fs;
 use std::path::Path;
 
-use super::watch::{Change, Watched};
+use super::watch::Watched;
 use super::*;
+use crate::reload::Change;
 
 const NOW: Duration = Duration::ZERO;
 

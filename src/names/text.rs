@@ -4,6 +4,8 @@
 use std::fmt::{self, Write};
 use std::sync::Arc;
 
+use crate::printable::is_printable;
+
 /// The maximum length of a name in bytes: that of a domain name in text (RFC 1035, section 2.3.4).
 pub(super) const MAX_LENGTH: usize = 253;
 
@@ -59,24 +61,6 @@ fn trimmed(bytes: &[u8]) -> &[u8] {
         bytes = rest;
     }
     bytes.strip_suffix(b".").unwrap_or(bytes)
-}
-
-/// Returns whether a character shows as itself. Those that change the direction of text or take no
-/// room could make one name look like another.
-fn is_printable(character: char) -> bool {
-    !character.is_control()
-        && !matches!(
-            character,
-            '\\' | '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 fn push_escaped(text: &mut String, bytes: &[u8]) {

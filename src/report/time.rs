@@ -9,21 +9,23 @@ const LAST: Duration = Duration::from_secs(253_402_300_799);
 ///
 /// A capture may claim any time. What is later than the year 9999 is shown as its last second.
 pub(crate) fn seconds(at: Duration) -> String {
-    humantime::format_rfc3339_seconds(system_time(at)).to_string()
+    let at = SystemTime::UNIX_EPOCH + at.min(LAST);
+    humantime::format_rfc3339_seconds(at).to_string()
 }
 
 /// Formats a time as [`seconds`] does, to the nanosecond.
+///
+/// The times of Windows, on which `SystemTime` is based there, are multiples of 100 nanoseconds.
 pub(crate) fn nanoseconds(at: Duration) -> String {
-    humantime::format_rfc3339_nanos(system_time(at)).to_string()
+    let at = at.min(LAST);
+    let whole = seconds(at);
+    let whole = whole.trim_end_matches('Z');
+    format!("{whole}.{:09}Z", at.subsec_nanos())
 }
 
 /// Formats a time for people, to the second: `2024-01-15 10:05:00Z`.
 pub(crate) fn moment(at: Duration) -> String {
     seconds(at).replace('T', " ")
-}
-
-fn system_time(at: Duration) -> SystemTime {
-    SystemTime::UNIX_EPOCH + at.min(LAST)
 }
 
 #[cfg(test)]
@@ -42,5 +44,6 @@ mod tests {
     #[test]
     fn the_last_year_is_9999() {
         assert_eq!(seconds(Duration::MAX), "9999-12-31T23:59:59Z");
+        assert_eq!(nanoseconds(Duration::MAX), "9999-12-31T23:59:59.000000000Z");
     }
 }

@@ -66,6 +66,31 @@ pub(super) fn datagram(frame: &[u8]) -> Option<Datagram<'_>> {
     })
 }
 
+/// Whether an Ethernet frame has a later fragment of a datagram. A mirrored packet of full size takes
+/// two frames, and the second is such a fragment.
+#[inline(always)]
+pub(super) fn is_later_fragment(frame: &[u8]) -> bool {
+    let Some(header) = frame.first_chunk::<34>() else {
+        return false;
+    };
+    #[rustfmt::skip]
+    let [
+        _, _, _, _, _, _, _, _, _, _, _, _, ether_high, ether_low,
+
+        version_ihl, _, total_high, total_low,
+        _, _, fragment_high, fragment_low,
+        _, protocol, _, _,
+        ..
+    ] = *header;
+    let total_length = u16::from_be_bytes([total_high, total_low]);
+    let fragment = u16::from_be_bytes([fragment_high, fragment_low]);
+    u16::from_be_bytes([ether_high, ether_low]) == EtherType::IPV4.0
+        && version_ihl == VERSION_IHL
+        && usize::from(total_length) >= Ipv4::LENGTH
+        && protocol == IpNumber::UDP.0
+        && fragment & Ipv4::FRAGMENT_OFFSET != 0
+}
+
 /// Decodes the mirrored packet in a datagram.
 #[inline(always)]
 pub(super) fn inner(datagram: &Datagram<'_>) -> Option<Observation> {

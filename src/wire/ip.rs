@@ -30,6 +30,7 @@ impl Default for Ip {
 }
 
 impl From<Ipv4Addr> for Ip {
+    #[inline]
     fn from(address: Ipv4Addr) -> Self {
         Self::V4(address.to_bits())
     }
@@ -45,6 +46,7 @@ impl From<Ipv6Addr> for Ip {
 }
 
 impl From<IpAddr> for Ip {
+    #[inline]
     fn from(address: IpAddr) -> Self {
         match address {
             IpAddr::V4(address) => address.into(),

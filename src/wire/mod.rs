@@ -67,6 +67,9 @@ pub fn decode_full(
     if matches!(options.listen_ports, ListenPorts::Plain) {
         return decode_own_packet(link, frame, options);
     }
+    if link == LinkType::ETHERNET && fast::is_later_fragment(frame.bytes) {
+        return Err(Skipped::LaterFragment);
+    }
     let datagram = datagram(link, frame)?;
     if !options.listen_ports.contains(datagram.destination_port) {
         return Err(Skipped::OtherPort);

@@ -28,6 +28,15 @@ pub struct Observation {
     pub truncated: Option<Truncated>,
 }
 
+impl Observation {
+    /// Returns source and destination port of a UDP datagram, if they are there.
+    #[must_use]
+    #[inline]
+    pub fn udp_ports(&self) -> Option<(u16, u16)> {
+        self.ports.filter(|_| self.protocol == IpNumber::UDP)
+    }
+}
+
 /// Why a counted inner packet is incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Truncated {

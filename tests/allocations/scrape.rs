@@ -30,6 +30,7 @@ impl Pages for Metrics {
             web,
             process: &ProcessState::default(),
             names: None,
+            databases: &[],
             clock: &WallClock::new(Duration::ZERO),
             created_series: false,
         };

@@ -100,7 +100,9 @@ fn groups() -> Vec<(String, Vec<String>)> {
         let names = cells.map(str::trim).filter(|cell| cell.contains(".pcap"));
         (title.to_owned(), names.map(str::to_owned).collect())
     });
-    sections.collect()
+    sections
+        .filter(|(_, captures): &(_, Vec<_>)| !captures.is_empty())
+        .collect()
 }
 
 /// The columns packets, bytes, skipped and truncated, by capture.

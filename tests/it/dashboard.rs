@@ -142,7 +142,12 @@ fn expected(title: &str, seconds: f64) -> Vec<Option<f64>> {
         | "Throughput by exporter and listen port"
         | "Throughput of top sources"
         | "Throughput of top destinations"
-        | "Throughput by sensor" => vec![Some(bits)],
+        | "Throughput by sensor"
+        | "Throughput to countries"
+        | "Throughput from countries"
+        | "Throughput to network operators"
+        | "Throughput from network operators"
+        | "Throughput by service" => vec![Some(bits)],
         "Packets" | "Packets by type of destination and protocol" | "Packets by sensor" => {
             vec![per_second(PACKETS)]
         }

@@ -12,6 +12,7 @@ use tzsp_packetstream_exporter::flow::{
     Arrivals, Classes, FlowLimits, FlowTable, HostClasses, Label, Sensor, SensorSnapshot, Services,
     Shape,
 };
+use tzsp_packetstream_exporter::geo::FileState;
 use tzsp_packetstream_exporter::metrics::{
     self, CaptureState, Format, OwnState, ProcessState, Refused, WallClock, WebState,
 };
@@ -196,6 +197,12 @@ fn written(format: Format, table: &mut FlowTable, created_series: bool) -> Vec<u
         clock: &WallClock::new(Duration::from_secs(1_700_000_000)),
         created_series,
         names: Some(&names),
+        databases: &[FileState {
+            file: "/var/lib/\"a\".mmdb".to_owned(),
+            built: Duration::from_secs(1_700_000_000),
+            bytes: 9_000_000,
+            failures: 1,
+        }],
     };
     let snapshot = table.scrape(Duration::from_secs(100));
     metrics::write_scrape(&mut out, format, snapshot, &own).unwrap();

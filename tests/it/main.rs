@@ -23,6 +23,7 @@ mod exposition;
 mod faults;
 mod flows;
 mod formats;
+mod geo;
 mod guide;
 mod heavy_scrapes;
 mod home_assistant;

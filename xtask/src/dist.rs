@@ -1,6 +1,8 @@
-//! Builds the tarball and the Debian package. The same program always gives the same bytes.
+//! Builds tarballs and Debian packages. The same program always gives the same bytes.
 
 mod check;
+mod emulated;
+mod targets;
 
 use std::env;
 use std::fs;
@@ -12,6 +14,7 @@ use clap::Args;
 
 use crate::project::{cargo, host, root, succeed, target};
 use crate::release;
+use targets::{Profile, Target};
 
 const NAME: &str = "tzsp_packetstream_exporter";
 
@@ -38,30 +41,76 @@ pub(crate) struct Options {
     out: PathBuf,
 
     /// Package this program instead of a release build
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "targets")]
     program: Option<PathBuf>,
 
+    /// Package a static program for this target; may be given several times [default: a program for
+    /// this machine, linked to its C library]
+    #[arg(long = "target", value_name = "TRIPLE", value_parser = targets::TRIPLES)]
+    targets: Vec<String>,
+
     /// Build the packages twice and compare them; then install, run, upgrade, remove and purge the
-    /// Debian package in a temporary copy of this system; needs Debian, root and overlayfs
+    /// Debian package in a temporary copy of this system; needs Debian, root and overlayfs. With
+    /// --target, run a fast build for each target, in an emulator if it has another processor: on
+    /// all captures in testdata/, where the results must be those of this machine, and live
     #[arg(long)]
     check: bool,
 }
 
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let program = match &options.program {
-        Some(program) => program.clone(),
-        None => release::build(&["--package", NAME])?.exporter,
+    let targets: Vec<_> = options
+        .targets
+        .iter()
+        .filter_map(|triple| Target::named(triple))
+        .collect();
+    if options.check && !targets.is_empty() {
+        return targets.into_iter().try_for_each(emulated::check);
+    }
+    let programs = if targets.is_empty() {
+        vec![match &options.program {
+            Some(program) => Program::of_this_machine(program.clone())?,
+            None => Program::of_this_machine(release::build(&["--package", NAME])?.exporter)?,
+        }]
+    } else {
+        let programs = targets.into_iter().map(Program::built_for);
+        programs.collect::<Result<_, _>>()?
     };
     if options.check {
-        return check::run(&program);
+        return check::run(&programs);
     }
     let manifest = fs::read_to_string(root().join("Cargo.toml")).context("reading Cargo.toml")?;
     check_maintainer(&tags()?, &manifest)?;
     let out = root().join(&options.out);
-    for package in pack(&program, &out, None)?.all() {
+    for package in pack(&programs, &out, None)? {
         println!("{}", package.display());
     }
     Ok(())
+}
+
+/// A program to package.
+struct Program {
+    path: PathBuf,
+    triple: String,
+    /// The command that removes symbols from it.
+    strip: String,
+}
+
+impl Program {
+    fn of_this_machine(path: PathBuf) -> anyhow::Result<Self> {
+        Ok(Self {
+            path,
+            triple: host()?,
+            strip: "strip".to_owned(),
+        })
+    }
+
+    fn built_for(target: &Target) -> anyhow::Result<Self> {
+        Ok(Self {
+            path: target.build(Profile::Release)?,
+            triple: target.triple.to_owned(),
+            strip: target.strip(),
+        })
+    }
 }
 
 /// Checks that a release has a maintainer who can be reached. A commit with a version tag is a
@@ -92,36 +141,48 @@ fn tags() -> anyhow::Result<String> {
 /// Checks the packages with a debug build. A release build would take long, and its packages differ
 /// only in the program.
 pub(crate) fn check_debug_build() -> anyhow::Result<()> {
-    check::run(&target()?.join("debug").join(NAME))
+    let program = target()?.join("debug").join(NAME);
+    check::run(&[Program::of_this_machine(program)?])
 }
 
-/// The paths of the packages.
-struct Packages {
-    tarball: PathBuf,
-    debian: PathBuf,
-    checksums: PathBuf,
-}
-
-impl Packages {
-    fn all(&self) -> [&Path; 3] {
-        [&self.tarball, &self.debian, &self.checksums]
-    }
-}
-
-/// Empties the directory `out` and builds the packages of a program in it. Without
-/// `debian_version`, the Debian package has the version of the program.
-fn pack(program: &Path, out: &Path, debian_version: Option<&str>) -> anyhow::Result<Packages> {
-    let cargo_deb = cargo_deb()?;
+/// Empties the directory `out`, and builds the packages of each program and their checksums in it.
+/// Returns the paths. Without `debian_version`, a Debian package has the version of the program.
+fn pack(
+    programs: &[Program],
+    out: &Path,
+    debian_version: Option<&str>,
+) -> anyhow::Result<Vec<PathBuf>> {
     if out.exists() {
         fs::remove_dir_all(out).with_context(|| format!("emptying {}", out.display()))?;
     }
-    let stage = out.join("stage");
     let time = source_date()?;
-    let stripped = stage.join("release").join(NAME);
-    create(&stage.join("release"))?;
-    succeed(Command::new("strip").arg("-o").arg(&stripped).arg(program))?;
+    for program in programs {
+        pack_program(program, out, &time, debian_version)?;
+    }
+    let mut packages = files(out)?;
+    let checksums = out.join("SHA256SUMS");
+    let names = packages.iter().filter_map(|path| path.file_name());
+    let sums = stdout_of(Command::new("sha256sum").current_dir(out).args(names))?;
+    fs::write(&checksums, sums).context("writing SHA256SUMS")?;
+    packages.push(checksums);
+    Ok(packages)
+}
 
-    let tarball = tarball(&stripped, out, &stage, &time)?;
+fn pack_program(
+    program: &Program,
+    out: &Path,
+    time: &str,
+    debian_version: Option<&str>,
+) -> anyhow::Result<()> {
+    let cargo_deb = cargo_deb()?;
+    let stage = out.join("stage");
+    let release = stage.join(&program.triple).join("release");
+    create(&release)?;
+    let stripped = release.join(NAME);
+    let mut strip = Command::new(&program.strip);
+    succeed(strip.arg("-o").arg(&stripped).arg(&program.path))?;
+
+    tarball(&stripped, &program.triple, out, &stage, time)?;
     let mut command = Command::new(cargo_deb);
     command
         .current_dir(root())
@@ -130,40 +191,31 @@ fn pack(program: &Path, out: &Path, debian_version: Option<&str>) -> anyhow::Res
             "--no-strip",
             "--no-dbgsym",
             "--quiet",
+            "--target",
+            &program.triple,
             "--output",
         ])
         .arg(out)
         // cargo-deb looks for the program here.
         .env("CARGO_TARGET_DIR", &stage)
-        .env("SOURCE_DATE_EPOCH", &time);
+        .env("SOURCE_DATE_EPOCH", time);
     if let Some(version) = debian_version {
         command.args(["--deb-version", version]);
     }
     succeed(&mut command)?;
-    let debian = only_file(out, "deb")?;
-    fs::remove_dir_all(&stage).with_context(|| format!("removing {}", stage.display()))?;
-
-    let checksums = out.join("SHA256SUMS");
-    let output = Command::new("sha256sum")
-        .current_dir(out)
-        .args([&tarball, &debian].map(|path| path.file_name().unwrap_or_default()))
-        .output()
-        .context("cannot run sha256sum")?;
-    if !output.status.success() {
-        bail!("sha256sum: {}", String::from_utf8_lossy(&output.stderr));
-    }
-    fs::write(&checksums, output.stdout).context("writing SHA256SUMS")?;
-    Ok(Packages {
-        tarball,
-        debian,
-        checksums,
-    })
+    fs::remove_dir_all(&stage).with_context(|| format!("removing {}", stage.display()))
 }
 
 /// Builds the tarball. Names are sorted, and times, owners and modes are fixed, so that the bytes
 /// are the same on every machine.
-fn tarball(program: &Path, out: &Path, stage: &Path, time: &str) -> anyhow::Result<PathBuf> {
-    let name = format!("{NAME}-{}-{}", version(program)?, host()?);
+fn tarball(
+    program: &Path,
+    triple: &str,
+    out: &Path,
+    stage: &Path,
+    time: &str,
+) -> anyhow::Result<()> {
+    let name = format!("{NAME}-{}-{triple}", version()?);
     let directory = stage.join(&name);
     create(&directory)?;
     for part in PARTS {
@@ -187,14 +239,15 @@ fn tarball(program: &Path, out: &Path, stage: &Path, time: &str) -> anyhow::Resu
             .arg("--directory")
             .arg(stage)
             .arg(&name),
-    )?;
-    Ok(tarball)
+    )
 }
 
-fn version(program: &Path) -> anyhow::Result<String> {
-    let output = stdout_of(Command::new(program).arg("--version"))?;
-    let version = output.split_whitespace().nth(1);
-    Ok(version.context("the program prints no version")?.to_owned())
+/// Returns the version of the program.
+fn version() -> anyhow::Result<String> {
+    // Such as `path+file:///source#tzsp_packetstream_exporter@1.2.3`.
+    let id = stdout_of(cargo().args(["pkgid", "--package", NAME]))?;
+    let version = id.trim().rsplit(['@', '#']).next();
+    Ok(version.context("cargo names no version")?.to_owned())
 }
 
 /// Returns the time of the last change to the sources, in seconds since the Unix epoch:
@@ -245,14 +298,17 @@ fn create(directory: &Path) -> anyhow::Result<()> {
     fs::create_dir_all(directory).with_context(|| format!("creating {}", directory.display()))
 }
 
-fn only_file(directory: &Path, extension: &str) -> anyhow::Result<PathBuf> {
+/// Returns the paths of the files in a directory, sorted.
+fn files(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {
     let entries = directory
         .read_dir()
         .with_context(|| format!("reading {}", directory.display()))?;
-    let paths = entries.filter_map(Result::ok).map(|entry| entry.path());
-    let mut files = paths.filter(|path| path.extension().is_some_and(|own| own == extension));
-    let file = files.next();
-    file.with_context(|| format!("no .{extension} in {}", directory.display()))
+    let mut files: Vec<_> = entries
+        .filter_map(Result::ok)
+        .map(|entry| entry.path())
+        .collect();
+    files.sort();
+    Ok(files)
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 mod capture_formats;
 mod chain;
 mod cut_short;
+pub(crate) mod databases;
 mod encapsulations;
 mod flows;
 mod inner;
@@ -107,6 +108,9 @@ fn directory() -> PathBuf {
 fn files() -> BTreeMap<String, Vec<u8>> {
     let groups = groups();
     let mut files = BTreeMap::from([("README.md".to_owned(), readme(&groups).into_bytes())]);
+    for database in databases::fixtures() {
+        files.insert(database.name.to_owned(), database.content);
+    }
     for fixture in groups.into_iter().flat_map(|(_, fixtures)| fixtures) {
         let before = files.insert(fixture.name.to_owned(), fixture.content);
         assert!(before.is_none(), "two fixtures are called {}", fixture.name);
@@ -160,6 +164,31 @@ are sums over all flows, skipped frames are listed by reason, truncated ones by 
     );
     for (title, fixtures) in groups {
         text.push_str(&section(title, fixtures));
+    }
+    text.push_str(&databases_section());
+    text
+}
+
+fn databases_section() -> String {
+    let mut text = String::from(
+        "
+## Databases
+
+Countries and network operators for `--geo-database`, all made up. `-` means that the database has \
+none.
+
+| database | proves | gives |
+|---|---|---|
+",
+    );
+    for database in databases::fixtures() {
+        let databases::Fixture {
+            name,
+            proves,
+            expected,
+            ..
+        } = database;
+        writeln!(text, "| {name} | {proves} | {expected} |").expect("a String takes everything");
     }
     text
 }

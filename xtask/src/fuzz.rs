@@ -16,7 +16,7 @@ use clap::Args;
 
 use crate::project::{cargo, host, root, succeed};
 
-pub(crate) const TARGETS: [&str; 5] = ["frame", "capture", "analyze", "names", "web_config"];
+pub(crate) const TARGETS: [&str; 6] = ["frame", "capture", "analyze", "names", "geo", "web_config"];
 
 /// The compiler flags that cargo-fuzz uses, except those for a sanitizer.
 const FLAGS: [&str; 7] = [

@@ -2,6 +2,7 @@
 
 mod frames;
 mod hostile;
+mod profile;
 mod traffic;
 
 use std::fs::File;
@@ -12,6 +13,7 @@ use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use self::frames::FrameWriter;
+use self::profile::Profile;
 use self::traffic::Traffic;
 use crate::capture_file::SNAP_LENGTH;
 
@@ -45,12 +47,16 @@ pub(crate) struct Options {
     )]
     ports: Vec<u16>,
 
+    /// Use addresses, ports and services as a network of this size has them
+    #[arg(long, value_enum)]
+    profile: Option<Profile>,
+
     #[arg(long, value_enum, default_value_t = CaptureFormat::Pcap)]
     format: CaptureFormat,
 
     /// Write frames of every encapsulation and link type instead, some truncated or malformed, as
     /// pcapng; --packets is the number of frames
-    #[arg(long, conflicts_with_all = ["flows", "snaplen", "ports", "format"])]
+    #[arg(long, conflicts_with_all = ["flows", "snaplen", "ports", "profile", "format"])]
     hostile: bool,
 }
 
@@ -95,7 +101,7 @@ struct Totals {
 
 fn generate(options: &Options, out: impl Write) -> io::Result<Totals> {
     let flows = options.flows.min(options.packets);
-    let mut traffic = Traffic::new(options.seed, flows, &options.ports);
+    let mut traffic = Traffic::new(options.seed, flows, &options.ports, options.profile);
     let mut writer = FrameWriter::start(out, options.format, options.snaplen)?;
     let mut totals = Totals::default();
     for remaining in (1..=options.packets).rev() {
@@ -123,6 +129,7 @@ mod tests {
             seed: 7,
             snaplen: SNAP_LENGTH,
             ports: vec![37008, 1234],
+            profile: None,
             format: CaptureFormat::Pcap,
             hostile: false,
         }
@@ -168,6 +175,18 @@ mod tests {
                 (totals.packets, totals.flows),
                 (packets, flows.min(packets))
             );
+        }
+    }
+
+    #[test]
+    fn the_totals_of_each_profile_match_the_capture() {
+        for profile in [Profile::Home, Profile::Office, Profile::Provider] {
+            let (bytes, totals) = capture(&Options {
+                profile: Some(profile),
+                ..options(3000, 1000)
+            });
+            assert_eq!(recount(&bytes), totals);
+            assert_eq!((totals.packets, totals.flows), (3000, 1000));
         }
     }
 

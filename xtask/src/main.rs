@@ -19,6 +19,7 @@ mod fuzz;
 mod generate;
 #[cfg(target_os = "linux")]
 mod instructions;
+mod mmdb;
 mod packet;
 mod project;
 mod radio;

@@ -108,16 +108,18 @@ impl Block {
         self.frames.is_empty()
     }
 
-    /// Adds a frame of a buffer that begins at the address `buffer`, and that will be moved here.
+    /// Adds frames of a buffer that begins at the address `buffer`, and that will be moved here.
     #[inline]
-    fn push(&mut self, buffer: usize, frame: &Frame<'_>) {
-        let start = frame.bytes.as_ptr().addr() - buffer;
-        self.frames.push(Entry {
-            at: frame.at,
-            link: frame.link,
-            bytes: start..start + frame.bytes.len(),
-            length: frame.length,
-        });
+    fn append(&mut self, buffer: usize, frames: &[Frame<'_>]) {
+        self.frames.extend(frames.iter().map(|frame| {
+            let start = frame.bytes.as_ptr().addr() - buffer;
+            Entry {
+                at: frame.at,
+                link: frame.link,
+                bytes: start..start + frame.bytes.len(),
+                length: frame.length,
+            }
+        }));
     }
 }
 
@@ -139,7 +141,7 @@ impl BlockReader {
         reader.append(block);
         reader.ended = ending.is_some();
         let buffer = reader.buffer.as_ptr().addr();
-        let walked = reader.each_frame(|frame| block.push(buffer, frame));
+        let walked = reader.each_group(|frames| block.append(buffer, frames));
         if !block.is_empty() {
             reader.hand_over_buffer(block);
         }

@@ -1,10 +1,10 @@
 //! The capture formats pcap and pcapng behind one type.
 
+use super::group::FrameGroup;
 use super::pcap::Pcap;
 use super::pcapng::Pcapng;
 use super::record::{Item, Link, Mode, Plausible, Window};
 use super::signature;
-use crate::capture::Frame;
 
 /// The size of the largest IP packet. A capture inside a packet cannot be longer.
 const LARGEST_PACKET: usize = 65_535;
@@ -86,17 +86,17 @@ impl CaptureFormat {
         }
     }
 
-    /// Fast path: passes frames at the front to `take`, and returns their size in bytes.
-    #[inline]
-    pub(super) fn each_plain<'a>(
+    /// Fast path: adds frames at the front to `group` until it is full, and returns their size in
+    /// bytes.
+    pub(super) fn plain_frames<'a>(
         &mut self,
         bytes: &'a [u8],
         mode: Mode,
-        take: impl FnMut(&Frame<'a>),
+        group: &mut FrameGroup<'a>,
     ) -> usize {
         match self {
-            Self::Pcap(pcap) => pcap.each_plain(bytes, mode, take),
-            Self::Pcapng(pcapng) => pcapng.each_plain(bytes, take),
+            Self::Pcap(pcap) => pcap.plain_frames(bytes, mode, group),
+            Self::Pcapng(pcapng) => pcapng.plain_frames(bytes, group),
         }
     }
 

@@ -14,6 +14,7 @@ mod compressed;
 mod content;
 mod damage;
 mod format;
+mod group;
 mod pcap;
 mod pcapng;
 mod reader;

@@ -18,6 +18,7 @@ use pcap_file::pcapng::blocks::{
 };
 use pcap_file::pcapng::{PcapNgFormatError, RawBlockParseError};
 
+use super::group::FrameGroup;
 use super::record::{Item, MAX_RECORD, Mode, Plausible, Resume, Window};
 use super::signature;
 use crate::capture::Frame;
@@ -91,26 +92,27 @@ impl Pcapng {
         here.fold(self.dropped_before, u64::saturating_add)
     }
 
-    /// Fast path: passes the enhanced packet blocks at the front to `take`, and returns their size
-    /// in bytes. Nearly all blocks are of this type. Stops at the first block that is of another
-    /// type, incomplete or malformed. Must agree with [`next`](Self::next), which handles those.
-    #[inline]
-    pub(super) fn each_plain<'a>(&self, bytes: &'a [u8], take: impl FnMut(&Frame<'a>)) -> usize {
+    /// Fast path: adds the enhanced packet blocks at the front to `group` until it is full, and
+    /// returns their size in bytes. Nearly all blocks are of this type. Stops at the first block that
+    /// is of another type, incomplete or malformed. Must agree with [`next`](Self::next), which
+    /// handles those.
+    pub(super) fn plain_frames<'a>(&self, bytes: &'a [u8], group: &mut FrameGroup<'a>) -> usize {
         match self.byte_order {
-            Endianness::Big => self.each_plain_of::<BigEndian>(bytes, take),
-            Endianness::Little => self.each_plain_of::<LittleEndian>(bytes, take),
+            Endianness::Big => self.plain_frames_of::<BigEndian>(bytes, group),
+            Endianness::Little => self.plain_frames_of::<LittleEndian>(bytes, group),
         }
     }
 
-    #[inline]
-    fn each_plain_of<'a, B: ByteOrder>(
+    fn plain_frames_of<'a, B: ByteOrder>(
         &self,
         bytes: &'a [u8],
-        mut take: impl FnMut(&Frame<'a>),
+        group: &mut FrameGroup<'a>,
     ) -> usize {
         let mut rest = bytes;
-        while let Some((frame, tail)) = self.plain::<B>(rest) {
-            take(&frame);
+        while !group.is_full()
+            && let Some((frame, tail)) = self.plain::<B>(rest)
+        {
+            group.push(frame);
             rest = tail;
         }
         bytes.len() - rest.len()

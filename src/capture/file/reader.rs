@@ -5,6 +5,7 @@ use thiserror::Error;
 use super::content::Content;
 use super::damage::Damage;
 use super::format::{Begin, CaptureFormat};
+use super::group::FrameGroup;
 use super::record::{LOOKAHEAD, MAX_RECORD, Mode, Window};
 use super::walk::{Step, Walk};
 use crate::capture::Frame;
@@ -127,19 +128,39 @@ impl<R: Read> CaptureReader<R> {
     /// Passes every frame that is complete in the buffer to `take`.
     ///
     /// # Errors
+    /// The same as [`each_group`](Self::each_group).
+    #[inline]
+    pub fn each_frame(&mut self, mut take: impl FnMut(&Frame<'_>)) -> Result<(), CaptureError> {
+        self.each_group(|frames| frames.iter().for_each(&mut take))
+    }
+
+    /// Passes every frame that is complete in the buffer to `take`, a few at a time.
+    ///
+    /// Finding frames and decoding them in one loop would take longer: the processor does not have
+    /// enough registers for both.
+    ///
+    /// # Errors
     /// The stream is not a capture, or a strict reader found damage. Further calls return the same
     /// error.
     #[inline]
-    pub fn each_frame(&mut self, mut take: impl FnMut(&Frame<'_>)) -> Result<(), CaptureError> {
+    pub fn each_group(&mut self, mut take: impl FnMut(&[Frame<'_>])) -> Result<(), CaptureError> {
         loop {
             if let (Some(format), Some(mode)) = (&mut self.format, self.walk.at_record()) {
-                let bytes = &self.buffer[self.start..self.end];
-                let size = format.each_plain(bytes, mode, &mut take);
-                self.start += size;
-                self.offset += size as u64;
+                let mut group = FrameGroup::default();
+                loop {
+                    let bytes = &self.buffer[self.start..self.end];
+                    let size = format.plain_frames(bytes, mode, &mut group);
+                    if size == 0 {
+                        break;
+                    }
+                    take(group.frames());
+                    group.clear();
+                    self.start += size;
+                    self.offset += size as u64;
+                }
             }
             match self.next_frame()? {
-                Some(frame) => take(&frame),
+                Some(frame) => take(&[frame]),
                 None => return Ok(()),
             }
         }
@@ -148,7 +169,7 @@ impl<R: Read> CaptureReader<R> {
     /// Returns the next complete frame, or `None` if more bytes are needed.
     ///
     /// # Errors
-    /// The same as [`each_frame`](Self::each_frame).
+    /// The same as [`each_group`](Self::each_group).
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, CaptureError> {
         if self.format.is_none() && !self.read_header()? {
             return Ok(None);

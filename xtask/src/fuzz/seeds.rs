@@ -24,6 +24,7 @@ pub(super) fn of(target: &str) -> Vec<(String, Vec<u8>)> {
             })
             .collect(),
         "names" => names(),
+        "geo" => geo(),
         _ => WEB_CONFIGURATIONS
             .iter()
             .enumerate()
@@ -51,6 +52,19 @@ fn names() -> Vec<(String, Vec<u8>)> {
     let messages: Vec<_> = messages.collect();
     let all = messages.concat();
     let seeds = messages.into_iter().chain([all]).enumerate();
+    seeds
+        .map(|(number, seed)| (number.to_string(), seed))
+        .collect()
+}
+
+/// Returns each database, whole and with its end cut in three ways: the metadata comes last.
+fn geo() -> Vec<(String, Vec<u8>)> {
+    let databases = fixtures::databases::contents();
+    let seeds = databases.iter().flat_map(|database| {
+        let cut = |from_end| database[..database.len() - from_end].to_vec();
+        [0, 1, 100].map(cut)
+    });
+    let seeds = seeds.enumerate();
     seeds
         .map(|(number, seed)| (number.to_string(), seed))
         .collect()

@@ -128,10 +128,14 @@ impl<W: Write> FrameWriter<W> {
         datagram.extend(ETHERTYPE_IPV4.to_be_bytes());
         datagram.extend(header);
         let transport_length = total_length - 20;
+        let ports = flow.ports.into_iter().flat_map(u16::to_be_bytes);
         match flow.protocol {
-            TCP => datagram.extend(TCP_HEADER),
+            TCP => {
+                datagram.extend(ports);
+                datagram.extend(TCP_AFTER_PORTS);
+            }
             UDP => {
-                datagram.extend(PORTS);
+                datagram.extend(ports);
                 datagram.extend(transport_length.to_be_bytes());
                 datagram.extend([0, 0]);
             }
@@ -187,13 +191,10 @@ fn sensor_address(sensor: u8) -> [u8; 4] {
     [192, 168, 88, 1 + sensor]
 }
 
-/// From 51234 to 443.
-const PORTS: [u8; 4] = [0xc8, 0x22, 0x01, 0xbb];
-
-/// An acknowledgement with timestamps, between the same ports.
-const TCP_HEADER: [u8; 32] = [
-    0xc8, 0x22, 0x01, 0xbb, 0x1a, 0x2b, 0x3c, 0x4d, 0x5e, 0x6f, 0x70, 0x81, 0x80, 0x10, 0x01, 0xf6,
-    0, 0, 0, 0, 1, 1, 8, 10, 0x02, 0xa3, 0xb4, 0xc5, 0x11, 0x22, 0x33, 0x44,
+/// An acknowledgement with timestamps, behind the ports.
+const TCP_AFTER_PORTS: [u8; 28] = [
+    0x1a, 0x2b, 0x3c, 0x4d, 0x5e, 0x6f, 0x70, 0x81, 0x80, 0x10, 0x01, 0xf6, 0, 0, 0, 0, 1, 1, 8,
+    10, 0x02, 0xa3, 0xb4, 0xc5, 0x11, 0x22, 0x33, 0x44,
 ];
 
 const ECHO_REQUEST: [u8; 8] = [8, 0, 0, 0, 0x12, 0x34, 0, 1];

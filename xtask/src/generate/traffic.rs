@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use rand_pcg::Pcg64Mcg;
 use rand_pcg::rand_core::{Rng, SeedableRng};
 
+use super::profile::Profile;
 use crate::packet::{ESP, GRE, ICMP, IGMP, OSPF, SCTP, TCP, UDP};
 
 /// An inner packet of a flow.
@@ -22,12 +23,14 @@ pub(super) struct Flow {
     pub(super) protocol: u8,
     pub(super) sensor: u8,
     pub(super) listen_port: u16,
-    sizes: Sizes,
+    /// The source and destination ports, in TCP and UDP.
+    pub(super) ports: [u16; 2],
+    pub(super) sizes: Sizes,
 }
 
 /// The sizes of a flow's packets.
 #[derive(Clone, Copy)]
-enum Sizes {
+pub(super) enum Sizes {
     /// Data in one direction: full packets, and sometimes a smaller one.
     Download,
     /// The acknowledgements of a download.
@@ -42,7 +45,7 @@ enum Sizes {
 const SENSORS: u8 = 3;
 
 /// First octets of /8 networks whose addresses are all public.
-const PUBLIC_OCTETS: [u8; 12] = [8, 13, 17, 23, 34, 52, 91, 104, 142, 151, 185, 212];
+pub(super) const PUBLIC_OCTETS: [u8; 12] = [8, 13, 17, 23, 34, 52, 91, 104, 142, 151, 185, 212];
 
 pub(super) struct Traffic {
     random: Random,
@@ -54,9 +57,13 @@ pub(super) struct Traffic {
 }
 
 impl Traffic {
-    pub(super) fn new(seed: u64, flows: u64, ports: &[u16]) -> Self {
+    pub(super) fn new(seed: u64, flows: u64, ports: &[u16], profile: Option<Profile>) -> Self {
         let mut random = Random::new(seed);
-        let flows = distinct_flows(&mut random, flows, ports);
+        let flow = |random: &mut Random| match profile {
+            Some(profile) => profile.flow(random, ports),
+            None => random.flow(ports),
+        };
+        let flows = distinct_flows(&mut random, flows, flow);
         Self {
             random,
             flows,
@@ -92,11 +99,15 @@ impl Traffic {
     }
 }
 
-fn distinct_flows(random: &mut Random, count: u64, ports: &[u16]) -> Vec<Flow> {
+fn distinct_flows(
+    random: &mut Random,
+    count: u64,
+    next: impl Fn(&mut Random) -> Flow,
+) -> Vec<Flow> {
     let mut known = HashSet::new();
     let mut flows = Vec::new();
     while (flows.len() as u64) < count {
-        let flow = random.flow(ports);
+        let flow = next(random);
         if known.insert((
             flow.source,
             flow.destination,
@@ -134,7 +145,7 @@ impl Random {
 
     /// Returns a rank by Zipf's law. Rank 0, the next two ranks, the next four and so on are all
     /// equally likely.
-    fn rank_below(&mut self, count: usize) -> usize {
+    pub(super) fn rank_below(&mut self, count: usize) -> usize {
         loop {
             let doubling = self.below(u64::from(count.ilog2()) + 1);
             let first = 1 << doubling;
@@ -164,6 +175,7 @@ impl Random {
             protocol,
             sensor: self.octet() % SENSORS,
             listen_port: ports[port],
+            ports: [51_234, 443],
             sizes,
         }
     }

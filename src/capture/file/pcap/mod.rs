@@ -17,6 +17,7 @@ mod resync;
 
 use std::time::Duration;
 
+use super::group::FrameGroup;
 use super::record::{Item, LOOKAHEAD, Link, MAX_RECORD, Mode, Plausible, Resume, Window};
 use super::{signature, zeros};
 use crate::capture::Frame;
@@ -153,7 +154,8 @@ impl Pcap {
         }
     }
 
-    /// Fast path: passes records at the front to `take`, and returns their size in bytes.
+    /// Fast path: adds records at the front to `group` until it is full, and returns their size in
+    /// bytes.
     ///
     /// Takes records that are complete, not empty, and captured within a day of the previous
     /// record. A recovering reader also requires that the header of the next record meets these
@@ -162,19 +164,23 @@ impl Pcap {
     /// Must agree with [`next`](Self::next), which handles all other records. An empty record is
     /// left to it, because it may be the header of another capture or the beginning of a run of
     /// zeros. Captures of old versions are left to it too.
-    #[inline]
-    pub(super) fn each_plain<'a>(
+    // Not inlined: this loop needs all registers.
+    #[inline(never)]
+    pub(super) fn plain_frames<'a>(
         &mut self,
         bytes: &'a [u8],
         mode: Mode,
-        mut take: impl FnMut(&Frame<'a>),
+        group: &mut FrameGroup<'a>,
     ) -> usize {
         if self.may_be_swapped {
             return 0;
         }
         let mut rest = bytes;
-        let mut next = self.plain_header(rest, self.before);
-        while let Some((header, behind)) = next {
+        let mut before = self.before;
+        let mut next = self.plain_header(rest, before);
+        while !group.is_full()
+            && let Some((header, behind)) = next
+        {
             let Some((frame, tail)) = behind.split_at_checked(header.captured as usize) else {
                 break;
             };
@@ -182,7 +188,7 @@ impl Pcap {
             if mode == Mode::Recovering && next.is_none() {
                 break;
             }
-            let frame = if self.is_contradictory(header) {
+            group.push(if self.is_contradictory(header) {
                 self.odd += 1;
                 self.frame(header, frame)
             } else {
@@ -193,14 +199,16 @@ impl Pcap {
                     bytes: frame,
                     length: header.original as usize,
                 }
-            };
-            take(&frame);
-            self.before = Some(header.seconds);
-            self.awaited = 0;
+            });
+            before = Some(header.seconds);
             rest = tail;
         }
         let size = bytes.len() - rest.len();
-        self.followed = self.followed.saturating_sub(size);
+        if size > 0 {
+            self.before = before;
+            self.awaited = 0;
+            self.followed = self.followed.saturating_sub(size);
+        }
         size
     }
 
