@@ -175,6 +175,7 @@ impl FlowArguments {
             hosts,
             plain: false,
             services: self.services()?,
+            ..Shape::default()
         })
     }
 }
