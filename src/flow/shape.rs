@@ -173,9 +173,9 @@ impl Shape {
         let databases = self.places.databases();
         let place_of = |address: A, parts: Parts| {
             let (place, operator) = place::look_up(&databases, address.into(), parts);
-            operator
-                .into_iter()
-                .for_each(|operator| self.places.learn(operator));
+            if let Some(operator) = operator {
+                self.places.learn(operator);
+            }
             place
         };
         if source.are_any() {
