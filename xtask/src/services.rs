@@ -91,10 +91,12 @@ fn lines(named: &BTreeMap<(u16, usize), (String, bool)>, revision: &str) -> Stri
          # Written by `cargo xtask services`: do not edit.\n"
     );
     for (first, last, name, protocols) in runs {
-        let _ = match first == last {
-            true => writeln!(table, "{name} {first}{protocols}"),
-            false => writeln!(table, "{name} {first}-{last}{protocols}"),
+        let ports = if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
         };
+        let _ = writeln!(table, "{name} {ports}{protocols}");
     }
     table
 }
