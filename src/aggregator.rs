@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::flow::{Changes, FlowLimits, FlowTable, Recent, SensorRuns, Sensors, Shape, Snapshot};
+use crate::geo::Databases;
 use crate::names::Names;
 use crate::wire::DecodeOptions;
 pub use batch::FrameBatch;
@@ -75,6 +76,11 @@ impl Aggregator {
             lessons: Vec::new(),
             learnt_at: Duration::ZERO,
         }
+    }
+
+    /// Replaces the databases of countries and network operators.
+    pub fn set_databases(&self, databases: Arc<Databases>) {
+        self.flows.set_databases(databases);
     }
 
     /// Discards the flows and frames counted so far. Existing batches stay valid.

@@ -180,7 +180,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             };
         }
     };
-    let (names, _databases) = match open_lookups(options.names, options.geo_databases) {
+    let (names, databases) = match open_lookups(options.names, options.geo_databases) {
         Ok(lookups) => lookups,
         Err(error) => {
             return Report {
@@ -198,6 +198,7 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
 
     let limits = settings.limits;
     let mut core = Aggregator::new(settings);
+    core.set_databases(Arc::new(databases.databases()));
     let learns = names.as_ref().is_some_and(|names| names.protocols().any());
     if let Some(names) = names.as_ref().filter(|_| learns) {
         core.learn_names(Arc::clone(names));

@@ -122,19 +122,6 @@ impl FlowArguments {
         Ok(())
     }
 
-    /// Checks that the databases differ.
-    fn check_geo_databases(&self) -> Result<(), Contradiction> {
-        for (index, file) in self.geo_databases.iter().enumerate() {
-            if self.geo_databases[..index].contains(file) {
-                return Err(wrong(&format!(
-                    "'--geo-database {}' is given twice: name each file once",
-                    file.display()
-                )));
-            }
-        }
-        Ok(())
-    }
-
     /// Reads the names of services, if the label was chosen.
     fn services(&self) -> Result<Services, Contradiction> {
         let is_chosen = self.labels.contains(Label::Service);
@@ -158,6 +145,19 @@ impl FlowArguments {
         Services::with_file(&content).map_err(|error| problem(&error))
     }
 
+    /// Checks that the databases differ.
+    fn check_geo_databases(&self) -> Result<(), Contradiction> {
+        for (index, file) in self.geo_databases.iter().enumerate() {
+            if self.geo_databases[..index].contains(file) {
+                return Err(wrong(&format!(
+                    "'--geo-database {}' is given twice: name each file once",
+                    file.display()
+                )));
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn shape(&self) -> Result<Shape, Contradiction> {
         self.check_names()?;
         self.check_geo_databases()?;
@@ -175,6 +175,7 @@ impl FlowArguments {
             hosts,
             plain: false,
             services: self.services()?,
+            ..Shape::default()
         })
     }
 }

@@ -7,12 +7,14 @@ use etherparse::IpNumber;
 
 use super::class::Class;
 use super::key::Key;
+use super::place::Place;
 use super::services::Service;
 use super::shape::{OverflowKey, TrafficKey};
 use super::snapshot::{Direction, HostKey};
+use crate::geo::Country;
 
 impl Key<IpAddr> {
-    pub const SIZE: usize = 71;
+    pub const SIZE: usize = 83;
 
     /// Returns the key as bytes. All narrow keys sort before all wide ones.
     #[must_use]
@@ -33,6 +35,10 @@ impl Key<IpAddr> {
         }
         rest.put([self.dscp]);
         rest.put(self.service.0.to_be_bytes());
+        for place in [self.source_place, self.destination_place] {
+            rest.put(place.country.map_or(0, Country::number).to_be_bytes());
+            rest.put(place.operator.to_be_bytes());
+        }
         bytes
     }
 
@@ -55,6 +61,11 @@ impl Key<IpAddr> {
         let [from_port, to_port, vlan] = [field(), field(), field()];
         let [dscp] = take(&mut rest);
         let service = Service(u16::from_be_bytes(take(&mut rest)));
+        let mut place = || Place {
+            country: Country::from_number(u16::from_be_bytes(take(&mut rest))),
+            operator: u32::from_be_bytes(take(&mut rest)),
+        };
+        let [source_place, destination_place] = [place(), place()];
         Self {
             source,
             source_prefix,
@@ -70,6 +81,8 @@ impl Key<IpAddr> {
             vlan,
             dscp,
             service,
+            source_place,
+            destination_place,
         }
     }
 }

@@ -227,7 +227,7 @@ impl Shape {
                 key.destination_class = self.classes.of(key.destination);
             }
         }
-        key
+        self.with_places(key)
     }
 }
 

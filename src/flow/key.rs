@@ -10,7 +10,9 @@ use etherparse::IpNumber;
 use foldhash::quality::RandomState;
 
 use super::class::{Class, WHOLE};
+use super::place::Place;
 use super::services::Service;
+use crate::geo::Country;
 use crate::wire::Observation;
 pub use address::Address;
 use words::Words;
@@ -38,10 +40,20 @@ pub struct Key<A: Address> {
     pub dscp: u8,
     /// The service, unless the key has both ports: see [`Shape::service`](super::Shape::service).
     pub service: Service,
+    /// The country and operator of the source, if labels show them. A packed key holds them only if it
+    /// does not hold the address.
+    pub source_place: Place,
+    pub destination_place: Place,
 }
 
 /// The bit among the flags of a packed key that says that it has a service.
 const SERVICE_BIT: u8 = 3;
+
+/// The bits among the flags that say that the field of the source, and that of the destination, has the
+/// number of an operator, and the field of its prefix the lower 8 bits of a country.
+const PLACE_BITS: [u8; 2] = [4, 5];
+/// Where the upper 2 bits of the countries are in the last byte.
+const COUNTRY_BITS: [u8; 2] = [6, 4];
 
 /// A key in the form in which the table stores it.
 #[derive(Debug, Clone, Copy)]
@@ -67,6 +79,8 @@ impl<A: Address> Key<A> {
             vlan: seen.vlan,
             dscp: seen.dscp,
             service: Service::NONE,
+            source_place: Place::NONE,
+            destination_place: Place::NONE,
         }
     }
 
@@ -96,6 +110,8 @@ impl<A: Address> Key<A> {
             vlan: self.vlan,
             dscp: self.dscp,
             service: self.service,
+            source_place: self.source_place,
+            destination_place: self.destination_place,
         }
     }
 
@@ -120,10 +136,20 @@ impl<A: Address> Key<A> {
     pub(super) fn pack(self) -> Packed<A> {
         let flag = |field: Option<u16>, bit: u8| u8::from(field.is_some()) << bit;
         let service = (self.service != Service::NONE).then_some(self.service.0);
+        let source = PackedEnd::new(self.source, self.source_prefix, self.source_place);
+        let destination = PackedEnd::new(
+            self.destination,
+            self.destination_prefix,
+            self.destination_place,
+        );
+        let [source_bit, destination_bit] = PLACE_BITS;
         let flags = flag(self.from_port, 0)
             | flag(self.to_port, 1)
             | flag(self.vlan, 2)
-            | flag(service, SERVICE_BIT);
+            | flag(service, SERVICE_BIT)
+            | u8::from(source.is_place) << source_bit
+            | u8::from(destination.is_place) << destination_bit;
+        let [source_shift, destination_shift] = COUNTRY_BITS;
         // The service takes the field of a port that the key does not have.
         let (from_port, to_port) = match (self.from_port, self.to_port) {
             (None, to_port) => (service, to_port),
@@ -136,19 +162,64 @@ impl<A: Address> Key<A> {
             from_port << 48 | to_port << 32 | vlan << 16 | listen_port,
             u64::from_be_bytes([
                 flags,
-                self.source_prefix,
+                source.prefix,
                 self.source_class.0,
-                self.destination_prefix,
+                destination.prefix,
                 self.destination_class.0,
                 self.protocol.0,
                 self.dscp,
-                0,
+                source.country << source_shift | destination.country << destination_shift,
             ]),
         ];
         Packed(A::pack(
-            [self.source, self.destination, self.sensor],
+            [source.address, destination.address, self.sensor],
             numbers,
         ))
+    }
+}
+
+/// What a packed key holds of one end: an address and its prefix, or a place.
+struct PackedEnd<A> {
+    address: A,
+    prefix: u8,
+    is_place: bool,
+    /// The upper 2 bits of the country's number.
+    country: u8,
+}
+
+impl<A: Address> PackedEnd<A> {
+    #[inline]
+    fn new(address: A, prefix: u8, place: Place) -> Self {
+        if place.is_none() {
+            return Self {
+                address,
+                prefix,
+                is_place: false,
+                country: 0,
+            };
+        }
+        let country = place.country.map_or(0, Country::number);
+        let [high, low] = country.to_be_bytes();
+        Self {
+            address: address.with_number(place.operator),
+            prefix: low,
+            is_place: true,
+            country: high,
+        }
+    }
+
+    #[inline]
+    fn unpack(self) -> (A, u8, Place) {
+        if !self.is_place {
+            return (self.address, self.prefix, Place::NONE);
+        }
+        let (address, operator) = self.address.number();
+        let country = u16::from_be_bytes([self.country, self.prefix]);
+        let place = Place {
+            country: Country::from_number(country),
+            operator,
+        };
+        (address, WHOLE, place)
     }
 }
 
@@ -164,11 +235,23 @@ impl<A: Address> Packed<A> {
             destination_class,
             protocol,
             dscp,
-            _,
+            countries,
         ] = bytes.to_be_bytes();
         let [from_port, to_port, vlan, listen_port] = [48, 32, 16, 0]
             .map(|shift| u16::try_from(numbers >> shift & 0xffff).expect("16 bits are masked"));
         let if_present = |number, bit: u8| (flags & 1 << bit != 0).then_some(number);
+        let end = |address, prefix, end: usize| {
+            let packed = PackedEnd {
+                address,
+                prefix,
+                is_place: flags & 1 << PLACE_BITS[end] != 0,
+                country: countries >> COUNTRY_BITS[end] & 3,
+            };
+            packed.unpack()
+        };
+        let (source, source_prefix, source_place) = end(source, source_prefix, 0);
+        let (destination, destination_prefix, destination_place) =
+            end(destination, destination_prefix, 1);
         let service = match flags & 1 {
             0 => from_port,
             _ => to_port,
@@ -188,6 +271,8 @@ impl<A: Address> Packed<A> {
             vlan: if_present(vlan, 2),
             dscp,
             service: if_present(service, SERVICE_BIT).map_or(Service::NONE, Service),
+            source_place,
+            destination_place,
         }
     }
 
@@ -263,6 +348,26 @@ mod tests {
             let service = Service(0x090a);
             let key = Key { service, ..key };
             assert_eq!(key.pack().unpack(), key);
+        }
+        for (country, operator) in [("AA", 0), ("ZY", u32::MAX), ("", 15169)] {
+            let place = Place {
+                country: Country::new(country),
+                operator,
+            };
+            let without_source = Key {
+                source: source.with_number(0).number().0,
+                source_prefix: WHOLE,
+                source_place: place,
+                ..key
+            };
+            assert_eq!(without_source.pack().unpack(), without_source);
+            let without_destination = Key {
+                destination: destination.with_number(0).number().0,
+                destination_prefix: WHOLE,
+                destination_place: place,
+                ..key
+            };
+            assert_eq!(without_destination.pack().unpack(), without_destination);
         }
     }
 

@@ -25,11 +25,17 @@ pub enum Label {
     ToName,
     /// The service that the packets belong to, by their ports.
     Service,
+    /// The country of the source.
+    FromCountry,
+    ToCountry,
+    /// The network operator of the source.
+    FromAsn,
+    ToAsn,
 }
 
 impl Label {
     /// All labels, in the order of the exposition.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 19] = [
         Self::From,
         Self::FromType,
         Self::To,
@@ -45,6 +51,10 @@ impl Label {
         Self::FromName,
         Self::ToName,
         Self::Service,
+        Self::FromCountry,
+        Self::ToCountry,
+        Self::FromAsn,
+        Self::ToAsn,
     ];
 
     /// Returns the name of the label, as in the exposition and in `--labels`.
@@ -66,6 +76,10 @@ impl Label {
             Self::FromName => "from_name",
             Self::ToName => "to_name",
             Self::Service => "service",
+            Self::FromCountry => "from_country",
+            Self::ToCountry => "to_country",
+            Self::FromAsn => "from_asn",
+            Self::ToAsn => "to_asn",
         }
     }
 }

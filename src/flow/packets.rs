@@ -12,7 +12,9 @@ use foldhash::quality::RandomState;
 use super::Shape;
 use super::clock::Moment;
 use super::key::{Key, Packed};
+use super::place::Place;
 use super::shape::{AnyKey, TrafficKey};
+use crate::geo::Operator;
 use crate::wire::Observation;
 
 /// Builds and hashes the keys of packets' flows.
@@ -41,6 +43,8 @@ pub struct PacketBatch {
     packets: Vec<CompactPacket>,
     /// A side buffer with the packets that do not fit into a [`CompactPacket`].
     wide_packets: Vec<WidePacket>,
+    /// The operators of the packets' places.
+    operators: Vec<Operator>,
 }
 
 /// A packet in 56 bytes, less than one cache line: nearly all packets are stored in this form.
@@ -124,6 +128,7 @@ impl PacketBatch {
             capacity,
             packets: Vec::with_capacity(capacity),
             wide_packets: Vec::new(),
+            operators: Vec::new(),
         }
     }
 
@@ -157,7 +162,14 @@ impl PacketBatch {
     // Not inlined: the code for compact packets stays small.
     #[inline(never)]
     fn push_wide(&mut self, at: Moment, seen: Observation) {
-        let key = self.keys.shape.key(&seen);
+        let shape = &self.keys.shape;
+        let places = if self.keys.looks_up_packets {
+            let databases = shape.places.databases();
+            shape.places_in_key(&databases, &seen, |operator| self.operators.push(operator))
+        } else {
+            [Place::NONE; 2]
+        };
+        let key = shape.key(&seen, places);
         let index = u32::try_from(self.wide_packets.len()).expect("a batch is small");
         self.packets.push(CompactPacket {
             at,
@@ -185,6 +197,13 @@ impl PacketBatch {
     pub(super) fn clear(&mut self) {
         self.packets.clear();
         self.wide_packets.clear();
+    }
+
+    /// Keeps the operators that were found, in the order of the packets.
+    pub(super) fn learn_operators(&mut self) {
+        for operator in self.operators.drain(..) {
+            self.keys.shape.places.learn(operator);
+        }
     }
 
     /// Returns the packets in their order, in groups of at most `size`.
@@ -338,7 +357,7 @@ mod tests {
             let packet = batch.groups(1).last().and_then(|mut group| group.next());
             let packet = packet.expect("it was pushed");
             let shape = &batch.keys.shape;
-            match (packet.key(), shape.key(&seen)) {
+            match (packet.key(), shape.key(&seen, [Place::NONE; 2])) {
                 (KeyRef::Narrow(key), AnyKey::Narrow(expected)) => {
                     assert_eq!(key.unpack(), expected.unpack(), "{labels:?}");
                     assert_eq!(packet.hash(), expected.hash_with(&batch.keys.seed));

@@ -8,7 +8,9 @@ use super::class::{Class, Classes, Lengths, WHOLE};
 use super::host_classes::HostClasses;
 use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
+use super::place::{self, Parts, Place, Places};
 use super::services::{Service, Services};
+use crate::geo::{Databases, Operator};
 use crate::wire::{Ip, Observation};
 
 /// The value in a key where the protocol is not shown.
@@ -27,6 +29,8 @@ pub struct Shape {
     pub plain: bool,
     /// The names of services, if that label was chosen.
     pub services: Services,
+    /// The databases of countries and network operators.
+    pub places: Places,
 }
 
 /// The key of a flow: narrow if all its addresses are IPv4, else wide.
@@ -110,6 +114,8 @@ impl Shape {
             vlan: has(Label::Vlan).then_some(u16::MAX),
             dscp: chosen(has(Label::Dscp), u8::MAX),
             service: Service::NONE,
+            source_place: Place::NONE,
+            destination_place: Place::NONE,
         };
         key.pack()
     }
@@ -146,21 +152,82 @@ impl Shape {
         (!self.plain).then_some(port)
     }
 
-    /// Returns the key of a packet's flow.
-    pub(super) fn key(&self, seen: &Observation) -> AnyKey {
+    /// Returns the places that the key of a packet's flow holds: those of the ends whose address it
+    /// does not hold. `learn` takes the operators that were found.
+    pub(super) fn places_in_key(
+        &self,
+        databases: &Databases,
+        seen: &Observation,
+        mut learn: impl FnMut(Operator),
+    ) -> [Place; 2] {
+        let [source, destination] = self.place_parts(false);
+        [(seen.source, source), (seen.destination, destination)].map(|(address, parts)| {
+            if !parts.are_any() {
+                return Place::NONE;
+            }
+            let (place, operator) = place::look_up(databases, address.into(), parts);
+            operator.into_iter().for_each(&mut learn);
+            place
+        })
+    }
+
+    /// Returns a flow's key with the places that the shown addresses determine.
+    pub(super) fn with_places<A: Address>(&self, mut key: Key<A>) -> Key<A> {
+        let [source, destination] = self.place_parts(true);
+        let databases = self.places.databases();
+        let place_of = |address: A, parts: Parts| {
+            let (place, operator) = place::look_up(&databases, address.into(), parts);
+            if let Some(operator) = operator {
+                self.places.learn(operator);
+            }
+            place
+        };
+        if source.are_any() {
+            key.source_place = place_of(key.source, source);
+        }
+        if destination.are_any() {
+            key.destination_place = place_of(key.destination, destination);
+        }
+        key
+    }
+
+    /// Returns the parts of the places of source and destination that labels show, of those ends
+    /// whose address is shown, or of the other ends.
+    pub(super) fn place_parts(&self, of_shown: bool) -> [Parts; 2] {
+        let of = |address, parts: Parts| {
+            if self.labels.contains(address) == of_shown {
+                parts
+            } else {
+                Parts::NONE
+            }
+        };
+        [
+            of(Label::From, Parts::of_source(self.labels)),
+            of(Label::To, Parts::of_destination(self.labels)),
+        ]
+    }
+
+    /// Whether some places are determined by shown addresses, and kept beside the flows.
+    pub(super) fn keeps_places(&self) -> bool {
+        self.place_parts(true).iter().any(|parts| parts.are_any())
+    }
+
+    /// Returns the key of a packet's flow, which may hold `places`.
+    pub(super) fn key(&self, seen: &Observation, places: [Place; 2]) -> AnyKey {
         let has_sensor = self.labels.contains(Label::Sensor);
         let addresses = [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
         match addresses.into() {
-            (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) => {
-                AnyKey::Narrow(self.key_with(source, destination, sensor, seen).pack())
-            }
+            (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) => AnyKey::Narrow(
+                self.key_with(source, destination, sensor, seen, places)
+                    .pack(),
+            ),
             (source, destination, sensor) => {
                 let sensor = if has_sensor {
                     sensor
                 } else {
                     IpAddr::PLACEHOLDER
                 };
-                let key = self.key_with(source, destination, sensor, seen);
+                let key = self.key_with(source, destination, sensor, seen, places);
                 // The IPv6 address may be one that is not shown. A flow must have the same kind of
                 // key whatever packet comes first, or it would be in the table twice.
                 narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
@@ -174,6 +241,7 @@ impl Shape {
         destination: A,
         sensor: A,
         seen: &Observation,
+        [source_place, destination_place]: [Place; 2],
     ) -> Key<A> {
         let has = |label| self.labels.contains(label);
         let (source, source_prefix, source_class) = self.end(source, Label::From, Label::FromType);
@@ -201,6 +269,8 @@ impl Shape {
             } else {
                 Service::NONE
             },
+            source_place,
+            destination_place,
             ..all
         }
     }
@@ -229,7 +299,8 @@ impl Shape {
     /// [`mask`](Self::mask) alone then does not make them.
     pub(super) fn looks_up_packets(&self) -> bool {
         let has = |label| self.labels.contains(label);
-        has(Label::Service) && (self.has_service_in_key() || !has(Label::Protocol))
+        let has_place = self.place_parts(false).iter().any(|parts| parts.are_any());
+        has_place || has(Label::Service) && (self.has_service_in_key() || !has(Label::Protocol))
     }
 
     /// Returns the service that a flow shows.

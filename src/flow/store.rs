@@ -10,6 +10,7 @@ use hashbrown::HashTable;
 use super::clock::{Moment, Start};
 use super::hosts::HostPair;
 use super::key::{Address, Key, Packed};
+use super::place::Place;
 use super::series::BoundedSeries;
 use super::{Class, Counters, TrafficKey};
 
@@ -78,6 +79,8 @@ pub(super) struct Store<A: Address> {
     /// The bytes of all starts that have no room in the slots: [`STARTS`](Self::STARTS) for each.
     /// Apart from the slots, because counting a packet does not need them.
     starts: Vec<Box<[u8]>>,
+    /// The places that flows were given when they were new. Empty if their keys hold all places.
+    places: Vec<Box<[[Place; 2]]>>,
     /// The first free slot. Free slots form a linked list.
     free: u32,
     /// The slots of the exposed flows, in no particular order.
@@ -236,6 +239,34 @@ impl<A: Address> Store<A> {
         self.starts[chunk][place].copy_from_slice(outside);
     }
 
+    /// Keeps the places of a flow.
+    pub(super) fn set_places(&mut self, index: u32, places: [Place; 2]) {
+        let index = index as usize;
+        while self.places.len() <= index / CHUNK {
+            self.places.push(vec![[Place::NONE; 2]; CHUNK].into());
+        }
+        self.places[index / CHUNK][index % CHUNK] = places;
+    }
+
+    /// Returns a flow's key as it is shown: with the classes of the addresses of its first packet, and
+    /// with its places.
+    pub(super) fn shown_key(&self, index: u32) -> Key<A> {
+        let slot = &self[index];
+        let [source_class, destination_class] = slot.classes;
+        let mut key = Key {
+            source_class,
+            destination_class,
+            ..slot.key.unpack()
+        };
+        let index = index as usize;
+        if let Some(chunk) = self.places.get(index / CHUNK) {
+            let [source, destination] = chunk[index % CHUNK];
+            key.source_place = key.source_place.max(source);
+            key.destination_place = key.destination_place.max(destination);
+        }
+        key
+    }
+
     fn place_of_start(index: u32) -> (usize, Range<usize>) {
         let index = index as usize;
         let begin = index % CHUNK * Self::STARTS;
@@ -274,7 +305,8 @@ impl<A: Address> Store<A> {
     pub(super) fn allocated(&self) -> usize {
         let index: usize = self.shards.iter().map(HashTable::allocation_size).sum();
         let slots = self.chunks.len() * CHUNK * (size_of::<Slot<A>>() + Self::STARTS);
-        index + slots + self.exposed.capacity() * size_of::<u32>()
+        let places = self.places.len() * CHUNK * size_of::<[Place; 2]>();
+        index + slots + places + self.exposed.capacity() * size_of::<u32>()
     }
 
     #[cfg(test)]
@@ -331,16 +363,6 @@ impl<A: Address> Slot<A> {
         }
     }
 
-    /// Returns its key with the classes of the addresses of its first packet.
-    pub(super) fn shown_key(&self) -> Key<A> {
-        let [source_class, destination_class] = self.classes;
-        Key {
-            source_class,
-            destination_class,
-            ..self.key.unpack()
-        }
-    }
-
     /// Returns the number of its traffic series. Valid only if all its packets count in the same.
     #[inline]
     pub(super) fn traffic(&self) -> u16 {
@@ -391,6 +413,7 @@ impl<A: Address> Default for Store<A> {
             shards: Box::new(array::from_fn(|_| HashTable::new())),
             chunks: Vec::new(),
             starts: Vec::new(),
+            places: Vec::new(),
             free: NONE,
             exposed: Vec::new(),
             longest_idle: NONE,

@@ -10,6 +10,7 @@ use super::packets::{BatchedPacket, KeyRef, Keys, PacketBatch};
 use super::shape::Shape;
 use super::snapshot::{Occupancy, Snapshot};
 use super::store::{NONE, Store};
+use crate::geo::Databases;
 use accounts::Accounts;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
@@ -135,6 +136,7 @@ impl FlowTable {
         packets: &mut PacketBatch,
         mut counted: impl FnMut(&Accounts, BatchedPacket<'_>, bool),
     ) {
+        packets.learn_operators();
         let mut found = [NONE; GROUP];
         for group in packets.groups(GROUP) {
             // Loads the entries of the index.
@@ -239,6 +241,12 @@ impl FlowTable {
             other_host_packets: self.accounts.hosts.other_packets(),
             forgotten_hosts: self.accounts.hosts.forgotten(),
         }
+    }
+
+    /// Replaces the databases of countries and network operators. Flows that exist keep the values
+    /// that they were given.
+    pub fn set_databases(&self, databases: Arc<Databases>) {
+        self.accounts.keys.shape.places.set_databases(databases);
     }
 
     #[must_use]

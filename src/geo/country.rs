@@ -21,6 +21,19 @@ impl Country {
         is_known.then_some(Self(code))
     }
 
+    /// Returns a number of at most 10 bits: 1 for AA to 676 for ZZ.
+    pub(crate) fn number(self) -> u16 {
+        let [first, second] = self.0.map(|letter| u16::from(letter - b'A'));
+        first * 26 + second + 1
+    }
+
+    /// Reverses [`number`](Self::number). `None` for any other number.
+    pub(crate) fn from_number(number: u16) -> Option<Self> {
+        let index = number.checked_sub(1)?;
+        let letter = |position: u16| Some(b'A' + u8::try_from(position).ok()?);
+        (index < 26 * 26).then_some(Self([letter(index / 26)?, letter(index % 26)?]))
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         str::from_utf8(&self.0).expect("letters are ASCII")
@@ -50,6 +63,17 @@ mod tests {
         for other in ["", "D", "DEU", "D1", "--", "\u{e4}", "Germany"] {
             check(other, None);
         }
+    }
+
+    #[test]
+    fn countries_are_numbered_in_their_order() {
+        for (code, number) in [("AA", 1), ("AZ", 26), ("BA", 27), ("ZY", 675)] {
+            let country = Country::new(code).expect("a country");
+            assert_eq!(country.number(), number);
+            assert_eq!(Country::from_number(number), Some(country));
+        }
+        assert_eq!(Country::from_number(0), None);
+        assert_eq!(Country::from_number(677), None);
     }
 
     #[test]

@@ -12,7 +12,10 @@ const MAX_LENGTH: usize = 64;
 /// `AS15169 GOOGLE`. At most 64 bytes of printable text; quotes are allowed, so outputs that have
 /// quotes escape them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Operator(Arc<str>);
+pub struct Operator {
+    number: u32,
+    text: Arc<str>,
+}
 
 impl Operator {
     /// Creates an operator. The organisation may be unknown (empty). `None` for number 0, which no
@@ -36,12 +39,21 @@ impl Operator {
                 break;
             }
         }
-        Some(Self(text.trim_end().into()))
+        Some(Self {
+            number,
+            text: text.trim_end().into(),
+        })
+    }
+
+    /// Returns the number of the autonomous system. Never 0.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
     }
 
     #[must_use]
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 

@@ -72,6 +72,7 @@ impl Exporter {
     ) -> Self {
         let history = History::default();
         let mut aggregator = Aggregator::new(settings);
+        aggregator.set_databases(Arc::new(databases.databases()));
         if let Some(names) = &names {
             aggregator.learn_names(Arc::clone(names));
         }
@@ -95,6 +96,11 @@ impl Exporter {
             names,
             databases,
         }
+    }
+
+    /// Replaces the databases of countries and network operators.
+    pub(super) fn set_databases(&self, databases: geo::Databases) {
+        self.lock().aggregator.set_databases(Arc::new(databases));
     }
 
     /// Sets the description of the source of frames, which the landing page shows.

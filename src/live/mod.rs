@@ -174,7 +174,9 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let warnings = tokio::spawn(warnings::warn(Arc::clone(&exporter)));
     let checkpoints = tokio::spawn(checkpoint_regularly(Arc::clone(&exporter)));
     let naming = tokio::spawn(find_names(names, Arc::clone(&exporter)));
-    let locating = tokio::spawn(geo::watch::follow(databases, drop));
+    let located = Arc::clone(&exporter);
+    let replaced = move |databases| located.set_databases(databases);
+    let locating = tokio::spawn(geo::watch::follow(databases, replaced));
 
     let ended = tokio::select! {
         name = signals.next() => {

@@ -20,6 +20,7 @@ use super::stream;
 use crate::flow::{
     Address, Flow, Label, OTHER, OverflowKey, ProtocolName, Shape, Snapshot, Sum, TrafficKey,
 };
+use crate::geo::Operator;
 use crate::names::NameTable;
 
 /// Writes the four families. Samples are sorted by their label values, in the order of the labels:
@@ -147,6 +148,11 @@ impl FlowValues<'_> {
             Value::Service(service) => {
                 out.text(self.shape.services.name(service).unwrap_or_default());
             }
+            Value::Country(country) => out.text(country.as_str()),
+            Value::Operator(number) => {
+                let operator = self.shape.places.operator(number);
+                out.text(operator.as_ref().map_or("", Operator::as_str));
+            }
             Value::Other => out.word(Self::OTHER),
             Value::Nothing => out.text(""),
         }
@@ -185,7 +191,7 @@ mod tests {
     use super::super::messages::{MessageLabels, Messages, Sizes};
     use super::super::text_series::{TextLabels, TextSeries};
     use super::*;
-    use crate::flow::{Classes, Counters, Key, Service, Services, Start, WHOLE};
+    use crate::flow::{Classes, Counters, Key, Place, Service, Services, Start, WHOLE};
     use crate::names::Name;
 
     fn flow<A: Address>(key: Key<A>) -> Flow<A> {
@@ -263,6 +269,8 @@ mod tests {
             vlan: number,
             dscp: u8::MAX,
             service: Service::default(),
+            source_place: Place::default(),
+            destination_place: Place::default(),
         };
         (0..=u8::MAX).map(key).collect()
     }

@@ -11,6 +11,7 @@ use crate::flow::{
     Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Service, Shape,
     TrafficKey, WHOLE,
 };
+use crate::geo::{Country, Operator};
 use crate::names::NameTable;
 use crate::wire::Ip;
 
@@ -33,6 +34,9 @@ pub(super) enum Value {
     Protocol(IpNumber),
     Number(u16),
     Service(Service),
+    Country(Country),
+    /// The number of a network operator.
+    Operator(u32),
     /// Several values together: `other`.
     Other,
     /// Empty: the flow has no such value, for example no VLAN.
@@ -76,6 +80,10 @@ impl Value {
             Label::FromName => Self::Name(key.source.into(), key.source_prefix),
             Label::ToName => Self::Name(key.destination.into(), key.destination_prefix),
             Label::Service => Self::Service(shape.service(key)),
+            Label::FromCountry => key.source_place.country.into(),
+            Label::ToCountry => key.destination_place.country.into(),
+            Label::FromAsn => Self::Operator(key.source_place.operator),
+            Label::ToAsn => Self::Operator(key.destination_place.operator),
             Label::From
             | Label::FromType
             | Label::To
@@ -110,6 +118,12 @@ impl Value {
             (Label::ListenPort, Some(key)) => shape.listen_port(key.listen_port).into(),
             _ => Self::Other,
         }
+    }
+}
+
+impl From<Option<Country>> for Value {
+    fn from(country: Option<Country>) -> Self {
+        country.map_or(Self::Nothing, Self::Country)
     }
 }
 
@@ -214,16 +228,23 @@ fn push_value(text: &mut String, shape: &Shape, names: &NameTable, value: Value)
     if let Value::Name(address, prefix) = value
         && let Some(name) = name_of(names, address, prefix)
     {
-        for character in name.chars() {
-            match character {
-                '\\' => text.push_str(r"\\"),
-                '"' => text.push_str("\\\""),
-                character => text.push(character),
-            }
-        }
-        return;
+        return push_escaped(text, name);
+    }
+    if let Value::Operator(number) = value {
+        let operator = shape.places.operator(number);
+        return push_escaped(text, operator.as_ref().map_or("", Operator::as_str));
     }
     push_unnamed(text, shape, value);
+}
+
+fn push_escaped(text: &mut String, value: &str) {
+    for character in value.chars() {
+        match character {
+            '\\' => text.push_str(r"\\"),
+            '"' => text.push_str("\\\""),
+            character => text.push(character),
+        }
+    }
 }
 
 /// Appends a value where addresses have no names.
@@ -236,6 +257,11 @@ fn push_unnamed(text: &mut String, shape: &Shape, value: Value) {
         Value::Number(number) => push_number(text, number),
         Value::Service(service) => {
             text.push_str(shape.services.name(service).unwrap_or_default());
+        }
+        Value::Country(country) => text.push_str(country.as_str()),
+        Value::Operator(number) => {
+            let operator = shape.places.operator(number);
+            text.push_str(operator.as_ref().map_or("", Operator::as_str));
         }
         Value::Other => text.push_str(OTHER),
         Value::Nothing => {}

@@ -202,7 +202,8 @@ mod tests {
     use super::super::format::Format;
     use super::*;
     use crate::flow::{
-        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Service, Shape, Sum,
+        Class, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Place, Service, Shape,
+        Sum,
     };
     use crate::names::Name;
 
@@ -222,6 +223,8 @@ mod tests {
             vlan: None,
             dscp: 0,
             service: Service::default(),
+            source_place: Place::default(),
+            destination_place: Place::default(),
         }
     }
 

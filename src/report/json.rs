@@ -299,7 +299,11 @@ impl Serialize for FlowRow<'_> {
                 | Label::Sensor
                 | Label::FromName
                 | Label::ToName
-                | Label::Service => {
+                | Label::Service
+                | Label::FromCountry
+                | Label::ToCountry
+                | Label::FromAsn
+                | Label::ToAsn => {
                     let names = names.unwrap_or(&no_names);
                     let value = labels::flow_value(shape, names, key, label);
                     // A sensor may be empty, where packets came in no datagram, a name, and a service.

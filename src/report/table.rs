@@ -19,7 +19,11 @@ use grid::Grid;
 
 /// Tables of the values of labels that say what addresses have in common: their titles, and the
 /// labels. Those that the user chose are columns.
-const BY_VALUES: [(&str, &[Label]); 1] = [("By service", &[Label::Service])];
+const BY_VALUES: [(&str, &[Label]); 3] = [
+    ("By country", &[Label::FromCountry, Label::ToCountry]),
+    ("By network", &[Label::FromAsn, Label::ToAsn]),
+    ("By service", &[Label::Service]),
+];
 
 /// How wide tables may be, and whether they have colours.
 #[derive(Debug, Clone, Copy)]

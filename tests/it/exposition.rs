@@ -224,6 +224,7 @@ fn table() -> FlowTable {
         classes,
         plain: false,
         services: Services::registered(),
+        ..Shape::default()
     };
     let limits = FlowLimits {
         flows: 5,

@@ -91,11 +91,12 @@ fn lines(named: &BTreeMap<(u16, usize), (String, bool)>, revision: &str) -> Stri
          # Written by `cargo xtask services`: do not edit.\n"
     );
     for (first, last, name, protocols) in runs {
-        let _ = if first == last {
-            writeln!(table, "{name} {first}{protocols}")
+        let ports = if first == last {
+            first.to_string()
         } else {
-            writeln!(table, "{name} {first}-{last}{protocols}")
+            format!("{first}-{last}")
         };
+        let _ = writeln!(table, "{name} {ports}{protocols}");
     }
     table
 }

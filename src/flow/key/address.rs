@@ -22,8 +22,16 @@ pub trait Address: Copy + Ord + Into<IpAddr> + Send + Sync {
     #[must_use]
     fn shown(self, lengths: Lengths) -> (Self, u8);
 
-    /// Packs source, destination and sensor, followed by two numbers. The lowest byte of the second
-    /// number must be zero: implementations may use it.
+    /// Returns an address that stands for a number in a key, and keeps the IP version.
+    #[must_use]
+    fn with_number(self, number: u32) -> Self;
+
+    /// Reverses [`with_number`](Self::with_number): returns the number, and an address that is not
+    /// shown.
+    fn number(self) -> (Self, u32);
+
+    /// Packs source, destination and sensor, followed by two numbers. The lowest 4 bits of the second
+    /// number must be zero: implementations may use them.
     fn pack(addresses: [Self; 3], numbers: [u64; 2]) -> Self::Words;
 
     /// Reverses [`pack`](Self::pack).
@@ -41,6 +49,15 @@ impl Address for Ipv4Addr {
             None | Some(0) => (self, WHOLE),
             Some(hidden) => (Self::from_bits(self.to_bits() & !hidden), lengths.ipv4),
         }
+    }
+
+    #[inline]
+    fn with_number(self, number: u32) -> Self {
+        Self::from_bits(number)
+    }
+
+    fn number(self) -> (Self, u32) {
+        (Self::PLACEHOLDER, self.to_bits())
     }
 
     #[inline]
@@ -79,7 +96,30 @@ impl Address for IpAddr {
         }
     }
 
-    /// Stores in the free byte which addresses are IPv6: 10.0.0.1 and ::a00:1 have the same bits.
+    fn with_number(self, number: u32) -> Self {
+        match self {
+            Self::V4(address) => address.with_number(number).into(),
+            Self::V6(_) => Ipv6Addr::from_bits(number.into()).into(),
+        }
+    }
+
+    fn number(self) -> (Self, u32) {
+        match self {
+            Self::V4(address) => {
+                let (address, number) = address.number();
+                (address.into(), number)
+            }
+            Self::V6(address) => {
+                let [.., a, b, c, d] = address.octets();
+                (
+                    Ipv6Addr::UNSPECIFIED.into(),
+                    u32::from_be_bytes([a, b, c, d]),
+                )
+            }
+        }
+    }
+
+    /// Stores in the free bits which addresses are IPv6: 10.0.0.1 and ::a00:1 have the same bits.
     #[inline]
     fn pack(addresses: [Self; 3], [first, mut last]: [u64; 2]) -> [u32; 16] {
         for (position, address) in addresses.iter().enumerate() {

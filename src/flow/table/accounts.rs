@@ -5,7 +5,7 @@ use super::super::clock::{Moment, Start};
 use super::super::distinct::Distinct;
 use super::super::hold::Holds;
 use super::super::hosts::{HostPair, Hosts};
-use super::super::key::{Address, Packed};
+use super::super::key::{Address, Key, Packed};
 use super::super::packets::{BatchedPacket, Keys};
 use super::super::series::{BoundedSeries, SeriesEntry};
 use super::super::shape::{OverflowKey, TrafficKey};
@@ -190,7 +190,17 @@ impl Accounts {
         let slot = Slot::new(*key, classes, traffic);
         // No scrape up to the last one has shown the flow, so none of its packets counted by then.
         let start = Start::at(packet.at().max(self.last_read));
-        store.insert(packet.hash(), slot, start)
+        let index = store.insert(packet.hash(), slot, start);
+        let shape = &self.keys.shape;
+        if shape.keeps_places() {
+            let Key {
+                source_place,
+                destination_place,
+                ..
+            } = shape.with_places(key.unpack());
+            store.set_places(index, [source_place, destination_place]);
+        }
+        index
     }
 
     /// Holds a flow that was just exposed: until the hold ends, scrapes show its present counters.
@@ -230,7 +240,7 @@ impl Accounts {
     pub(super) fn flows<A: Address>(&self, store: &Store<A>) -> Vec<Flow<A>> {
         let exposed = store.exposed().iter().map(|&index| (index, &store[index]));
         let flows = exposed.map(|(index, slot)| Flow {
-            key: slot.shown_key(),
+            key: store.shown_key(index),
             counters: slot.counters,
             start: store.start(index),
         });

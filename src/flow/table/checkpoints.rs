@@ -142,7 +142,7 @@ fn offer<A: Address>(
             .since(then.get(index as usize).copied().unwrap_or_default());
         if counters.packets > 0 {
             top_n.offer(counters, || {
-                (slot.shown_key().widened(), store.start(index))
+                (store.shown_key(index).widened(), store.start(index))
             });
         }
     }

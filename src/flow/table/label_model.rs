@@ -9,22 +9,18 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::snapshot::{Counters, Flow};
-use super::super::{Address, Label, Labels, Services};
+use super::super::{Address, Label, Labels, Place, Services};
 use super::tests::seconds;
 use super::*;
 use crate::wire::Observation;
 
 /// Addresses and their classes: IPv4, then IPv6.
-const ADDRESSES: [(IpAddr, &str); 6] = [
+const ADDRESSES: [(IpAddr, &str); 5] = [
     (IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)), "private"),
     (IpAddr::V4(Ipv4Addr::new(8, 8, 8, 8)), "public"),
     (IpAddr::V4(Ipv4Addr::new(9, 9, 9, 9)), "public"),
     (
-        IpAddr::V6(Ipv6Addr::new(0x2600, 0, 0, 0, 0, 0, 0, 1)),
-        "public",
-    ),
-    (
-        IpAddr::V6(Ipv6Addr::new(0x2a00, 0, 0, 0, 0, 0, 0, 1)),
+        IpAddr::V6(Ipv6Addr::new(0x2a00, 0x1450, 0, 0, 0, 0, 0, 1)),
         "public",
     ),
     (
@@ -32,6 +28,15 @@ const ADDRESSES: [(IpAddr, &str); 6] = [
         "private",
     ),
 ];
+/// Their countries and operators, by the database.
+const PLACES: [(&str, &str); 5] = [
+    ("", ""),
+    ("US", "AS15169 Google LLC"),
+    ("", ""),
+    ("DE", "AS64499 Ünïcode e.V."),
+    ("", ""),
+];
+const DATABASE: &[u8] = include_bytes!("../../../testdata/flat.mmdb");
 const IPV4: usize = 3;
 /// Ports, and their services of TCP, UDP and others.
 const PORTS: [(u16, [&str; 3]); 4] = [
@@ -107,6 +112,10 @@ impl Packet {
                 version.to_string()
             }
             Label::Service => self.service().to_owned(),
+            Label::FromCountry => PLACES[self.from].0.to_owned(),
+            Label::ToCountry => PLACES[self.to].0.to_owned(),
+            Label::FromAsn => PLACES[self.from].1.to_owned(),
+            Label::ToAsn => PLACES[self.to].1.to_owned(),
             Label::ListenPort | Label::Sensor | Label::Vlan | Label::Dscp => String::new(),
         }
     }
@@ -142,8 +151,22 @@ fn shown<A: Address>(shape: &Shape, flow: &Flow<A>, label: Label) -> String {
             let name = shape.services.name(shape.service(key));
             name.unwrap_or_default().to_owned()
         }
+        Label::FromCountry => country(key.source_place),
+        Label::ToCountry => country(key.destination_place),
+        Label::FromAsn => operator(shape, key.source_place),
+        Label::ToAsn => operator(shape, key.destination_place),
         Label::ListenPort | Label::Sensor | Label::Vlan | Label::Dscp => String::new(),
     }
+}
+
+fn country(place: Place) -> String {
+    let country = place.country.as_ref();
+    country.map_or("", |country| country.as_str()).to_owned()
+}
+
+fn operator(shape: &Shape, place: Place) -> String {
+    let operator = shape.places.operator(place.operator);
+    operator.map_or(String::new(), |operator| operator.as_str().to_owned())
 }
 
 /// Names are left out, because they distinguish no flows.
@@ -177,6 +200,8 @@ proptest! {
             hosts: 10,
         };
         let mut table = FlowTable::new(shape, limits);
+        let databases = Databases::from_bytes(DATABASE.to_vec()).expect("a database");
+        table.set_databases(Arc::new(databases));
         let mut batch = table.packets(packets.len());
         let mut expected: BTreeMap<Vec<String>, u64> = BTreeMap::new();
         for packet in packets {

@@ -10,7 +10,7 @@ use super::super::key::Address;
 use super::super::shape::AnyKey;
 use super::super::snapshot::{Counters, Flow};
 use super::super::store::SlotState;
-use super::super::{Class, Classes, Key, Label, Labels, Services};
+use super::super::{Class, Classes, Key, Label, Labels, Place, Services};
 use super::tests::{ipv6_packet, packet, seconds};
 use super::*;
 use crate::wire::Observation;
@@ -120,7 +120,7 @@ fn starts(snapshot: &Snapshot) -> BTreeMap<Key<IpAddr>, Duration> {
 }
 
 fn key_of(shape: &Shape, seen: &Observation) -> Key<IpAddr> {
-    let key = match shape.key(seen) {
+    let key = match shape.key(seen, [Place::NONE; 2]) {
         AnyKey::Narrow(key) => key.unpack().widened(),
         AnyKey::Wide(key) => key.unpack(),
     };

@@ -58,9 +58,15 @@ impl Column {
         match label {
             Label::From | Label::To => Self::text(name, Importance::Core),
             Label::FromType | Label::ToType => Self::text(name, Importance::Detail),
-            Label::Protocol | Label::Sensor | Label::FromName | Label::ToName | Label::Service => {
-                Self::text(name, Importance::Extra)
-            }
+            Label::Protocol
+            | Label::Sensor
+            | Label::FromName
+            | Label::ToName
+            | Label::Service
+            | Label::FromCountry
+            | Label::ToCountry
+            | Label::FromAsn
+            | Label::ToAsn => Self::text(name, Importance::Extra),
             Label::FromPort | Label::ToPort => Self::number(name, Importance::Extra),
             Label::ListenPort | Label::Vlan | Label::Dscp | Label::IpVersion => {
                 Self::number(name, Importance::Detail)

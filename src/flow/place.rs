@@ -1,0 +1,130 @@
+//! Countries and network operators of the ends of flows.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, PoisonError, RwLock};
+
+use super::label::{Label, Labels};
+use crate::geo::{Country, Databases, Operator};
+
+/// The number of operators whose organisations are kept. About 80,000 networks are announced on the
+/// internet. The operators beyond the limit are shown as a number alone.
+const MOST_OPERATORS: usize = 1 << 17;
+
+/// The country and the network operator of an address, as far as labels were chosen for them, and
+/// databases know them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Place {
+    pub country: Option<Country>,
+    /// The number of the operator's autonomous system, or 0.
+    pub operator: u32,
+}
+
+impl Place {
+    pub(super) const NONE: Self = Self {
+        country: None,
+        operator: 0,
+    };
+
+    #[inline]
+    pub(super) fn is_none(self) -> bool {
+        self.country.is_none() && self.operator == 0
+    }
+}
+
+/// Which parts of a place labels show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Parts {
+    country: bool,
+    operator: bool,
+}
+
+impl Parts {
+    pub(super) const NONE: Self = Self {
+        country: false,
+        operator: false,
+    };
+
+    pub(super) fn of_source(labels: Labels) -> Self {
+        Self {
+            country: labels.contains(Label::FromCountry),
+            operator: labels.contains(Label::FromAsn),
+        }
+    }
+
+    pub(super) fn of_destination(labels: Labels) -> Self {
+        Self {
+            country: labels.contains(Label::ToCountry),
+            operator: labels.contains(Label::ToAsn),
+        }
+    }
+
+    pub(super) fn are_any(self) -> bool {
+        self.country || self.operator
+    }
+}
+
+/// Where places are looked up, and the operators that were found.
+///
+/// Flows hold the number of an operator. Its text is that of the first packet, so a database that is
+/// read again does not change the labels of a counter.
+#[derive(Debug, Default)]
+pub struct Places {
+    databases: RwLock<Arc<Databases>>,
+    operators: RwLock<HashMap<u32, Operator>>,
+}
+
+impl Places {
+    /// Replaces the databases. Flows that exist keep their places.
+    pub(super) fn set_databases(&self, databases: Arc<Databases>) {
+        *self
+            .databases
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = databases;
+    }
+
+    pub(super) fn databases(&self) -> Arc<Databases> {
+        let databases = self.databases.read();
+        Arc::clone(&databases.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Keeps the text of an operator, unless one with its number is known.
+    pub(super) fn learn(&self, operator: Operator) {
+        let mut operators = self
+            .operators
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        if operators.len() < MOST_OPERATORS {
+            operators.entry(operator.number()).or_insert(operator);
+        }
+    }
+
+    /// Returns the operator with this number; the number alone, if nothing else is known.
+    #[must_use]
+    pub fn operator(&self, number: u32) -> Option<Operator> {
+        let operators = self
+            .operators
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        let known = operators.get(&number).cloned();
+        known.or_else(|| Operator::new(number, ""))
+    }
+}
+
+/// Looks up the place of an address, and the text of its operator.
+pub(super) fn look_up(
+    databases: &Databases,
+    address: IpAddr,
+    parts: Parts,
+) -> (Place, Option<Operator>) {
+    let country = parts.country.then(|| databases.country(address)).flatten();
+    let operator = parts
+        .operator
+        .then(|| databases.operator(address))
+        .flatten();
+    let place = Place {
+        country,
+        operator: operator.as_ref().map_or(0, Operator::number),
+    };
+    (place, operator)
+}
