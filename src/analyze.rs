@@ -24,7 +24,7 @@ use thiserror::Error;
 
 use crate::aggregator::{Aggregator, FrameBatch, Settings};
 use crate::capture::{self, CaptureError, CaptureReader, Content, Damage};
-use crate::flow::Occupancy;
+use crate::flow::{Labels, NoDatabase, Occupancy};
 use crate::geo;
 use crate::names::{self, NameTable, Names, Source};
 use crate::wire::DecodeOptions;
@@ -90,6 +90,8 @@ pub enum CannotLookUp {
     Names(#[from] names::Error),
     #[error(transparent)]
     Geo(#[from] geo::Error),
+    #[error(transparent)]
+    NoDatabase(#[from] NoDatabase),
 }
 
 /// Why the output is missing or incomplete.
@@ -180,15 +182,16 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
             };
         }
     };
-    let (names, databases) = match open_lookups(options.names, options.geo_databases) {
-        Ok(lookups) => lookups,
-        Err(error) => {
-            return Report {
-                cannot_look_up: Some(error),
-                ..Report::default()
-            };
-        }
-    };
+    let (names, databases) =
+        match open_lookups(options.names, options.geo_databases, settings.shape.labels) {
+            Ok(lookups) => lookups,
+            Err(error) => {
+                return Report {
+                    cannot_look_up: Some(error),
+                    ..Report::default()
+                };
+            }
+        };
     let (files, duplicates) = input::distinct(options.files);
     let progress = if options.quiet {
         ProgressBar::hidden()
@@ -277,8 +280,10 @@ pub fn run(options: Options, settings: Settings, stop: &Stop, out: &mut impl Wri
 fn open_lookups(
     sources: Vec<Source>,
     databases: Vec<PathBuf>,
+    labels: Labels,
 ) -> Result<(Option<Arc<Names>>, geo::Files), CannotLookUp> {
     let databases = geo::Files::open(databases)?;
+    labels.check_databases(&databases.databases())?;
     if sources.is_empty() {
         return Ok((None, databases));
     }

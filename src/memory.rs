@@ -23,9 +23,14 @@ use other as system;
 const FLOW: u64 = 128;
 /// Bytes for each exposed flow during a scrape, which works on a copy of all flows: writing them
 /// while the table is locked would stop the counting.
-const COPY: u64 = 96;
+const COPY: u64 = 120;
 /// The same with names: both addresses of each flow, which are looked up.
 const NAMES_COPY: u64 = 40;
+/// Bytes for each flow with labels of countries or operators, whose addresses are shown: the places of
+/// both, which the flow keeps.
+const PLACES: u64 = 16;
+/// Bytes for the texts of operators: 131,072 of up to 64 bytes, in a hash table.
+const OPERATORS: u64 = 131_072 * 160;
 /// Bytes for each held flow: 32 in a queue whose capacity doubles when it is full.
 const HOLD: u64 = 64;
 /// Bytes for each host without its counters: itself, its address in the index, and the copies from
@@ -73,6 +78,8 @@ pub struct TableSize {
     has_names: bool,
     /// Bytes of databases of countries and network operators.
     databases: u64,
+    /// Whether flows have labels of countries or network operators.
+    has_places: bool,
 }
 
 /// An upper limit of memory, and its origin.
@@ -132,6 +139,7 @@ impl TableSize {
             classes: settings.shape.classes.names().count(),
             has_names: false,
             databases: 0,
+            has_places: settings.shape.labels.have_places(),
         }
     }
 
@@ -151,8 +159,13 @@ impl TableSize {
     fn table(&self) -> u64 {
         let flows = u64::from(self.limits.flows);
         let holds = if self.holds() { flows } else { 0 };
-        let flows = (flows + u64::from(self.idle_flows())) * FLOW + holds * HOLD;
-        flows + self.hosts() + self.databases
+        let [flow, operators] = if self.has_places {
+            [FLOW + PLACES, OPERATORS]
+        } else {
+            [FLOW, 0]
+        };
+        let flows = (flows + u64::from(self.idle_flows())) * flow + holds * HOLD;
+        flows + self.hosts() + self.databases + operators
     }
 
     /// Returns the maximum number of bytes of the copy that a scrape works on.
@@ -270,13 +283,14 @@ mod tests {
             classes: 8,
             has_names: false,
             databases: 0,
+            has_places: false,
         }
     }
 
-    /// 10,000 flows take 10,000 * 224 bytes, and 100,000 idle ones 100,000 * 128.
+    /// 10,000 flows take 10,000 * 248 bytes, and 100,000 idle ones 100,000 * 128.
     #[test]
     fn refuses_limits_of_flows_that_exceed_the_ceiling() {
-        const NEED: u64 = 16 * 1_048_576 + 2_240_000 + 12_800_000;
+        const NEED: u64 = 16 * 1_048_576 + 2_480_000 + 12_800_000;
         let ceiling = |bytes| Ceiling {
             bytes,
             origin: "ulimit -v".to_owned(),
@@ -299,16 +313,16 @@ mod tests {
         };
         let refusal = TooLarge::under(size(limits(1_000_000, 10_000_000, 0)), ceiling);
         assert_eq!(
-            refusal.expect("224 MB are needed").to_string(),
-            "--max-flows 1000000 may take 230 MiB of memory, and ulimit -v allows 64 MiB: lower \
+            refusal.expect("248 MB are needed").to_string(),
+            "--max-flows 1000000 may take 253 MiB of memory, and ulimit -v allows 64 MiB: lower \
              --max-flows, or allow more"
         );
     }
 
-    /// 1000 flows take 1000 * 224 bytes, and a database of 40 MiB is there twice while it is read again.
+    /// 1000 flows take 1000 * 248 bytes, and a database of 40 MiB is there twice while it is read again.
     #[test]
     fn databases_need_memory() {
-        const NEED: u64 = (16 + 80) * MIB + 224_000;
+        const NEED: u64 = (16 + 80) * MIB + 248_000;
         let size = size(limits(1000, 0, 0)).with_databases(80 * MIB);
         let ceiling = |bytes| Ceiling {
             bytes,
@@ -323,10 +337,10 @@ mod tests {
         );
     }
 
-    /// 100,000 flows take 224 bytes each, and 64 more while they are held.
+    /// 100,000 flows take 248 bytes each, and 64 more while they are held.
     #[test]
     fn held_flows_need_more_memory() {
-        const NEED: u64 = 16 * 1_048_576 + 100_000 * (224 + 64);
+        const NEED: u64 = 16 * 1_048_576 + 100_000 * (248 + 64);
         let refusal = |bytes, idle_timeout| {
             let origin = "ulimit -v".to_owned();
             let limits = FlowLimits {
@@ -339,21 +353,21 @@ mod tests {
         assert_eq!(refusal(NEED, 0), None);
         assert_eq!(
             refusal(NEED - 1, 0).expect("one byte too few"),
-            "--max-flows 100000 with --hold-new-flows may take 44 MiB of memory, and ulimit -v allows \
-             43 MiB: lower --max-flows, or allow more"
+            "--max-flows 100000 with --hold-new-flows may take 46 MiB of memory, and ulimit -v allows \
+             45 MiB: lower --max-flows, or allow more"
         );
         assert_eq!(
             refusal(NEED, 3600).expect("128 bytes are missing"),
-            "--max-flows 100000 with --max-idle-flows 1 and --hold-new-flows may take 44 MiB of \
-             memory, and ulimit -v allows 43 MiB: lower --max-flows or --max-idle-flows, or allow more"
+            "--max-flows 100000 with --max-idle-flows 1 and --hold-new-flows may take 46 MiB of \
+             memory, and ulimit -v allows 45 MiB: lower --max-flows or --max-idle-flows, or allow more"
         );
     }
 
-    /// 32 MiB, 100,000 * (128 + 64) bytes, and for each scrape 4 MiB and 100,000 * 96 bytes.
+    /// 32 MiB, 100,000 * (128 + 64) bytes, and for each scrape 4 MiB and 100,000 * 120 bytes.
     #[test]
     fn fewer_scrapes_fit_with_held_flows() {
         const BASE: u64 = 32 * 1_048_576 + 19_200_000;
-        const SCRAPE: u64 = 4 * 1_048_576 + 9_600_000;
+        const SCRAPE: u64 = 4 * 1_048_576 + 12_000_000;
         let scrapes = |bytes| {
             let origin = "ulimit -v".to_owned();
             let limits = FlowLimits {
@@ -366,11 +380,11 @@ mod tests {
         assert_eq!(scrapes(BASE + 3 * SCRAPE - 1), 2);
     }
 
-    /// 32 MiB, 110,000 * 128 bytes, and for each scrape 4 MiB and 10,000 * 96 bytes.
+    /// 32 MiB, 110,000 * 128 bytes, and for each scrape 4 MiB and 10,000 * 120 bytes.
     #[test]
     fn returns_the_number_of_scrapes_that_fit() {
         const BASE: u64 = 32 * 1_048_576 + 14_080_000;
-        const SCRAPE: u64 = 4 * 1_048_576 + 960_000;
+        const SCRAPE: u64 = 4 * 1_048_576 + 1_200_000;
         let scrapes = |bytes| {
             let origin = "ulimit -v".to_owned();
             scrapes_under(
@@ -387,7 +401,7 @@ mod tests {
     /// during a scrape, and 50,000 * 10 * 176 more if they are held.
     #[test]
     fn many_hosts_need_memory() {
-        const NEED: u64 = 16 * 1_048_576 + 100 * 224 + 50_000 * (852 + 800);
+        const NEED: u64 = 16 * 1_048_576 + 100 * 248 + 50_000 * (852 + 800);
         let refusal = |bytes, hold| {
             let limits = FlowLimits {
                 hosts: 50_000,
@@ -399,6 +413,7 @@ mod tests {
                 classes: 10,
                 has_names: false,
                 databases: 0,
+                has_places: false,
             };
             let origin = "ulimit -v".to_owned();
             TooLarge::under(size, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())
@@ -413,9 +428,21 @@ mod tests {
         assert!(refusal(NEED + 50_000 * 10 * 176 + 100 * 64 - 1, 15).is_some());
     }
 
+    /// 10,000 flows take 16 bytes more each, and the texts of operators 131,072 * 160 bytes.
+    #[test]
+    fn countries_and_operators_need_memory() {
+        let without = size(limits(10_000, 0, 0));
+        let with = TableSize {
+            has_places: true,
+            ..without
+        };
+        assert_eq!(with.table() - without.table(), 160_000 + 20_971_520);
+    }
+
     #[test]
     fn a_copied_flow_takes_no_more_than_the_estimate() {
-        assert!(size_of::<Flow<IpAddr>>() as u64 <= COPY);
+        let size = size_of::<Flow<IpAddr>>() as u64;
+        assert!(size <= COPY, "{size}");
     }
 
     #[cfg(target_os = "linux")]

@@ -14,6 +14,7 @@ use crate::flow::{
     Classes, FlowLimits, HostClasses, Label, Labels, MOST_HOSTS, Network, PrefixLength, Services,
     Shape,
 };
+use crate::geo::Databases;
 use crate::names::Source;
 
 /// More flows than any Prometheus can scrape from one target.
@@ -36,7 +37,7 @@ pub(super) struct FlowArguments {
 
     /// Labels that distinguish flows, separated by commas: any of the default ones, sensor,
     /// from_port, to_port, vlan, dscp, ip_version and service; also from_name and to_name, which need
-    /// --names
+    /// --names; and from_country, to_country, from_asn and to_asn, which need --geo-database
     #[arg(
         long,
         value_name = "LIST",
@@ -145,7 +146,8 @@ impl FlowArguments {
         Services::with_file(&content).map_err(|error| problem(&error))
     }
 
-    /// Checks that the databases differ.
+    /// Checks that the databases differ, and that there are some if a label needs them. What they
+    /// contain is checked when they are opened.
     fn check_geo_databases(&self) -> Result<(), Contradiction> {
         for (index, file) in self.geo_databases.iter().enumerate() {
             if self.geo_databases[..index].contains(file) {
@@ -154,6 +156,11 @@ impl FlowArguments {
                     file.display()
                 )));
             }
+        }
+        if self.geo_databases.is_empty() {
+            let none = Databases::default();
+            let check = self.labels.check_databases(&none);
+            return check.map_err(|error| wrong(&error.to_string()));
         }
         Ok(())
     }

@@ -4,6 +4,8 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
+use crate::geo::Databases;
+
 /// A label of the flow families.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Label {
@@ -27,9 +29,11 @@ pub enum Label {
     Service,
     /// The country of the source.
     FromCountry,
+    /// The country of the destination.
     ToCountry,
     /// The network operator of the source.
     FromAsn,
+    /// The network operator of the destination.
     ToAsn,
 }
 
@@ -111,7 +115,32 @@ pub enum LabelsError {
     NameAlone { name: Label, address: Label },
 }
 
+/// A label was chosen whose values no database has.
+#[derive(Debug, Error, PartialEq, Eq)]
+#[error("the label '{}' needs a database of {kind}: add '--geo-database FILE'", label.name())]
+pub struct NoDatabase {
+    label: Label,
+    kind: &'static str,
+}
+
 impl Labels {
+    /// Checks that the databases have values for all labels of countries and operators.
+    ///
+    /// # Errors
+    /// They lack those of a label.
+    pub fn check_databases(self, databases: &Databases) -> Result<(), NoDatabase> {
+        let missing = self.iter().find_map(|label| match label {
+            Label::FromCountry | Label::ToCountry if !databases.have_countries() => {
+                Some((label, "countries"))
+            }
+            Label::FromAsn | Label::ToAsn if !databases.have_operators() => {
+                Some((label, "network operators"))
+            }
+            _ => None,
+        });
+        missing.map_or(Ok(()), |(label, kind)| Err(NoDatabase { label, kind }))
+    }
+
     #[must_use]
     pub fn contains(self, label: Label) -> bool {
         self.0 & Self::bit(label) != 0
@@ -128,6 +157,18 @@ impl Labels {
     #[must_use]
     pub fn have_names(self) -> bool {
         self.contains(Label::FromName) || self.contains(Label::ToName)
+    }
+
+    /// Whether there is a label of a country or a network operator.
+    #[must_use]
+    pub fn have_places(self) -> bool {
+        let labels = [
+            Label::FromCountry,
+            Label::ToCountry,
+            Label::FromAsn,
+            Label::ToAsn,
+        ];
+        labels.into_iter().any(|label| self.contains(label))
     }
 
     fn bit(label: Label) -> u32 {

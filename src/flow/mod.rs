@@ -41,7 +41,7 @@ pub use clock::Start;
 pub use host_classes::{HostClasses, HostClassesError};
 pub use hosts::MOST_HOSTS;
 pub use key::{Address, Key};
-pub use label::{Label, Labels, LabelsError};
+pub use label::{Label, Labels, LabelsError, NoDatabase};
 pub use network::{Network, NetworkError, OTHER, PrefixLength};
 pub use packets::PacketBatch;
 pub use place::{Place, Places};

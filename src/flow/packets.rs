@@ -12,7 +12,7 @@ use foldhash::quality::RandomState;
 use super::Shape;
 use super::clock::Moment;
 use super::key::{Key, Packed};
-use super::place::Place;
+use super::place::{Place, RecentPlaces};
 use super::shape::{AnyKey, TrafficKey};
 use crate::geo::Operator;
 use crate::wire::Observation;
@@ -43,7 +43,9 @@ pub struct PacketBatch {
     packets: Vec<CompactPacket>,
     /// A side buffer with the packets that do not fit into a [`CompactPacket`].
     wide_packets: Vec<WidePacket>,
-    /// The operators of the packets' places.
+    /// The places of recent sources and destinations.
+    recent_places: [RecentPlaces; 2],
+    /// The operators that were looked up for the packets.
     operators: Vec<Operator>,
 }
 
@@ -128,6 +130,7 @@ impl PacketBatch {
             capacity,
             packets: Vec::with_capacity(capacity),
             wide_packets: Vec::new(),
+            recent_places: Default::default(),
             operators: Vec::new(),
         }
     }
@@ -164,8 +167,8 @@ impl PacketBatch {
     fn push_wide(&mut self, at: Moment, seen: Observation) {
         let shape = &self.keys.shape;
         let places = if self.keys.looks_up_packets {
-            let databases = shape.places.databases();
-            shape.places_in_key(&databases, &seen, |operator| self.operators.push(operator))
+            let learn = |operator| self.operators.push(operator);
+            shape.places_in_key(&mut self.recent_places, &self.keys.seed, &seen, learn)
         } else {
             [Place::NONE; 2]
         };

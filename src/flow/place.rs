@@ -1,8 +1,12 @@
 //! Countries and network operators of the ends of flows.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
+
+use foldhash::quality::RandomState;
 
 use super::label::{Label, Labels};
 use crate::geo::{Country, Databases, Operator};
@@ -71,6 +75,8 @@ impl Parts {
 #[derive(Debug, Default)]
 pub struct Places {
     databases: RwLock<Arc<Databases>>,
+    /// How many times the databases were replaced.
+    replacements: AtomicU64,
     operators: RwLock<HashMap<u32, Operator>>,
 }
 
@@ -81,6 +87,7 @@ impl Places {
             .databases
             .write()
             .unwrap_or_else(PoisonError::into_inner) = databases;
+        self.replacements.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn databases(&self) -> Arc<Databases> {
@@ -108,6 +115,52 @@ impl Places {
             .unwrap_or_else(PoisonError::into_inner);
         let known = operators.get(&number).cloned();
         known.or_else(|| Operator::new(number, ""))
+    }
+}
+
+/// The places of the addresses that one end of recent packets had, so that few packets need a look-up
+/// in the databases.
+///
+/// Each address has one position in a table, and replaces the address that was there.
+#[derive(Debug, Clone, Default)]
+pub(super) struct RecentPlaces {
+    /// What [`Places::replacements`] was at the last look-up.
+    replacements: u64,
+    /// Empty until the first look-up.
+    entries: Vec<Option<(IpAddr, Place)>>,
+}
+
+impl RecentPlaces {
+    /// A power of two, of 28 bytes each.
+    const ENTRIES: usize = 1024;
+
+    /// Returns the place of an address. `learn` takes the operator if it was looked up.
+    pub(super) fn place(
+        &mut self,
+        places: &Places,
+        seed: &RandomState,
+        address: IpAddr,
+        parts: Parts,
+        learn: impl FnMut(Operator),
+    ) -> Place {
+        let replacements = places.replacements.load(Ordering::Acquire);
+        if self.replacements != replacements || self.entries.is_empty() {
+            self.replacements = replacements;
+            self.entries.clear();
+            self.entries.resize(Self::ENTRIES, None);
+        }
+        let [low, high, ..] = seed.hash_one(address).to_le_bytes();
+        let position = usize::from(u16::from_le_bytes([low, high])) % Self::ENTRIES;
+        let entry = &mut self.entries[position];
+        if let Some((recent, place)) = entry
+            && *recent == address
+        {
+            return *place;
+        }
+        let (place, operator) = look_up(&places.databases(), address, parts);
+        operator.into_iter().for_each(learn);
+        *entry = Some((address, place));
+        place
     }
 }
 

@@ -3,14 +3,15 @@
 use std::net::{IpAddr, Ipv4Addr};
 
 use etherparse::IpNumber;
+use foldhash::quality::RandomState;
 
 use super::class::{Class, Classes, Lengths, WHOLE};
 use super::host_classes::HostClasses;
 use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
-use super::place::{self, Parts, Place, Places};
+use super::place::{self, Parts, Place, Places, RecentPlaces};
 use super::services::{Service, Services};
-use crate::geo::{Databases, Operator};
+use crate::geo::Operator;
 use crate::wire::{Ip, Observation};
 
 /// The value in a key where the protocol is not shown.
@@ -153,21 +154,25 @@ impl Shape {
     }
 
     /// Returns the places that the key of a packet's flow holds: those of the ends whose address it
-    /// does not hold. `learn` takes the operators that were found.
+    /// does not hold. `learn` takes the operators that were looked up.
     pub(super) fn places_in_key(
         &self,
-        databases: &Databases,
+        [from, to]: &mut [RecentPlaces; 2],
+        seed: &RandomState,
         seen: &Observation,
         mut learn: impl FnMut(Operator),
     ) -> [Place; 2] {
         let [source, destination] = self.place_parts(false);
-        [(seen.source, source), (seen.destination, destination)].map(|(address, parts)| {
-            if !parts.are_any() {
-                return Place::NONE;
+        let ends = [
+            (from, seen.source, source),
+            (to, seen.destination, destination),
+        ];
+        ends.map(|(recent, address, parts)| {
+            if parts.are_any() {
+                recent.place(&self.places, seed, address.into(), parts, &mut learn)
+            } else {
+                Place::NONE
             }
-            let (place, operator) = place::look_up(databases, address.into(), parts);
-            operator.into_iter().for_each(&mut learn);
-            place
         })
     }
 

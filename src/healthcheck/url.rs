@@ -69,6 +69,14 @@ impl FromStr for Url {
             return Err("leave out the user and the password: /-/healthy needs none");
         }
         let host = uri.host().ok_or(WRONG)?;
+        // hyper takes what is no number of a port for part of the host, or for nothing.
+        let has_port = authority.len() > host.len();
+        let port = match uri.port_u16() {
+            Some(port) => port,
+            None if has_port => return Err(WRONG),
+            None if is_tls => 443,
+            None => 80,
+        };
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let path = uri
             .path_and_query()
@@ -77,7 +85,7 @@ impl FromStr for Url {
         Ok(Self {
             is_tls,
             host: host.to_owned(),
-            port: uri.port_u16().unwrap_or(if is_tls { 443 } else { 80 }),
+            port,
             tls_name: ServerName::try_from(host.to_owned()).map_err(|_| WRONG)?,
             authority: authority.parse().map_err(|_| WRONG)?,
             path: path.parse().map_err(|_| WRONG)?,

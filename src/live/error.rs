@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use crate::flow::NoDatabase;
 use crate::http::{self, ListenAddress};
 use crate::{geo, memory, names};
 
@@ -20,6 +21,8 @@ pub enum Error {
     Names(#[from] names::Error),
     #[error(transparent)]
     Geo(#[from] geo::Error),
+    #[error(transparent)]
+    NoDatabase(#[from] NoDatabase),
     #[error(transparent)]
     Configuration(#[from] http::ConfigurationError),
     #[error(

@@ -130,6 +130,8 @@ async fn daemon(mut options: Options, mut settings: Settings) -> Result<(), Erro
     let configuration = http::Configuration::read(options.web_config_file.take())?;
     let names = open_names(std::mem::take(&mut options.names))?;
     let databases = geo::Files::open(std::mem::take(&mut options.geo_databases))?;
+    let labels = settings.shape.labels;
+    labels.check_databases(&databases.databases())?;
     let databases = Arc::new(databases);
     let max_requests = options.max_requests;
     let published = Published::bind(&options.listen_addresses, configuration.has_tls())?;

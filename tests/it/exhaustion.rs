@@ -322,11 +322,11 @@ fn run_with_100_mib(arguments: &[&str]) -> (Option<i32>, String) {
 #[test]
 fn more_flows_than_fit_into_memory_are_refused() {
     let live = ["--listen-port", "0", "--publish-port", "0"];
-    // 16 MiB, 500,000 * 224 bytes, 5,000,000 * 128 bytes, and 1000 * 1376 bytes for hosts.
+    // 16 MiB, 500,000 * 248 bytes, 5,000,000 * 128 bytes, and 1000 * 1376 bytes for hosts.
     let (status, stderr) = run_with_100_mib(&[&live[..], &["--max-flows", "500000"]].concat());
     assert_eq!(status, Some(1));
-    assert_snapshot!(stderr, @"error: --max-flows 500000 with --max-idle-flows 5000000 may take 735 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
-    // 16 MiB, 100 * 224 bytes, 1,000,000 * 128 bytes, and the same for hosts.
+    assert_snapshot!(stderr, @"error: --max-flows 500000 with --max-idle-flows 5000000 may take 746 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows or --max-idle-flows, or allow more");
+    // 16 MiB, 100 * 248 bytes, 1,000,000 * 128 bytes, and the same for hosts.
     let idle = ["--max-flows", "100", "--max-idle-flows", "1000000"];
     let (status, stderr) = run_with_100_mib(&[&live[..], &idle].concat());
     assert_eq!(status, Some(1));
@@ -336,10 +336,10 @@ fn more_flows_than_fit_into_memory_are_refused() {
     let (status, stderr) =
         run_with_100_mib(&["analyze", "--max-flows", "500000", "protocols.pcap"]);
     assert_eq!(status, Some(1));
-    assert_snapshot!(stderr, @"error: --max-flows 500000 may take 125 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
+    assert_snapshot!(stderr, @"error: --max-flows 500000 may take 136 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
     let (status, stderr) = run_with_100_mib(&["analyze", "protocols.pcap"]);
     assert_eq!(status, Some(0));
-    assert_snapshot!(stderr, @"warning: --max-flows 1000000 may take 231 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
+    assert_snapshot!(stderr, @"warning: --max-flows 1000000 may take 254 MiB of memory, and ulimit -v allows 100 MiB: lower --max-flows, or allow more");
     let (status, stderr) =
         run_with_100_mib(&["analyze", "--max-flows", "300000", "protocols.pcap"]);
     assert_eq!((status, stderr.as_str()), (Some(0), ""));

@@ -110,11 +110,11 @@ fn flows_stay_when_the_scrape_that_shows_them_is_aborted() {
 fn memory_limits_the_number_of_concurrent_scrapes() {
     let never_idle = ["--flow-idle-timeout", "0"];
     let (_tools, mut exporter) =
-        wrapped_exporter_with_many_flows(&["prlimit", "--data=70254592"], &never_idle);
-    // Of 67 MiB, 32 MiB, 50,000 * 128 bytes and 1000 * 736 bytes for hosts are reserved. The rest is
-    // enough for three scrapes of 4 MiB, 50,000 * 96 bytes and 1000 * 640 bytes each.
+        wrapped_exporter_with_many_flows(&["prlimit", "--data=73400320"], &never_idle);
+    // Of 70 MiB, 32 MiB, 50,000 * 128 bytes and 1000 * 736 bytes for hosts are reserved. The rest is
+    // enough for three scrapes of 4 MiB, 50,000 * 120 bytes and 1000 * 640 bytes each.
     exporter.wait_for_line(
-        "answering at most 3 concurrent scrapes instead of 40: ulimit -d allows 67 MiB",
+        "answering at most 3 concurrent scrapes instead of 40: ulimit -d allows 70 MiB",
     );
     let stalled: Vec<_> = (0..40).map(|_| ask_for_metrics(&exporter)).collect();
     let scrape = eventually("a scrape", || {
