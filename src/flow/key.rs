@@ -134,7 +134,6 @@ impl<A: Address> Key<A> {
 
     #[inline]
     pub(super) fn pack(self) -> Packed<A> {
-        let flag = |field: Option<u16>, bit: u8| u8::from(field.is_some()) << bit;
         let service = (self.service != Service::NONE).then_some(self.service.0);
         let source = PackedEnd::new(self.source, self.source_prefix, self.source_place);
         let destination = PackedEnd::new(
@@ -143,18 +142,49 @@ impl<A: Address> Key<A> {
             self.destination_place,
         );
         let [source_bit, destination_bit] = PLACE_BITS;
-        let flags = flag(self.from_port, 0)
-            | flag(self.to_port, 1)
-            | flag(self.vlan, 2)
-            | flag(service, SERVICE_BIT)
+        let flags = self.flags()
+            | u8::from(service.is_some()) << SERVICE_BIT
             | u8::from(source.is_place) << source_bit
             | u8::from(destination.is_place) << destination_bit;
-        let [source_shift, destination_shift] = COUNTRY_BITS;
         // The service takes the field of a port that the key does not have.
-        let (from_port, to_port) = match (self.from_port, self.to_port) {
-            (None, to_port) => (service, to_port),
-            (from_port, to_port) => (from_port, to_port.or(service)),
+        let ports = match (self.from_port, self.to_port) {
+            (None, to_port) => [service, to_port],
+            (from_port, to_port) => [from_port, to_port.or(service)],
         };
+        self.pack_with(flags, ports, [source, destination])
+    }
+
+    /// Packs a key without a service and places, such as one with all fields of a packet, in fewer
+    /// instructions.
+    #[expect(
+        clippy::inline_always,
+        reason = "passed on in memory, a key takes longer than it takes to pack it"
+    )]
+    #[inline(always)]
+    pub(super) fn pack_fields(self) -> Packed<A> {
+        let ends = [
+            PackedEnd::of_address(self.source, self.source_prefix),
+            PackedEnd::of_address(self.destination, self.destination_prefix),
+        ];
+        self.pack_with(self.flags(), [self.from_port, self.to_port], ends)
+    }
+
+    /// Returns the bits that say which optional fields there are.
+    #[inline]
+    fn flags(&self) -> u8 {
+        let flag = |field: Option<u16>, bit: u8| u8::from(field.is_some()) << bit;
+        flag(self.from_port, 0) | flag(self.to_port, 1) | flag(self.vlan, 2)
+    }
+
+    #[expect(clippy::inline_always, reason = "as for `pack_fields`")]
+    #[inline(always)]
+    fn pack_with(
+        self,
+        flags: u8,
+        [from_port, to_port]: [Option<u16>; 2],
+        [source, destination]: [PackedEnd<A>; 2],
+    ) -> Packed<A> {
+        let [source_shift, destination_shift] = COUNTRY_BITS;
         let numbers = [from_port, to_port, self.vlan, Some(self.listen_port)];
         let numbers = numbers.map(|field| u64::from(field.unwrap_or_default()));
         let [from_port, to_port, vlan, listen_port] = numbers;
@@ -189,14 +219,19 @@ struct PackedEnd<A> {
 
 impl<A: Address> PackedEnd<A> {
     #[inline]
+    fn of_address(address: A, prefix: u8) -> Self {
+        Self {
+            address,
+            prefix,
+            is_place: false,
+            country: 0,
+        }
+    }
+
+    #[inline]
     fn new(address: A, prefix: u8, place: Place) -> Self {
         if place.is_none() {
-            return Self {
-                address,
-                prefix,
-                is_place: false,
-                country: 0,
-            };
+            return Self::of_address(address, prefix);
         }
         let country = place.country.map_or(0, Country::number);
         let [high, low] = country.to_be_bytes();

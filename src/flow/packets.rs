@@ -104,9 +104,9 @@ impl Keys {
     #[inline]
     fn all_fields(&self, key: Key<Ipv4Addr>) -> Packed<Ipv4Addr> {
         if self.has_classes {
-            self.shape.classified(key).pack()
+            self.shape.classified(key).pack_fields()
         } else {
-            key.pack()
+            key.pack_fields()
         }
     }
 

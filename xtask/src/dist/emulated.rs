@@ -16,7 +16,7 @@ use crate::project::{cargo, root, succeed, target};
 use crate::soak::scrape::Scrape;
 
 /// The formats in which results are compared.
-const FORMATS: [&str; 4] = ["prometheus", "openmetrics", "json", "table"];
+const FORMATS: [&str; 2] = ["openmetrics", "json"];
 
 /// How long a datagram may take until it is counted.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -4,6 +4,8 @@
 //! source: rustup's targets may be out of reach, and so is Debian's library for some processors.
 
 use std::env;
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -23,7 +25,7 @@ pub(super) struct Target {
 struct Cross {
     /// The names of the C compiler and of the other tools begin with this.
     prefix: &'static str,
-    tools: [Tool; 5],
+    tools: [Tool; 6],
     emulator: &'static str,
 }
 
@@ -46,6 +48,7 @@ static ALL: [Target; 3] = [
             tools: [
                 CARGO,
                 STANDARD_LIBRARY,
+                LINKER,
                 Tool::new(
                     "aarch64-linux-gnu-gcc",
                     "--version",
@@ -68,6 +71,7 @@ static ALL: [Target; 3] = [
             tools: [
                 CARGO,
                 STANDARD_LIBRARY,
+                LINKER,
                 Tool::new(
                     "arm-linux-gnueabihf-gcc",
                     "--version",
@@ -92,6 +96,10 @@ pub(super) const TRIPLES: [&str; 3] = [ALL[0].triple, ALL[1].triple, ALL[2].trip
 const CARGO: Tool = Tool::new("/usr/bin/cargo", "--version", "cargo-web");
 /// The source of the standard library for that cargo.
 const STANDARD_LIBRARY: Tool = Tool::new("ls", "/usr/lib/rustlib/src/rust/library", "rust-web-src");
+
+/// LLVM's linker. In static programs for ARM, that of Debian's binutils 2.40 forgets that the function
+/// which chooses memcpy is in Thumb code, so they crash at their start.
+const LINKER: Tool = Tool::new("ld.lld", "--version", "lld");
 
 impl Target {
     /// Returns the target of this name, if programs are built for it.
@@ -133,7 +141,7 @@ impl Target {
             .args(["--locked", "--target", self.triple, "--target-dir"])
             .arg(target_directory())
             .args(["--profile", profile.name()])
-            .env("CARGO_ENCODED_RUSTFLAGS", flags());
+            .env("CARGO_ENCODED_RUSTFLAGS", self.flags()?.join("\x1f"));
         succeed(&mut command)
     }
 
@@ -166,6 +174,25 @@ impl Target {
             )
             .args(["-Z", "build-std=std,panic_abort"]);
         Ok(cargo)
+    }
+
+    /// Returns flags for rustc. They link statically, and keep this machine's directories out of the
+    /// program, so that the same sources give the same bytes in any directory.
+    fn flags(&self) -> anyhow::Result<Vec<String>> {
+        let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
+        let mut flags = vec![
+            "-Ctarget-feature=+crt-static".to_owned(),
+            remap(&root(), "."),
+        ];
+        let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
+        if let Some(home) = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo"))) {
+            flags.push(remap(&home, "cargo"));
+        }
+        if self.cross.is_some() {
+            let linker = linker_directory()?;
+            flags.push(format!("-Clink-arg=-B{}", linker.display()));
+        }
+        Ok(flags)
     }
 
     /// Returns the directory with the programs of a profile.
@@ -211,18 +238,15 @@ fn target_directory() -> PathBuf {
     root().join("target/static")
 }
 
-/// Returns flags for rustc in the form of `CARGO_ENCODED_RUSTFLAGS`. They link statically, and keep
-/// this machine's directories out of the program, so that the same sources give the same bytes in
-/// any directory.
-fn flags() -> String {
-    let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
-    let cargo_home = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo")));
-    let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let flags = [
-        Some("-Ctarget-feature=+crt-static".to_owned()),
-        cargo_home.map(|home| remap(&home, "cargo")),
-        Some(remap(&root(), ".")),
-    ];
-    let flags: Vec<_> = flags.into_iter().flatten().collect();
-    flags.join("\x1f")
+/// Makes LLVM's linker the one that gcc finds first in a directory, which is returned. A gcc for
+/// another processor does not find it by itself.
+fn linker_directory() -> anyhow::Result<PathBuf> {
+    let directory = target_directory().join("linker");
+    fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
+    let link = directory.join("ld");
+    if !link.exists() {
+        symlink("/usr/bin/ld.lld", &link)
+            .with_context(|| format!("creating {}", link.display()))?;
+    }
+    Ok(directory)
 }
