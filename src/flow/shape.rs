@@ -158,7 +158,7 @@ impl Shape {
     pub(super) fn places_in_key(
         &self,
         [from, to]: &mut [RecentPlaces; 2],
-        seed: &RandomState,
+        hasher: &RandomState,
         seen: &Observation,
         mut learn: impl FnMut(Operator),
     ) -> [Place; 2] {
@@ -169,7 +169,7 @@ impl Shape {
         ];
         ends.map(|(recent, address, parts)| {
             if parts.are_any() {
-                recent.place(&self.places, seed, address.into(), parts, &mut learn)
+                recent.place(&self.places, hasher, address.into(), parts, &mut learn)
             } else {
                 Place::NONE
             }
