@@ -259,8 +259,42 @@ impl<A: Address> PackedEnd<A> {
 }
 
 impl<A: Address> Packed<A> {
-    #[inline]
     pub(super) fn unpack(&self) -> Key<A> {
+        let key = self.unpack_fields();
+        let (_, [numbers, bytes]) = A::unpack(&self.0);
+        let [flags, .., countries] = bytes.to_be_bytes();
+        let is_set = |bit: u8| flags & 1 << bit != 0;
+        let end = |address, prefix, end: usize| {
+            let packed = PackedEnd {
+                address,
+                prefix,
+                is_place: is_set(PLACE_BITS[end]),
+                country: countries >> COUNTRY_BITS[end] & 3,
+            };
+            packed.unpack()
+        };
+        let (source, source_prefix, source_place) = end(key.source, key.source_prefix, 0);
+        let (destination, destination_prefix, destination_place) =
+            end(key.destination, key.destination_prefix, 1);
+        let [from_port, to_port, ..] = fields(numbers);
+        let service = if is_set(0) { to_port } else { from_port };
+        Key {
+            source,
+            source_prefix,
+            destination,
+            destination_prefix,
+            service: is_set(SERVICE_BIT)
+                .then_some(service)
+                .map_or(Service::NONE, Service),
+            source_place,
+            destination_place,
+            ..key
+        }
+    }
+
+    /// Unpacks a key that [`Key::pack_fields`] has packed.
+    #[inline]
+    pub(super) fn unpack_fields(&self) -> Key<A> {
         let ([source, destination, sensor], [numbers, bytes]) = A::unpack(&self.0);
         let [
             flags,
@@ -270,27 +304,10 @@ impl<A: Address> Packed<A> {
             destination_class,
             protocol,
             dscp,
-            countries,
+            _,
         ] = bytes.to_be_bytes();
-        let [from_port, to_port, vlan, listen_port] = [48, 32, 16, 0]
-            .map(|shift| u16::try_from(numbers >> shift & 0xffff).expect("16 bits are masked"));
+        let [from_port, to_port, vlan, listen_port] = fields(numbers);
         let if_present = |number, bit: u8| (flags & 1 << bit != 0).then_some(number);
-        let end = |address, prefix, end: usize| {
-            let packed = PackedEnd {
-                address,
-                prefix,
-                is_place: flags & 1 << PLACE_BITS[end] != 0,
-                country: countries >> COUNTRY_BITS[end] & 3,
-            };
-            packed.unpack()
-        };
-        let (source, source_prefix, source_place) = end(source, source_prefix, 0);
-        let (destination, destination_prefix, destination_place) =
-            end(destination, destination_prefix, 1);
-        let service = match flags & 1 {
-            0 => from_port,
-            _ => to_port,
-        };
         Key {
             source,
             source_prefix,
@@ -305,9 +322,9 @@ impl<A: Address> Packed<A> {
             to_port: if_present(to_port, 1),
             vlan: if_present(vlan, 2),
             dscp,
-            service: if_present(service, SERVICE_BIT).map_or(Service::NONE, Service),
-            source_place,
-            destination_place,
+            service: Service::NONE,
+            source_place: Place::NONE,
+            destination_place: Place::NONE,
         }
     }
 
@@ -323,6 +340,12 @@ impl<A: Address> Packed<A> {
         self.0.hash_into(&mut hasher);
         hasher.finish()
     }
+}
+
+/// Takes four fields of 16 bits out of a number.
+fn fields(numbers: u64) -> [u16; 4] {
+    [48, 32, 16, 0]
+        .map(|shift| u16::try_from(numbers >> shift & 0xffff).expect("16 bits are masked"))
 }
 
 impl Packed<Ipv4Addr> {

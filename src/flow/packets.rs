@@ -267,7 +267,7 @@ impl<'a> BatchedPacket<'a> {
     #[inline]
     pub(super) fn traffic(self) -> TrafficKey {
         match &self.compact.contents {
-            Contents::Inline(key) if self.batch.keys.has_classes => key.unpack().into(),
+            Contents::Inline(key) if self.batch.keys.has_classes => key.unpack_fields().into(),
             _ => self.batch.keys.shape.traffic(&self.seen()),
         }
     }
@@ -275,7 +275,7 @@ impl<'a> BatchedPacket<'a> {
     /// Returns the observation without `truncated`, which the table does not need.
     pub(super) fn seen(self) -> Observation {
         let key = match &self.compact.contents {
-            Contents::Inline(key) => key.unpack(),
+            Contents::Inline(key) => key.unpack_fields(),
             Contents::InSideBuffer(index) => return self.batch.wide_packets[*index as usize].seen,
         };
         Observation {
