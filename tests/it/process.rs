@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::scrape::Scrape;
-use crate::support::{Exporter, LaunchOptions, eventually};
+use crate::support::{Exporter, LaunchOptions, eventually, testdata};
 use tzsp_packetstream_exporter::metrics;
 
 /// A field of /proc/PID/stat by its number in proc_pid_stat(5), from 3 on.
@@ -112,10 +112,18 @@ fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
         .map(|family| format!("{} {}", family.name, family.kind.name()))
         .into();
     expected.sort();
-    assert_eq!(types(&["--names", "dhcp"]), expected);
+    let countries = testdata().join("countries.mmdb");
+    let databases = ["--geo-database", countries.to_str().unwrap()];
+    assert_eq!(
+        types(&[&["--names", "dhcp"][..], &databases].concat()),
+        expected
+    );
 
-    // Those of names are there only with a source of names.
-    let of_names = [
+    // Those of names and databases are there only with a source of names, or a database.
+    let of_lookups = [
+        "tzsp_geo_database_build_timestamp_seconds",
+        "tzsp_geo_database_failures_total",
+        "tzsp_geo_database_size_bytes",
         "tzsp_host_info",
         "tzsp_from_info",
         "tzsp_to_info",
@@ -124,7 +132,7 @@ fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
     ];
     expected.retain(|family| {
         let (name, _) = family.split_once(' ').unwrap();
-        !of_names.contains(&name)
+        !of_lookups.contains(&name)
     });
     assert_eq!(types(&[]), expected);
 }
