@@ -24,12 +24,19 @@ pub(super) struct MessageLabels(Vec<EncodedLabel>);
 
 impl MessageLabels {
     pub(super) fn new(labels: &[LabelWords<'_>]) -> Self {
-        let encoded = labels
-            .iter()
-            .map(|LabelWords { name, words }| EncodedLabel {
-                before: before(name),
-                words: words.iter().map(|word| whole(name, word)).collect(),
+        // One buffer for all words, of which there may be 256.
+        let mut whole = Vec::new();
+        let encoded = labels.iter().map(|LabelWords { name, words }| {
+            let words = words.iter().map(|word| {
+                whole.clear();
+                protobuf::push_label(&mut whole, name, word);
+                Word::new(&whole)
             });
+            EncodedLabel {
+                words: words.collect(),
+                before: before(name),
+            }
+        });
         Self(encoded.collect())
     }
 }
@@ -40,13 +47,6 @@ fn before(name: &str) -> Word {
     protobuf::push_field(&mut before, key::LABEL_NAME, name.as_bytes());
     before.extend([key::LABEL_VALUE, 0]);
     Word::new(before)
-}
-
-/// Returns a label with its value.
-fn whole(name: &str, value: &str) -> Word {
-    let mut label = Vec::new();
-    protobuf::push_label(&mut label, name, value);
-    Word::new(label)
 }
 
 /// Writes a message for each series.

@@ -101,12 +101,16 @@ impl TextLabels {
         let encoded = labels.iter().map(|label| {
             let before = format!("{between}{}=\"", label.name);
             between = "\",";
-            let words = label.words.iter();
+            // One buffer for all words, of which there may be 256.
+            let mut whole = before.clone();
+            let words = label.words.iter().map(|word| {
+                whole.truncate(before.len());
+                whole.push_str(word);
+                Word::new(&whole)
+            });
             EncodedLabel {
                 before: Word::new(&before),
-                words: words
-                    .map(|word| Word::new(format!("{before}{word}")))
-                    .collect(),
+                words: words.collect(),
             }
         });
         Self(encoded.collect())
