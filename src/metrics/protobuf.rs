@@ -110,10 +110,12 @@ pub(super) fn push_family(message: &mut Vec<u8>, name: &str, help: &str, kind: K
 
 /// Appends a label of a metric.
 pub(super) fn push_label(metric: &mut Vec<u8>, name: &str, value: &str) {
-    let mut label = Vec::new();
-    push_field(&mut label, key::LABEL_NAME, name.as_bytes());
-    push_field(&mut label, key::LABEL_VALUE, value.as_bytes());
-    push_field(metric, key::METRIC_LABEL, &label);
+    let field_size = |text: &str| 1 + varint_size(text.len() as u64) + text.len();
+    let size = field_size(name) + field_size(value);
+    metric.push(key::METRIC_LABEL);
+    metric.extend_from_slice(&varint(size as u64));
+    push_field(metric, key::LABEL_NAME, name.as_bytes());
+    push_field(metric, key::LABEL_VALUE, value.as_bytes());
 }
 
 /// Encodes the field of a metric that has its value, and for counters their start.
