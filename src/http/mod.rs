@@ -358,7 +358,7 @@ async fn requests(
 ) {
     let builder = builder(http2);
     let sent = Arc::new(WhenSent::default());
-    let stream = SentStream::new(stream, Arc::clone(&sent));
+    let stream = SentStream::new(stream, Arc::clone(&sent), http2);
     let service = service_fn(|request| {
         let client = Client {
             address,

@@ -17,23 +17,41 @@ pub(super) type Callback = Box<dyn FnOnce() + Send>;
 /// The callbacks of bodies that have ended but may still be in hyper's buffers. Shared by a
 /// connection's stream and the bodies that are sent through it.
 #[derive(Default)]
-pub(super) struct WhenSent(Mutex<Vec<Callback>>);
+pub(super) struct WhenSent(Mutex<Pending>);
+
+#[derive(Default)]
+struct Pending {
+    callbacks: Vec<Callback>,
+    /// Whether the client is gone. What hyper still has in its buffers is then dropped, not sent.
+    is_closed: bool,
+}
 
 impl WhenSent {
     /// Registers a callback that runs once everything that hyper has taken until now is sent.
     pub(super) fn call(&self, callback: Callback) {
-        self.lock().push(callback);
+        let mut pending = self.lock();
+        if !pending.is_closed {
+            pending.callbacks.push(callback);
+        }
     }
 
     /// Runs all callbacks: hyper's buffers are empty.
     fn flushed(&self) {
-        let due = std::mem::take(&mut *self.lock());
+        let due = std::mem::take(&mut self.lock().callbacks);
         for callback in due {
             callback();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Callback>> {
+    /// Drops all callbacks, also those that come later.
+    fn closed(&self) {
+        *self.lock() = Pending {
+            callbacks: Vec::new(),
+            is_closed: true,
+        };
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Pending> {
         self.0.lock().expect("no thread panics while it holds it")
     }
 }
@@ -42,11 +60,18 @@ impl WhenSent {
 pub(super) struct SentStream<S> {
     stream: S,
     sent: Arc<WhenSent>,
+    /// Whether the end of what the client sends is the end of the connection. In HTTP/1, a client may
+    /// close its side and still read the response.
+    is_http2: bool,
 }
 
 impl<S> SentStream<S> {
-    pub(super) fn new(stream: S, sent: Arc<WhenSent>) -> Self {
-        Self { stream, sent }
+    pub(super) fn new(stream: S, sent: Arc<WhenSent>, is_http2: bool) -> Self {
+        Self {
+            stream,
+            sent,
+            is_http2,
+        }
     }
 }
 
@@ -56,7 +81,14 @@ impl<S: AsyncRead + Unpin> AsyncRead for SentStream<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_read(context, buffer)
+        let had = buffer.filled().len();
+        let has_room = buffer.remaining() > 0;
+        let read = ready!(Pin::new(&mut self.stream).poll_read(context, buffer));
+        let is_end = has_room && buffer.filled().len() == had;
+        if read.is_err() || is_end && self.is_http2 {
+            self.sent.closed();
+        }
+        Poll::Ready(read)
     }
 }
 
