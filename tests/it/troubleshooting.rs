@@ -39,14 +39,18 @@ const PAGES: [&str; 11] = [
 ];
 
 /// Options of cargo and of xtask that the pages name.
-const OPTIONS_OF_OTHERS: [&str; 3] = ["--root", "--target", "--check"];
+const OPTIONS_OF_OTHERS: [&str; 5] = ["--root", "--target", "--program", "--image", "--check"];
 
 #[test]
 fn every_metric_and_option_in_a_page_exists() {
     let families: Vec<_> = metrics::ALL.iter().map(|family| family.name).collect();
     let reasons = Skipped::ALL.map(Skipped::label);
-    let help = [&["--help"][..], &["analyze", "--help"]]
-        .map(|arguments| program().args(arguments).output().unwrap().stdout);
+    let help = [
+        &["--help"][..],
+        &["analyze", "--help"],
+        &["healthcheck", "--help"],
+    ]
+    .map(|arguments| program().args(arguments).output().unwrap().stdout);
     let help = String::from_utf8(help.concat()).unwrap();
     let options: Vec<_> = words(&help, |c| c.is_ascii_alphanumeric() || "-.".contains(c)).collect();
     let mut metrics = 0;
