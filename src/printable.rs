@@ -1,4 +1,5 @@
-//! Which characters show as themselves. Names and network operators are written by strangers.
+//! Which characters are shown as they are. Names and network operators come from outside, so their text
+//! may be hostile.
 
 /// Returns whether a character shows as itself. Those that change the direction of text or take no
 /// room could make one text look like another. A backslash is left out, because it escapes.

@@ -168,8 +168,8 @@ impl FrameBatch {
     }
 
     /// Whether a mirrored datagram is part of the sensor's own stream: the sensor mirrors the link
-    /// over which it streams, so every mirrored packet is mirrored again. Without listen ports there
-    /// is no way to tell.
+    /// over which it streams, so every mirrored packet is mirrored again. Without listen ports, the
+    /// answer is always no.
     fn is_own_stream(&self, (_, to): Ports) -> bool {
         match &self.decode.listen_ports {
             ListenPorts::Only(listen_ports) => listen_ports.contains(&to),

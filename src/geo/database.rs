@@ -10,8 +10,8 @@ use super::country::Country;
 use super::operator::Operator;
 use super::record::Record;
 
-/// How many networks are looked at when a database is opened: enough to find out what it has, and
-/// that it is no mixture of two files.
+/// How many networks are read when a database is opened: enough to find out which values it has, and
+/// to notice a file that is half an old one and half a new one.
 const NETWORKS_CHECKED: usize = 1024;
 /// How much an error quotes of the type of a database, in characters.
 const QUOTED: usize = 60;
@@ -92,8 +92,8 @@ impl Database {
     /// # Errors
     /// One of them cannot be read.
     fn contents(&self) -> Result<(bool, bool), DatabaseError> {
-        // A tree may lead to the same node in many ways. Without these options, the reader passes
-        // over empty networks and repeated ones by itself, of which 100 nodes can make 2^96.
+        // A tree may lead to the same node in many ways: 100 nodes can make 2^96 networks. Without
+        // these options, the reader skips empty and repeated ones without returning to this loop.
         let options = WithinOptions::default()
             .include_aliased_networks()
             .include_networks_without_data();

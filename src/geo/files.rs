@@ -126,7 +126,8 @@ impl Version {
     /// Returns the version of the file that is there now.
     ///
     /// # Errors
-    /// There is no such file, or it is none: reading from a pipe or a device could block for ever.
+    /// The file does not exist, is too large, or is not a regular file. Reading a pipe or a device
+    /// could block for ever.
     pub(super) fn of(path: &Path) -> Result<Self, String> {
         #[cfg(unix)]
         use std::os::unix::fs::MetadataExt;

@@ -3,8 +3,8 @@
 //!
 //! - A [`Database`] is the content of one file. `record` knows where vendors put values, and `value`
 //!   decodes them.
-//! - [`Databases`] are all files of `--geo-database` at one moment. Look-ups are in memory. A database
-//!   may come from anybody: damage, wrong types and endless structures give no value.
+//! - [`Databases`] are all files of `--geo-database` at one moment. Look-ups are in memory. Databases
+//!   are not trusted: damage, wrong types and endless structures give no value.
 //! - [`Files`] opens the files at the start. [`watch::follow`] reads them again when they change.
 
 mod country;

@@ -69,7 +69,7 @@ impl FromStr for Url {
             return Err("leave out the user and the password: /-/healthy needs none");
         }
         let host = uri.host().ok_or(WRONG)?;
-        // hyper takes what is no number of a port for part of the host, or for nothing.
+        // Of a port that is not a number of 16 bits, hyper says that there is none.
         let has_port = authority.len() > host.len();
         let port = match uri.port_u16() {
             Some(port) => port,

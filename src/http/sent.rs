@@ -123,3 +123,33 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SentStream<S> {
         Pin::new(&mut self.stream).poll_shutdown(context)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+
+    /// Whether a callback runs at a flush that follows the end of what the client sends.
+    async fn is_sent_after_the_end(is_http2: bool) -> bool {
+        let (client, server) = duplex(64);
+        let sent = Arc::new(WhenSent::default());
+        let mut stream = SentStream::new(server, Arc::clone(&sent), is_http2);
+        drop(client);
+        let read = stream.read(&mut [0; 8]).await;
+        assert_eq!(read.expect("the client has closed its side"), 0);
+        let is_called = Arc::new(AtomicBool::new(false));
+        let called = Arc::clone(&is_called);
+        sent.call(Box::new(move || called.store(true, Ordering::Relaxed)));
+        stream.flush().await.expect("nothing is buffered");
+        is_called.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test]
+    async fn nothing_counts_as_sent_once_an_http2_client_has_gone() {
+        assert!(!is_sent_after_the_end(true).await);
+        assert!(is_sent_after_the_end(false).await);
+    }
+}

@@ -65,7 +65,7 @@ pub(crate) struct Options {
     /// Debian package in a temporary copy of this system; with --image, also check and run the image;
     /// needs Debian, root and overlayfs. With --target, run a fast build for each target, in an
     /// emulator if it has another processor: on all captures in testdata/, where the results must be
-    /// those of this machine, and live
+    /// those of this machine
     #[arg(long)]
     check: bool,
 }

@@ -5,14 +5,11 @@
 # sh life.sh FIRST.deb NEXT.deb EMPTY-DIRECTORY
 
 set -eu
+what=package
+. "$(dirname "$0")/common.sh"
 first=$1 next=$2 sandbox=$3
 name=tzsp-packetstream-exporter
 program=/usr/bin/tzsp_packetstream_exporter
-
-fail() {
-    echo "package: $*" >&2
-    exit 1
-}
 
 mount -t tmpfs none "$sandbox"
 mkdir "$sandbox/upper" "$sandbox/work" "$sandbox/system"
@@ -28,19 +25,6 @@ cd "$sandbox/system"
 
 inside() {
     chroot "$sandbox/system" "$@"
-}
-
-# Repeats a command until it succeeds.
-eventually() {
-    for _ in $(seq 300); do
-        if "$@" >/dev/null 2>&1; then return; fi
-        sleep 0.1
-    done
-    fail "timed out: $*"
-}
-
-metric() {
-    curl --silent localhost:9184/metrics | grep --quiet "$1"
 }
 
 # run UNIT CAPABILITIES MASK: runs the unit's command as an unprivileged user, with these

@@ -61,7 +61,7 @@ impl Scrape {
     }
 
     /// Returns the sum of the samples of a family.
-    pub(crate) fn sum(&self, family: &str) -> f64 {
+    pub(super) fn sum(&self, family: &str) -> f64 {
         let samples = self.samples.iter();
         let values = samples.filter(|(sample, _)| family_of(sample) == family);
         // Starting from 0 rather than with sum(), which starts from -0.

@@ -4,30 +4,14 @@
 # sh run.sh ROOT "UID GID"
 
 set -eu
+what=image
+. "$(dirname "$0")/../common.sh"
 root=$1
 user=${2% *} group=${2#* }
 program=/usr/bin/tzsp_packetstream_exporter
 
-fail() {
-    echo "image: $*" >&2
-    exit 1
-}
-
 inside() {
     chroot "$root" "$@"
-}
-
-# Repeats a command until it succeeds.
-eventually() {
-    for _ in $(seq 300); do
-        if "$@" >/dev/null 2>&1; then return; fi
-        sleep 0.1
-    done
-    fail "timed out: $*"
-}
-
-metric() {
-    curl --silent localhost:9184/metrics | grep --quiet "$1"
 }
 
 ip link set lo up
