@@ -144,11 +144,11 @@ impl FlowValues<'_> {
         label: Label,
         out: W,
     ) -> W::Output {
-        self.write(Value::of_flow(self.shape, &flow.key, label), out)
+        self.write_value(Value::of_flow(self.shape, &flow.key, label), out)
     }
 
     #[inline(always)]
-    fn write<W: ValueWriter>(&self, value: Value, out: W) -> W::Output {
+    fn write_value<W: ValueWriter>(&self, value: Value, out: W) -> W::Output {
         match value {
             Value::Address(address, prefix) => out.address(address, prefix),
             Value::Name(address, prefix) => names::write_name(out, address, prefix, self.names),
@@ -208,14 +208,14 @@ impl<A: Address> LabelValues<Flow<A>> for FlowValues<'_> {
 impl LabelValues<Sum<OverflowKey>> for FlowValues<'_> {
     fn write<W: ValueWriter>(&self, sum: &Sum<OverflowKey>, label: usize, out: W) -> W::Output {
         let value = Value::of_overflow(self.shape, sum.key, self.labels[label]);
-        FlowValues::write(self, value, out)
+        self.write_value(value, out)
     }
 }
 
 impl LabelValues<Sum<TrafficKey>> for FlowValues<'_> {
     fn write<W: ValueWriter>(&self, sum: &Sum<TrafficKey>, label: usize, out: W) -> W::Output {
         let value = Value::of_traffic(self.shape, sum.key, self.labels[label]);
-        FlowValues::write(self, value, out)
+        self.write_value(value, out)
     }
 }
 

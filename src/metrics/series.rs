@@ -53,6 +53,7 @@ pub(super) trait Sink {
 
 /// Takes the value of a label.
 pub(super) trait ValueWriter {
+    /// What it returns: nothing if it writes the value, its size if it measures it.
     type Output;
 
     /// Writes the word at this position in [`LabelWords::words`].

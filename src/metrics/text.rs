@@ -90,8 +90,8 @@ impl Line<'_> {
         self.end
     }
 
-    /// Calls a function with a copy of this line, for parts that are seldom or take long. A
-    /// reference to this line itself would keep its end in memory instead of a register.
+    /// Calls a function with a copy of this line, for rare or slow parts. A reference to the line
+    /// itself would keep its end in memory instead of a register.
     #[inline]
     pub(super) fn copied(&mut self, write: impl FnOnce(&mut Line<'_>)) {
         let mut line = Line {
@@ -161,7 +161,7 @@ impl Line<'_> {
         let last = NUMBERS[usize::try_from(number % 1000).expect("it is below 1000")];
         if number >= 1000 {
             let thousands = number / 1000;
-            match usize::try_from(thousands).map(|thousands| NUMBERS.get(thousands)) {
+            match usize::try_from(thousands).map(|index| NUMBERS.get(index)) {
                 Ok(Some(first)) => self.push_block(&first.block, first.digits.into()),
                 _ => self.copied(|line| line.push_number(thousands)),
             }
