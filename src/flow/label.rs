@@ -162,13 +162,14 @@ impl Labels {
     /// Whether there is a label of a country or a network operator.
     #[must_use]
     pub fn have_places(self) -> bool {
-        let labels = [
-            Label::FromCountry,
-            Label::ToCountry,
-            Label::FromAsn,
-            Label::ToAsn,
-        ];
-        labels.into_iter().any(|label| self.contains(label))
+        let have_countries = self.contains(Label::FromCountry) || self.contains(Label::ToCountry);
+        have_countries || self.have_operators()
+    }
+
+    /// Whether there is a label of a network operator.
+    #[must_use]
+    pub fn have_operators(self) -> bool {
+        self.contains(Label::FromAsn) || self.contains(Label::ToAsn)
     }
 
     fn bit(label: Label) -> u32 {

@@ -151,6 +151,10 @@ pub struct Occupancy {
     pub other_host_packets: u64,
     /// Hidden hosts that gave their slot to another host, and their counters discarded.
     pub forgotten_hosts: u64,
+    /// Network operators whose organisations are kept.
+    pub operators: usize,
+    /// The maximum of `operators`; 0 if no label shows operators.
+    pub operator_limit: u32,
 }
 
 impl Direction {
