@@ -142,7 +142,9 @@ impl FlowArguments {
             let path = path.display();
             wrong(&format!("cannot use the services of {path}: {error}"))
         };
-        let content = fs::read_to_string(path).map_err(|error| problem(&error))?;
+        let content = fs::read(path).map_err(|error| problem(&error))?;
+        // Comments may be in any encoding. Names that are not ASCII are refused.
+        let content = String::from_utf8_lossy(&content);
         Services::with_file(&content).map_err(|error| problem(&error))
     }
 

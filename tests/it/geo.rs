@@ -275,6 +275,8 @@ fn a_label_without_its_database_is_an_error_at_the_start() {
     let expected = "error: the label 'to_country' needs a database of countries: add \
                     '--geo-database FILE'";
     assert_eq!((code, line.as_str()), (2, expected));
+    let expected = "error: the label 'to_country' needs a database of countries, and no \
+                    '--geo-database' has any: add one that has";
     let labels = ["--labels", "from,to_country", "--geo-database", operators];
     assert_eq!(refusal(&labels), (1, expected.to_owned()));
     let analyze = [&["analyze", "-"][..], &labels].concat();
