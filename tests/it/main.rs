@@ -43,6 +43,7 @@ mod ipv6;
 mod jobs;
 mod landing;
 mod landing_hosts;
+mod landing_places;
 mod links;
 mod listen;
 mod live;
