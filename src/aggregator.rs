@@ -79,7 +79,7 @@ impl Aggregator {
     }
 
     /// Replaces the databases of countries and network operators.
-    pub fn set_databases(&self, databases: Arc<Databases>) {
+    pub fn set_databases(&mut self, databases: Arc<Databases>) {
         self.flows.set_databases(databases);
     }
 

@@ -31,6 +31,9 @@ const NAMES_COPY: u64 = 40;
 const PLACES: u64 = 16;
 /// Bytes for the texts of operators: 131,072 of up to 64 bytes, in a hash table.
 const OPERATORS: u64 = 131_072 * 160;
+/// Bytes for what was worked out for recent packets, if it is not stored with the flows: 65,536 entries of
+/// 52 bytes, and 16,384 of 88 for IPv6.
+const RESOLUTIONS: u64 = 65_536 * 52 + 16_384 * 88;
 /// Bytes for each held flow: 32 in a queue whose capacity doubles when it is full.
 const HOLD: u64 = 64;
 /// Bytes for each host without its counters: itself, its address in the index, and the copies from
@@ -80,6 +83,8 @@ pub struct TableSize {
     databases: u64,
     /// Whether flows have labels of countries or network operators.
     has_places: bool,
+    /// Whether the table works out for each packet what it counts in, beyond the values of its labels.
+    resolves: bool,
 }
 
 /// An upper limit of memory, and its origin.
@@ -140,6 +145,7 @@ impl TableSize {
             has_names: false,
             databases: 0,
             has_places: settings.shape.labels.have_places(),
+            resolves: !settings.shape.is_direct(),
         }
     }
 
@@ -165,7 +171,8 @@ impl TableSize {
             [FLOW, 0]
         };
         let flows = (flows + u64::from(self.idle_flows())) * flow + holds * HOLD;
-        flows + self.hosts() + self.databases + operators
+        let resolutions = if self.resolves { RESOLUTIONS } else { 0 };
+        flows + resolutions + self.hosts() + self.databases + operators
     }
 
     /// Returns the maximum number of bytes of the copy that a scrape works on.
@@ -284,6 +291,7 @@ mod tests {
             has_names: false,
             databases: 0,
             has_places: false,
+            resolves: false,
         }
     }
 
@@ -414,6 +422,7 @@ mod tests {
                 has_names: false,
                 databases: 0,
                 has_places: false,
+                resolves: false,
             };
             let origin = "ulimit -v".to_owned();
             TooLarge::under(size, Ceiling { bytes, origin }).map(|refusal| refusal.to_string())
@@ -437,6 +446,16 @@ mod tests {
             ..without
         };
         assert_eq!(with.table() - without.table(), 160_000 + 20_971_520);
+    }
+
+    #[test]
+    fn resolutions_need_memory() {
+        let without = size(limits(10_000, 0, 0));
+        let with = TableSize {
+            resolves: true,
+            ..without
+        };
+        assert_eq!(with.table() - without.table(), 3_407_872 + 1_441_792);
     }
 
     #[test]

@@ -34,6 +34,8 @@ pub struct Changes {
     traffic_numbers: BoundedSeries<TrafficKey>,
     traffic: Tally,
     hosts: HashMap<HostKey, Counters, RandomState>,
+    /// The seed of the hashes of flows: senders choose their keys.
+    seed: RandomState,
 }
 
 /// Counters of flows, whose keys stay after their counters were taken: most flows have packets
@@ -67,6 +69,7 @@ impl Changes {
             traffic_numbers: BoundedSeries::default(),
             traffic: Tally::default(),
             hosts: HashMap::default(),
+            seed: RandomState::default(),
         }
     }
 
@@ -75,25 +78,26 @@ impl Changes {
         &self.shape
     }
 
-    /// Adds a packet. `has_slot` is false if its flow was beyond the limit of flows. `hosts` are the
-    /// series of hosts in which it counts.
+    /// Adds a packet. `flow` is the key of its flow, unless that was beyond the limit of flows. `hosts`
+    /// are the series of hosts in which it counts.
     #[inline]
     pub(super) fn add(
         &mut self,
         packet: BatchedPacket<'_>,
-        has_slot: bool,
+        flow: Option<KeyRef<'_>>,
         hosts: [Option<HostKey>; 2],
     ) {
         for key in hosts.into_iter().flatten() {
             self.hosts.entry(key).or_default().add(packet.bytes());
         }
-        let key = packet.traffic();
+        let key = self.shape.traffic(&packet.seen());
         let traffic = self.traffic_numbers.intern_with_hint(key, key.hint());
         self.traffic.add(traffic.into(), packet.bytes());
-        if has_slot {
-            match packet.key() {
-                KeyRef::Narrow(key) => self.narrow.add(&key, packet),
-                KeyRef::Wide(key) => self.wide.add(key, packet),
+        if let Some(key) = flow {
+            let hash = key.hash_with(&self.seed);
+            match key {
+                KeyRef::Narrow(key) => self.narrow.add(key, hash, packet.bytes()),
+                KeyRef::Wide(key) => self.wide.add(key, hash, packet.bytes()),
             }
         } else {
             let key = self.shape.overflow(&packet.seen());
@@ -151,8 +155,7 @@ impl Changes {
 
 impl<A: Address> FlowChanges<A> {
     #[inline]
-    fn add(&mut self, key: &Packed<A>, packet: BatchedPacket<'_>) {
-        let hash = packet.hash();
+    fn add(&mut self, key: &Packed<A>, hash: u64, bytes: u64) {
         let keys = &self.keys;
         let known = self
             .index
@@ -161,7 +164,7 @@ impl<A: Address> FlowChanges<A> {
             Some(&number) => number,
             None => self.insert(key, hash),
         };
-        self.tally.add(number as usize, packet.bytes());
+        self.tally.add(number as usize, bytes);
     }
 
     #[cold]

@@ -67,11 +67,6 @@ impl Lengths {
         ipv4: WHOLE,
         ipv6: WHOLE,
     };
-
-    /// Whether addresses are shown whole.
-    pub(super) fn are_whole(self) -> bool {
-        self.ipv4 >= 32 && self.ipv6 >= 128
-    }
 }
 
 /// The prefix length in a key whose address is shown whole. Such addresses are written without a
@@ -186,7 +181,7 @@ impl Classes {
     /// Returns the class of an IPv4 address. Called for each packet if a label depends on it.
     // Not inlined: most runs never call it for a packet, and the fast path stays small.
     #[inline(never)]
-    pub(super) fn of_ipv4(&self, address: Ipv4Addr) -> Class {
+    fn of_ipv4(&self, address: Ipv4Addr) -> Class {
         self.ipv4.get(&address.octets())
     }
 

@@ -93,13 +93,6 @@ impl HostClasses {
         self.is_chosen.get(class.number()) == Some(&true)
     }
 
-    /// Whether no prefix length shortens the addresses of hosts.
-    pub(super) fn are_shown_whole(&self, classes: &Classes) -> bool {
-        let numbers = (0..).map(Class).zip(&self.is_chosen);
-        let mut chosen = numbers.filter(|(_, is_chosen)| **is_chosen);
-        chosen.all(|(class, _)| classes.lengths(class).are_whole())
-    }
-
     fn none(classes: &Classes) -> Self {
         Self {
             is_chosen: classes.names().map(|_| false).collect(),

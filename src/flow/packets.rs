@@ -12,12 +12,10 @@ use foldhash::quality::RandomState;
 use super::Shape;
 use super::clock::Moment;
 use super::key::{Key, Packed};
-use super::place::{Place, RecentPlaces};
-use super::shape::{AnyKey, TrafficKey};
-use crate::geo::Operator;
+use super::shape::AnyKey;
 use crate::wire::Observation;
 
-/// Builds and hashes the keys of packets' flows.
+/// Builds and hashes the keys of packets.
 #[derive(Debug, Clone)]
 pub(super) struct Keys {
     pub(super) shape: Arc<Shape>,
@@ -25,14 +23,8 @@ pub(super) struct Keys {
     /// keys that all collide, and each look-up would walk through all of them. The seed is random
     /// and never leaves the process.
     pub(super) seed: RandomState,
-    /// The bits of a narrow key that flows may show.
+    /// The bits of the fields that a narrow key of a packet holds.
     mask: Packed<Ipv4Addr>,
-    /// Whether compact packets hold the classes of their addresses.
-    has_classes: bool,
-    /// Whether some addresses are not shown whole.
-    has_prefix_lengths: bool,
-    /// Whether packets go to the side buffer, because the mask does not make their keys.
-    looks_up_packets: bool,
 }
 
 /// A batch of packets for the table that created it.
@@ -43,17 +35,13 @@ pub struct PacketBatch {
     packets: Vec<CompactPacket>,
     /// A side buffer with the packets that do not fit into a [`CompactPacket`].
     wide_packets: Vec<WidePacket>,
-    /// The places of recent sources and destinations.
-    recent_places: [RecentPlaces; 2],
-    /// The operators that were looked up for the packets.
-    operators: Vec<Operator>,
 }
 
 /// A packet in 56 bytes, less than one cache line: nearly all packets are stored in this form.
 #[derive(Debug, Clone, Copy)]
 struct CompactPacket {
     at: Moment,
-    /// The hash of its flow's key.
+    /// The hash of its key.
     hash: u64,
     bytes: u64,
     contents: Contents,
@@ -61,13 +49,11 @@ struct CompactPacket {
 
 #[derive(Debug, Clone, Copy)]
 enum Contents {
-    /// A key with all fields of the packet, from which [`Keys::flow`] makes that of the flow.
     Inline(Packed<Ipv4Addr>),
-    /// The index of a [`WidePacket`]: an address is IPv6, or the key had to be looked up.
+    /// The index of a [`WidePacket`]: an address is IPv6.
     InSideBuffer(u32),
 }
 
-/// A packet with the key of its flow.
 #[derive(Debug, Clone, Copy)]
 struct WidePacket {
     key: AnyKey,
@@ -83,7 +69,7 @@ pub(super) struct BatchedPacket<'a> {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) enum KeyRef<'a> {
-    Narrow(Packed<Ipv4Addr>),
+    Narrow(&'a Packed<Ipv4Addr>),
     Wide(&'a Packed<IpAddr>),
 }
 
@@ -91,33 +77,27 @@ impl Keys {
     pub(super) fn new(shape: Shape) -> Self {
         Self {
             mask: shape.mask(),
-            has_classes: shape.classifies_packets(),
-            has_prefix_lengths: shape.classes.has_prefix_lengths(),
-            looks_up_packets: shape.looks_up_packets(),
             shape: Arc::new(shape),
             seed: RandomState::default(),
         }
     }
+}
 
-    /// Packs a key with all fields of a packet, and adds the classes if flows or traffic series
-    /// depend on them.
+impl AnyKey {
     #[inline]
-    fn all_fields(&self, key: Key<Ipv4Addr>) -> Packed<Ipv4Addr> {
-        if self.has_classes {
-            self.shape.classified(key).pack_fields()
-        } else {
-            key.pack_fields()
+    pub(super) fn as_ref(&self) -> KeyRef<'_> {
+        match self {
+            Self::Narrow(key) => KeyRef::Narrow(key),
+            Self::Wide(key) => KeyRef::Wide(key),
         }
     }
+}
 
-    /// Returns the key of a flow from that of a packet with all fields.
-    #[inline]
-    fn flow(&self, all_fields: &Packed<Ipv4Addr>) -> Packed<Ipv4Addr> {
-        let key = all_fields.masked(&self.mask);
-        if self.has_prefix_lengths {
-            key.cut_to_prefixes()
-        } else {
-            key
+impl KeyRef<'_> {
+    pub(super) fn hash_with(self, seed: &RandomState) -> u64 {
+        match self {
+            Self::Narrow(key) => key.hash_with(seed),
+            Self::Wide(key) => key.hash_with(seed),
         }
     }
 }
@@ -130,8 +110,6 @@ impl PacketBatch {
             capacity,
             packets: Vec::with_capacity(capacity),
             wide_packets: Vec::new(),
-            recent_places: Default::default(),
-            operators: Vec::new(),
         }
     }
 
@@ -148,14 +126,14 @@ impl PacketBatch {
             seen.destination.ipv4(),
             seen.sensor.ipv4(),
         ) {
-            (Some(source), Some(destination), Some(sensor)) if !self.keys.looks_up_packets => {
-                let key = Key::of_packet(source, destination, sensor, seen);
-                let all_fields = self.keys.all_fields(key);
+            (Some(source), Some(destination), Some(sensor)) => {
+                let key = Key::of_packet(source, destination, sensor, seen).pack_fields();
+                let key = key.masked(&self.keys.mask);
                 self.packets.push(CompactPacket {
                     at,
-                    hash: self.keys.flow(&all_fields).hash_with(&self.keys.seed),
+                    hash: key.hash_with(&self.keys.seed),
                     bytes: seen.bytes,
-                    contents: Contents::Inline(all_fields),
+                    contents: Contents::Inline(key),
                 });
             }
             _ => self.push_wide(at, *seen),
@@ -165,21 +143,11 @@ impl PacketBatch {
     // Not inlined: the code for compact packets stays small.
     #[inline(never)]
     fn push_wide(&mut self, at: Moment, seen: Observation) {
-        let shape = &self.keys.shape;
-        let places = if self.keys.looks_up_packets {
-            let learn = |operator| self.operators.push(operator);
-            shape.places_in_key(&mut self.recent_places, &self.keys.seed, &seen, learn)
-        } else {
-            [Place::NONE; 2]
-        };
-        let key = shape.key(&seen, places);
+        let key = self.keys.shape.packet_key(&seen);
         let index = u32::try_from(self.wide_packets.len()).expect("a batch is small");
         self.packets.push(CompactPacket {
             at,
-            hash: match key {
-                AnyKey::Narrow(key) => key.hash_with(&self.keys.seed),
-                AnyKey::Wide(key) => key.hash_with(&self.keys.seed),
-            },
+            hash: key.as_ref().hash_with(&self.keys.seed),
             bytes: seen.bytes,
             contents: Contents::InSideBuffer(index),
         });
@@ -202,13 +170,6 @@ impl PacketBatch {
         self.wide_packets.clear();
     }
 
-    /// Keeps the operators that were found, in the order of the packets.
-    pub(super) fn learn_operators(&mut self) {
-        for operator in self.operators.drain(..) {
-            self.keys.shape.places.learn(operator);
-        }
-    }
-
     /// Returns the packets in their order, in groups of at most `size`.
     pub(super) fn groups(
         &self,
@@ -229,7 +190,7 @@ impl<'a> BatchedPacket<'a> {
         self.compact.at
     }
 
-    /// Returns the hash of its flow's key.
+    /// Returns the hash of its key.
     #[inline]
     pub(super) fn hash(self) -> u64 {
         self.compact.hash
@@ -240,51 +201,39 @@ impl<'a> BatchedPacket<'a> {
         self.compact.bytes
     }
 
-    /// Whether the key of its flow is wide.
     #[inline]
     pub(super) fn has_wide_key(self) -> bool {
-        match self.compact.contents {
-            Contents::Inline(_) => false,
-            Contents::InSideBuffer(index) => {
-                matches!(self.batch.wide_packets[index as usize].key, AnyKey::Wide(_))
-            }
-        }
+        matches!(self.key(), KeyRef::Wide(_))
     }
 
-    /// Returns the key of its flow.
+    /// Returns the key of its relevant fields: see [`Shape::packet_key`].
     #[inline]
     pub(super) fn key(self) -> KeyRef<'a> {
         match &self.compact.contents {
-            Contents::Inline(key) => KeyRef::Narrow(self.batch.keys.flow(key)),
-            Contents::InSideBuffer(index) => match &self.batch.wide_packets[*index as usize].key {
-                AnyKey::Narrow(key) => KeyRef::Narrow(*key),
-                AnyKey::Wide(key) => KeyRef::Wide(key),
-            },
+            Contents::Inline(key) => KeyRef::Narrow(key),
+            Contents::InSideBuffer(index) => self.batch.wide_packets[*index as usize].key.as_ref(),
         }
     }
 
-    /// Returns the key of the series of the traffic families in which it counts.
-    #[inline]
-    pub(super) fn traffic(self) -> TrafficKey {
-        match &self.compact.contents {
-            Contents::Inline(key) if self.batch.keys.has_classes => key.unpack_fields().into(),
-            _ => self.batch.keys.shape.traffic(&self.seen()),
-        }
-    }
-
-    /// Returns the observation without `truncated`, which the table does not need.
+    /// Returns the observation without `truncated`, which the table does not need, and without fields
+    /// that do not matter for the chosen labels.
     pub(super) fn seen(self) -> Observation {
         let key = match &self.compact.contents {
             Contents::Inline(key) => key.unpack_fields(),
             Contents::InSideBuffer(index) => return self.batch.wide_packets[*index as usize].seen,
         };
+        // Where one port does not matter, the key lacks it.
+        let ports = key.from_port.or(key.to_port).map(|_| {
+            let ports = [key.from_port, key.to_port];
+            ports.map(Option::unwrap_or_default).into()
+        });
         Observation {
             source: key.source.into(),
             destination: key.destination.into(),
             protocol: key.protocol,
             listen_port: key.listen_port,
             sensor: key.sensor.into(),
-            ports: key.from_port.zip(key.to_port),
+            ports,
             vlan: key.vlan,
             dscp: key.dscp,
             bytes: self.compact.bytes,
@@ -297,7 +246,7 @@ impl<'a> BatchedPacket<'a> {
 mod tests {
     use etherparse::IpNumber;
 
-    use super::super::{Classes, Label, Labels, Services};
+    use super::super::{Classes, Label, Labels, Place, Services};
     use super::*;
 
     #[test]
@@ -305,11 +254,11 @@ mod tests {
         assert_eq!(size_of::<CompactPacket>(), 56);
     }
 
-    /// Compact packets take a shortcut to the keys that the shape computes.
+    /// A packet keeps all fields that matter, and if the shape is direct, its key is that of its flow.
     ///
     /// Checks the sets of few labels, and those without few.
     #[test]
-    fn keys_of_compact_packets_are_those_of_the_shape() {
+    fn compact_packets_keep_all_that_matters() {
         for labels in 1..1_u32 << Label::ALL.len() {
             let count = labels.count_ones() as usize;
             if count.min(Label::ALL.len() - count) > 3 {
@@ -360,15 +309,28 @@ mod tests {
             let packet = batch.groups(1).last().and_then(|mut group| group.next());
             let packet = packet.expect("it was pushed");
             let shape = &batch.keys.shape;
-            match (packet.key(), shape.key(&seen, [Place::NONE; 2])) {
-                (KeyRef::Narrow(key), AnyKey::Narrow(expected)) => {
-                    assert_eq!(key.unpack(), expected.unpack(), "{labels:?}");
-                    assert_eq!(packet.hash(), expected.hash_with(&batch.keys.seed));
-                }
-                (key, expected) => panic!("{key:?} instead of {expected:?}"),
+            let expected = shape.key(&seen, [Place::NONE; 2]);
+            if shape.is_direct() {
+                assert_same(packet.key(), expected.as_ref());
+                assert_eq!(packet.hash(), expected.as_ref().hash_with(&batch.keys.seed));
             }
-            assert_eq!(packet.traffic(), shape.traffic(&seen));
-            assert_eq!(packet.seen(), seen);
+            let relevant = packet.seen();
+            let found = shape.key(&relevant, [Place::NONE; 2]);
+            assert_same(found.as_ref(), expected.as_ref());
+            assert_eq!(shape.traffic(&relevant), shape.traffic(&seen));
+            assert_eq!(shape.overflow(&relevant), shape.overflow(&seen));
+            let ends = |seen: &Observation| (seen.source, seen.destination, seen.bytes);
+            assert_eq!(ends(&relevant), ends(&seen));
+        }
+    }
+
+    #[track_caller]
+    fn assert_same(key: KeyRef<'_>, expected: KeyRef<'_>) {
+        match (key, expected) {
+            (KeyRef::Narrow(key), KeyRef::Narrow(expected)) => {
+                assert_eq!(key.unpack(), expected.unpack());
+            }
+            _ => panic!("{key:?} instead of {expected:?}"),
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::quality::RandomState;
@@ -75,8 +74,6 @@ impl Parts {
 #[derive(Debug)]
 pub struct Places {
     databases: RwLock<Arc<Databases>>,
-    /// How many times the databases were replaced.
-    replacements: AtomicU64,
     operators: RwLock<HashMap<u32, Operator>>,
     /// The maximum of `operators`.
     operator_limit: u32,
@@ -93,7 +90,6 @@ impl Places {
     fn with_limit(operator_limit: u32) -> Self {
         Self {
             databases: RwLock::default(),
-            replacements: AtomicU64::default(),
             operators: RwLock::default(),
             operator_limit,
         }
@@ -105,7 +101,6 @@ impl Places {
             .databases
             .write()
             .unwrap_or_else(PoisonError::into_inner) = databases;
-        self.replacements.fetch_add(1, Ordering::Release);
     }
 
     pub(super) fn databases(&self) -> Arc<Databases> {
@@ -154,8 +149,6 @@ impl Places {
 /// Each address has one position in a table, and replaces the address that was there.
 #[derive(Debug, Clone, Default)]
 pub(super) struct RecentPlaces {
-    /// What [`Places::replacements`] was at the last look-up.
-    replacements: u64,
     /// Empty until the first look-up.
     entries: Vec<Option<(IpAddr, Place)>>,
 }
@@ -164,19 +157,15 @@ impl RecentPlaces {
     /// A power of two, of 28 bytes each.
     const ENTRIES: usize = 1024;
 
-    /// Returns the place of an address. `learn` takes the operator if it was looked up.
+    /// Returns the place of an address.
     pub(super) fn place(
         &mut self,
         places: &Places,
         seed: &RandomState,
         address: IpAddr,
         parts: Parts,
-        learn: impl FnMut(Operator),
     ) -> Place {
-        let replacements = places.replacements.load(Ordering::Acquire);
-        if self.replacements != replacements || self.entries.is_empty() {
-            self.replacements = replacements;
-            self.entries.clear();
+        if self.entries.is_empty() {
             self.entries.resize(Self::ENTRIES, None);
         }
         let [low, high, ..] = seed.hash_one(address).to_le_bytes();
@@ -188,9 +177,16 @@ impl RecentPlaces {
             return *place;
         }
         let (place, operator) = look_up(&places.databases(), address, parts);
-        operator.into_iter().for_each(learn);
+        if let Some(operator) = operator {
+            places.learn(operator);
+        }
         *entry = Some((address, place));
         place
+    }
+
+    /// Forgets all places, because the databases were replaced.
+    pub(super) fn clear(&mut self) {
+        self.entries.clear();
     }
 }
 

@@ -11,7 +11,6 @@ use super::key::{Address, Key, Packed};
 use super::label::{Label, Labels};
 use super::place::{self, Parts, Place, Places, RecentPlaces};
 use super::services::{Service, Services};
-use crate::geo::Operator;
 use crate::wire::{Ip, Observation};
 
 /// The value in a key where the protocol is not shown.
@@ -34,7 +33,7 @@ pub struct Shape {
     pub places: Places,
 }
 
-/// The key of a flow: narrow if all its addresses are IPv4, else wide.
+/// The key of a flow or of a packet: narrow if all its addresses are IPv4, else wide.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum AnyKey {
     Narrow(Packed<Ipv4Addr>),
@@ -57,19 +56,6 @@ pub struct TrafficKey {
     pub listen_port: u16,
 }
 
-/// Takes the classes from the key.
-impl From<Key<Ipv4Addr>> for TrafficKey {
-    #[inline]
-    fn from(key: Key<Ipv4Addr>) -> Self {
-        Self {
-            from_class: key.source_class,
-            to_class: key.destination_class,
-            protocol: key.protocol,
-            listen_port: key.listen_port,
-        }
-    }
-}
-
 impl TrafficKey {
     /// Returns a byte that differs among the keys of ordinary traffic: a few protocols within and
     /// between a few classes.
@@ -82,68 +68,62 @@ impl TrafficKey {
 }
 
 impl Shape {
-    /// Whether a key of all fields of a packet needs the classes of its addresses, because the key
-    /// of its flow or of its traffic series depends on them. The table then looks them up for each
-    /// packet, and not just for each flow.
-    pub(super) fn classifies_packets(&self) -> bool {
-        !self.determines_traffic_key()
-            || self.classes.has_prefix_lengths()
-            || self.has_class(Label::From, Label::FromType)
-            || self.has_class(Label::To, Label::ToType)
+    /// Whether a packet's fields that labels show are the key of its flow, and determine the series of
+    /// traffic and the hosts in which it counts. Otherwise these depend on fields that are not shown,
+    /// or on values that have to be looked up.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        let shown = [Label::From, Label::To, Label::Protocol, Label::ListenPort];
+        shown.iter().all(|&label| self.labels.contains(label))
+            && !self.classes.has_prefix_lengths()
+            && !self.looks_up_packets()
     }
 
-    /// Returns a mask for narrow keys with all fields of a packet: the bits that the key of its flow
-    /// may show.
+    /// Returns a packet's key with the fields alone on which it depends in what the packet counts: its
+    /// flow, its series of traffic and its hosts.
+    fn relevant_fields<A: Address>(&self, key: Key<A>) -> Key<A> {
+        let has = |label| self.labels.contains(label);
+        let has_port = |label| has(label) || has(Label::Service);
+        Key {
+            sensor: if has(Label::Sensor) {
+                key.sensor
+            } else {
+                A::PLACEHOLDER
+            },
+            from_port: chosen(has_port(Label::FromPort), key.from_port),
+            to_port: chosen(has_port(Label::ToPort), key.to_port),
+            vlan: chosen(has(Label::Vlan), key.vlan),
+            dscp: chosen(has(Label::Dscp), key.dscp),
+            ..key
+        }
+    }
+
+    /// Returns a mask for packed narrow keys of packets: the bits of the relevant fields.
     ///
     /// A mask replaces a dozen branches on the chosen labels by a few `and` instructions.
     pub(super) fn mask(&self) -> Packed<Ipv4Addr> {
-        let has = |label| self.labels.contains(label);
-        let class = |address, class| Class(chosen(self.has_class(address, class), u8::MAX));
-        let address = |label| Ipv4Addr::from_bits(chosen(has(label), u32::MAX));
-        let key = Key {
-            source: address(Label::From),
-            source_prefix: u8::MAX,
-            source_class: class(Label::From, Label::FromType),
-            destination: address(Label::To),
-            destination_prefix: u8::MAX,
-            destination_class: class(Label::To, Label::ToType),
-            protocol: IpNumber(chosen(has(Label::Protocol), u8::MAX)),
-            listen_port: chosen(has(Label::ListenPort), u16::MAX),
-            sensor: address(Label::Sensor),
-            from_port: has(Label::FromPort).then_some(u16::MAX),
-            to_port: has(Label::ToPort).then_some(u16::MAX),
-            vlan: has(Label::Vlan).then_some(u16::MAX),
-            dscp: chosen(has(Label::Dscp), u8::MAX),
-            service: Service::NONE,
-            source_place: Place::NONE,
-            destination_place: Place::NONE,
+        let ones = Ipv4Addr::BROADCAST;
+        let all = Observation {
+            protocol: IpNumber(u8::MAX),
+            listen_port: u16::MAX,
+            ports: Some((u16::MAX, u16::MAX)),
+            vlan: Some(u16::MAX),
+            dscp: u8::MAX,
+            ..Observation::default()
         };
-        key.pack()
+        let key = Key::of_packet(ones, ones, ones, &all);
+        self.relevant_fields(key).pack_fields()
     }
 
-    /// Returns the key with the classes of its addresses, and how many bits of them are shown.
-    #[expect(
-        clippy::inline_always,
-        reason = "passed on in memory, a key takes longer to pack"
-    )]
-    #[inline(always)]
-    pub(super) fn classified(&self, key: Key<Ipv4Addr>) -> Key<Ipv4Addr> {
-        let source_class = self.classes.of_ipv4(key.source);
-        let destination_class = self.classes.of_ipv4(key.destination);
-        let prefix = |label, class| {
-            if self.labels.contains(label) {
-                self.classes.lengths(class).ipv4
-            } else {
-                WHOLE
-            }
-        };
-        Key {
-            source_prefix: prefix(Label::From, source_class),
-            source_class,
-            destination_prefix: prefix(Label::To, destination_class),
-            destination_class,
-            ..key
-        }
+    /// Returns the key of a packet's relevant fields. If the shape [is direct](Self::is_direct), it is
+    /// the key of the packet's flow.
+    pub(super) fn packet_key(&self, seen: &Observation) -> AnyKey {
+        let [source, destination, sensor] =
+            [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
+        let key = self.relevant_fields(Key::of_packet(source, destination, sensor, seen));
+        // The IPv6 address may be one that is not shown. A flow must have the same kind of key
+        // whatever packet comes first, or it would be in the table twice.
+        narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
     }
 
     /// Returns the value of the label `listen_port`; `None`, an empty label, if no datagrams
@@ -154,13 +134,12 @@ impl Shape {
     }
 
     /// Returns the places that the key of a packet's flow holds: those of the ends whose address it
-    /// does not hold. `learn` takes the operators that were looked up.
+    /// does not hold.
     pub(super) fn places_in_key(
         &self,
         [from, to]: &mut [RecentPlaces; 2],
         hasher: &RandomState,
         seen: &Observation,
-        mut learn: impl FnMut(Operator),
     ) -> [Place; 2] {
         let [source, destination] = self.place_parts(false);
         let ends = [
@@ -169,7 +148,7 @@ impl Shape {
         ];
         ends.map(|(recent, address, parts)| {
             if parts.are_any() {
-                recent.place(&self.places, hasher, address.into(), parts, &mut learn)
+                recent.place(&self.places, hasher, address.into(), parts)
             } else {
                 Place::NONE
             }
@@ -219,25 +198,16 @@ impl Shape {
 
     /// Returns the key of a packet's flow, which may hold `places`.
     pub(super) fn key(&self, seen: &Observation, places: [Place; 2]) -> AnyKey {
-        let has_sensor = self.labels.contains(Label::Sensor);
-        let addresses = [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
-        match addresses.into() {
-            (IpAddr::V4(source), IpAddr::V4(destination), IpAddr::V4(sensor)) => AnyKey::Narrow(
-                self.key_with(source, destination, sensor, seen, places)
-                    .pack(),
-            ),
-            (source, destination, sensor) => {
-                let sensor = if has_sensor {
-                    sensor
-                } else {
-                    IpAddr::PLACEHOLDER
-                };
-                let key = self.key_with(source, destination, sensor, seen, places);
-                // The IPv6 address may be one that is not shown. A flow must have the same kind of
-                // key whatever packet comes first, or it would be in the table twice.
-                narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
-            }
-        }
+        let [source, destination, sensor] =
+            [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
+        let sensor = if self.labels.contains(Label::Sensor) {
+            sensor
+        } else {
+            IpAddr::PLACEHOLDER
+        };
+        let key = self.key_with(source, destination, sensor, seen, places);
+        // As for the key of a packet.
+        narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
     }
 
     fn key_with<A: Address>(
@@ -300,9 +270,8 @@ impl Shape {
         has(Label::Service) && !(has(Label::FromPort) && has(Label::ToPort))
     }
 
-    /// Whether the keys of flows hold something that has to be looked up for each packet. A
-    /// [`mask`](Self::mask) alone then does not make them.
-    pub(super) fn looks_up_packets(&self) -> bool {
+    /// Whether the keys of flows hold something that has to be looked up.
+    fn looks_up_packets(&self) -> bool {
         let has = |label| self.labels.contains(label);
         let has_place = self.place_parts(false).iter().any(|parts| parts.are_any());
         has_place || has(Label::Service) && (self.has_service_in_key() || !has(Label::Protocol))
@@ -342,34 +311,10 @@ impl Shape {
         })
     }
 
-    /// Whether all packets of a flow count in the same series of the traffic families: they have
-    /// the same classes, protocol and listen port.
-    pub(super) fn determines_traffic_key(&self) -> bool {
-        let has = |label| self.labels.contains(label);
-        let determines_class =
-            |address, class| has(class) || has(address) && !self.classes.has_prefix_lengths();
-        has(Label::Protocol)
-            && has(Label::ListenPort)
-            && determines_class(Label::From, Label::FromType)
-            && determines_class(Label::To, Label::ToType)
-    }
-
     /// Whether an address is that of a host.
     #[must_use]
     pub fn is_host(&self, address: IpAddr) -> bool {
         self.hosts.contains(self.classes.of(address))
-    }
-
-    /// Whether all packets of a flow are of the same hosts, with peers of the same classes: a flow
-    /// shows the classes of both addresses, and the addresses of hosts are whole.
-    pub(super) fn determines_hosts(&self) -> bool {
-        let has = |label| self.labels.contains(label);
-        let determines_class = |class| has(class) || !self.classes.has_prefix_lengths();
-        has(Label::From)
-            && has(Label::To)
-            && determines_class(Label::FromType)
-            && determines_class(Label::ToType)
-            && self.hosts.are_shown_whole(&self.classes)
     }
 
     /// Returns the addresses of a packet that are hosts, given the classes of both.
@@ -404,13 +349,6 @@ impl Shape {
             (self.placeholder(address), WHOLE)
         };
         (shown, prefix, chosen(has_class, class))
-    }
-
-    /// Whether the class of an address is part of the key: its label was chosen, and the shown address
-    /// does not determine it.
-    fn has_class(&self, label: Label, class_label: Label) -> bool {
-        let is_determined = self.labels.contains(label) && !self.classes.has_prefix_lengths();
-        self.labels.contains(class_label) && !is_determined
     }
 
     /// Returns the value in the key for an address whose label was not chosen.

@@ -108,10 +108,10 @@ impl<A: Address> Store<A> {
         (self.longest_idle != NONE).then_some(self.longest_idle)
     }
 
-    /// Returns the flow with this key, if it is exposed.
-    pub(super) fn find_exposed(&mut self, hash: u64, key: &Packed<A>) -> Option<&mut Slot<A>> {
+    /// Returns the slot of the flow with this key, if it is exposed.
+    pub(super) fn find_exposed(&self, hash: u64, key: &Packed<A>) -> Option<u32> {
         let index = self.find(hash, key)?;
-        self.exposed_at(index, key)
+        self[index].is_exposed().then_some(index)
     }
 
     /// Returns the flow in this slot, if it is exposed and has this key. The slot may be [`NONE`].
@@ -129,6 +129,13 @@ impl<A: Address> Store<A> {
     #[inline]
     pub(super) fn candidate(&self, hash: u64) -> u32 {
         self.find_if(hash, |_| true).unwrap_or(NONE)
+    }
+
+    /// Returns the flow in this slot, if it is exposed.
+    #[inline]
+    pub(super) fn if_exposed_mut(&mut self, index: u32) -> Option<&mut Slot<A>> {
+        let slot = &mut self[index];
+        slot.is_exposed().then_some(slot)
     }
 
     /// Returns this slot if its flow is exposed, or [`NONE`].

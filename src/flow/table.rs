@@ -4,25 +4,24 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::changes::Changes;
 use super::clock::Moment;
-use super::packets::{BatchedPacket, KeyRef, Keys, PacketBatch};
+use super::packets::{Keys, PacketBatch};
 use super::shape::Shape;
 use super::snapshot::{Occupancy, Snapshot};
-use super::store::{NONE, Store};
+use super::store::Store;
 use crate::geo::Databases;
 use accounts::Accounts;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
 use eviction::Sweep;
+use resolutions::Resolutions;
 
 mod accounts;
 mod checkpoints;
 mod eviction;
 mod hosts;
-
-/// The number of packets that are looked up together.
-const GROUP: usize = 32;
+mod record;
+mod resolutions;
 
 /// The limits of a table.
 ///
@@ -59,6 +58,9 @@ pub struct FlowLimits {
 pub struct FlowTable {
     narrow: Store<Ipv4Addr>,
     wide: Store<IpAddr>,
+    /// Unused if the table [is direct](Accounts::is_direct).
+    narrow_resolutions: Resolutions<Ipv4Addr>,
+    wide_resolutions: Resolutions<IpAddr>,
     accounts: Accounts,
     sweep: Sweep,
     checkpoints: Checkpoints,
@@ -74,6 +76,8 @@ impl FlowTable {
         Self {
             narrow: Store::default(),
             wide: Store::default(),
+            narrow_resolutions: Resolutions::default(),
+            wide_resolutions: Resolutions::default(),
             accounts: Accounts::new(keys, limits),
             sweep: Sweep::default(),
             checkpoints: Checkpoints::default(),
@@ -107,96 +111,6 @@ impl FlowTable {
     #[must_use]
     pub fn packets(&self, capacity: usize) -> PacketBatch {
         PacketBatch::new(&self.accounts.keys, capacity)
-    }
-
-    /// Counts the packets of a batch in their order, and empties the batch.
-    ///
-    /// In a large table, nearly every packet waits for memory twice: for an entry of the index and
-    /// for a slot. Each step is therefore done for a whole group of packets before the next step.
-    /// The loads within a step do not depend on each other, so the processor waits for many of them
-    /// at once. This works like prefetching, but needs no `unsafe` code. The first two steps only
-    /// load; `count` verifies the key, because earlier packets of the group may have changed the
-    /// slot meanwhile.
-    pub fn record(&mut self, packets: &mut PacketBatch) {
-        self.record_each(packets, |_, _, _| {});
-    }
-
-    /// Does the same as [`record`](Self::record), and adds the packets to `changes`.
-    pub fn record_with(&mut self, packets: &mut PacketBatch, changes: &mut Changes) {
-        self.record_each(packets, |accounts, packet, has_slot| {
-            changes.add(packet, has_slot, accounts.host_keys(packet));
-        });
-    }
-
-    /// Counts the packets of a batch. Calls `counted` after each, with the packet and whether its
-    /// flow has a slot.
-    #[inline]
-    fn record_each(
-        &mut self,
-        packets: &mut PacketBatch,
-        mut counted: impl FnMut(&Accounts, BatchedPacket<'_>, bool),
-    ) {
-        packets.learn_operators();
-        let mut found = [NONE; GROUP];
-        for group in packets.groups(GROUP) {
-            // Loads the entries of the index.
-            for (found, packet) in found.iter_mut().zip(group.clone()) {
-                *found = if packet.has_wide_key() {
-                    self.wide.candidate(packet.hash())
-                } else {
-                    self.narrow.candidate(packet.hash())
-                };
-            }
-            // Loads the slots.
-            for (found, packet) in found.iter_mut().zip(group.clone()) {
-                *found = if packet.has_wide_key() {
-                    self.wide.if_exposed(*found)
-                } else {
-                    self.narrow.if_exposed(*found)
-                };
-            }
-            for (found, packet) in found.iter().zip(group) {
-                let overflow_packets = self.accounts.overflow_packets;
-                self.count(*found, packet);
-                let has_slot = self.accounts.overflow_packets == overflow_packets;
-                counted(&self.accounts, packet, has_slot);
-            }
-        }
-        packets.clear();
-    }
-
-    /// Counts a packet. If `found` is the slot of its flow, no other look-up is needed. It may be
-    /// [`NONE`].
-    #[expect(
-        clippy::inline_always,
-        reason = "a call for each packet, with its arguments in memory, costs a tenth of the counting"
-    )]
-    #[inline(always)]
-    fn count(&mut self, found: u32, packet: BatchedPacket<'_>) {
-        let Self {
-            narrow,
-            wide,
-            accounts,
-            ..
-        } = self;
-        accounts.advance(packet.at());
-        match packet.key() {
-            KeyRef::Narrow(key) => {
-                if let Some(slot) = narrow.exposed_at(found, &key)
-                    && slot.has_known_hosts()
-                {
-                    return accounts.count(slot, packet);
-                }
-            }
-            KeyRef::Wide(key) => {
-                if let Some(slot) = wide.exposed_at(found, key)
-                    && slot.has_known_hosts()
-                {
-                    return accounts.count(slot, packet);
-                }
-            }
-        }
-        self.admit(packet);
     }
 
     /// Hides idle flows, and returns what a scrape at `at` shows.
@@ -253,8 +167,12 @@ impl FlowTable {
 
     /// Replaces the databases of countries and network operators. Flows that exist keep the values
     /// that they were given.
-    pub fn set_databases(&self, databases: Arc<Databases>) {
+    pub fn set_databases(&mut self, databases: Arc<Databases>) {
         self.accounts.keys.shape.places.set_databases(databases);
+        for recent in &mut self.accounts.recent_places {
+            recent.clear();
+        }
+        self.invalidate_resolutions();
     }
 
     #[must_use]
@@ -266,7 +184,9 @@ impl FlowTable {
     #[must_use]
     pub fn allocated(&self) -> usize {
         let stores = self.narrow.allocated() + self.wide.allocated();
+        let resolutions = self.narrow_resolutions.allocated() + self.wide_resolutions.allocated();
         stores
+            + resolutions
             + self.checkpoints.allocated()
             + self.accounts.holds.allocated()
             + self.accounts.hosts.allocated()
@@ -280,36 +200,10 @@ impl FlowTable {
         self.narrow.idle() + self.wide.idle()
     }
 
-    /// Counts a packet of a flow that is new, idle or without a slot, or whose hosts are unknown.
-    /// Exposes the flow if there is a free slot.
-    #[cold]
-    fn admit(&mut self, packet: BatchedPacket<'_>) {
-        self.make_room_for_hosts();
-        // An earlier packet of the same group may have exposed the flow. Or the candidate was
-        // another flow with the same 32 bits of the hash.
-        match packet.key() {
-            KeyRef::Narrow(key) => {
-                if let Some(slot) = self.narrow.find_exposed(packet.hash(), &key) {
-                    return self.accounts.find_hosts_and_count(slot, packet);
-                }
-            }
-            KeyRef::Wide(key) => {
-                if let Some(slot) = self.wide.find_exposed(packet.hash(), key) {
-                    return self.accounts.find_hosts_and_count(slot, packet);
-                }
-            }
-        }
-        if self.is_full() {
-            self.accounts.was_full = true;
-            if !self.make_room() {
-                self.accounts.overflow(packet);
-                return;
-            }
-        }
-        match packet.key() {
-            KeyRef::Narrow(key) => self.accounts.admit(&mut self.narrow, &key, packet),
-            KeyRef::Wide(key) => self.accounts.admit(&mut self.wide, key, packet),
-        }
+    /// Makes the table work out again in what packets count.
+    fn invalidate_resolutions(&mut self) {
+        self.narrow_resolutions.invalidate();
+        self.wide_resolutions.invalidate();
     }
 
     fn is_full(&self) -> bool {

@@ -1,7 +1,6 @@
 //! The packed form of keys, in which the table stores, hashes and compares them.
 
 use std::hash::{BuildHasher, Hasher};
-use std::net::Ipv4Addr;
 
 use etherparse::IpNumber;
 use foldhash::quality::RandomState;
@@ -243,26 +242,6 @@ fn fields(numbers: u64) -> [u16; 4] {
         .map(|shift| u16::try_from(numbers >> shift & 0xffff).expect("16 bits are masked"))
 }
 
-impl Packed<Ipv4Addr> {
-    /// Returns this key with all bits of source and destination set to zero that are behind their
-    /// prefixes.
-    #[inline]
-    pub(in crate::flow) fn cut_to_prefixes(&self) -> Self {
-        let [source, destination, sensor, a1, a2, b1, b2] = self.0;
-        let [_, source_prefix, _, destination_prefix] = b1.to_be_bytes();
-        let hidden = |prefix: u8| u32::MAX.checked_shr(prefix.into()).unwrap_or(0);
-        Self([
-            source & !hidden(source_prefix),
-            destination & !hidden(destination_prefix),
-            sensor,
-            a1,
-            a2,
-            b1,
-            b2,
-        ])
-    }
-}
-
 impl<A: Address> PartialEq for Packed<A> {
     #[inline]
     fn eq(&self, other: &Self) -> bool {
@@ -272,7 +251,7 @@ impl<A: Address> PartialEq for Packed<A> {
 
 #[cfg(test)]
 mod tests {
-    use std::net::{IpAddr, Ipv6Addr};
+    use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
     use super::*;
     use crate::wire::Observation;
@@ -339,34 +318,6 @@ mod tests {
             check([v6(1), v6(2), v6(3)], fields);
             check([v4(1).into(), v4(2).into(), v6(3)], fields);
             check([v6(1), v6(2), v4(3).into()], fields);
-        }
-    }
-
-    #[test]
-    fn bits_behind_a_prefix_are_set_to_zero() {
-        let address = Ipv4Addr::BROADCAST;
-        for (prefix, expected) in [
-            (0, [0, 0, 0, 0]),
-            (1, [128, 0, 0, 0]),
-            (23, [255, 255, 254, 0]),
-            (31, [255, 255, 255, 254]),
-            (WHOLE, [255, 255, 255, 255]),
-        ] {
-            let whole = Key::of_packet(address, address, address, &Observation::default());
-            let source = Key {
-                source_prefix: prefix,
-                ..whole
-            };
-            let destination = Key {
-                destination_prefix: prefix,
-                ..whole
-            };
-            let [source, destination] = [source, destination].map(|key| {
-                let cut = key.pack().cut_to_prefixes();
-                cut.unpack().addresses().map(|address| address.octets())
-            });
-            assert_eq!(source, [expected, [255; 4], [255; 4]]);
-            assert_eq!(destination, [[255; 4], expected, [255; 4]]);
         }
     }
 

@@ -7,11 +7,13 @@ use super::super::hold::Holds;
 use super::super::hosts::{HostPair, Hosts};
 use super::super::key::{Address, Key, Packed};
 use super::super::packets::{BatchedPacket, Keys};
+use super::super::place::RecentPlaces;
 use super::super::series::{BoundedSeries, SeriesEntry};
-use super::super::shape::{OverflowKey, TrafficKey};
+use super::super::shape::{AnyKey, OverflowKey, TrafficKey};
 use super::super::snapshot::{Counters, Flow, Sum};
 use super::super::store::{Slot, SlotState, Store};
 use super::FlowLimits;
+use super::resolutions::{ByPacket, FlowSlot};
 use crate::wire::Observation;
 
 /// All state of a table except the flows themselves.
@@ -31,12 +33,14 @@ pub(super) struct Accounts {
     pub(super) last_delivered: Option<Moment>,
     /// Whether a new flow has ever found all slots in use.
     pub(super) was_full: bool,
-    pub(super) holds: Holds<HeldFlow>,
+    pub(super) holds: Holds<FlowSlot>,
     pub(super) traffic: BoundedSeries<TrafficKey>,
     pub(super) hosts: Hosts,
-    /// Whether all packets of a flow count in the same traffic series and for the same hosts. Their
-    /// numbers are then stored with the flow, which saves look-ups for each packet.
-    pub(super) by_flow: bool,
+    /// Whether the key of a packet is that of its flow, and all packets of a flow count in the same
+    /// traffic series and for the same hosts. Their numbers are then stored with the flow.
+    pub(super) is_direct: bool,
+    /// The places of recent sources and destinations.
+    pub(super) recent_places: [RecentPlaces; 2],
     /// When hosts may be hidden again because a new one would find no slot.
     pub(super) next_host_sweep: Moment,
     pub(super) overflow: BoundedSeries<OverflowKey>,
@@ -49,21 +53,13 @@ pub(super) struct Accounts {
     pub(super) forgotten: Counters,
 }
 
-/// The slot of a held flow.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct HeldFlow {
-    pub(super) slot: u32,
-    /// Whether the slot is in the store of wide flows.
-    pub(super) wide: bool,
-}
-
 impl Accounts {
     pub(super) fn new(keys: Keys, limits: FlowLimits) -> Self {
         let shape = &keys.shape;
         let hosts = Hosts::new(limits.hosts, &shape.classes, keys.seed.clone(), limits.hold);
-        let by_flow =
-            shape.determines_traffic_key() && (!hosts.is_on() || shape.determines_hosts());
         Self {
+            is_direct: shape.is_direct(),
+            recent_places: Default::default(),
             keys,
             limits,
             demand: Distinct::new(),
@@ -74,7 +70,6 @@ impl Accounts {
             holds: Holds::default(),
             traffic: BoundedSeries::default(),
             hosts,
-            by_flow,
             next_host_sweep: Moment::default(),
             overflow: BoundedSeries::default(),
             overflow_packets: 0,
@@ -93,58 +88,76 @@ impl Accounts {
         self.last_read = self.now;
     }
 
-    /// Counts a packet in its flow. If the packets of a flow are of the same hosts, these must be
-    /// known.
+    /// Counts a packet in a flow with known hosts, whose slot stores everything else that the packet
+    /// counts in.
     #[expect(
         clippy::inline_always,
         reason = "a call for each packet, with its arguments in memory, costs a tenth of the counting"
     )]
     #[inline(always)]
     pub(super) fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
+        let by_packet = ByPacket {
+            classes: slot.classes,
+            traffic: slot.traffic(),
+            hosts: slot.hosts(),
+        };
+        self.count_resolved(slot, by_packet, packet);
+    }
+
+    /// Counts a packet in a flow, and in everything else that was found for it.
+    #[expect(clippy::inline_always, reason = "as for `count`")]
+    #[inline(always)]
+    pub(super) fn count_resolved<A: Address>(
+        &mut self,
+        slot: &mut Slot<A>,
+        by_packet: ByPacket,
+        packet: BatchedPacket<'_>,
+    ) {
+        let at = packet.at().max(self.last_read);
         slot.counters.add(packet.bytes());
-        slot.last = slot.last.max(packet.at()).max(self.last_read);
-        if self.by_flow {
-            self.traffic.add(slot.traffic(), packet.bytes());
-            self.hosts
-                .count(slot.hosts(), slot.classes, packet.bytes(), slot.last);
-        } else {
-            self.count_by_packet(packet);
+        slot.last = slot.last.max(at);
+        self.traffic.add(by_packet.traffic, packet.bytes());
+        let ByPacket { classes, hosts, .. } = by_packet;
+        self.hosts.count(hosts, classes, packet.bytes(), at);
+    }
+
+    /// Finds the traffic series and the hosts of a packet, and counts the packet there.
+    // Not inlined: `count` stays small.
+    #[inline(never)]
+    pub(super) fn count_by_packet(&mut self, packet: BatchedPacket<'_>) -> ByPacket {
+        let seen = packet.seen();
+        let (classes, traffic) = self.traffic_of(&seen);
+        self.traffic.begin(traffic, self.now);
+        self.traffic.add(traffic, packet.bytes());
+        let hosts = self.resolve_hosts(&seen, classes);
+        let at = packet.at().max(self.last_read);
+        self.hosts.count(hosts, classes, packet.bytes(), at);
+        ByPacket {
+            classes,
+            traffic,
+            hosts,
         }
     }
 
-    /// Counts a packet in its traffic series and for its hosts, whatever its flow.
-    // Not inlined: with the default labels it is called only for packets whose flow has no slot, and
-    // `count` stays small.
-    #[inline(never)]
-    fn count_by_packet(&mut self, packet: BatchedPacket<'_>) {
-        let key = packet.traffic();
-        let traffic = self.traffic.intern_with_hint(key, key.hint());
-        self.traffic.begin(traffic, self.now);
-        self.traffic.add(traffic, packet.bytes());
-        if self.hosts.is_on() {
-            if !self.by_flow && self.needs_room_for_hosts() {
-                self.hide_idle_hosts();
-            }
-            let classes = [key.from_class, key.to_class];
-            let hosts = self.resolve_hosts(&packet.seen(), classes);
-            let at = packet.at().max(self.last_read);
-            self.hosts.count(hosts, classes, packet.bytes(), at);
-        }
+    /// Counts a packet in its flow alone.
+    pub(super) fn count_in_flow<A: Address>(&self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
+        slot.counters.add(packet.bytes());
+        slot.last = slot.last.max(packet.at()).max(self.last_read);
     }
 
     fn resolve_hosts(&mut self, seen: &Observation, classes: [Class; 2]) -> HostPair {
+        if !self.hosts.is_on() {
+            return HostPair::NONE;
+        }
         let hosts = self.keys.shape.hosts(seen, classes);
         self.hosts.resolve(hosts, classes, self.now)
     }
 
-    /// Looks up the hosts of a flow, if they are to be stored with the flow.
-    fn find_hosts<A: Address>(&mut self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
-        let hosts = if self.by_flow && self.hosts.is_on() {
-            self.resolve_hosts(&packet.seen(), slot.classes)
-        } else {
-            HostPair::NONE
-        };
-        slot.set_hosts(hosts);
+    /// Returns the key of a packet's flow, looking up everything that it holds.
+    pub(super) fn flow_key(&mut self, seen: &Observation) -> AnyKey {
+        let Keys { shape, seed, .. } = &self.keys;
+        let places = shape.places_in_key(&mut self.recent_places, seed, seen);
+        shape.key(seen, places)
     }
 
     /// Counts a packet in its flow, whose hosts may be unknown.
@@ -154,34 +167,36 @@ impl Accounts {
         packet: BatchedPacket<'_>,
     ) {
         if !slot.has_known_hosts() {
-            self.find_hosts(slot, packet);
+            slot.set_hosts(self.resolve_hosts(&packet.seen(), slot.classes));
         }
         self.count(slot, packet);
     }
 
-    /// Exposes a new or an idle flow, and counts its packet.
-    pub(super) fn admit<A: Address>(
+    /// Exposes a new or an idle flow, and returns its slot.
+    pub(super) fn expose<A: Address>(
         &mut self,
         store: &mut Store<A>,
+        hash: u64,
         key: &Packed<A>,
         packet: BatchedPacket<'_>,
-    ) {
+    ) -> u32 {
         // Looked up again, because making room may have evicted this very flow: hiding another flow
         // can push the list of idle flows over its limit.
-        let index = if let Some(index) = store.find(packet.hash(), key) {
+        let index = if let Some(index) = store.find(hash, key) {
             store.expose_again(index);
             index
         } else {
-            self.demand.insert(packet.hash());
-            self.insert(store, key, packet)
+            self.demand.insert(hash);
+            self.insert(store, hash, key, packet)
         };
         self.hold(store, index);
-        self.find_hosts_and_count(&mut store[index], packet);
+        index
     }
 
     fn insert<A: Address>(
         &mut self,
         store: &mut Store<A>,
+        hash: u64,
         key: &Packed<A>,
         packet: BatchedPacket<'_>,
     ) -> u32 {
@@ -190,7 +205,7 @@ impl Accounts {
         let slot = Slot::new(*key, classes, traffic);
         // No scrape up to the last one has shown the flow, so none of its packets counted by then.
         let start = Start::at(packet.at().max(self.last_read));
-        let index = store.insert(packet.hash(), slot, start);
+        let index = store.insert(hash, slot, start);
         let shape = &self.keys.shape;
         if shape.keeps_places() {
             let Key {
@@ -210,30 +225,29 @@ impl Accounts {
         }
         let slot = &mut store[index];
         slot.set_state(SlotState::Held);
-        let held = HeldFlow {
-            slot: index,
-            wide: A::WIDE,
+        let held = FlowSlot {
+            index,
+            is_wide: A::WIDE,
         };
         self.holds.push(self.now, slot.counters, held);
     }
 
-    /// Counts a packet whose flow has no slot.
-    pub(super) fn overflow(&mut self, packet: BatchedPacket<'_>) {
-        let seen = packet.seen();
+    /// Counts a packet whose flow, which has this hash, has no slot.
+    pub(super) fn overflow(&mut self, hash: u64, packet: BatchedPacket<'_>) {
         self.overflow_packets += 1;
         // An idle flow was inserted before. Inserting it again does not change the estimate.
-        self.demand.insert(packet.hash());
-        let key = self.keys.shape.overflow(&seen);
+        self.demand.insert(hash);
+        let key = self.keys.shape.overflow(&packet.seen());
         let number = key.map_or(0, |key| self.overflow.intern(key));
         self.overflow.begin(number, self.now);
-        self.overflow.add(number, seen.bytes);
-        self.count_by_packet(packet);
+        self.overflow.add(number, packet.bytes());
     }
 
     /// Returns the classes of a packet's addresses, and the number of its traffic series.
     fn traffic_of(&mut self, seen: &Observation) -> ([Class; 2], u16) {
         let key = self.keys.shape.traffic(seen);
-        ([key.from_class, key.to_class], self.traffic.intern(key))
+        let traffic = self.traffic.intern_with_hint(key, key.hint());
+        ([key.from_class, key.to_class], traffic)
     }
 
     /// Returns the exposed flows as a scrape shows them.
@@ -245,8 +259,12 @@ impl Accounts {
             start: store.start(index),
         });
         let mut flows: Vec<_> = flows.collect();
-        for hold in self.holds.iter().filter(|hold| hold.held.wide == A::WIDE) {
-            flows[store.position(hold.held.slot)].counters = hold.base;
+        for hold in self
+            .holds
+            .iter()
+            .filter(|hold| hold.held.is_wide == A::WIDE)
+        {
+            flows[store.position(hold.held.index)].counters = hold.base;
         }
         flows
     }

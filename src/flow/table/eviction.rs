@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::super::clock::Moment;
 use super::super::key::Address;
 use super::super::store::{Slot, SlotState, Store};
-use super::accounts::HeldFlow;
+use super::resolutions::FlowSlot;
 use super::{Accounts, FlowTable};
 
 /// The time from the start of one sweep to the start of the next.
@@ -94,7 +94,11 @@ impl FlowTable {
 
     /// Forgets the longest-idle flows until no more idle flows are left than the limit allows.
     fn forget_surplus(&mut self) {
-        while self.idle() > self.accounts.limits.idle_flows as usize {
+        let limit = self.accounts.limits.idle_flows as usize;
+        if self.idle() > limit {
+            self.invalidate_resolutions();
+        }
+        while self.idle() > limit {
             let narrow = self.narrow.longest_idle();
             let wide = self.wide.longest_idle();
             match (narrow, wide) {
@@ -128,11 +132,11 @@ impl FlowTable {
         } = &mut self.accounts;
         hosts.release_holds(*now);
         while let Some(hold) = holds.pop(limits.hold, *now) {
-            let HeldFlow { slot, wide } = hold.held;
-            if wide {
-                self.wide[slot].set_state(SlotState::Exposed);
+            let FlowSlot { index, is_wide } = hold.held;
+            if is_wide {
+                self.wide[index].set_state(SlotState::Exposed);
             } else {
-                self.narrow[slot].set_state(SlotState::Exposed);
+                self.narrow[index].set_state(SlotState::Exposed);
             }
         }
     }

@@ -14,7 +14,11 @@ use super::{Accounts, FlowTable};
 impl FlowTable {
     /// Hides the hosts that may be hidden.
     pub(super) fn hide_idle_hosts(&mut self) {
-        if self.accounts.hide_idle_hosts() && self.accounts.by_flow {
+        if !self.accounts.hide_idle_hosts() {
+            return;
+        }
+        self.invalidate_resolutions();
+        if self.accounts.is_direct {
             let hosts = &self.accounts.hosts;
             let is_outdated = |pair| hosts.is_outdated(pair);
             self.narrow.for_each_exposed(|slot| {
@@ -45,15 +49,14 @@ impl Accounts {
         if !self.hosts.is_on() {
             return [None; 2];
         }
+        let seen = packet.seen();
+        let shape = &self.keys.shape;
         let TrafficKey {
             from_class,
             to_class,
             ..
-        } = packet.traffic();
-        let hosts = self
-            .keys
-            .shape
-            .hosts(&packet.seen(), [from_class, to_class]);
+        } = shape.traffic(&seen);
+        let hosts = shape.hosts(&seen, [from_class, to_class]);
         let [from, to] = hosts.map(|host| {
             let address = host?;
             Some(self.hosts.has_slot(address).then_some(address))
@@ -79,9 +82,9 @@ impl Accounts {
             && self.now >= self.next_host_sweep
     }
 
-    /// Hides the hosts that may be hidden. Returns whether there were any: flows that store their
-    /// numbers must then look up their hosts again.
-    pub(super) fn hide_idle_hosts(&mut self) -> bool {
+    /// Hides the hosts that may be hidden. Returns whether there were any: where their numbers are
+    /// stored, hosts must then be looked up again.
+    fn hide_idle_hosts(&mut self) -> bool {
         if !self.can_hide_flows() {
             return false;
         }

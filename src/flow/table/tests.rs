@@ -9,6 +9,7 @@ use crate::wire::Observation;
 mod eviction;
 mod hosts;
 mod load;
+mod resolutions;
 mod starts;
 
 const MINUTE: Duration = Duration::from_mins(1);
