@@ -273,6 +273,8 @@ mod tests {
                 host_limit: 0,
                 other_host_packets: 0,
                 forgotten_hosts: 0,
+                operators: 0,
+                operator_limit: 0,
             },
         }
     }

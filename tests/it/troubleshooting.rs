@@ -24,10 +24,11 @@ fn words(text: &str, is_part: impl Fn(char) -> bool) -> impl Iterator<Item = &st
 }
 
 /// The pages that name metrics and options. The queries of docs/promql.md are tested by running them.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "SECURITY.md",
     "docs/analyze.md",
+    "docs/geo.md",
     "docs/metrics.md",
     "docs/migrating.md",
     "docs/names.md",
