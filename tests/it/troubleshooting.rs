@@ -40,7 +40,14 @@ const PAGES: [&str; 12] = [
 ];
 
 /// Options of cargo and of xtask that the pages name.
-const OPTIONS_OF_OTHERS: [&str; 5] = ["--root", "--target", "--program", "--image", "--check"];
+const OPTIONS_OF_OTHERS: [&str; 6] = [
+    "--root",
+    "--target",
+    "--all",
+    "--program",
+    "--image",
+    "--check",
+];
 
 #[test]
 fn every_metric_and_option_in_a_page_exists() {
