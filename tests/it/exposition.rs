@@ -423,7 +423,7 @@ fn name_lengths(message: &[u8]) -> Vec<usize> {
 #[test]
 fn protobuf_is_valid_with_names_of_any_length() {
     let message = message_with_names(1..=253);
-    assert_eq!(name_lengths(&message), Vec::from_iter(1..=253));
+    assert_eq!(name_lengths(&message), (1..=253).collect::<Vec<_>>());
 }
 
 /// Lengths up to 16,383 take two bytes.
@@ -434,11 +434,11 @@ fn protobuf_is_valid_with_families_of_any_length() {
     for last in 1..=100 {
         let message = message_with_names(lengths(last));
         if (16_380..16_390).contains(&message.len()) {
-            assert_eq!(name_lengths(&message), Vec::from_iter(lengths(last)));
+            assert_eq!(name_lengths(&message), lengths(last).collect::<Vec<_>>());
             sizes.push(message.len());
         }
     }
-    assert_eq!(sizes, Vec::from_iter(16_380..16_390));
+    assert_eq!(sizes, (16_380..16_390).collect::<Vec<_>>());
 }
 
 #[test]
