@@ -78,6 +78,10 @@ impl Receiver {
         match self.0 {}
     }
 
+    pub fn pause(&mut self) {
+        match self.0 {}
+    }
+
     /// # Errors
     /// None: there is no socket.
     pub fn close(&self) -> io::Result<()> {
