@@ -84,8 +84,8 @@ pub(super) struct FlowArguments {
     pub(super) names: Vec<Source>,
 
     /// Database of countries or network operators in the MaxMind DB format, for the labels
-    /// from_country, to_country, from_asn and to_asn; may be given several times, and the first that
-    /// knows an address wins
+    /// from_country, to_country, from_asn and to_asn; may be given several times, such as for one of
+    /// each kind, and the first that knows a value wins
     #[arg(long = "geo-database", value_name = "FILE")]
     pub(super) geo_databases: Vec<PathBuf>,
 
@@ -142,7 +142,9 @@ impl FlowArguments {
             let path = path.display();
             wrong(&format!("cannot use the services of {path}: {error}"))
         };
-        let content = fs::read_to_string(path).map_err(|error| problem(&error))?;
+        let content = fs::read(path).map_err(|error| problem(&error))?;
+        // Comments may be in any encoding. Names that are not ASCII are refused.
+        let content = String::from_utf8_lossy(&content);
         Services::with_file(&content).map_err(|error| problem(&error))
     }
 

@@ -117,10 +117,16 @@ pub enum LabelsError {
 
 /// A label was chosen whose values no database has.
 #[derive(Debug, Error, PartialEq, Eq)]
-#[error("the label '{}' needs a database of {kind}: add '--geo-database FILE'", label.name())]
-pub struct NoDatabase {
-    label: Label,
-    kind: &'static str,
+pub enum NoDatabase {
+    /// There is no database at all.
+    #[error("the label '{}' needs a database of {kind}: add '--geo-database FILE'", label.name())]
+    Missing { label: Label, kind: &'static str },
+    /// There are databases, of another kind.
+    #[error(
+        "the label '{}' needs a database of {kind}, and no '--geo-database' has any: add one that has",
+        label.name()
+    )]
+    Unsuitable { label: Label, kind: &'static str },
 }
 
 impl Labels {
@@ -138,7 +144,11 @@ impl Labels {
             }
             _ => None,
         });
-        missing.map_or(Ok(()), |(label, kind)| Err(NoDatabase { label, kind }))
+        match missing {
+            None => Ok(()),
+            Some((label, kind)) if databases.are_none() => Err(NoDatabase::Missing { label, kind }),
+            Some((label, kind)) => Err(NoDatabase::Unsuitable { label, kind }),
+        }
     }
 
     #[must_use]
@@ -162,13 +172,14 @@ impl Labels {
     /// Whether there is a label of a country or a network operator.
     #[must_use]
     pub fn have_places(self) -> bool {
-        let labels = [
-            Label::FromCountry,
-            Label::ToCountry,
-            Label::FromAsn,
-            Label::ToAsn,
-        ];
-        labels.into_iter().any(|label| self.contains(label))
+        let have_countries = self.contains(Label::FromCountry) || self.contains(Label::ToCountry);
+        have_countries || self.have_operators()
+    }
+
+    /// Whether there is a label of a network operator.
+    #[must_use]
+    pub fn have_operators(self) -> bool {
+        self.contains(Label::FromAsn) || self.contains(Label::ToAsn)
     }
 
     fn bit(label: Label) -> u32 {

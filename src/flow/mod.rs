@@ -15,6 +15,7 @@ mod changes;
 mod class;
 mod clock;
 mod distinct;
+mod groups;
 mod hold;
 mod host_classes;
 mod hosts;
@@ -50,8 +51,8 @@ pub use sensors::{Arrivals, Sensor, SensorRuns, SensorSnapshot, Sensors};
 pub use services::{Service, Services, ServicesError};
 pub use shape::{OverflowKey, Shape, TrafficKey};
 pub use snapshot::{
-    BothDirections, Counters, Direction, Flow, HostKey, HostTraffic, Occupancy, Recent, RecentHost,
-    RecentHosts, Snapshot, Sum,
+    BothDirections, Counters, Direction, Flow, Group, HostKey, HostTraffic, Occupancy, Recent,
+    RecentHost, RecentHosts, Snapshot, Sum,
 };
 pub use table::{CHECKPOINT_INTERVAL, FlowLimits, FlowTable};
 pub(crate) use top_n::TopN;

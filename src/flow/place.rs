@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 use foldhash::quality::RandomState;
 
@@ -12,7 +12,7 @@ use crate::geo::{Country, Databases, Operator};
 
 /// The number of operators whose organisations are kept. About 80,000 networks are announced on the
 /// internet. The operators beyond the limit are shown as a number alone.
-const MOST_OPERATORS: usize = 1 << 17;
+const MOST_OPERATORS: u32 = 1 << 17;
 
 /// The country and the network operator of an address, as far as labels were chosen for them, and
 /// databases know them.
@@ -71,13 +71,30 @@ impl Parts {
 ///
 /// Flows hold the number of an operator. Its text is that of the first packet, so a database that is
 /// read again does not change the labels of a counter.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Places {
     databases: RwLock<Arc<Databases>>,
     operators: RwLock<HashMap<u32, Operator>>,
+    /// The maximum of `operators`.
+    operator_limit: u32,
+}
+
+/// Places without databases.
+impl Default for Places {
+    fn default() -> Self {
+        Self::with_limit(MOST_OPERATORS)
+    }
 }
 
 impl Places {
+    fn with_limit(operator_limit: u32) -> Self {
+        Self {
+            databases: RwLock::default(),
+            operators: RwLock::default(),
+            operator_limit,
+        }
+    }
+
     /// Replaces the databases. Flows that exist keep their places.
     pub(super) fn set_databases(&self, databases: Arc<Databases>) {
         *self
@@ -91,13 +108,13 @@ impl Places {
         Arc::clone(&databases.unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Keeps the text of an operator, unless one with its number is known.
+    /// Keeps the text of an operator, unless one with its number is known, or the limit is reached.
     pub(super) fn learn(&self, operator: Operator) {
         let mut operators = self
             .operators
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        if operators.len() < MOST_OPERATORS {
+        if operators.len() < self.operator_limit as usize {
             operators.entry(operator.number()).or_insert(operator);
         }
     }
@@ -105,12 +122,24 @@ impl Places {
     /// Returns the operator with this number; the number alone, if nothing else is known.
     #[must_use]
     pub fn operator(&self, number: u32) -> Option<Operator> {
-        let operators = self
-            .operators
-            .read()
-            .unwrap_or_else(PoisonError::into_inner);
-        let known = operators.get(&number).cloned();
+        let known = self.known_operators().get(&number).cloned();
         known.or_else(|| Operator::new(number, ""))
+    }
+
+    /// Returns the number of operators whose texts are kept.
+    pub(super) fn operator_count(&self) -> usize {
+        self.known_operators().len()
+    }
+
+    /// Returns the maximum of [`operator_count`](Self::operator_count).
+    pub(super) fn operator_limit(&self) -> u32 {
+        self.operator_limit
+    }
+
+    fn known_operators(&self) -> RwLockReadGuard<'_, HashMap<u32, Operator>> {
+        self.operators
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -177,4 +206,44 @@ pub(super) fn look_up(
         operator: operator.as_ref().map_or(0, Operator::number),
     };
     (place, operator)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn operator(number: u32, organization: &str) -> Operator {
+        Operator::new(number, organization).expect("an operator")
+    }
+
+    /// Checks what is shown for a number.
+    #[track_caller]
+    fn check(places: &Places, number: u32, expected: &str) {
+        let shown = places.operator(number).expect("an operator");
+        assert_eq!(shown.as_str(), expected);
+    }
+
+    #[test]
+    fn operators_beyond_the_limit_are_shown_as_their_number() {
+        let places = Places::with_limit(2);
+        assert_eq!(places.operator_count(), 0);
+        for (number, organization) in [(64496, "One"), (64497, "Two"), (64498, "Three")] {
+            places.learn(operator(number, organization));
+        }
+        assert_eq!((places.operator_count(), places.operator_limit()), (2, 2));
+        check(&places, 64496, "AS64496 One");
+        check(&places, 64497, "AS64497 Two");
+        check(&places, 64498, "AS64498");
+    }
+
+    /// So that the labels of a counter stay the same.
+    #[test]
+    fn an_operator_keeps_its_first_text() {
+        let places = Places::default();
+        places.learn(operator(64496, "One"));
+        places.learn(operator(64496, "Another"));
+        assert_eq!(places.operator_count(), 1);
+        check(&places, 64496, "AS64496 One");
+        assert_eq!(places.operator_limit(), 131_072);
+    }
 }

@@ -7,7 +7,9 @@ use std::time::Duration;
 use super::class::Class;
 use super::clock::Start;
 use super::key::{Address, Key};
+use super::services::Service;
 use super::shape::{OverflowKey, Shape, TrafficKey};
+use crate::geo::Country;
 
 /// Bytes and packets of a flow or of a sum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -85,7 +87,21 @@ pub struct Recent {
     pub top: Vec<Flow<IpAddr>>,
     /// The number of flows with packets in the window.
     pub active: usize,
+    /// The countries, network operators and services with the most bytes in the window, as far as
+    /// labels show them; of each kind the largest first. Packets whose flow had no slot are in none.
+    /// Empty if there are so many flows that adding them up would hold the table's lock for long.
+    pub groups: Vec<(Group, Counters)>,
     pub hosts: RecentHosts,
+}
+
+/// What several flows have in common.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Group {
+    /// The countries of source and destination.
+    Countries([Option<Country>; 2]),
+    /// The numbers of the network operators of source and destination, or 0.
+    Operators([u32; 2]),
+    Service(Service),
 }
 
 /// The traffic of hosts in the window of [`Recent`].
@@ -151,6 +167,10 @@ pub struct Occupancy {
     pub other_host_packets: u64,
     /// Hidden hosts that gave their slot to another host, and their counters discarded.
     pub forgotten_hosts: u64,
+    /// Network operators whose organisations are kept.
+    pub operators: usize,
+    /// The maximum of `operators`; 0 if no label shows operators.
+    pub operator_limit: u32,
 }
 
 impl Direction {

@@ -142,6 +142,12 @@ impl FlowTable {
 
     #[must_use]
     pub fn occupancy(&self) -> Occupancy {
+        let Shape { labels, places, .. } = &*self.accounts.keys.shape;
+        let operator_limit = if labels.have_operators() {
+            places.operator_limit()
+        } else {
+            0
+        };
         Occupancy {
             flows: self.exposed(),
             limit: self.accounts.limits.flows,
@@ -154,6 +160,8 @@ impl FlowTable {
             host_limit: self.accounts.limits.hosts,
             other_host_packets: self.accounts.hosts.other_packets(),
             forgotten_hosts: self.accounts.hosts.forgotten(),
+            operators: places.operator_count(),
+            operator_limit,
         }
     }
 

@@ -58,6 +58,12 @@ impl Databases {
         self.first(address, Database::operator)
     }
 
+    /// Whether there is no database.
+    #[must_use]
+    pub fn are_none(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether any database has countries.
     #[must_use]
     pub fn have_countries(&self) -> bool {

@@ -2,16 +2,15 @@
 //! only fetches the page again, so everything works without scripts too.
 
 mod hosts;
+mod traffic;
 
 use std::time::Duration;
 
 use maud::{DOCTYPE, Markup, html};
 
 use crate::aggregator::FrameCounts;
-use crate::flow::{Arrivals, Counters, Label, OTHER, Occupancy, Recent};
-use crate::names::NameTable;
-use crate::report::rows::{Row, Rows};
-use crate::report::units::{bits_per_second, bytes, count, number, share};
+use crate::flow::{Arrivals, OTHER, Occupancy};
+use crate::report::units::{count, number, share};
 use crate::report::{self, Explanation, Overview, Reception, Unusual, time, units};
 use crate::wire::Skipped;
 
@@ -27,15 +26,6 @@ pub(super) const ICON: &str = include_str!("site/icon.svg");
 pub(super) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; \
     img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; \
     frame-ancestors 'none'";
-
-/// Labels that often have the same value in all flows.
-const DETAILS: [Label; 5] = [
-    Label::ListenPort,
-    Label::Sensor,
-    Label::Vlan,
-    Label::Dscp,
-    Label::IpVersion,
-];
 
 /// Renders the whole page.
 pub(super) fn landing(overview: &Overview) -> String {
@@ -65,7 +55,8 @@ pub(super) fn landing(overview: &Overview) -> String {
                     (state(overview))
                     (hosts::last_hour(overview))
                     (hosts::hosts(overview))
-                    (flows(overview))
+                    (traffic::flows(overview))
+                    (traffic::groups(overview))
                     (facts(overview))
                     (routers(overview))
                 }
@@ -209,29 +200,6 @@ fn facts(overview: &Overview) -> Markup {
     }
 }
 
-/// The flows with the most bytes lately.
-fn flows(overview: &Overview) -> Markup {
-    let recent = &overview.recent;
-    let window = overview.window();
-    let table = Table::of(recent, overview.names.as_ref());
-    html! {
-        section {
-            h2 #window { "Top flows of the last " (duration(window)) }
-            p.quiet {
-                "Since " (moment(overview.since())) ": "
-                (count(recent.active as u64, "flow")) ", "
-                (count(recent.total.packets, "packet")) ", " (bytes(recent.total.bytes))
-                @if let Some(rate) = bits_per_second(recent.total.bytes, window) {
-                    ", " (rate) " on average"
-                }
-                @for (label, value) in &table.common { "; all with " (label.name()) " " (value) }
-                "."
-            }
-            @if !table.rows.rows.is_empty() { (table.markup(recent.total, window)) }
-        }
-    }
-}
-
 /// The sensors, and the listen ports without any traffic so far.
 fn routers(overview: &Overview) -> Markup {
     let ago = |at: Duration| duration(overview.at.saturating_sub(at));
@@ -274,83 +242,6 @@ fn routers(overview: &Overview) -> Markup {
                         }
                     }
                 }
-            }
-        }
-    }
-}
-
-/// The flows with the most bytes, and a row for those that are counted as `other`.
-struct Table {
-    rows: Rows,
-    /// Labels with the same value in all flows.
-    common: Vec<(Label, String)>,
-}
-
-impl Table {
-    fn of(recent: &Recent, names: Option<&NameTable>) -> Self {
-        let mut rows = Rows::of_flows(&recent.shape, names, recent.top.iter().copied());
-        let mut common = rows.take_common(DETAILS);
-        common.retain(|(_, value)| !value.is_empty());
-        rows.push_other(recent.overflow);
-        rows.keep_largest(TOP);
-        Self { rows, common }
-    }
-
-    fn markup(&self, total: Counters, window: Duration) -> Markup {
-        html! {
-            table {
-                thead {
-                    tr {
-                        @for label in self.columns() { th { (label.name()) } }
-                        th.number { "rate" }
-                        th.number { "bytes" }
-                        th.number { "packets" }
-                        th { "share" }
-                    }
-                }
-                tbody {
-                    @for row @ Row { counters, .. } in &self.rows.rows {
-                        tr {
-                            @for label in self.columns() { (self.cell(label, row)) }
-                            td.number data-name="" {
-                                (bits_per_second(counters.bytes, window).unwrap_or_default())
-                            }
-                            td.number data-name="" { (bytes(counters.bytes)) }
-                            td.number data-name="packets" { (number(counters.packets)) }
-                            (share_cell(counters.bytes, total.bytes))
-                        }
-                    }
-                }
-            }
-        }
-    }
-
-    /// The labels that have a column. The type of an address has none, and neither has its name:
-    /// they follow the address.
-    fn columns(&self) -> impl Iterator<Item = Label> {
-        let labels = &self.rows.labels;
-        labels.iter().copied().filter(|label| match label {
-            Label::FromType => !labels.contains(&Label::From),
-            Label::ToType => !labels.contains(&Label::To),
-            Label::FromName | Label::ToName => false,
-            _ => true,
-        })
-    }
-
-    fn cell(&self, label: Label, row: &Row) -> Markup {
-        let value = |label| Some(row.values[self.rows.position(label)?].as_str());
-        let text = value(label).unwrap_or_default();
-        let (name, address_type) = match label {
-            Label::From => (value(Label::FromName), value(Label::FromType)),
-            Label::To => (value(Label::ToName), value(Label::ToType)),
-            _ => return html! { td data-name=(label.name()) { (text) } },
-        };
-        let name = name.filter(|name| !name.is_empty() && *name != OTHER);
-        html! {
-            td.end data-name=(label.name()) {
-                (text)
-                @if let Some(name) = name { small { (name) } }
-                @if let Some(kind) = address_type && kind != OTHER { small { (kind) } }
             }
         }
     }

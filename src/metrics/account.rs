@@ -125,6 +125,10 @@ impl Account {
             self.gauge(catalog::HOSTS_LIMIT, f64::from(flows.host_limit));
             self.counter(catalog::HOSTS_FORGOTTEN, flows.forgotten_hosts);
         }
+        if flows.operator_limit > 0 {
+            self.gauge(catalog::OPERATORS, flows.operators as f64);
+            self.gauge(catalog::OPERATORS_LIMIT, f64::from(flows.operator_limit));
+        }
     }
 
     fn names(&self, names: Option<&NameTable>) {

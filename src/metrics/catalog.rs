@@ -112,6 +112,20 @@ pub(super) const GEO_DATABASE_FAILURES: Family = Family {
     help: "Times a file of --geo-database has changed to something that cannot be used; the database before it stays in use.",
 };
 
+pub(super) const OPERATORS: Family = Family {
+    name: "tzsp_operators",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Network operators found so far, which are shown with their organisation; with from_asn or to_asn.",
+};
+
+pub(super) const OPERATORS_LIMIT: Family = Family {
+    name: "tzsp_operators_limit",
+    kind: Kind::Gauge,
+    labels: &[],
+    help: "Network operators that may be shown with their organisation; further ones are a number alone.",
+};
+
 pub(crate) const TRAFFIC_BYTES: Family = Family {
     name: "tzsp_traffic_bytes_total",
     kind: Kind::Counter,
@@ -395,7 +409,7 @@ pub(super) const PROCESS_TRANSMITTED: Family = Family {
 };
 
 /// All families, in the order of the documentation.
-pub const ALL: [Family; 50] = [
+pub const ALL: [Family; 52] = [
     OBSERVED_BYTES,
     OBSERVED_PACKETS,
     TRAFFIC_BYTES,
@@ -410,6 +424,8 @@ pub const ALL: [Family; 50] = [
     GEO_DATABASE_BUILT,
     GEO_DATABASE_BYTES,
     GEO_DATABASE_FAILURES,
+    OPERATORS,
+    OPERATORS_LIMIT,
     CAPTURE_ITERATIONS,
     DATA_LOST_SECONDS,
     FRAMES_RECEIVED,

@@ -138,7 +138,17 @@ impl FlowValues<'_> {
     }
 
     #[inline(always)]
-    fn write(&self, value: Value, out: impl ValueWriter) {
+    fn write_label<A: Address, W: ValueWriter>(
+        &self,
+        flow: &Flow<A>,
+        label: Label,
+        out: W,
+    ) -> W::Output {
+        self.write_value(Value::of_flow(self.shape, &flow.key, label), out)
+    }
+
+    #[inline(always)]
+    fn write_value<W: ValueWriter>(&self, value: Value, out: W) -> W::Output {
         match value {
             Value::Address(address, prefix) => out.address(address, prefix),
             Value::Name(address, prefix) => names::write_name(out, address, prefix, self.names),
@@ -146,12 +156,12 @@ impl FlowValues<'_> {
             Value::Protocol(IpNumber(number)) => out.word(Self::OTHER + 1 + usize::from(number)),
             Value::Number(number) => out.number(number),
             Value::Service(service) => {
-                out.text(self.shape.services.name(service).unwrap_or_default());
+                out.text(self.shape.services.name(service).unwrap_or_default())
             }
             Value::Country(country) => out.text(country.as_str()),
             Value::Operator(number) => {
                 let operator = self.shape.places.operator(number);
-                out.text(operator.as_ref().map_or("", Operator::as_str));
+                out.text(operator.as_ref().map_or("", Operator::as_str))
             }
             Value::Other => out.word(Self::OTHER),
             Value::Nothing => out.text(""),
@@ -159,25 +169,53 @@ impl FlowValues<'_> {
     }
 }
 
+/// Evaluates an expression for a label. Each default label has a branch of its own. There it is
+/// constant, so the compiler knows the kind of its value.
+macro_rules! with_label {
+    ($value:expr, |$label:ident| $expression:expr) => {
+        with_label!($value, |$label| $expression, From FromType To ToType Protocol ListenPort)
+    };
+    ($value:expr, |$label:ident| $expression:expr, $($default:ident)*) => {
+        match $value {
+            $(Label::$default => {
+                let $label = Label::$default;
+                $expression
+            })*
+            $label => $expression,
+        }
+    };
+}
+
 impl<A: Address> LabelValues<Flow<A>> for FlowValues<'_> {
     #[inline(always)]
-    fn write(&self, flow: &Flow<A>, label: usize, out: impl ValueWriter) {
-        let value = Value::of_flow(self.shape, &flow.key, self.labels[label]);
-        FlowValues::write(self, value, out);
+    fn write<W: ValueWriter>(&self, flow: &Flow<A>, label: usize, out: W) -> W::Output {
+        with_label!(self.labels[label], |label| self
+            .write_label(flow, label, out))
+    }
+
+    fn sum<W>(&self, flows: &[Flow<A>], label: usize, out: W) -> usize
+    where
+        W: ValueWriter<Output = usize> + Copy,
+    {
+        let mut sum = 0;
+        with_label!(self.labels[label], |label| for flow in flows {
+            sum += self.write_label(flow, label, out);
+        });
+        sum
     }
 }
 
 impl LabelValues<Sum<OverflowKey>> for FlowValues<'_> {
-    fn write(&self, sum: &Sum<OverflowKey>, label: usize, out: impl ValueWriter) {
+    fn write<W: ValueWriter>(&self, sum: &Sum<OverflowKey>, label: usize, out: W) -> W::Output {
         let value = Value::of_overflow(self.shape, sum.key, self.labels[label]);
-        FlowValues::write(self, value, out);
+        self.write_value(value, out)
     }
 }
 
 impl LabelValues<Sum<TrafficKey>> for FlowValues<'_> {
-    fn write(&self, sum: &Sum<TrafficKey>, label: usize, out: impl ValueWriter) {
+    fn write<W: ValueWriter>(&self, sum: &Sum<TrafficKey>, label: usize, out: W) -> W::Output {
         let value = Value::of_traffic(self.shape, sum.key, self.labels[label]);
-        FlowValues::write(self, value, out);
+        self.write_value(value, out)
     }
 }
 
@@ -188,7 +226,8 @@ mod tests {
     use super::super::catalog::OBSERVED_BYTES;
     use super::super::dialect::Dialect;
     use super::super::labels;
-    use super::super::messages::{MessageLabels, Messages, Sizes};
+    use super::super::messages::{MessageLabels, Messages};
+    use super::super::sizes::Sizes;
     use super::super::text_series::{TextLabels, TextSeries};
     use super::*;
     use crate::flow::{Classes, Counters, Key, Place, Service, Services, Start, WHOLE};
@@ -215,7 +254,8 @@ mod tests {
             names,
         };
         let words = values.label_words();
-        let (text_labels, message_labels) = (TextLabels::new(&words), MessageLabels::new(&words));
+        let text_labels = TextLabels::new(&words);
+        let mut message_labels = MessageLabels::new(&words);
         let (mut text, mut messages) = (Vec::new(), Vec::new());
         let count = |counters: &Counters| counters.bytes;
         let family = OBSERVED_BYTES;
@@ -230,10 +270,12 @@ mod tests {
         )
         .and_then(|mut text| text.push_all(&flows, &values))
         .expect(INFALLIBLE);
-        let mut sizes = Sizes::new(&message_labels, None);
+        let mut sizes = Sizes::new(&message_labels, false);
         sizes.push_all(&flows, &values).expect(INFALLIBLE);
-        let mut records = Messages::begin(&mut messages, family, &message_labels, None, count, 0)
-            .expect(INFALLIBLE);
+        let size = sizes.total();
+        let mut records =
+            Messages::begin(&mut messages, family, &mut message_labels, None, count, 0)
+                .expect(INFALLIBLE);
         records.push_all(&flows, &values).expect(INFALLIBLE);
         records.finish().expect(INFALLIBLE);
         let mut expected = String::new();
@@ -246,7 +288,7 @@ mod tests {
         assert_eq!(String::from_utf8(text).expect("text"), expected);
         // The header has one byte for the length, which is that of the rest of the header.
         let header = 1 + usize::from(messages[0]);
-        assert_eq!(sizes.total(), (messages.len() - header) as u64);
+        assert_eq!(size, (messages.len() - header) as u64);
     }
 
     const INFALLIBLE: &str = "writing to a Vec does not fail";

@@ -67,10 +67,13 @@ impl<F: Fn(&MetricFamily, &Metric) -> Option<UnixMillis>> Gathered<F> {
                     protobuf::push_label(&mut fields, label.name(), label.value());
                 }
                 let start = (self.start)(family, metric);
-                fields.extend_from_slice(&protobuf::value(kind, value(family, metric), start));
+                let value = value(family, metric);
+                fields.extend(protobuf::value_header(kind, start.is_some()));
+                fields.extend(value.to_le_bytes());
+                fields.extend(start.into_iter().flat_map(protobuf::start));
                 protobuf::push_field(&mut message, protobuf::key::FAMILY_METRIC, &fields);
             }
-            out.extend_from_slice(&protobuf::varint(message.len() as u64));
+            protobuf::push_varint(out, message.len() as u64);
             out.extend_from_slice(&message);
         }
     }
@@ -156,10 +159,10 @@ mod tests {
              # HELP up Whether.\n# TYPE up gauge\nup{a=\"a\"} 0.5\n",
         );
         let counter = [
-            &b"\x35\x0a\x0cframes_total\x12\x0dAll \"frames\"."[..],
+            &b"\x3a\x0a\x0cframes_total\x12\x0dAll \"frames\"."[..],
             // The type, and a counter of 7.0 since 7,000,000 nanoseconds.
-            b"\x18\0\x22\x14\x1a\x12\x09\0\0\0\0\0\0\x1c\x40",
-            b"\x1a\x07\x08\0\x10\xc0\x9f\xab\x03",
+            b"\x18\0\x22\x19\x1a\x17\x09\0\0\0\0\0\0\x1c\x40",
+            b"\x1a\x0c\x08\x80\x80\x80\x80\0\x10\xc0\x9f\xab\x83\0",
         ];
         let gauge = [
             &b"\x25\x0a\x02up\x12\x08Whether."[..],

@@ -52,7 +52,7 @@ impl Source for Hosts<'_> {
 }
 
 impl LabelValues<HostTraffic> for Hosts<'_> {
-    fn write(&self, host: &HostTraffic, label: usize, out: impl ValueWriter) {
+    fn write<W: ValueWriter>(&self, host: &HostTraffic, label: usize, out: W) -> W::Output {
         let key = &host.key;
         match (label, key.host) {
             (0, Some(address)) => out.address(address.into(), WHOLE),

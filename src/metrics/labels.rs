@@ -8,7 +8,7 @@ use etherparse::IpNumber;
 
 use super::catalog::HOST_LABELS;
 use crate::flow::{
-    Address, Class, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Service, Shape,
+    Address, Class, Group, HostKey, Key, Label, OTHER, OverflowKey, ProtocolName, Service, Shape,
     TrafficKey, WHOLE,
 };
 use crate::geo::{Country, Operator};
@@ -210,6 +210,22 @@ pub(crate) fn flow_value<A: Address>(
         value => push_unnamed(&mut text, shape, value),
     }
     text
+}
+
+/// Returns the value of one label of a group, without escapes; empty if it is unknown. `None` for a
+/// label that groups of this kind do not have.
+pub(crate) fn group_value(shape: &Shape, group: Group, label: Label) -> Option<String> {
+    let value = match (group, label) {
+        (Group::Countries([country, _]), Label::FromCountry)
+        | (Group::Countries([_, country]), Label::ToCountry) => country.into(),
+        (Group::Operators([operator, _]), Label::FromAsn)
+        | (Group::Operators([_, operator]), Label::ToAsn) => Value::Operator(operator),
+        (Group::Service(service), Label::Service) => Value::Service(service),
+        _ => return None,
+    };
+    let mut text = String::new();
+    push_unnamed(&mut text, shape, value);
+    Some(text)
 }
 
 /// Returns the value of one label of packets beyond the limit of flows.

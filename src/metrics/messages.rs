@@ -7,20 +7,24 @@
 )]
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, Ipv6Addr};
-use std::ops::Range;
 
-use super::catalog::{Family, Kind};
-use super::protobuf::{self, key, varint, varint_size};
+use super::catalog::Family;
+use super::protobuf::{self, VALUE_HEADER, fixed_varint, key};
 use super::series::{LabelValues, LabelWords, Series, Sink, ValueWriter};
-use super::text::{Line, Text, octet_digits};
+use super::text::{Line, Text};
 use super::wall_clock::WallClock;
-use super::word::{EncodedLabel, Word};
+use super::word::{BLOCK, EncodedLabel, Word};
 use crate::flow::{Counters, WHOLE};
 use crate::wire::Ip;
 
-/// The labels of series as they are in messages. In `before`, both lengths are 0.
-pub(super) struct MessageLabels(Vec<EncodedLabel>);
+/// The labels of series as they are in messages.
+pub(super) struct MessageLabels(Vec<MessageLabel>);
+
+struct MessageLabel {
+    encoded: EncodedLabel,
+    /// The label with the last address or number.
+    last: LastLabel,
+}
 
 impl MessageLabels {
     pub(super) fn new(labels: &[LabelWords<'_>]) -> Self {
@@ -32,51 +36,65 @@ impl MessageLabels {
                 protobuf::push_label(&mut whole, name, word);
                 Word::new(&whole)
             });
-            EncodedLabel {
+            let encoded = EncodedLabel {
                 words: words.collect(),
-                before: before(name),
+                name: name_field(name),
+            };
+            MessageLabel {
+                encoded,
+                last: LastLabel::default(),
             }
         });
         Self(encoded.collect())
     }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = &EncodedLabel> {
+        self.0.iter().map(|label| &label.encoded)
+    }
 }
 
-/// Returns what comes before the value of a label.
-fn before(name: &str) -> Word {
-    let mut before = vec![key::METRIC_LABEL, 0];
-    protobuf::push_field(&mut before, key::LABEL_NAME, name.as_bytes());
-    before.extend([key::LABEL_VALUE, 0]);
-    Word::new(before)
+/// Returns the field of a label that has its name.
+fn name_field(name: &str) -> Word {
+    let mut field = Vec::new();
+    protobuf::push_field(&mut field, key::LABEL_NAME, name.as_bytes());
+    Word::new(field)
 }
 
 /// Writes a message for each series.
 pub(super) struct Messages<'a, W> {
     records: Text<'a, W>,
-    labels: &'a MessageLabels,
+    labels: &'a mut MessageLabels,
     clock: Option<&'a WallClock>,
-    kind: Kind,
+    /// What each metric begins with, before the number that is its value.
+    header: [u8; METRIC_HEADER + VALUE_HEADER],
     count: fn(&Counters) -> u64,
 }
+
+/// The size of a metric's key and length. The length always takes two bytes: nearly all metrics
+/// need both, and no line is too long for them.
+pub(super) const METRIC_HEADER: usize = 3;
 
 impl<'a, W: Write> Messages<'a, W> {
     /// Writes the beginning of a family whose metrics take `size` bytes.
     pub(super) fn begin(
         out: &'a mut W,
         family: Family,
-        labels: &'a MessageLabels,
+        labels: &'a mut MessageLabels,
         clock: Option<&'a WallClock>,
         count: fn(&Counters) -> u64,
         size: u64,
     ) -> io::Result<Self> {
-        let mut header = Vec::new();
+        let (mut length, mut header) = (Vec::new(), Vec::new());
         protobuf::push_family(&mut header, family.name, family.help, family.kind);
-        out.write_all(&varint(header.len() as u64 + size))?;
+        protobuf::push_varint(&mut length, header.len() as u64 + size);
+        out.write_all(&length)?;
         out.write_all(&header)?;
+        let [field, value_size, number] = protobuf::value_header(family.kind, clock.is_some());
         Ok(Self {
             records: Text::new(out),
             labels,
             clock,
-            kind: family.kind,
+            header: [key::FAMILY_METRIC, 0, 0, field, value_size, number],
             count,
         })
     }
@@ -94,272 +112,160 @@ impl<W: Write> Sink for Messages<'_, W> {
     ) -> io::Result<()> {
         for series in series {
             let value = (self.count)(series.counters()) as f64;
-            let start = self.clock.map(|clock| clock.of(series.start()));
-            let value = protobuf::value(self.kind, value, start);
             self.records.push_record(|line| {
-                line.push_bytes(&[key::FAMILY_METRIC, 0, 0]);
-                for (index, label) in self.labels.0.iter().enumerate() {
+                line.push_bytes(&self.header);
+                line.push_bytes(&value.to_le_bytes());
+                if let Some(clock) = self.clock {
+                    line.push_bytes(&protobuf::start(clock.of(series.start())));
+                }
+                for (index, label) in self.labels.0.iter_mut().enumerate() {
                     values.write(series, index, MessageValue { line, label });
                 }
-                line.push_block(&value.block, value.size);
-                set_metric_length(line);
+                let length = line.len() - METRIC_HEADER;
+                line.set(1, fixed_varint::<2>(length as u64));
             })?;
         }
         Ok(())
     }
 }
 
-/// Sets the length of a metric that begins with the line. Two bytes are reserved for it, which is
-/// nearly always right.
-#[inline]
-fn set_metric_length(line: &mut Line<'_>) {
-    let length = varint((line.len() - 3) as u64);
-    match *length {
-        [low, high] => line.set(1, [low, high]),
-        _ => line.replace(1, 2, &length),
-    }
-}
-
 /// The value of a label in a message, where nothing is escaped.
 struct MessageValue<'a, 'b> {
     line: &'a mut Line<'b>,
-    label: &'a EncodedLabel,
+    label: &'a mut MessageLabel,
 }
 
-impl MessageValue<'_, '_> {
-    /// Writes the label and the value that `push` appends.
-    #[inline(always)]
-    fn write(self, push: impl FnOnce(&mut Line<'_>)) {
-        let Self { line, label } = self;
-        let begin = line.len();
-        line.push(&label.before);
-        let value = line.len();
-        push(line);
-        let lengths = [line.len() - begin - 2, line.len() - value];
-        if let [Ok(of_label @ ..0x80), Ok(of_value)] = lengths.map(u8::try_from) {
-            line.set(begin + 1, [of_label]);
-            line.set(value - 1, [of_value]);
-        } else {
-            set_long_lengths(line, begin, value);
+/// A label as it was written for a series before. Series are sorted, so neighbours often have an
+/// address in common, and nearly always a port. Copying the label is faster than encoding it again.
+struct LastLabel {
+    /// An address with its prefix length, or a number as an address. No label has both.
+    value: Option<(Ip, u8)>,
+    block: [u8; LAST_LABEL],
+    size: usize,
+}
+
+/// Enough for an IPv6 address with a prefix length.
+const LAST_LABEL: usize = 64;
+
+impl Default for LastLabel {
+    fn default() -> Self {
+        Self {
+            value: None,
+            block: [0; LAST_LABEL],
+            size: 0,
         }
     }
 }
 
-/// Sets the lengths of a label that begins at `begin`, and of its value, which begins at `value`
-/// and ends with the line. One byte is reserved for each.
-#[cold]
-fn set_long_lengths(line: &mut Line<'_>, begin: usize, value: usize) {
-    for behind in [value, begin + 2] {
-        let length = varint((line.len() - behind) as u64);
-        line.replace(behind - 1, 1, &length);
+impl MessageValue<'_, '_> {
+    /// Writes the label with a value that `push` appends, unless it can be copied.
+    #[inline(always)]
+    fn write(self, value: (Ip, u8), push: impl FnOnce(&mut Line<'_>)) {
+        let Self {
+            line,
+            label: MessageLabel { encoded, last },
+        } = self;
+        if last.value == Some(value) {
+            match last.block.first_chunk::<BLOCK>() {
+                Some(block) if last.size <= BLOCK => line.push_block(block, last.size),
+                _ => line.push_block(&last.block, last.size),
+            }
+            return;
+        }
+        let begin = line.len();
+        push_label(line, encoded, push);
+        let size = line.len() - begin;
+        if let (Some(block), ..=LAST_LABEL) = (line.block(begin), size) {
+            last.value = Some(value);
+            last.block = *block;
+            last.size = size;
+        }
     }
 }
 
 impl ValueWriter for MessageValue<'_, '_> {
+    type Output = ();
+
     #[inline(always)]
     fn word(self, position: usize) {
-        self.line.push(&self.label.words[position]);
+        self.line.push(&self.label.encoded.words[position]);
     }
 
     #[inline(always)]
     fn address(self, address: Ip, prefix: u8) {
-        self.write(|line| line.push_address(address, prefix));
+        self.write((address, prefix), |line| line.push_address(address, prefix));
     }
 
     #[inline(always)]
     fn number(self, number: u16) {
-        self.write(|line| line.push_number(number.into()));
+        let value = Ip::V4(number.into());
+        self.write((value, WHOLE), |line| line.push_number(number.into()));
     }
 
+    #[inline(always)]
     fn text(self, text: &str) {
-        self.write(|line| line.push_slice(text.as_bytes()));
+        let label = &self.label.encoded;
+        self.line.copied(|line| push_text(line, label, text));
     }
 }
 
-/// Measures the messages of all series.
-pub(super) struct Sizes<'a> {
-    labels: &'a MessageLabels,
-    clock: Option<&'a WallClock>,
-    total: u64,
+#[inline(never)]
+fn push_text(line: &mut Line<'_>, label: &EncodedLabel, text: &str) {
+    push_label(line, label, |line| line.push_slice(text.as_bytes()));
 }
 
-impl<'a> Sizes<'a> {
-    pub(super) fn new(labels: &'a MessageLabels, clock: Option<&'a WallClock>) -> Self {
-        Self {
-            labels,
-            clock,
-            total: 0,
-        }
-    }
-
-    /// Returns the size of all messages, with their keys and lengths.
-    pub(super) fn total(&self) -> u64 {
-        self.total
-    }
-}
-
-impl Sink for Sizes<'_> {
-    fn push_all<S: Series>(
-        &mut self,
-        series: &[S],
-        values: &impl LabelValues<S>,
-    ) -> io::Result<()> {
-        for series in series {
-            let start = self.clock.map(|clock| clock.of(series.start()));
-            let mut size = protobuf::value_size(start);
-            for (index, label) in self.labels.0.iter().enumerate() {
-                let total = &mut size;
-                values.write(series, index, LabelSize { label, total });
-            }
-            self.total += field_size(size) as u64;
-        }
-        Ok(())
-    }
-}
-
-/// Adds the size of a label to a total.
-struct LabelSize<'a> {
-    label: &'a EncodedLabel,
-    total: &'a mut usize,
-}
-
-impl LabelSize<'_> {
-    /// Adds the size of a label with a value of this size.
-    #[inline(always)]
-    fn add(self, value: usize) {
-        // `before` has the key and one byte for the length of the label, and likewise of the value.
-        let name_field = self.label.before.len() - 4;
-        *self.total += field_size(name_field + field_size(value));
-    }
-}
-
-impl ValueWriter for LabelSize<'_> {
-    #[inline(always)]
-    fn word(self, position: usize) {
-        *self.total += self.label.words[position].len();
-    }
-
-    #[inline(always)]
-    fn address(self, address: Ip, prefix: u8) {
-        let address = match address {
-            Ip::V4(bits) => ipv4_size(Ipv4Addr::from_bits(bits)),
-            Ip::V6(high, low) => ipv6_size(Ipv6Addr::from_bits(
-                u128::from(high) << 64 | u128::from(low),
-            )),
-        };
-        let prefix = match prefix {
-            WHOLE => 0,
-            prefix => 1 + digits(prefix.into()),
-        };
-        self.add(address + prefix);
-    }
-
-    #[inline(always)]
-    fn number(self, number: u16) {
-        self.add(digits(number));
-    }
-
-    fn text(self, text: &str) {
-        self.add(text.len());
-    }
-}
-
-/// Returns the size of a field with so many bytes: they are behind a key and their number.
-#[inline]
-fn field_size(bytes: usize) -> usize {
-    let length = if bytes < 0x80 {
-        1
+/// Writes a label with the value that `push` appends. The name comes last: then both lengths are
+/// together, and are set at once when the size of the value is known.
+#[inline(always)]
+fn push_label(line: &mut Line<'_>, label: &EncodedLabel, push: impl FnOnce(&mut Line<'_>)) {
+    let begin = line.len();
+    line.push_bytes(&short_header(0, 0));
+    push(line);
+    let value = line.len() - begin - SHORT_HEADER;
+    let name = label.name.len();
+    if is_short(value, name) {
+        line.set(begin, short_header(value, name));
     } else {
-        varint_size(bytes as u64)
-    };
-    1 + length + bytes
+        line.copied(|line| line.replace(begin, SHORT_HEADER, &long_header(value, name)));
+    }
+    line.push(&label.name);
 }
 
-/// Returns the number of decimal digits.
+/// The sizes of what comes before the value of a label: the keys of the label and of its value, each
+/// with a length.
+const SHORT_HEADER: usize = 4;
+const LONG_HEADER: usize = 6;
+
+/// Returns the size of a label whose value and field of the name have these sizes.
 #[inline]
-fn digits(number: u16) -> usize {
-    number.checked_ilog10().unwrap_or_default() as usize + 1
-}
-
-#[inline]
-fn ipv4_size(address: Ipv4Addr) -> usize {
-    let dots = 3;
-    address.octets().map(octet_digits).iter().sum::<usize>() + dots
-}
-
-/// Returns the length of an address as RFC 5952 writes it. Formatting it would take ten times as
-/// long.
-fn ipv6_size(address: Ipv6Addr) -> usize {
-    if let Some(mapped) = address.to_ipv4_mapped() {
-        return "::ffff:".len() + ipv4_size(mapped);
-    }
-    let segments = address.segments();
-    let zeros = longest_zeros(&segments);
-    let outside = [&segments[..zeros.start], &segments[zeros.end..]];
-    let digits = |segment: &u16| {
-        segment
-            .checked_ilog2()
-            .map_or(1, |bits| bits as usize / 4 + 1)
+pub(super) fn label_size(value: usize, name: usize) -> usize {
+    let header = if is_short(value, name) {
+        SHORT_HEADER
+    } else {
+        LONG_HEADER
     };
-    let length = |part: &[u16]| part.iter().map(digits).sum::<usize>() + part.len().max(1) - 1;
-    let separator = if zeros.is_empty() { 1 } else { 2 };
-    let separator = if zeros.start == 8 { 0 } else { separator };
-    length(outside[0]) + separator + length(outside[1])
+    header + value + name
 }
 
-/// Returns the first of the longest runs of two or more zeros; an empty range at the end if there
-/// is none.
-fn longest_zeros(segments: &[u16; 8]) -> Range<usize> {
-    let mut longest = 8..8;
-    let mut begin = 0;
-    for (index, segment) in segments.iter().enumerate() {
-        if *segment != 0 {
-            begin = index + 1;
-        } else if index + 1 - begin > longest.len().max(1) {
-            longest = begin..index + 1;
-        }
-    }
-    longest
+/// Returns whether the length of a label takes one byte. That of its value then does, too.
+#[inline]
+fn is_short(value: usize, name: usize) -> bool {
+    2 + value + name < 0x80
 }
 
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
+/// Returns what comes before the value of a label.
+#[inline]
+fn short_header(value: usize, name: usize) -> [u8; SHORT_HEADER] {
+    let [label] = fixed_varint((2 + value + name) as u64);
+    let [value] = fixed_varint(value as u64);
+    [key::METRIC_LABEL, label, key::LABEL_VALUE, value]
+}
 
-    use super::*;
-
-    #[track_caller]
-    fn check(address: Ipv6Addr) {
-        assert_eq!(ipv6_size(address), address.to_string().len(), "{address}");
-    }
-
-    #[test]
-    fn the_longest_run_of_zeros_is_left_out() {
-        for address in [
-            "::",
-            "::1",
-            "1::",
-            "1::1",
-            "0:1:2:3:4:5:6:7",
-            "1:2:3:4:5:6:7:0",
-            "1:0:0:2:0:0:0:3",
-            "1:0:0:2:0:0:3:4",
-            "::ffff:192.0.2.10",
-            "::192.0.2.10",
-            "abcd:ef01:2345:6789:a:b:c:d",
-            "fe80::1:0:0:1",
-            "0:0:1::",
-        ] {
-            check(address.parse().expect("an address"));
-        }
-    }
-
-    proptest! {
-        #[test]
-        fn sizes_are_those_of_the_standard_library(
-            segments in prop::array::uniform8(prop_oneof![Just(0), Just(0), any::<u16>(), 0..256_u16]),
-        ) {
-            check(segments.into());
-        }
-    }
+/// Returns the same with lengths of two bytes, which are enough for any line.
+#[cold]
+fn long_header(value: usize, name: usize) -> [u8; LONG_HEADER] {
+    let [label_low, label_high] = fixed_varint((3 + value + name) as u64);
+    let [value_low, value_high] = fixed_varint(value as u64);
+    let [label, value] = [key::METRIC_LABEL, key::LABEL_VALUE];
+    [label, label_low, label_high, value, value_low, value_high]
 }

@@ -19,6 +19,7 @@ mod process;
 mod protobuf;
 pub(crate) mod samples;
 mod series;
+mod sizes;
 mod stream;
 mod text;
 mod text_series;

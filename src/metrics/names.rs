@@ -143,7 +143,7 @@ impl Series for Info {
 }
 
 impl LabelValues<Info> for Infos<'_> {
-    fn write(&self, info: &Info, label: usize, out: impl ValueWriter) {
+    fn write<W: ValueWriter>(&self, info: &Info, label: usize, out: W) -> W::Output {
         match (info, label) {
             (Info(None), _) => out.word(0),
             (Info(Some((address, prefix))), 0) => out.address((*address).into(), *prefix),
@@ -153,8 +153,17 @@ impl LabelValues<Info> for Infos<'_> {
 }
 
 /// Writes the name of an address, or the address itself.
-#[inline]
-pub(super) fn write_name(out: impl ValueWriter, address: IpAddr, prefix: u8, names: &NameTable) {
+#[expect(
+    clippy::inline_always,
+    reason = "a reference to the line of a series would keep the line out of registers"
+)]
+#[inline(always)]
+pub(super) fn write_name<W: ValueWriter>(
+    out: W,
+    address: IpAddr,
+    prefix: u8,
+    names: &NameTable,
+) -> W::Output {
     match labels::name_of(names, address, prefix) {
         Some(name) => out.text(name),
         None => out.address(address.into(), prefix),
@@ -264,6 +273,8 @@ mod tests {
                 host_limit: 0,
                 other_host_packets: 0,
                 forgotten_hosts: 0,
+                operators: 0,
+                operator_limit: 0,
             },
         }
     }

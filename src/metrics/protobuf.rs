@@ -2,8 +2,6 @@
 //! messages of the type `io.prometheus.client.MetricFamily` need it. Their schema is in
 //! `tests/it/schema/metrics.proto`.
 
-use std::ops::Deref;
-
 use super::catalog::Kind;
 use super::wall_clock::UnixMillis;
 
@@ -33,67 +31,44 @@ pub(super) mod key {
     pub(in super::super) const TIMESTAMP_NANOS: u8 = 2 << 3 | VARINT;
 }
 
-/// A few bytes of a message. They are padded with zeros, so that all can be copied at once.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Bytes<const N: usize> {
-    pub(super) block: [u8; N],
-    pub(super) size: usize,
+/// Appends a number in as few bytes as possible: seven bits in each, the lowest first. All bytes but
+/// the last have their highest bit set.
+pub(super) fn push_varint(message: &mut Vec<u8>, mut number: u64) {
+    while number > 0x7f {
+        let [bits, ..] = number.to_le_bytes();
+        message.push(bits | CONTINUED);
+        number >>= 7;
+    }
+    let [bits, ..] = number.to_le_bytes();
+    message.push(bits);
 }
 
-impl<const N: usize> Bytes<N> {
-    fn new() -> Self {
-        Self {
-            block: [0; N],
-            size: 0,
-        }
-    }
+/// The bit of each byte but the last of a number.
+const CONTINUED: u8 = 0x80;
 
-    #[inline]
-    fn push<const M: usize>(&mut self, bytes: [u8; M]) {
-        self.block[self.size..][..M].copy_from_slice(&bytes);
-        self.size += M;
-    }
-
-    /// Appends a number in as few bytes as possible.
-    #[inline]
-    fn push_varint(&mut self, mut number: u64) {
-        while let rest @ 1.. = number >> 7 {
-            self.push([low_bits(number) | 0x80]);
-            number = rest;
-        }
-        self.push([low_bits(number)]);
-    }
-}
-
-impl<const N: usize> Deref for Bytes<N> {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
-        &self.block[..self.size]
-    }
-}
-
-/// Encodes a number in as few bytes as possible.
-pub(super) fn varint(number: u64) -> Bytes<10> {
-    let mut bytes = Bytes::new();
-    bytes.push_varint(number);
-    bytes
-}
-
-/// Returns the number of bytes of a [`varint`].
+/// Returns the number of bytes that [`push_varint`] appends.
 pub(super) fn varint_size(number: u64) -> usize {
     let bits = (u64::BITS - number.leading_zeros()).max(1);
     bits.div_ceil(7) as usize
 }
 
-fn low_bits(number: u64) -> u8 {
-    u8::try_from(number & 0x7f).expect("7 bits are left")
+/// Encodes the lowest 7 * N bits of a number in N bytes, even if fewer would do.
+#[inline]
+pub(super) const fn fixed_varint<const N: usize>(number: u64) -> [u8; N] {
+    let mut bytes = [0; N];
+    let mut index = 0;
+    while index < N {
+        let [bits, ..] = (number >> (7 * index) & 0x7f).to_le_bytes();
+        bytes[index] = bits | if index + 1 < N { CONTINUED } else { 0 };
+        index += 1;
+    }
+    bytes
 }
 
 /// Appends a field with these bytes: a text or a message.
 pub(super) fn push_field(message: &mut Vec<u8>, key: u8, bytes: &[u8]) {
     message.push(key);
-    message.extend_from_slice(&varint(bytes.len() as u64));
+    push_varint(message, bytes.len() as u64);
     message.extend_from_slice(bytes);
 }
 
@@ -113,60 +88,75 @@ pub(super) fn push_label(metric: &mut Vec<u8>, name: &str, value: &str) {
     let field_size = |text: &str| 1 + varint_size(text.len() as u64) + text.len();
     let size = field_size(name) + field_size(value);
     metric.push(key::METRIC_LABEL);
-    metric.extend_from_slice(&varint(size as u64));
+    push_varint(metric, size as u64);
     push_field(metric, key::LABEL_NAME, name.as_bytes());
     push_field(metric, key::LABEL_VALUE, value.as_bytes());
 }
 
-/// Encodes the field of a metric that has its value, and for counters their start.
-#[inline]
-pub(super) fn value(kind: Kind, value: f64, start: Option<UnixMillis>) -> Bytes<32> {
+/// Returns what comes before the number that is the value of a metric. Behind it comes the [`start`]
+/// of a counter, if it has one.
+pub(super) fn value_header(kind: Kind, has_start: bool) -> [u8; VALUE_HEADER] {
     let field = match kind {
         Kind::Counter => key::METRIC_COUNTER,
         Kind::Gauge => key::METRIC_GAUGE,
     };
-    let mut bytes = Bytes::new();
-    bytes.push([field, 0, key::VALUE]);
-    bytes.push(value.to_le_bytes());
-    if let Some(start) = start {
-        bytes.push([key::COUNTER_START, 0]);
-        let begin = bytes.size;
-        let (seconds, nanos) = start.seconds_and_nanos();
-        bytes.push([key::TIMESTAMP_SECONDS]);
-        bytes.push_varint(seconds);
-        bytes.push([key::TIMESTAMP_NANOS]);
-        bytes.push_varint(nanos);
-        bytes.block[begin - 1] = short(bytes.size - begin);
+    let [size, ..] = (value_size(has_start) - 2).to_le_bytes();
+    [field, size, key::VALUE]
+}
+
+/// Returns the number of bytes of a value, with its start if it has one.
+pub(super) fn value_size(has_start: bool) -> usize {
+    VALUE_HEADER + size_of::<f64>() + if has_start { START } else { 0 }
+}
+
+pub(super) const VALUE_HEADER: usize = 3;
+
+/// Encodes when a counter was 0.
+///
+/// The size is the same for each time, so that messages can be measured without their starts. The
+/// seconds take five bytes anyway from the year 1978 to 3058; the nanoseconds often do.
+#[inline]
+pub(super) fn start(start: UnixMillis) -> [u8; START] {
+    let (seconds, millis) = start.seconds_and_millis();
+    let [s0, s1, s2, s3, s4] = fixed_varint(seconds);
+    let [n0, n1, n2, n3, n4] = NANOS[millis];
+    let [seconds, nanos] = [key::TIMESTAMP_SECONDS, key::TIMESTAMP_NANOS];
+    #[rustfmt::skip]
+    let start = [
+        key::COUNTER_START, TIMESTAMP, seconds, s0, s1, s2, s3, s4, nanos, n0, n1, n2, n3, n4,
+    ];
+    start
+}
+
+const START: usize = 2 + TIMESTAMP as usize;
+const TIMESTAMP: u8 = 12;
+
+/// The nanoseconds of each number of milliseconds.
+static NANOS: [[u8; 5]; 1000] = nanos();
+
+const fn nanos() -> [[u8; 5]; 1000] {
+    let mut nanos = [[0; 5]; 1000];
+    let mut millis = 0;
+    while millis < nanos.len() {
+        nanos[millis] = fixed_varint(millis as u64 * 1_000_000);
+        millis += 1;
     }
-    bytes.block[1] = short(bytes.size - 2);
-    bytes
-}
-
-/// Returns the number of bytes of a [`value`].
-pub(super) fn value_size(start: Option<UnixMillis>) -> usize {
-    let start = start.map_or(0, |start| {
-        let (seconds, nanos) = start.seconds_and_nanos();
-        2 + 2 + varint_size(seconds) + varint_size(nanos)
-    });
-    2 + VALUE + start
-}
-
-/// The size of the number itself with its key.
-const VALUE: usize = 9;
-
-fn short(size: usize) -> u8 {
-    u8::try_from(size).expect("a value and its start take less than 128 bytes")
+    nanos
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     /// The examples of the specification, and the numbers around each change of size.
     #[test]
     fn varints_have_seven_bits_in_each_byte() {
         let check = |number, expected: &[u8]| {
-            assert_eq!(*varint(number), *expected, "{number}");
+            let mut bytes = Vec::new();
+            push_varint(&mut bytes, number);
+            assert_eq!(bytes, expected, "{number}");
             assert_eq!(varint_size(number), expected.len(), "{number}");
         };
         check(0, &[0]);
@@ -183,18 +173,35 @@ mod tests {
     }
 
     #[test]
+    fn varints_of_fixed_size_are_padded() {
+        assert_eq!(fixed_varint(0), [0x80, 0]);
+        assert_eq!(fixed_varint(150), [0x96, 0x01]);
+        assert_eq!(fixed_varint(16_383), [0xff, 0x7f]);
+        assert_eq!(fixed_varint(150), [0x96, 0x81, 0x80, 0x80, 0]);
+        assert_eq!(fixed_varint((1 << 35) - 1), [0xff, 0xff, 0xff, 0xff, 0x7f]);
+    }
+
+    #[test]
     fn a_counter_has_a_value_and_a_start() {
-        // 1.0 is 0x3ff0000000000000; 1700000000 is 0x6553f100.
-        let number = [0x09, 0, 0, 0, 0, 0, 0, 0xf0, 0x3f];
-        let check = |kind, start, expected: &[u8]| {
-            assert_eq!(*value(kind, 1.0, start), *expected);
-            assert_eq!(value_size(start), expected.len());
+        assert_eq!(value_header(Kind::Gauge, false), [0x12, 9, 0x09]);
+        assert_eq!(value_header(Kind::Counter, false), [0x1a, 9, 0x09]);
+        assert_eq!(value_header(Kind::Counter, true), [0x1a, 23, 0x09]);
+        let check = |millis, expected: [u8; 12]| {
+            let start = start(UnixMillis::of(Duration::from_millis(millis)));
+            assert_eq!(start, *[&[0x1a, 12], &expected[..]].concat(), "{millis}");
         };
-        check(Kind::Gauge, None, &[&[0x12, 9], &number[..]].concat());
-        check(Kind::Counter, None, &[&[0x1a, 9], &number[..]].concat());
-        let start = UnixMillis::of(std::time::Duration::from_millis(1_700_000_000_002));
-        let timestamp = [0x08, 0x80, 0xe2, 0xcf, 0xaa, 0x06, 0x10, 0x80, 0x89, 0x7a];
-        let expected = [&[0x1a, 21], &number[..], &[0x1a, 10], &timestamp].concat();
-        check(Kind::Counter, Some(start), &expected);
+        // 1700000000 is 0x6553f100, and 2,000,000 is 0x1e8480.
+        check(
+            1_700_000_000_002,
+            [
+                0x08, 0x80, 0xe2, 0xcf, 0xaa, 0x06, 0x10, 0x80, 0x89, 0xfa, 0x80, 0,
+            ],
+        );
+        check(
+            0,
+            [
+                0x08, 0x80, 0x80, 0x80, 0x80, 0, 0x10, 0x80, 0x80, 0x80, 0x80, 0,
+            ],
+        );
     }
 }

@@ -33,7 +33,16 @@ pub(super) trait Series: Sync {
 /// The label values of series.
 pub(super) trait LabelValues<S>: Sync {
     /// Writes the value of the label at this position.
-    fn write(&self, series: &S, label: usize, out: impl ValueWriter);
+    fn write<W: ValueWriter>(&self, series: &S, label: usize, out: W) -> W::Output;
+
+    /// Returns the sum of what `out` returns for the values of a label.
+    fn sum<W>(&self, series: &[S], label: usize, out: W) -> usize
+    where
+        W: ValueWriter<Output = usize> + Copy,
+    {
+        let outputs = series.iter().map(|series| self.write(series, label, out));
+        outputs.sum()
+    }
 }
 
 /// Takes the series of a family, and writes or measures them.
@@ -44,18 +53,21 @@ pub(super) trait Sink {
 
 /// Takes the value of a label.
 pub(super) trait ValueWriter {
+    /// What it returns: nothing if it writes the value, its size if it measures it.
+    type Output;
+
     /// Writes the word at this position in [`LabelWords::words`].
-    fn word(self, position: usize);
+    fn word(self, position: usize) -> Self::Output;
 
     /// Writes an address with its prefix length, unless that is [`WHOLE`](crate::flow::WHOLE). IPv6
     /// as RFC 5952 asks for.
-    fn address(self, address: Ip, prefix: u8);
+    fn address(self, address: Ip, prefix: u8) -> Self::Output;
 
     /// Writes a decimal number.
-    fn number(self, number: u16);
+    fn number(self, number: u16) -> Self::Output;
 
     /// Writes a text with any characters, and escapes what the format requires.
-    fn text(self, text: &str);
+    fn text(self, text: &str) -> Self::Output;
 }
 
 impl<A: Address + Sync> Series for Flow<A> {

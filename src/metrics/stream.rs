@@ -5,8 +5,9 @@ use std::io::{self, Write};
 use super::catalog::{Family, Kind};
 use super::dialect::Dialect;
 use super::format::{Encoding, Format};
-use super::messages::{MessageLabels, Messages, Sizes};
+use super::messages::{MessageLabels, Messages};
 use super::series::Source;
+use super::sizes::Sizes;
 use super::text_series::{TextLabels, TextSeries};
 use super::wall_clock::WallClock;
 use crate::flow::Counters;
@@ -45,12 +46,12 @@ pub(super) fn write(
         Format::Protobuf => {
             // The length of a family comes before its series. It is the same for all columns but
             // for the name, because a value always takes eight bytes.
-            let labels = MessageLabels::new(&source.labels());
-            let mut sizes = Sizes::new(&labels, clock);
+            let mut labels = MessageLabels::new(&source.labels());
+            let mut sizes = Sizes::new(&labels, clock.is_some());
             source.each(&mut sizes)?;
+            let size = sizes.total();
             for &(family, count) in columns {
-                let mut messages =
-                    Messages::begin(out, family, &labels, clock, count, sizes.total())?;
+                let mut messages = Messages::begin(out, family, &mut labels, clock, count, size)?;
                 source.each(&mut messages)?;
                 messages.finish()?;
             }

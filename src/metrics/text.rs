@@ -90,6 +90,24 @@ impl Line<'_> {
         self.end
     }
 
+    /// Calls a function with a copy of this line, for rare or slow parts. A reference to the line
+    /// itself would keep its end in memory instead of a register.
+    #[inline]
+    pub(super) fn copied(&mut self, write: impl FnOnce(&mut Line<'_>)) {
+        let mut line = Line {
+            buffer: self.buffer,
+            end: self.end,
+        };
+        write(&mut line);
+        self.end = line.end;
+    }
+
+    /// Returns a block of the line, if it has room for one at this position.
+    #[inline]
+    pub(super) fn block<const N: usize>(&self, position: usize) -> Option<&[u8; N]> {
+        self.buffer.get(position..)?.first_chunk()
+    }
+
     /// Replaces bytes that were written before.
     #[inline]
     pub(super) fn set<const N: usize>(&mut self, position: usize, bytes: [u8; N]) {
@@ -129,7 +147,7 @@ impl Line<'_> {
     pub(super) fn push_address(&mut self, address: Ip, prefix: u8) {
         match address {
             Ip::V4(bits) => self.push_ipv4(bits),
-            Ip::V6(..) => self.push_ipv6(address),
+            Ip::V6(..) => self.copied(|line| line.push_ipv6(address)),
         }
         if prefix != WHOLE {
             self.push_bytes(b"/");
@@ -142,7 +160,13 @@ impl Line<'_> {
     pub(super) fn push_number(&mut self, number: u64) {
         let last = NUMBERS[usize::try_from(number % 1000).expect("it is below 1000")];
         if number >= 1000 {
-            self.push_thousands(number / 1000, 3 - usize::from(last.digits));
+            let thousands = number / 1000;
+            match usize::try_from(thousands).map(|index| NUMBERS.get(index)) {
+                Ok(Some(first)) => self.push_block(&first.block, first.digits.into()),
+                _ => self.copied(|line| line.push_number(thousands)),
+            }
+            // The leading zeros of the last group.
+            self.push_block(b"00", 3 - usize::from(last.digits));
         }
         self.push_block(&last.block, last.digits.into());
     }
@@ -173,12 +197,6 @@ impl Line<'_> {
         let mut rest = &mut self.buffer[self.end..];
         write!(rest, "{address}").expect("the line has room for an address");
         self.end = MAX_LINE - rest.len();
-    }
-
-    /// Appends the thousands of a number, and the leading zeros of the group that follows.
-    fn push_thousands(&mut self, number: u64, zeros: usize) {
-        self.push_number(number);
-        self.push_block(b"00", zeros);
     }
 
     /// Appends a few constant bytes.

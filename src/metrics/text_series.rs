@@ -109,7 +109,7 @@ impl TextLabels {
                 Word::new(&whole)
             });
             EncodedLabel {
-                before: Word::new(&before),
+                name: Word::new(&before),
                 words: words.collect(),
             }
         });
@@ -133,6 +133,8 @@ struct TextValue<'a, 'b> {
 }
 
 impl ValueWriter for TextValue<'_, '_> {
+    type Output = ();
+
     #[inline(always)]
     fn word(self, position: usize) {
         self.line.push(&self.label.words[position]);
@@ -140,18 +142,18 @@ impl ValueWriter for TextValue<'_, '_> {
 
     #[inline(always)]
     fn address(self, address: Ip, prefix: u8) {
-        self.line.push(&self.label.before);
+        self.line.push(&self.label.name);
         self.line.push_address(address, prefix);
     }
 
     #[inline(always)]
     fn number(self, number: u16) {
-        self.line.push(&self.label.before);
+        self.line.push(&self.label.name);
         self.line.push_number(number.into());
     }
 
     fn text(self, text: &str) {
-        self.line.push(&self.label.before);
+        self.line.push(&self.label.name);
         self.line.push_escaped(text);
     }
 }

@@ -76,6 +76,10 @@ impl WallClock {
     #[must_use]
     pub fn of(&self, start: Start) -> UnixMillis {
         let start = start.millis();
+        let last = self.last();
+        if last.since <= start {
+            return last.wall_time(start);
+        }
         let mut settings = self.settings.iter().rev();
         let setting = settings.find(|setting| setting.since <= start);
         setting.unwrap_or(&self.settings[0]).wall_time(start)
@@ -104,9 +108,10 @@ impl UnixMillis {
         Self(u64::try_from(time.as_millis()).unwrap_or(u64::MAX))
     }
 
-    /// Returns whole seconds, and the rest in nanoseconds.
-    pub(super) fn seconds_and_nanos(self) -> (u64, u64) {
-        (self.0 / 1000, self.0 % 1000 * 1_000_000)
+    /// Returns whole seconds, and the rest in milliseconds.
+    pub(super) fn seconds_and_millis(self) -> (u64, usize) {
+        let millis = usize::try_from(self.0 % 1000).expect("it is below 1000");
+        (self.0 / 1000, millis)
     }
 }
 

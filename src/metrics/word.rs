@@ -37,8 +37,8 @@ impl Word {
 /// A label as lines or messages have it. It is encoded once, and copied for each series.
 #[derive(Debug)]
 pub(super) struct EncodedLabel {
-    /// What comes before the value.
-    pub(super) before: Word,
-    /// The same followed by each of the label's words.
+    /// The name, as it is beside a value that is not a word.
+    pub(super) name: Word,
+    /// The label with each of its words as the value.
     pub(super) words: Vec<Word>,
 }

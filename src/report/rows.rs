@@ -2,9 +2,17 @@
 
 use std::net::IpAddr;
 
-use crate::flow::{Counters, Flow, Label, OTHER, Shape, Snapshot};
+use crate::flow::{Counters, Flow, Group, Label, OTHER, Shape, Snapshot};
 use crate::metrics::labels;
 use crate::names::NameTable;
+
+/// Tables of the values of labels that say what addresses have in common: their titles, and the
+/// labels. Those that the user chose are columns.
+pub(crate) const BY_VALUES: [(&str, &[Label]); 3] = [
+    ("By country", &[Label::FromCountry, Label::ToCountry]),
+    ("By network", &[Label::FromAsn, Label::ToAsn]),
+    ("By service", &[Label::Service]),
+];
 
 /// Traffic by the values of some labels.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,6 +50,21 @@ impl Rows {
             let value = |label: &Label| labels::flow_value(shape, names, &flow.key, *label);
             let values = rows.labels.iter().map(value).collect();
             rows.push(values, flow.counters);
+        }
+        rows
+    }
+
+    /// A row for each group of the kind that `labels` show, with those that the user chose.
+    pub(crate) fn of_groups(shape: &Shape, labels: &[Label], groups: &[(Group, Counters)]) -> Self {
+        let mut rows = Self::new(shape.labels.iter().filter(|label| labels.contains(label)));
+        let value = |group, label| labels::group_value(shape, group, label);
+        for &(group, counters) in groups {
+            let values = rows.labels.iter().map(|&label| value(group, label));
+            if let Some(values) = values.collect::<Option<Vec<_>>>()
+                && !values.is_empty()
+            {
+                rows.push(values, counters);
+            }
         }
         rows
     }

@@ -17,14 +17,6 @@ use crate::names::NameTable;
 use ends::{End, Side};
 use grid::Grid;
 
-/// Tables of the values of labels that say what addresses have in common: their titles, and the
-/// labels. Those that the user chose are columns.
-const BY_VALUES: [(&str, &[Label]); 3] = [
-    ("By country", &[Label::FromCountry, Label::ToCountry]),
-    ("By network", &[Label::FromAsn, Label::ToAsn]),
-    ("By service", &[Label::Service]),
-];
-
 /// How wide tables may be, and whether they have colours.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Look {
@@ -60,7 +52,7 @@ pub(crate) fn write(
     }
     by_type(&snapshot, total, top).write(out, look)?;
     by_protocol(&snapshot, total, top).write(out, look)?;
-    for (title, labels) in BY_VALUES {
+    for (title, labels) in rows::BY_VALUES {
         if let Some(grid) = by_values(title, labels, &snapshot, total, top) {
             grid.write(out, look)?;
         }

@@ -1,7 +1,7 @@
 //! The formats of `/metrics`, each read by a program other than the one under test.
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, UNIX_EPOCH};
@@ -21,7 +21,7 @@ use tzsp_packetstream_exporter::wire::Observation;
 
 use crate::live::{DATAGRAM, send};
 use crate::prometheus::Prometheus;
-use crate::protoc::decoded;
+use crate::protoc::{decoded, decoded_family, split};
 use crate::scrape::Scrape;
 use crate::support::{Exporter, eventually};
 
@@ -172,6 +172,15 @@ fn written(format: Format, table: &mut FlowTable, created_series: bool) -> Vec<u
         (Ipv4Addr::new(10, 0, 0, 1).into(), name("say \"hi\" \\ü")),
         (Ipv6Addr::from([0xee; 16]).into(), name(&"n".repeat(253))),
     ]);
+    written_with_names(format, table, created_series, &names)
+}
+
+fn written_with_names(
+    format: Format,
+    table: &mut FlowTable,
+    created_series: bool,
+    names: &NameTable,
+) -> Vec<u8> {
     let mut out = Vec::new();
     let own = OwnState {
         frames: &FrameCounts::default(),
@@ -196,7 +205,7 @@ fn written(format: Format, table: &mut FlowTable, created_series: bool) -> Vec<u
         },
         clock: &WallClock::new(Duration::from_secs(1_700_000_000)),
         created_series,
-        names: Some(&names),
+        names: Some(names),
         databases: &[FileState {
             file: "/var/lib/\"a\".mmdb".to_owned(),
             built: Duration::from_secs(1_700_000_000),
@@ -284,11 +293,11 @@ fn table() -> FlowTable {
     table
 }
 
-#[test]
-fn protobuf_has_the_same_families_and_samples_as_text() {
-    let mut table = table();
-    let text = String::from_utf8(written(Format::Text, &mut table, false)).unwrap();
-    let families = decoded(&written(Format::Protobuf, &mut table, false));
+/// Compares all families and samples in protobuf with those of the same moment in text.
+#[track_caller]
+fn check_protobuf(table: &mut FlowTable) {
+    let text = String::from_utf8(written(Format::Text, table, false)).unwrap();
+    let families = decoded(&written(Format::Protobuf, table, false));
     let mut lines = Vec::new();
     for family in &families {
         lines.push(format!("# HELP {} {}", family.name, family.help));
@@ -311,6 +320,125 @@ fn protobuf_has_the_same_families_and_samples_as_text() {
     // Values in protobuf are floating-point numbers; those of the flows are small enough for both.
     assert_eq!(lines, text.lines().collect::<Vec<_>>());
     assert!(families.len() > 30, "{}", families.len());
+}
+
+#[test]
+fn protobuf_has_the_same_families_and_samples_as_text() {
+    check_protobuf(&mut table());
+}
+
+/// A label is copied if the series before it has the same value, so neighbours share some here.
+#[test]
+fn protobuf_is_the_same_as_text_where_neighbours_share_values() {
+    let mut table = FlowTable::new(Shape::default(), LIMITS);
+    let long =
+        |last| Ipv6Addr::from([0xeeee, 0xeeee, 0xeeee, 0xeeee, 0xeeee, 0xeeee, 0xeeee, last]);
+    let addresses: [IpAddr; 5] = [
+        Ipv4Addr::UNSPECIFIED.into(),
+        Ipv4Addr::new(10, 0, 0, 1).into(),
+        Ipv6Addr::UNSPECIFIED.into(),
+        long(1).into(),
+        long(2).into(),
+    ];
+    let mut batch = table.packets(1000);
+    for source in addresses {
+        for destination in addresses {
+            for (protocol, listen_port) in [(6, 37008), (6, 0), (17, 0), (17, 65535)] {
+                let packet = Observation {
+                    source: source.into(),
+                    destination: destination.into(),
+                    protocol: IpNumber(protocol),
+                    listen_port,
+                    ..Observation::default()
+                };
+                batch.push(Duration::ZERO, &packet);
+            }
+        }
+    }
+    table.record(&mut batch);
+    check_protobuf(&mut table);
+}
+
+const LIMITS: FlowLimits = FlowLimits {
+    flows: 1000,
+    idle_flows: 0,
+    idle_timeout: Duration::ZERO,
+    hold: Duration::ZERO,
+    hide_unseen: false,
+    hosts: 0,
+};
+
+/// The message of `tzsp_observed_bytes_total`, whose flows have the labels `from` and `from_name`.
+/// Their names have these lengths.
+fn message_with_names(lengths: impl IntoIterator<Item = usize>) -> Vec<u8> {
+    let addresses = (1..).map(|last| Ipv4Addr::new(10, 0, 0, last));
+    let names = addresses.zip(lengths).map(|(address, length)| {
+        let name = Name::new(&vec![b'n'; length]).unwrap();
+        (address, name)
+    });
+    let names: Vec<_> = names.collect();
+    let shape = Shape {
+        labels: [Label::From, Label::FromName].into_iter().collect(),
+        ..Shape::default()
+    };
+    let mut table = FlowTable::new(shape, LIMITS);
+    let mut batch = table.packets(names.len());
+    for (address, _) in &names {
+        let packet = Observation {
+            source: address.octets().into(),
+            ..Observation::default()
+        };
+        batch.push(Duration::ZERO, &packet);
+    }
+    table.record(&mut batch);
+    let names = NameTable::of(
+        names
+            .into_iter()
+            .map(|(address, name)| (address.into(), name)),
+    );
+    let messages = written_with_names(Format::Protobuf, &mut table, false, &names);
+    let is_of_flows = |message: &[u8]| message.starts_with(b"\x0a\x19tzsp_observed_bytes_total");
+    let mut messages = split(&messages).into_iter();
+    messages
+        .find(|message| is_of_flows(message))
+        .unwrap()
+        .to_vec()
+}
+
+#[track_caller]
+fn name_lengths(message: &[u8]) -> Vec<usize> {
+    let lengths = decoded_family(message).samples.into_iter().map(|sample| {
+        let [_, (label, name)] = &sample.labels[..] else {
+            panic!("{sample:?}");
+        };
+        assert_eq!(label, "from_name");
+        assert_eq!(*name, "n".repeat(name.len()));
+        name.len()
+    });
+    lengths.collect()
+}
+
+/// Lengths up to 127 take one byte. The names cross it in the length of the value, in that of its
+/// label, and in that of the whole metric.
+#[test]
+fn protobuf_is_valid_with_names_of_any_length() {
+    let message = message_with_names(1..=253);
+    assert_eq!(name_lengths(&message), (1..=253).collect::<Vec<_>>());
+}
+
+/// Lengths up to 16,383 take two bytes.
+#[test]
+fn protobuf_is_valid_with_families_of_any_length() {
+    let lengths = |last| std::iter::repeat_n(40, 158).chain([last]);
+    let mut sizes = Vec::new();
+    for last in 1..=100 {
+        let message = message_with_names(lengths(last));
+        if (16_380..16_390).contains(&message.len()) {
+            assert_eq!(name_lengths(&message), lengths(last).collect::<Vec<_>>());
+            sizes.push(message.len());
+        }
+    }
+    assert_eq!(sizes, (16_380..16_390).collect::<Vec<_>>());
 }
 
 #[test]

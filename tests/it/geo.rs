@@ -247,6 +247,26 @@ fn sums_by_country_stay_equal_when_the_database_changes() {
     assert_eq!(scrape.sum("tzsp_observed_bytes_total"), 2.0 * 2209.0);
 }
 
+/// The operators of the resolver and of the server.
+#[test]
+fn operators_that_were_found_are_counted() {
+    let operators = testdata().join("operators.mmdb");
+    let options = ["--listen-port", "0", "--geo-database"];
+    let options = [&options[..], &[operators.to_str().unwrap()]].concat();
+    let mut exporter = Exporter::start(&[&options[..], &["--labels", "to_asn"]].concat());
+    let count = |scrape: &Scrape| {
+        let names = ["tzsp_operators", "tzsp_operators_limit"];
+        names.map(|name| scrape.value(name))
+    };
+    assert_eq!(count(&exporter.scrape()), [0.0, 131_072.0]);
+    let port = exporter.udp_port();
+    send_to(port, [8, 8, 8, 8]);
+    assert_eq!(count(&wait_for(&exporter, 6.0)), [2.0, 131_072.0]);
+
+    let exporter = Exporter::start(&options);
+    assert!(!exporter.scrape().text.contains("tzsp_operators"));
+}
+
 #[test]
 fn a_label_without_its_database_is_an_error_at_the_start() {
     let operators = testdata().join("operators.mmdb");
@@ -255,6 +275,8 @@ fn a_label_without_its_database_is_an_error_at_the_start() {
     let expected = "error: the label 'to_country' needs a database of countries: add \
                     '--geo-database FILE'";
     assert_eq!((code, line.as_str()), (2, expected));
+    let expected = "error: the label 'to_country' needs a database of countries, and no \
+                    '--geo-database' has any: add one that has";
     let labels = ["--labels", "from,to_country", "--geo-database", operators];
     assert_eq!(refusal(&labels), (1, expected.to_owned()));
     let analyze = [&["analyze", "-"][..], &labels].concat();

@@ -21,8 +21,13 @@ fn guide() -> String {
 
 /// Code blocks of a language in the guide.
 pub(crate) fn blocks(language: &str) -> Vec<String> {
-    let (guide, begin) = (guide(), format!("```{language}\n"));
-    let blocks = guide.split(&begin).skip(1);
+    blocks_of(&guide(), language)
+}
+
+/// Code blocks of a language in a page.
+pub(crate) fn blocks_of(page: &str, language: &str) -> Vec<String> {
+    let begin = format!("```{language}\n");
+    let blocks = page.split(&begin).skip(1);
     let blocks = blocks.map(|block| block.split_once("\n```").unwrap().0.to_owned());
     blocks.collect()
 }

@@ -112,14 +112,16 @@ fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
         .map(|family| format!("{} {}", family.name, family.kind.name()))
         .into();
     expected.sort();
-    let countries = testdata().join("countries.mmdb");
-    let databases = ["--geo-database", countries.to_str().unwrap()];
+    let operators = testdata().join("operators.mmdb");
+    let databases = ["--geo-database", operators.to_str().unwrap()];
+    let labels = ["--labels", "from,to,to_asn"];
     assert_eq!(
-        types(&[&["--names", "dhcp"][..], &databases].concat()),
+        types(&[&["--names", "dhcp"][..], &databases, &labels].concat()),
         expected
     );
 
-    // Those of names and databases are there only with a source of names, or a database.
+    // Those of names and databases are there only with a source of names, or a database. Those of
+    // operators need their label.
     let of_lookups = [
         "tzsp_geo_database_build_timestamp_seconds",
         "tzsp_geo_database_failures_total",
@@ -129,6 +131,8 @@ fn a_scrape_has_exactly_the_metrics_of_the_catalog() {
         "tzsp_to_info",
         "tzsp_names",
         "tzsp_names_failures_total",
+        "tzsp_operators",
+        "tzsp_operators_limit",
     ];
     expected.retain(|family| {
         let (name, _) = family.split_once(' ').unwrap();

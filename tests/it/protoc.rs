@@ -25,8 +25,20 @@ pub(crate) struct Sample {
 
 /// Decodes a series of messages, each behind its length.
 #[track_caller]
-pub(crate) fn decoded(mut messages: &[u8]) -> Vec<Family> {
-    let mut families = Vec::new();
+pub(crate) fn decoded(messages: &[u8]) -> Vec<Family> {
+    split(messages).into_iter().map(decoded_family).collect()
+}
+
+/// Decodes one message.
+#[track_caller]
+pub(crate) fn decoded_family(message: &[u8]) -> Family {
+    parsed(&protoc(message))
+}
+
+/// Splits a series of messages, each behind its length.
+#[track_caller]
+pub(crate) fn split(mut messages: &[u8]) -> Vec<&[u8]> {
+    let mut split = Vec::new();
     while !messages.is_empty() {
         let mut length = 0;
         for shift in (0..).step_by(7) {
@@ -39,9 +51,9 @@ pub(crate) fn decoded(mut messages: &[u8]) -> Vec<Family> {
         }
         let (message, rest) = messages.split_at(length);
         messages = rest;
-        families.push(parsed(&protoc(message)));
+        split.push(message);
     }
-    families
+    split
 }
 
 fn protoc(message: &[u8]) -> String {

@@ -8,6 +8,7 @@ use std::process::Command;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tzsp_packetstream_exporter::flow::Label;
 use tzsp_packetstream_exporter::metrics;
 
 use crate::support::tool;
@@ -151,6 +152,26 @@ fn rules_use_metrics_that_exist() {
         .flat_map(rules)
     {
         check_metrics(&rule.expr);
+    }
+}
+
+/// A rule that forgets a label of flows records a series for each of its values.
+#[test]
+fn rules_on_flows_sum_up_every_label_that_is_not_in_their_name() {
+    let is_on_flows = |rule: &Rule| rule.expr.contains("tzsp_observed_");
+    for rule in rules("recording.rules.yml").into_iter().filter(is_on_flows) {
+        let record = rule.record.unwrap();
+        let (level, _) = record.split_once(':').unwrap();
+        let kept: BTreeSet<_> = match level {
+            "instance_from_to" => ["from", "to"].into(),
+            level => [level.strip_prefix("instance_").unwrap()].into(),
+        };
+        let (_, behind) = rule.expr.split_once("without (").unwrap();
+        let (list, _) = behind.split_once(')').unwrap();
+        let summed: BTreeSet<_> = list.split(',').map(str::trim).collect();
+        let labels = Label::ALL.map(Label::name);
+        let labels = labels.into_iter().filter(|label| !kept.contains(label));
+        assert_eq!(summed, labels.collect(), "{record}");
     }
 }
 

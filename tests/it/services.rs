@@ -1,6 +1,7 @@
 //! The label `service` and the option `--services`.
 
 use std::fs;
+use std::path::Path;
 
 use tempfile::TempDir;
 
@@ -83,6 +84,30 @@ fn a_file_adds_and_replaces_names() {
     for (service, packets) in [("web", 121.0), ("https", 15.0), ("", 10.0)] {
         let sample = format!("tzsp_observed_packets_total{{service=\"{service}\"}}");
         assert_eq!(scrape.value(&sample), packets);
+    }
+}
+
+/// Comments of older systems are not in UTF-8.
+#[test]
+#[expect(clippy::print_stderr, reason = "the test says what it skips")]
+fn files_of_debian_wireshark_and_older_systems_can_be_used() {
+    let directory = TempDir::new().unwrap();
+    let older = directory.path().join("services");
+    fs::write(&older, b"# M\xfcller\nweb 443/udp # M\xfcller\n").unwrap();
+    for (file, https_over_udp) in [
+        (Path::new("/etc/services"), "https"),
+        (Path::new("/usr/share/wireshark/services"), "https"),
+        (&older, "web"),
+    ] {
+        if !file.exists() {
+            eprintln!("skipped: {} is not there", file.display());
+            continue;
+        }
+        let option = format!("--services={}", file.display());
+        let scrape = Scrape::parse(&analyze(&["--labels=protocol,service", &option]));
+        let sample =
+            format!("tzsp_observed_packets_total{{protocol=\"udp\",service=\"{https_over_udp}\"}}");
+        assert_eq!(scrape.value(&sample), 15.0, "{}", file.display());
     }
 }
 

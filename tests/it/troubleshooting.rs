@@ -24,10 +24,11 @@ fn words(text: &str, is_part: impl Fn(char) -> bool) -> impl Iterator<Item = &st
 }
 
 /// The pages that name metrics and options. The queries of docs/promql.md are tested by running them.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 12] = [
     "README.md",
     "SECURITY.md",
     "docs/analyze.md",
+    "docs/geo.md",
     "docs/metrics.md",
     "docs/migrating.md",
     "docs/names.md",
@@ -39,7 +40,14 @@ const PAGES: [&str; 11] = [
 ];
 
 /// Options of cargo and of xtask that the pages name.
-const OPTIONS_OF_OTHERS: [&str; 5] = ["--root", "--target", "--program", "--image", "--check"];
+const OPTIONS_OF_OTHERS: [&str; 6] = [
+    "--root",
+    "--target",
+    "--all",
+    "--program",
+    "--image",
+    "--check",
+];
 
 #[test]
 fn every_metric_and_option_in_a_page_exists() {

@@ -10,6 +10,7 @@ mod encoders;
 mod input;
 mod live;
 mod modes;
+mod places;
 mod process;
 mod rates;
 mod scrape;

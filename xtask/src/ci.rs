@@ -65,12 +65,13 @@ fn lint(packages: &[&str]) -> anyhow::Result<()> {
     succeed(clippy.args(["--", "-D", "warnings"]))
 }
 
-fn step(name: &str, check: impl FnOnce() -> anyhow::Result<()>) -> anyhow::Result<()> {
+/// Runs a part of the checks, and prints how long it took.
+pub(crate) fn step<T>(name: &str, check: impl FnOnce() -> anyhow::Result<T>) -> anyhow::Result<T> {
     println!("== {name}");
     let started = Instant::now();
-    check().with_context(|| format!("{name}: failed"))?;
+    let result = check().with_context(|| format!("{name}: failed"))?;
     println!("== {name}: {:.1} s", started.elapsed().as_secs_f64());
-    Ok(())
+    Ok(result)
 }
 
 /// What the tests run.

@@ -22,10 +22,12 @@ sockopt_impl!(
 );
 
 sockopt_impl!(
-    /// `SK_MEMINFO_VARS` times 32 bits: linux/sock_diag.h. The last one is `SK_MEMINFO_DROPS`.
-    MemoryInfo,
+    /// How many packets arrived, and how many of them were dropped, since the last read.
+    /// `SO_MEMINFO` has a counter that reading does not reset, but qemu's user mode emulation
+    /// shortens its answer, and nix panics if an answer is shorter than the type.
+    Statistics,
     GetOnly,
-    libc::SOL_SOCKET,
-    libc::SO_MEMINFO,
-    [u32; 9]
+    libc::SOL_PACKET,
+    libc::PACKET_STATISTICS,
+    libc::tpacket_stats
 );

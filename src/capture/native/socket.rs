@@ -10,7 +10,7 @@ use nix::sys::socket::{SockProtocol, SockaddrStorage, bind, getsockname, getsock
 use socket2::{Domain, Protocol, SockFilter, Socket, Type};
 
 use super::interface::{self, Interface};
-use super::options::{AddMembership, IgnoreOutgoing, MemoryInfo};
+use super::options::{AddMembership, IgnoreOutgoing, Statistics};
 use super::{ANY, OpenError, filter};
 use crate::capture::{DropCounter, PacketCapture, raise_receive_buffer};
 
@@ -97,12 +97,12 @@ impl PacketSocket {
         raise_receive_buffer(&self.socket, bytes)
     }
 
-    /// Returns a counter of the packets that the kernel dropped because the buffer was full.
+    /// Returns the counter of the packets that the kernel dropped because the buffer was full. A
+    /// second counter would take drops from the first: the kernel reports each one once.
     #[must_use]
     pub fn drops(&self) -> Drops {
         Drops {
             socket: Arc::downgrade(&self.socket),
-            seen: 0,
             total: 0,
         }
     }
@@ -183,8 +183,6 @@ fn make_promiscuous(socket: &Socket, index: u32) -> io::Result<()> {
 #[derive(Debug)]
 pub struct Drops {
     socket: Weak<Socket>,
-    /// The kernel's counter when it was last read. It wraps around at 32 bits.
-    seen: u32,
     total: u64,
 }
 
@@ -192,9 +190,7 @@ impl DropCounter for Drops {
     /// Adds nothing once the socket is closed.
     fn read(&mut self) -> io::Result<()> {
         if let Some(socket) = self.socket.upgrade() {
-            let [.., now] = getsockopt(&socket, MemoryInfo)?;
-            self.total += u64::from(now.wrapping_sub(self.seen));
-            self.seen = now;
+            self.total += u64::from(getsockopt(&socket, Statistics)?.tp_drops);
         }
         Ok(())
     }

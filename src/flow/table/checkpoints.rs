@@ -5,9 +5,11 @@
 
 use std::collections::VecDeque;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::clock::{Moment, Start};
+use super::super::groups::GroupSums;
 use super::super::hosts::HostTotals;
 use super::super::key::{Address, Key};
 use super::super::snapshot::{BothDirections, Counters, Flow, Recent};
@@ -19,7 +21,7 @@ use super::FlowTable;
 pub const CHECKPOINT_INTERVAL: Duration = Duration::from_secs(20);
 /// The number of checkpoints that are kept. The oldest is 40 to 60 seconds old.
 const KEPT: usize = 3;
-/// With more slots than this, no checkpoints are made. All checkpoints together then take at most
+/// With more slots than this, no checkpoints are made, and no groups are added up. All checkpoints together then take at most
 /// 131,072 * 3 * 16 bytes = 6 MiB, and copying the counters does not hold the table's lock for
 /// long.
 const MOST_SLOTS: usize = 1 << 17;
@@ -52,7 +54,7 @@ impl FlowTable {
     /// Makes a checkpoint at `at`. Call it every [`CHECKPOINT_INTERVAL`].
     pub fn checkpoint(&mut self, at: Duration) {
         self.accounts.advance_to_read(Moment::of(at));
-        if self.narrow.slot_count() + self.wide.slot_count() > MOST_SLOTS {
+        if self.has_many_slots() {
             self.checkpoints = Checkpoints::default();
             return;
         }
@@ -67,7 +69,7 @@ impl FlowTable {
     }
 
     /// Returns the traffic since the oldest checkpoint, about a minute ago, or since the start if
-    /// there is none. Lists the `top` flows and the `top` hosts with the most bytes.
+    /// there is none. Lists the `top` flows, hosts and groups of each kind with the most bytes.
     ///
     /// This does not count as a scrape: idle flows stay exposed until a scrape has shown them. Held
     /// flows are listed with their true counters.
@@ -76,26 +78,45 @@ impl FlowTable {
         let checkpoint = self.checkpoints.oldest();
         let (total, overflow) = self.sums();
         let mut top_n = TopN::new(top);
-        offer(&mut top_n, &self.narrow, checkpoint.at, &checkpoint.narrow);
-        offer(&mut top_n, &self.wide, checkpoint.at, &checkpoint.wide);
+        let shape = &self.accounts.keys.shape;
+        let mut groups = GroupSums::of_shape(shape).filter(|_| !self.has_many_slots());
+        offer(
+            &mut top_n,
+            &mut groups,
+            &self.narrow,
+            checkpoint.at,
+            &checkpoint.narrow,
+        );
+        offer(
+            &mut top_n,
+            &mut groups,
+            &self.wide,
+            checkpoint.at,
+            &checkpoint.wide,
+        );
         let hosts = &self.accounts.hosts;
         let hosts = hosts.recent(&checkpoint.hosts, checkpoint.host_total, top);
-        let (top, active) = top_n.finish();
+        let (largest, active) = top_n.finish();
         let flow = |((key, start), counters)| Flow {
             key,
             counters,
             start,
         };
         Recent {
-            shape: self.accounts.keys.shape.clone(),
+            shape: Arc::clone(shape),
             since: checkpoint.at.duration(),
             until: self.accounts.now.duration(),
             total: total.since(checkpoint.total),
             overflow: overflow.since(checkpoint.overflow),
-            top: top.into_iter().map(flow).collect(),
+            top: largest.into_iter().map(flow).collect(),
             active,
+            groups: groups.map_or_else(Vec::new, |groups| groups.finish(top)),
             hosts,
         }
+    }
+
+    fn has_many_slots(&self) -> bool {
+        self.narrow.slot_count() + self.wide.slot_count() > MOST_SLOTS
     }
 
     /// Returns what all hosts have sent and received since the start.
@@ -125,9 +146,10 @@ fn copy<A: Address>(store: &Store<A>, copies: &mut Vec<Counters>) {
     }));
 }
 
-/// Offers all flows that have counted a packet since the checkpoint.
+/// Offers all flows that have counted a packet since the checkpoint, and adds them to the groups.
 fn offer<A: Address>(
     top_n: &mut TopN<(Key<IpAddr>, Start)>,
+    groups: &mut Option<GroupSums<'_>>,
     store: &Store<A>,
     since: Moment,
     then: &[Counters],
@@ -144,6 +166,9 @@ fn offer<A: Address>(
             top_n.offer(counters, || {
                 (store.shown_key(index).widened(), store.start(index))
             });
+            if let Some(groups) = groups {
+                groups.add(&store.shown_key(index), counters);
+            }
         }
     }
 }

@@ -1,8 +1,10 @@
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::*;
 use crate::aggregator::{Aggregator, Settings};
 use crate::flow::{FlowLimits, Labels, Sensors, Shape};
+use crate::geo::Databases;
 use crate::metrics::CaptureState;
 use crate::wire::{DecodeOptions, ListenPorts};
 
@@ -68,6 +70,12 @@ fn overview(core: &mut Aggregator) -> Overview {
 
 pub(super) fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> Overview {
     let mut core = core(labels, flows);
+    record(&mut core, packets);
+    overview(&mut core)
+}
+
+/// Counts packets, each of a host and with so many bytes.
+fn record(core: &mut Aggregator, packets: &[(u8, u16)]) {
     let mut batch = core.batch();
     let sensor: IpAddr = [192, 168, 88, 1].into();
     for (host, bytes) in packets {
@@ -75,7 +83,6 @@ pub(super) fn with_packets(labels: &str, flows: u32, packets: &[(u8, u16)]) -> O
         batch.datagram(Duration::from_secs(1), NOW, sensor, 37008, &datagram);
     }
     core.record_batch(&mut batch);
-    overview(&mut core)
 }
 
 pub(super) const ALL: &str = "from,from_type,to,to_type,protocol,listen_port";
@@ -158,6 +165,40 @@ fn only_chosen_labels_have_a_column() {
     Routers
     sensor port frames last seen
     192.168.88.1 37008 2 2024-01-15 10:05:00Z 0s ago
+    ");
+}
+
+/// 8.8.8.8 is in the US. The packets have no ports, and the flow of the third has no slot.
+#[test]
+fn labels_of_countries_and_services_have_tables() {
+    let mut core = core("from,to_country,to_asn,service", 2);
+    let database = include_bytes!("../../../testdata/flat.mmdb");
+    let databases = Databases::from_bytes(database.to_vec()).expect("a database");
+    core.set_databases(Arc::new(databases));
+    record(&mut core, &[(1, 1000), (2, 500), (3, 500)]);
+    let text = text(&overview(&mut core));
+    let (_, tables) = text
+        .split_once("Top flows of the last 10s\n")
+        .expect("the flows");
+    let (tables, _) = tables.split_once("Frames received").expect("the facts");
+    insta::assert_snapshot!(tables, @"
+    Since 2024-01-15 10:04:50Z : 2 flows, 3 packets, 2.00 kB, 1.60 kbit/s on average.
+    from service to_country to_asn rate bytes packets share
+    10.0.0.1 none US AS15169 Google LLC 800 bit/s 1.00 kB 1 50.0 %
+    10.0.0.2 none US AS15169 Google LLC 400 bit/s 500 B 1 25.0 %
+    other other other other 400 bit/s 500 B 1 25.0 %
+    By country in the last 10s
+    to_country rate bytes packets share
+    US 1.20 kbit/s 1.50 kB 2 75.0 %
+    other 400 bit/s 500 B 1 25.0 %
+    By network in the last 10s
+    to_asn rate bytes packets share
+    AS15169 Google LLC 1.20 kbit/s 1.50 kB 2 75.0 %
+    other 400 bit/s 500 B 1 25.0 %
+    By service in the last 10s
+    service rate bytes packets share
+    none 1.20 kbit/s 1.50 kB 2 75.0 %
+    other 400 bit/s 500 B 1 25.0 %
     ");
 }
 

@@ -10,7 +10,7 @@ use super::build::Build;
 use super::input::{self, Input};
 use super::process::{self, Usage};
 use super::table::{Goal, Row};
-use super::{Bench, encoders, live, modes, rates, scrape};
+use super::{Bench, encoders, live, modes, places, rates, scrape};
 
 /// Measures a case, given its name.
 type Run = fn(&Bench, &'static str) -> anyhow::Result<Vec<Row>>;
@@ -40,7 +40,7 @@ const fn peers_only(name: &'static str, run: Run) -> Case {
     }
 }
 
-pub(super) const ALL: [Case; 17] = [
+pub(super) const ALL: [Case; 18] = [
     case("analyze-a", analyze_a),
     peers_only("analyze-a-slow-peers", slow_peers),
     case("analyze-b", analyze_b),
@@ -53,6 +53,7 @@ pub(super) const ALL: [Case; 17] = [
         compressed(bench, name, input::E_ZSTD, "zstd")
     }),
     case("modes", modes::run),
+    case("countries", places::run),
     case("two-files", two_files),
     case("two-cores", two_cores),
     case("two-processes", two_processes),

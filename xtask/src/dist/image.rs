@@ -15,7 +15,8 @@ use std::process::Command;
 use anyhow::{Context, bail};
 use serde_json::{Value, json};
 
-use super::{NAME, create, normalized_tar, stdout_of};
+use super::pack::normalized_tar;
+use super::{NAME, create, stdout_of};
 use crate::project::succeed;
 
 pub(super) use check::check;

@@ -1,51 +1,63 @@
-//! The systems that static programs are built for, and how.
-//!
-//! For another processor than that of this machine, Debian's Rust builds the standard library from
-//! source: rustup's targets may be out of reach, and so is Debian's library for some processors.
+//! The systems that static programs are built for, and what that needs.
 
-use std::env;
-use std::fs;
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-
-use anyhow::{Context, bail};
+use anyhow::Context;
 
 use super::NAME;
-use crate::project::{cargo, host, root, succeed};
-use crate::tools::{self, Tool};
+use crate::project::host;
+use crate::tools::Tool;
 
 /// A system that a static program is built for.
 pub(super) struct Target {
     pub(super) triple: &'static str,
-    cross: Option<Cross>,
+    pub(super) system: System,
+    /// The architecture in the name of the Debian package; empty if there is no such package.
+    pub(super) debian: &'static str,
+    /// The platform in the name of the container image; empty if there is no image.
+    pub(super) image: &'static str,
+    /// `None` if it is built on such a machine alone.
+    pub(super) cross: Option<Cross>,
 }
 
-/// What a build for another processor needs.
-struct Cross {
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum System {
+    Linux,
+    Windows,
+}
+
+/// What a build for another processor or system needs.
+pub(super) struct Cross {
     /// The names of the C compiler and of the other tools begin with this.
-    prefix: &'static str,
-    tools: [Tool; 6],
-    emulator: &'static str,
+    pub(super) prefix: &'static str,
+    pub(super) tools: &'static [Tool],
+    pub(super) emulator: Emulator,
+    /// What a check needs besides.
+    pub(super) check_tools: &'static [Tool],
 }
 
-/// A way to compile: for users, or fast.
+/// A program that runs programs for another processor or system.
 #[derive(Clone, Copy)]
-pub(super) enum Profile {
-    Release,
-    Dev,
+pub(super) enum Emulator {
+    /// The user mode emulation of this name.
+    Qemu(&'static str),
+    Wine,
 }
 
-static ALL: [Target; 3] = [
+pub(super) static ALL: [Target; 4] = [
     Target {
         triple: "x86_64-unknown-linux-gnu",
+        system: System::Linux,
+        debian: "amd64",
+        image: "linux-amd64",
         cross: None,
     },
     Target {
         triple: "aarch64-unknown-linux-gnu",
+        system: System::Linux,
+        debian: "arm64",
+        image: "linux-arm64",
         cross: Some(Cross {
             prefix: "aarch64-linux-gnu-",
-            tools: [
+            tools: &[
                 CARGO,
                 STANDARD_LIBRARY,
                 LINKER,
@@ -59,16 +71,22 @@ static ALL: [Target; 3] = [
                     "/usr/aarch64-linux-gnu/lib/libc.a",
                     "libc6-dev-arm64-cross",
                 ),
-                Tool::new("qemu-aarch64-static", "--version", "qemu-user-static"),
             ],
-            emulator: "qemu-aarch64-static",
+            emulator: Emulator::Qemu("qemu-aarch64-static"),
+            check_tools: &[
+                Tool::new("qemu-aarch64-static", "--version", "qemu-user-static"),
+                CURL,
+            ],
         }),
     },
     Target {
         triple: "armv7-unknown-linux-gnueabihf",
+        system: System::Linux,
+        debian: "armhf",
+        image: "linux-armv7",
         cross: Some(Cross {
             prefix: "arm-linux-gnueabihf-",
-            tools: [
+            tools: &[
                 CARGO,
                 STANDARD_LIBRARY,
                 LINKER,
@@ -82,15 +100,42 @@ static ALL: [Target; 3] = [
                     "/usr/arm-linux-gnueabihf/lib/libc.a",
                     "libc6-dev-armhf-cross",
                 ),
-                Tool::new("qemu-arm-static", "--version", "qemu-user-static"),
             ],
-            emulator: "qemu-arm-static",
+            emulator: Emulator::Qemu("qemu-arm-static"),
+            check_tools: &[
+                Tool::new("qemu-arm-static", "--version", "qemu-user-static"),
+                CURL,
+            ],
+        }),
+    },
+    Target {
+        triple: "x86_64-pc-windows-gnu",
+        system: System::Windows,
+        debian: "",
+        image: "",
+        cross: Some(Cross {
+            prefix: "x86_64-w64-mingw32-",
+            tools: &[
+                CARGO,
+                STANDARD_LIBRARY,
+                Tool::new(
+                    "x86_64-w64-mingw32-gcc",
+                    "--version",
+                    "gcc-mingw-w64-x86-64",
+                ),
+                Tool::new("zip", "--version", "zip"),
+            ],
+            emulator: Emulator::Wine,
+            check_tools: &[
+                Tool::new(WINE, "--version", "wine64"),
+                Tool::new("unzip", "-v", "unzip"),
+            ],
         }),
     },
 ];
 
 /// The names of the targets.
-pub(super) const TRIPLES: [&str; 3] = [ALL[0].triple, ALL[1].triple, ALL[2].triple];
+pub(super) const TRIPLES: [&str; 4] = [ALL[0].triple, ALL[1].triple, ALL[2].triple, ALL[3].triple];
 
 /// Debian's cargo, which is newer in this package than in `cargo`.
 const CARGO: Tool = Tool::new("/usr/bin/cargo", "--version", "cargo-web");
@@ -100,6 +145,13 @@ const STANDARD_LIBRARY: Tool = Tool::new("ls", "/usr/lib/rustlib/src/rust/librar
 /// LLVM's linker. In static programs for ARM, that of Debian's binutils 2.40 forgets that the function
 /// which chooses memcpy is in Thumb code, so they crash at their start.
 const LINKER: Tool = Tool::new("ld.lld", "--version", "lld");
+
+/// The container image is scraped with it.
+const CURL: Tool = Tool::new("curl", "--version", "curl");
+
+/// Debian's Wine for programs with 64 bits. The package `wine`, whose command is in the path, may
+/// need packages for 32 bits.
+pub(super) const WINE: &str = "/usr/lib/wine/wine64";
 
 impl Target {
     /// Returns the target of this name, if programs are built for it.
@@ -121,132 +173,68 @@ impl Target {
         })
     }
 
-    /// Builds the program, statically linked, and returns its path.
-    ///
-    /// # Errors
-    /// Tools are missing and cannot be installed, or the build fails.
-    pub(super) fn build(&self, profile: Profile) -> anyhow::Result<PathBuf> {
-        self.cargo(&["build", "--bin", NAME], profile)?;
-        Ok(self.directory(profile).join(NAME))
-    }
-
-    /// Runs a subcommand of cargo that compiles.
-    fn cargo(&self, arguments: &[&str], profile: Profile) -> anyhow::Result<()> {
-        let mut command = match &self.cross {
-            None => self.native_cargo()?,
-            Some(cross) => self.cross_cargo(cross)?,
-        };
-        command
-            .args(arguments)
-            .args(["--locked", "--target", self.triple, "--target-dir"])
-            .arg(target_directory())
-            .args(["--profile", profile.name()])
-            .env("CARGO_ENCODED_RUSTFLAGS", self.flags()?.join("\x1f"));
-        succeed(&mut command)
-    }
-
-    fn native_cargo(&self) -> anyhow::Result<Command> {
-        let host = host()?;
-        if host != self.triple {
-            bail!(
-                "a program for {} is built on such a machine alone; this one is {host}",
-                self.triple
-            );
-        }
-        Ok(cargo())
-    }
-
-    fn cross_cargo(&self, cross: &Cross) -> anyhow::Result<Command> {
-        tools::ensure(&cross.tools)?;
-        let mut cargo = Command::new("/usr/bin/cargo");
-        let triple = self.triple.replace('-', "_");
-        let compiler = format!("{}gcc", cross.prefix);
-        cargo
-            .current_dir(root())
-            .env("RUSTC", "/usr/bin/rustc")
-            // Allows -Z, which builds the standard library.
-            .env("RUSTC_BOOTSTRAP", "1")
-            .env_remove("RUSTUP_TOOLCHAIN")
-            .env(format!("CC_{triple}"), &compiler)
-            .env(
-                format!("CARGO_TARGET_{}_LINKER", triple.to_uppercase()),
-                &compiler,
-            )
-            .args(["-Z", "build-std=std,panic_abort"]);
-        Ok(cargo)
-    }
-
-    /// Returns flags for rustc. They link statically, and keep this machine's directories out of the
-    /// program, so that the same sources give the same bytes in any directory.
-    fn flags(&self) -> anyhow::Result<Vec<String>> {
-        let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-        let mut flags = vec![
-            "-Ctarget-feature=+crt-static".to_owned(),
-            remap(&root(), "."),
-        ];
-        let cargo_home = env::var_os("CARGO_HOME").map(PathBuf::from);
-        if let Some(home) = cargo_home.or_else(|| Some(env::home_dir()?.join(".cargo"))) {
-            flags.push(remap(&home, "cargo"));
-        }
-        if self.cross.is_some() {
-            let linker = linker_directory()?;
-            flags.push(format!("-Clink-arg=-B{}", linker.display()));
-        }
-        Ok(flags)
-    }
-
-    /// Returns the directory with the programs of a profile.
-    fn directory(&self, profile: Profile) -> PathBuf {
-        let name = match profile {
-            Profile::Release => "release",
-            Profile::Dev => "debug",
-        };
-        target_directory().join(self.triple).join(name)
-    }
-
-    /// Returns the program that removes symbols from programs for this target.
-    pub(super) fn strip(&self) -> String {
+    /// Returns the name of a tool for programs of this target, such as `strip`.
+    pub(super) fn tool(&self, name: &str) -> String {
         let prefix = self.cross.as_ref().map_or("", |cross| cross.prefix);
-        format!("{prefix}strip")
+        format!("{prefix}{name}")
     }
 
-    /// Returns a command that runs a program for this target.
-    pub(super) fn command(&self, program: &Path) -> Command {
-        match &self.cross {
-            None => Command::new(program),
-            Some(cross) => {
-                let mut command = Command::new(cross.emulator);
-                command.arg(program);
-                command
-            }
+    pub(super) fn is_32_bit(&self) -> bool {
+        self.triple.starts_with("armv7")
+    }
+
+    /// Returns the names of the packages of a version, sorted.
+    pub(super) fn packages(&self, version: &str) -> Vec<String> {
+        let archive = match self.system {
+            System::Linux => "tar.gz",
+            System::Windows => "zip",
+        };
+        let mut names = vec![format!("{NAME}-{version}-{}.{archive}", self.triple)];
+        if !self.debian.is_empty() {
+            let name = NAME.replace('_', "-");
+            names.push(format!("{name}_{version}-1_{}.deb", self.debian));
         }
+        if !self.image.is_empty() {
+            names.push(format!("{NAME}-{version}-{}.oci.tar", self.image));
+        }
+        names.sort();
+        names
     }
 }
 
-impl Profile {
-    fn name(self) -> &'static str {
+impl System {
+    /// Returns the file name of the program.
+    pub(super) fn program(self) -> &'static str {
         match self {
-            Self::Release => "release",
-            Self::Dev => "dev",
+            Self::Linux => "tzsp_packetstream_exporter",
+            Self::Windows => "tzsp_packetstream_exporter.exe",
         }
     }
 }
 
-/// Returns the directory of the builds, apart from those for this machine: another compiler builds
-/// here.
-fn target_directory() -> PathBuf {
-    root().join("target/static")
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-/// Makes LLVM's linker the one that gcc finds first in a directory, which is returned. A gcc for
-/// another processor does not find it by itself.
-fn linker_directory() -> anyhow::Result<PathBuf> {
-    let directory = target_directory().join("linker");
-    fs::create_dir_all(&directory).with_context(|| format!("creating {}", directory.display()))?;
-    let link = directory.join("ld");
-    if !link.exists() {
-        symlink("/usr/bin/ld.lld", &link)
-            .with_context(|| format!("creating {}", link.display()))?;
+    #[track_caller]
+    fn check(triple: &str, packages: &[&str]) {
+        let target = Target::named(triple).expect("there is such a target");
+        assert_eq!(target.packages("1.2.3"), packages);
     }
-    Ok(directory)
+
+    #[test]
+    fn a_system_has_its_packages() {
+        check(
+            "armv7-unknown-linux-gnueabihf",
+            &[
+                "tzsp-packetstream-exporter_1.2.3-1_armhf.deb",
+                "tzsp_packetstream_exporter-1.2.3-armv7-unknown-linux-gnueabihf.tar.gz",
+                "tzsp_packetstream_exporter-1.2.3-linux-armv7.oci.tar",
+            ],
+        );
+        check(
+            "x86_64-pc-windows-gnu",
+            &["tzsp_packetstream_exporter-1.2.3-x86_64-pc-windows-gnu.zip"],
+        );
+    }
 }

@@ -4,8 +4,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::super::tests::{ipv6_packet, packet, seconds};
-use super::super::{FlowLimits, Shape};
+use super::super::{Databases, FlowLimits, Shape};
 use super::*;
+use crate::flow::services::{Service, Services};
+use crate::flow::snapshot::Group;
+use crate::geo::Country;
 
 const LIMITS: FlowLimits = FlowLimits {
     flows: 1000,
@@ -216,6 +219,72 @@ fn checkpoints_take_at_most_6_mib() {
     }
     assert_eq!(table.checkpoints.allocated(), 100_000 * 3 * 16);
     assert_eq!(MOST_SLOTS * 3 * 16, 6 << 20);
+}
+
+/// Returns the packets of each group in the last minute, as far as these labels show any.
+///
+/// Of two packets in the window, one goes to 8.8.8.8 in the US, and one without ports to 2a00:1450::1
+/// in DE. Another one to 8.8.8.8 came before the window.
+fn groups(labels: &str, top: usize) -> Vec<(Group, u64)> {
+    let shape = Shape {
+        labels: labels.parse().expect("labels"),
+        services: Services::only("web 443/tcp"),
+        ..Shape::default()
+    };
+    let mut table = FlowTable::new(shape, LIMITS);
+    let database = include_bytes!("../../../../testdata/flat.mmdb");
+    let databases = Databases::from_bytes(database.to_vec()).expect("a database");
+    table.set_databases(Arc::new(databases));
+    let mut to_us = packet(1);
+    to_us.destination = [8, 8, 8, 8].into();
+    let mut to_germany = ipv6_packet(1);
+    let germany = "2a00:1450::1".parse::<std::net::Ipv6Addr>();
+    to_germany.destination = germany.expect("an address").into();
+    to_germany.ports = None;
+    table.see(seconds(1), &to_us);
+    table.checkpoint(seconds(20));
+    table.see(seconds(30), &to_us);
+    table.see(seconds(31), &to_germany);
+    for at in [40, 60] {
+        table.checkpoint(seconds(at));
+    }
+    let groups = table.recent(seconds(70), top).groups;
+    let packets = groups
+        .into_iter()
+        .map(|(group, counters)| (group, counters.packets));
+    packets.collect()
+}
+
+#[test]
+fn groups_are_those_of_the_labels() {
+    let us = Group::Countries([None, Country::new("US")]);
+    let germany = Group::Countries([None, Country::new("DE")]);
+    let [google, unicode] = [15169, 64499].map(|number| Group::Operators([0, number]));
+    let [none, web] = [0, 1].map(|number| Group::Service(Service(number)));
+    for with_address in ["", "to,", "to,from_port,to_port,"] {
+        let groups = |labels: &str| groups(&format!("{with_address}{labels}"), 10);
+        assert_eq!(groups("to_country"), [(germany, 1), (us, 1)]);
+        assert_eq!(groups("from_asn,to_asn"), [(google, 1), (unicode, 1)]);
+        assert_eq!(groups("service"), [(none, 1), (web, 1)]);
+        assert_eq!(
+            groups("to_country,to_asn,service"),
+            [
+                (germany, 1),
+                (us, 1),
+                (google, 1),
+                (unicode, 1),
+                (none, 1),
+                (web, 1)
+            ]
+        );
+    }
+    // The source is not public.
+    assert_eq!(
+        groups("from_country", 10),
+        [(Group::Countries([None; 2]), 2)]
+    );
+    assert_eq!(groups("to_country,service", 1), [(germany, 1), (none, 1)]);
+    assert_eq!(groups("from,to", 10), []);
 }
 
 #[derive(Debug, Clone)]

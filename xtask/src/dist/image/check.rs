@@ -9,18 +9,23 @@ use anyhow::{Context, bail, ensure};
 use serde_json::{Value, json};
 
 use super::{Image, PROGRAM, USER, sha256};
-use crate::dist::{create, version};
+use crate::dist::pack::version;
+use crate::dist::{Program, create};
 use crate::project::{root, succeed};
 
 /// Writes the image of a static program twice, compares both, unpacks one and runs the program as
-/// its configuration says: see run.sh. Needs root.
-pub(in crate::dist) fn check(program: &Path, directory: &Path) -> anyhow::Result<()> {
+/// its configuration says: see run.sh. Needs root. `emulator` is the name of the program that runs
+/// it, if it is for another processor.
+pub(in crate::dist) fn check(
+    program: &Program,
+    emulator: Option<&str>,
+    directory: &Path,
+) -> anyhow::Result<()> {
     if directory.exists() {
         fs::remove_dir_all(directory)?;
     }
-    let stripped = directory.join("program");
     create(directory)?;
-    succeed(Command::new("strip").arg("-o").arg(&stripped).arg(program))?;
+    let stripped = program.stripped(directory)?;
     let image = Image {
         program: &stripped,
         version: &version()?,
@@ -64,7 +69,8 @@ pub(in crate::dist) fn check(program: &Path, directory: &Path) -> anyhow::Result
             ])
             .arg(root().join("xtask/src/dist/image/run.sh"))
             .arg(&inside)
-            .arg(USER.replace(':', " ")),
+            .arg(USER.replace(':', " "))
+            .args(emulator),
     )
 }
 

@@ -1,7 +1,7 @@
 # Runs the program of an unpacked image as its user, in its root directory and
 # a network of its own. There is no /proc, no /etc and no /tmp.
 #
-# sh run.sh ROOT "UID GID"
+# sh run.sh ROOT "UID GID" [EMULATOR]
 
 set -eu
 what=image
@@ -9,18 +9,23 @@ what=image
 root=$1
 user=${2% *} group=${2#* }
 program=/usr/bin/tzsp_packetstream_exporter
+if [ $# -gt 2 ]; then
+    # A program for another processor: the emulator, which is static too, runs it.
+    cp "$(command -v "$3")" "$root/emulator"
+    program="/emulator $program"
+fi
 
 inside() {
-    chroot "$root" "$@"
+    chroot "$root" $program "$@"
 }
 
 ip link set lo up
-inside "$program" --version
-inside "$program" healthcheck 2>/dev/null && fail "healthy before it runs"
+inside --version
+inside healthcheck 2>/dev/null && fail "healthy before it runs"
 
-chroot --userspec="$user:$group" "$root" "$program" &
+chroot --userspec="$user:$group" "$root" $program &
 pid=$!
-eventually inside "$program" healthcheck
+eventually inside healthcheck
 grep --quiet "^CapEff:.*0000000000000000\$" "/proc/$pid/status" ||
     fail "capabilities: $(grep ^Cap "/proc/$pid/status")"
 # 40 bytes of TCP from 192.168.1.2 to 142.250.74.110, in TZSP and Ethernet.
