@@ -178,7 +178,7 @@ fn facts(overview: &Overview) -> Markup {
             }
             div {
                 dt { "Dropped by kernel or capture" }
-                dd #dropped { (number(capture.dropped)) }
+                dd #dropped { (capture.dropped.map_or("unknown".to_owned(), number)) }
                 @if !capture.lost.is_zero() {
                     dd {
                         small.warning {

@@ -52,6 +52,8 @@ struct DropCounters {
     counters: Vec<Box<dyn DropCounter>>,
     /// The totals of earlier counters, whose sockets are closed.
     earlier: u64,
+    /// Whether this system does not count the frames that it drops.
+    are_unsupported: bool,
     /// Whether the last read failed. A failure is logged only after a success.
     is_unknown: bool,
 }
@@ -150,17 +152,19 @@ impl Exporter {
         self.lock().aggregator.watch_sensors(sensors);
     }
 
-    /// Replaces the drop counters. The totals of the previous ones are kept.
-    pub(super) fn watch_drops(&self, counters: Vec<Box<dyn DropCounter>>) {
+    /// Replaces the drop counters. The totals of the previous ones are kept. `None` means that this
+    /// system does not count what it drops.
+    pub(super) fn watch_drops(&self, counters: Option<Vec<Box<dyn DropCounter>>>) {
         let mut drops = self.drops.lock().expect(NO_PANIC);
-        drops.earlier = drops.total();
-        drops.counters = counters;
+        drops.earlier = drops.total().unwrap_or_default();
+        drops.are_unsupported = counters.is_none();
+        drops.counters = counters.unwrap_or_default();
     }
 
     /// Logs the totals of the whole run, at shutdown.
     pub(super) fn log_totals(&self) {
         // Not read again: the sockets are closed, and their drops were read just before that.
-        let dropped = self.drops.lock().expect(NO_PANIC).total();
+        let drops = self.drops.lock().expect(NO_PANIC).total();
         let state = self.lock();
         let frames = state.aggregator.frames();
         let skipped: u64 = Skipped::ALL
@@ -172,19 +176,20 @@ impl Exporter {
             frames = frames.received,
             counted = frames.received - skipped,
             skipped,
-            dropped = capture.dropped + dropped,
+            dropped = sum(capture.dropped, drops),
             lost_seconds = capture.lost.as_secs(),
             "stopped"
         );
     }
 
-    /// Reads the kernel's drop counters and returns the total since the start.
+    /// Reads the kernel's drop counters and returns the total since the start; `None` if there are
+    /// no such counters.
     ///
     /// A scrape must call this after it has copied the received frames, not before. A socket is
     /// first in, first out, so every datagram older than the newest counted one was either counted
     /// as well or dropped before this read. In the other order, a drop between the two reads would
     /// be missing from both numbers although a later frame is counted.
-    pub(super) fn read_drops(&self) -> u64 {
+    pub(super) fn read_drops(&self) -> Option<u64> {
         let mut drops = self.drops.lock().expect(NO_PANIC);
         drops.read();
         drops.total()
@@ -204,10 +209,15 @@ impl DropCounters {
         }
     }
 
-    fn total(&self) -> u64 {
+    fn total(&self) -> Option<u64> {
         let now: u64 = self.counters.iter().map(|counter| counter.total()).sum();
-        self.earlier + now
+        (!self.are_unsupported).then_some(self.earlier + now)
     }
+}
+
+/// Adds two numbers. If one of them is unknown, the sum is unknown.
+fn sum(one: Option<u64>, other: Option<u64>) -> Option<u64> {
+    Some(one? + other?)
 }
 
 /// Returns the time since the Unix epoch.
@@ -234,7 +244,7 @@ impl Pages for Exporter {
                 state.history.state(Instant::now()),
             )
         };
-        capture.dropped += self.read_drops();
+        capture.dropped = sum(capture.dropped, self.read_drops());
         frames.newest = last_frame;
         let names = self.names.as_ref();
         let names = names.map(|names| names.of(at, &metrics::addresses(&flows)));
@@ -289,7 +299,7 @@ impl Pages for Exporter {
             let addresses: Vec<_> = addresses.chain(hosts).collect();
             names.of(recent.until, &addresses)
         });
-        overview.capture.dropped += self.read_drops();
+        overview.capture.dropped = sum(overview.capture.dropped, self.read_drops());
         overview
     }
 
@@ -350,14 +360,18 @@ mod tests {
         }
     }
 
-    /// Returns how many frames were received and dropped, according to the metrics.
-    fn scraped(exporter: &Exporter) -> (u64, u64) {
+    fn scrape(exporter: &Exporter) -> String {
         let mut text = Vec::new();
         let web = WebState::new([0; Refused::ALL.len()], 0, true);
         exporter
             .metrics(Format::Text, &web, &mut text)
             .expect("memory takes it");
-        let text = String::from_utf8(text).expect("metrics are text");
+        String::from_utf8(text).expect("metrics are text")
+    }
+
+    /// Returns how many frames were received and dropped, according to the metrics.
+    fn scraped(exporter: &Exporter) -> (u64, u64) {
+        let text = scrape(exporter);
         let value = |name| {
             let value = text.lines().find_map(|line| line.strip_prefix(name));
             value.and_then(|value| value.parse().ok()).expect(name)
@@ -371,7 +385,8 @@ mod tests {
     /// The same, according to the landing page.
     fn shown(exporter: &Exporter) -> (u64, u64) {
         let overview = exporter.overview(1);
-        (overview.frames.received, overview.capture.dropped)
+        let dropped = overview.capture.dropped.expect("drops are counted");
+        (overview.frames.received, dropped)
     }
 
     fn exporter() -> Exporter {
@@ -413,11 +428,11 @@ mod tests {
     #[test]
     fn every_datagram_before_a_counted_one_is_received_or_dropped() {
         let exporter = Arc::new(exporter());
-        exporter.watch_drops(vec![Box::new(Kernel {
+        exporter.watch_drops(Some(vec![Box::new(Kernel {
             exporter: Arc::downgrade(&exporter),
             dropped: 0,
             reported: 0,
-        })]);
+        })]));
         for read in [scraped, shown, scraped, shown] {
             let (received, dropped) = read(&exporter);
             // The number of the newest datagram that counts as received.
@@ -425,5 +440,14 @@ mod tests {
             assert!(received + dropped >= newest, "{received} + {dropped}");
         }
         assert_eq!(scraped(&exporter), (4, 4));
+    }
+
+    #[test]
+    fn drops_that_the_system_does_not_count_are_left_out() {
+        let exporter = exporter();
+        assert!(scrape(&exporter).contains("\ntzsp_capture_dropped_total 0\n"));
+        exporter.watch_drops(None);
+        assert!(!scrape(&exporter).contains("tzsp_capture_dropped_total"));
+        assert_eq!(exporter.overview(1).capture.dropped, None);
     }
 }

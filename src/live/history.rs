@@ -114,7 +114,7 @@ impl History {
             lasting: self.lasting(now),
             iterations: self.iterations,
             lost: self.lost + self.down(now),
-            dropped: self.dropped,
+            dropped: Some(self.dropped),
         }
     }
 

@@ -77,7 +77,7 @@ fn open(
 ) -> Result<Vec<PacketSocket>, OpenError> {
     let sockets = native::open(options)?;
     let drops = sockets.iter().map(PacketSocket::drops);
-    exporter.watch_drops(drops.map(|drops| Box::new(drops) as _).collect());
+    exporter.watch_drops(drops.map(|drops| Some(Box::new(drops) as _)).collect());
     for socket in &sockets {
         raise_buffer(socket, options.buffer, is_first);
         socket.begin()?;

@@ -55,9 +55,8 @@ pub(super) async fn receive(
     exporter: Arc<Exporter>,
     mut stop: watch::Receiver<bool>,
 ) -> Result<(), Error> {
-    let drops = listeners
-        .iter()
-        .map(|listener| Box::new(listener.drops()) as Box<dyn DropCounter>);
+    let drops = listeners.iter().map(Listener::drops);
+    let drops = drops.map(|drops| Some(Box::new(drops?) as Box<dyn DropCounter>));
     exporter.watch_drops(drops.collect());
     let run = {
         let history = &mut exporter.lock().history;

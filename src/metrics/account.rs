@@ -38,7 +38,9 @@ pub(super) fn of_scrape(flows: &Occupancy, own: &OwnState<'_>) -> Account {
     account.counter(catalog::SELF_CAPTURED, frames.self_captured);
     account.counter(catalog::CAPTURE_ITERATIONS, capture.iterations);
     account.seconds(catalog::DATA_LOST_SECONDS, capture.lost);
-    account.counter(catalog::CAPTURE_DROPPED, capture.dropped);
+    if let Some(dropped) = capture.dropped {
+        account.counter(catalog::CAPTURE_DROPPED, dropped);
+    }
     account.gauge(catalog::CAPTURE_UP, f64::from(u8::from(capture.up)));
     let newest = frames.newest.unwrap_or_default();
     account.gauge(catalog::CAPTURE_LAST_FRAME, newest.as_secs_f64());

@@ -55,8 +55,9 @@ pub struct CaptureState {
     pub iterations: u64,
     /// Time without a running capture since the first one started.
     pub lost: Duration,
-    /// Frames that the kernel or the capture reported as dropped.
-    pub dropped: u64,
+    /// Frames that the kernel or the capture reported as dropped; `None` if this system does not
+    /// tell.
+    pub dropped: Option<u64>,
 }
 
 /// What a live scrape shows besides the flows.

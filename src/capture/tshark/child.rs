@@ -21,21 +21,35 @@ pub const STATUS_NOT_RUNNABLE: u8 = 126;
 /// Returns a command that runs `program` as a tied child, in a process group of its own.
 #[must_use]
 pub fn command(program: &str) -> Command {
-    #[cfg(target_os = "linux")]
-    let mut command = {
-        // Not std::env::current_exe(): that path no longer exists once an update has replaced the
-        // executable.
-        let mut command = Command::new("/proc/self/exe");
-        command
-            .arg(SUBCOMMAND)
-            .arg(std::process::id().to_string())
-            .arg(program);
-        command
-    };
-    #[cfg(not(target_os = "linux"))]
-    let mut command = Command::new(program);
-    #[cfg(unix)]
+    in_own_group(start_tied(program))
+}
+
+#[cfg(target_os = "linux")]
+fn start_tied(program: &str) -> Command {
+    // Not std::env::current_exe(): that path no longer exists once an update has replaced the
+    // executable.
+    let mut command = Command::new("/proc/self/exe");
+    command
+        .arg(SUBCOMMAND)
+        .arg(std::process::id().to_string())
+        .arg(program);
+    command
+}
+
+#[cfg(not(target_os = "linux"))]
+fn start_tied(program: &str) -> Command {
+    Command::new(program)
+}
+
+#[cfg(unix)]
+fn in_own_group(mut command: Command) -> Command {
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    command
+}
+
+/// Does nothing: Windows has no process groups of this kind.
+#[cfg(not(unix))]
+fn in_own_group(command: Command) -> Command {
     command
 }
 

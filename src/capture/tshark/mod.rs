@@ -3,6 +3,7 @@
 
 mod advice;
 pub mod child;
+mod group;
 mod output;
 
 use std::fs::File;
@@ -20,6 +21,7 @@ use tracing::debug;
 
 use super::PacketCapture;
 pub use advice::{advice, remedy};
+use group::Group;
 pub use output::Output;
 
 /// How long a packet may take from the interface to the stream. dumpcap gets packets from the
@@ -158,15 +160,15 @@ impl Tshark {
             // Wait first: packets on their way still arrive, and a tshark that is ending by itself
             // exits with its own status rather than with that of our signal.
             let mut over = pin!(async { tokio::join!(self.child.wait(), drained) });
-            if timeout(DELAY, &mut over).await.is_err() {
-                self.group.signal(GroupSignal::Terminate);
-                if timeout(END_TIMEOUT, &mut over).await.is_err() {
-                    debug!("tshark did not end when asked to");
-                }
+            if timeout(DELAY, &mut over).await.is_err()
+                && self.group.terminate()
+                && timeout(END_TIMEOUT, &mut over).await.is_err()
+            {
+                debug!("tshark did not end when asked to");
             }
         }
         // Kills what is left of the group, such as a dumpcap that outlived tshark.
-        self.group.signal(GroupSignal::Kill);
+        self.group.kill();
         let _ = self.child.start_kill();
         // Even a killed process may not end while it waits for a broken device.
         let status = timeout(END_TIMEOUT, self.child.wait()).await;
@@ -175,50 +177,6 @@ impl Tshark {
             status: status.ok().and_then(Result::ok),
             messages: messages.ok().and_then(Result::ok).unwrap_or_default(),
         }
-    }
-}
-
-/// The process group of a tshark, with its dumpcap and all else that it started. Dropping this
-/// kills what is left of the group.
-#[derive(Debug)]
-struct Group(Option<i32>);
-
-#[derive(Debug, Clone, Copy)]
-enum GroupSignal {
-    Terminate,
-    Kill,
-}
-
-impl Group {
-    /// Returns the group of a child that was started with [`child::command`], which makes it the
-    /// group's leader.
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|pid| i32::try_from(pid).ok()))
-    }
-
-    #[cfg(unix)]
-    fn signal(&self, signal: GroupSignal) {
-        use nix::sys::signal::{Signal, killpg};
-        use nix::unistd::Pid;
-
-        let signal = match signal {
-            GroupSignal::Terminate => Signal::SIGTERM,
-            GroupSignal::Kill => Signal::SIGKILL,
-        };
-        if let Some(group) = self.0 {
-            // An error means that the whole group has ended already.
-            let _ = killpg(Pid::from_raw(group), signal);
-        }
-    }
-
-    /// Does nothing: other systems have no process groups, and dumpcap ends when its reader does.
-    #[cfg(not(unix))]
-    fn signal(&self, _signal: GroupSignal) {}
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        self.signal(GroupSignal::Kill);
     }
 }
 

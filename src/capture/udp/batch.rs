@@ -2,11 +2,10 @@
 
 use std::array;
 use std::io::{self, IoSliceMut};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 use std::os::fd::AsRawFd;
 
 use nix::sys::socket::{MsgFlags, MultiHeaders, SockaddrStorage, recvmmsg};
-use socket2::Socket;
 
 use super::LARGEST_DATAGRAM;
 
@@ -32,16 +31,16 @@ impl Batch {
     }
 
     /// Waits for the first datagram, then receives those that are queued already.
-    pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<()> {
+    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         self.receive_with(socket, MsgFlags::MSG_WAITFORONE)
     }
 
     /// Receives the datagrams that are queued already, without waiting.
-    pub(super) fn receive_at_once(&mut self, socket: &Socket) -> io::Result<()> {
+    pub(super) fn receive_at_once(&mut self, socket: &UdpSocket) -> io::Result<()> {
         self.receive_with(socket, MsgFlags::MSG_DONTWAIT)
     }
 
-    fn receive_with(&mut self, socket: &Socket, flags: MsgFlags) -> io::Result<()> {
+    fn receive_with(&mut self, socket: &UdpSocket, flags: MsgFlags) -> io::Result<()> {
         self.received.clear();
         let mut buffers = self.bytes.chunks_exact_mut(LARGEST_DATAGRAM);
         let mut buffers: [_; BATCH_SIZE] =

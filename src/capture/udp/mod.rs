@@ -6,19 +6,23 @@ mod batch;
 #[path = "single.rs"]
 mod batch;
 mod discard;
-mod kernel;
+#[cfg(target_os = "linux")]
+mod drops;
+#[cfg(not(target_os = "linux"))]
+#[path = "unknown_drops.rs"]
+mod drops;
 
 use std::io;
-use std::net::IpAddr;
+use std::net::{IpAddr, UdpSocket};
 use std::time::Duration;
 
-use socket2::{Protocol, Socket, Type};
+use socket2::{Protocol, SockRef, Socket, Type};
 
 use super::{Pause, ReceiveBuffer, gather, raise_receive_buffer};
 use crate::dual_stack;
 use batch::Batch;
 pub use discard::DiscardSocket;
-pub use kernel::Drops;
+pub use drops::Drops;
 
 /// How long a read waits for the first datagram, so that its caller can regularly check whether to
 /// stop.
@@ -37,7 +41,7 @@ pub struct Listener {
 /// Reads the datagrams of a listener in batches, on one thread.
 #[derive(Debug)]
 pub struct Receiver {
-    socket: Socket,
+    socket: UdpSocket,
     batch: Batch,
     pause: Pause,
 }
@@ -71,9 +75,10 @@ impl Listener {
         raise_receive_buffer(&self.socket, bytes)
     }
 
-    /// Returns a counter of the datagrams that the kernel dropped because the buffer was full.
+    /// Returns a counter of the datagrams that the kernel dropped because the buffer was full;
+    /// `None` if this system does not tell.
     #[must_use]
-    pub fn drops(&self) -> Drops {
+    pub fn drops(&self) -> Option<Drops> {
         Drops::of(&self.socket)
     }
 }
@@ -83,7 +88,7 @@ impl Receiver {
     pub fn new(listener: Listener) -> Self {
         let buffer = ReceiveBuffer::of(&listener.socket);
         Self {
-            socket: listener.socket,
+            socket: listener.socket.into(),
             batch: Batch::new(),
             pause: Pause::new(buffer.map_or(0, |buffer| buffer.limit)),
         }
@@ -114,7 +119,8 @@ impl Receiver {
     /// Sleeps some milliseconds if the last read emptied the socket, so that the next one finds
     /// more than one datagram. See [`Pause`].
     pub fn pause(&mut self) {
-        gather(&mut self.pause, self.batch.is_full(), &self.socket);
+        let socket = SockRef::from(&self.socket);
+        gather(&mut self.pause, self.batch.is_full(), &socket);
     }
 }
 
@@ -125,6 +131,9 @@ fn has_read(outcome: io::Result<()>) -> io::Result<bool> {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut | io::ErrorKind::Interrupted => {
                 Ok(false)
             }
+            // Windows reports ICMP errors, which anybody may send, at the next read
+            // (WSAECONNRESET). The socket can still be read.
+            io::ErrorKind::ConnectionReset => Ok(false),
             _ => Err(error),
         },
     }
@@ -133,4 +142,21 @@ fn has_read(outcome: io::Result<()>) -> io::Result<bool> {
 /// Binds a UDP socket to `port` on all addresses. `prepare` sets its options before that.
 fn bind(port: u16, prepare: impl Fn(&Socket) -> io::Result<()>) -> io::Result<Socket> {
     dual_stack::bind(port, Type::DGRAM, Protocol::UDP, prepare)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_that_pass_do_not_end_a_listener() {
+        let check = |kind: io::ErrorKind, expected: Option<bool>| {
+            assert_eq!(has_read(Err(kind.into())).ok(), expected, "{kind}");
+        };
+        check(io::ErrorKind::WouldBlock, Some(false));
+        check(io::ErrorKind::TimedOut, Some(false));
+        check(io::ErrorKind::Interrupted, Some(false));
+        check(io::ErrorKind::ConnectionReset, Some(false));
+        check(io::ErrorKind::NotConnected, None);
+    }
 }

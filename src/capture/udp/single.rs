@@ -1,9 +1,7 @@
 //! Receives datagrams one at a time, on systems without recvmmsg(2). Same interface as `batch.rs`.
 
 use std::io;
-use std::net::{IpAddr, Ipv4Addr};
-
-use socket2::Socket;
+use std::net::{IpAddr, Ipv4Addr, UdpSocket};
 
 use super::LARGEST_DATAGRAM;
 
@@ -23,8 +21,7 @@ impl Batch {
         }
     }
 
-    pub(super) fn receive(&mut self, socket: &Socket) -> io::Result<()> {
-        let socket = std::net::UdpSocket::from(socket.try_clone()?);
+    pub(super) fn receive(&mut self, socket: &UdpSocket) -> io::Result<()> {
         let (size, sender) = socket.recv_from(&mut self.bytes)?;
         self.size = size;
         self.sender = sender.ip().to_canonical();
@@ -32,7 +29,7 @@ impl Batch {
     }
 
     /// Receives a datagram that is queued already, without waiting.
-    pub(super) fn receive_at_once(&mut self, socket: &Socket) -> io::Result<()> {
+    pub(super) fn receive_at_once(&mut self, socket: &UdpSocket) -> io::Result<()> {
         socket.set_nonblocking(true)?;
         let received = self.receive(socket);
         socket.set_nonblocking(false)?;

@@ -55,6 +55,7 @@ fn overview(core: &mut Aggregator) -> Overview {
             up: true,
             lasting: Some(Duration::from_secs(10)),
             iterations: 1,
+            dropped: Some(0),
             ..CaptureState::default()
         },
         frames: core.frames().clone(),

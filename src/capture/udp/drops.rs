@@ -1,6 +1,9 @@
 //! The kernel's drop counters of UDP sockets: /proc/net/udp, proc_net(5).
 
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 
 use socket2::Socket;
 
@@ -19,12 +22,17 @@ pub struct Drops {
 }
 
 impl Drops {
-    pub(super) fn of(socket: &Socket) -> Self {
-        Self {
+    /// Returns the counter of a socket. Elsewhere than on Linux there is none.
+    #[expect(
+        clippy::unnecessary_wraps,
+        reason = "systems without a counter return none"
+    )]
+    pub(super) fn of(socket: &Socket) -> Option<Self> {
+        Some(Self {
             inode: inode(socket),
             seen: 0,
             total: 0,
-        }
+        })
     }
 }
 
@@ -63,13 +71,10 @@ impl Entry {
 }
 
 /// Returns the first result of `find` over the entries of the tables for IPv6 and IPv4.
-#[cfg(target_os = "linux")]
 fn table_entry<T>(find: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
-    use std::io::BufRead;
-
     for table in ["/proc/self/net/udp6", "/proc/self/net/udp"] {
-        let table = match std::fs::File::open(table) {
-            Ok(table) => io::BufReader::new(table),
+        let table = match File::open(table) {
+            Ok(table) => BufReader::new(table),
             // This host has no IPv6.
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
@@ -83,23 +88,9 @@ fn table_entry<T>(find: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
     Ok(None)
 }
 
-#[cfg(not(target_os = "linux"))]
-fn table_entry<T>(_find: impl Fn(Entry) -> Option<T>) -> io::Result<Option<T>> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(target_os = "linux")]
 fn inode(socket: &Socket) -> u64 {
-    use std::os::fd::AsRawFd;
-    use std::os::unix::fs::MetadataExt;
-
     let path = format!("/proc/self/fd/{}", socket.as_raw_fd());
-    std::fs::metadata(path).map_or(0, |metadata| metadata.ino())
-}
-
-#[cfg(not(target_os = "linux"))]
-fn inode(_socket: &Socket) -> u64 {
-    0
+    fs::metadata(path).map_or(0, |metadata| metadata.ino())
 }
 
 #[cfg(test)]
