@@ -7,8 +7,7 @@ use crate::project::succeed;
 
 /// Runs them with the profile for which the program was built, so that most of it is built already.
 ///
-/// In qemu, one test takes most of the time, about two minutes: that of sorting in files, which sorts
-/// millions of records.
+/// In qemu, the tests with millions of packets, flows or records take minutes each.
 pub(super) fn run(target: &Target, profile: Profile, runner: &Runner) -> anyhow::Result<()> {
     let arguments = ["--quiet", "--profile", profile.name(), "--lib"];
     let mut test = target.cargo("test", &arguments)?;
