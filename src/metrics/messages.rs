@@ -140,6 +140,9 @@ struct MessageValue<'a, 'b> {
 struct LastLabel {
     /// An address with its prefix length, or a number as an address. No label has both.
     value: Option<(Ip, u8)>,
+    /// Whether two series in a row had this value. Only then it is worth keeping the label.
+    is_repeated: bool,
+    /// The whole label, and its size; 0 if it is not kept.
     block: [u8; LAST_LABEL],
     size: usize,
 }
@@ -151,34 +154,39 @@ impl Default for LastLabel {
     fn default() -> Self {
         Self {
             value: None,
+            is_repeated: false,
             block: [0; LAST_LABEL],
             size: 0,
         }
     }
 }
 
-impl MessageValue<'_, '_> {
-    /// Writes the label with a value that `push` appends, unless it can be copied.
+impl LastLabel {
+    /// Writes the label if it has this value and was kept. Returns whether it did.
     #[inline(always)]
-    fn write(self, value: (Ip, u8), push: impl FnOnce(&mut Line<'_>)) {
-        let Self {
-            line,
-            label: MessageLabel { encoded, last },
-        } = self;
-        if last.value == Some(value) {
-            match last.block.first_chunk::<BLOCK>() {
-                Some(block) if last.size <= BLOCK => line.push_block(block, last.size),
-                _ => line.push_block(&last.block, last.size),
-            }
-            return;
+    fn write(&mut self, line: &mut Line<'_>, value: (Ip, u8)) -> bool {
+        self.is_repeated = self.value == Some(value);
+        if !self.is_repeated {
+            self.value = Some(value);
+            self.size = 0;
+            return false;
         }
-        let begin = line.len();
-        push_label(line, encoded, push);
+        match self.block.first_chunk::<BLOCK>() {
+            Some(block) if self.size <= BLOCK => line.push_block(block, self.size),
+            _ => line.push_block(&self.block, self.size),
+        }
+        self.size > 0
+    }
+
+    /// Keeps the label that begins at this position and ends with the line, if it is repeated.
+    #[inline(always)]
+    fn keep(&mut self, line: &Line<'_>, begin: usize) {
         let size = line.len() - begin;
-        if let (Some(block), ..=LAST_LABEL) = (line.block(begin), size) {
-            last.value = Some(value);
-            last.block = *block;
-            last.size = size;
+        if self.is_repeated
+            && let (Some(block), ..=LAST_LABEL) = (line.block(begin), size)
+        {
+            self.block = *block;
+            self.size = size;
         }
     }
 }
@@ -193,34 +201,52 @@ impl ValueWriter for MessageValue<'_, '_> {
 
     #[inline(always)]
     fn address(self, address: Ip, prefix: u8) {
-        self.write((address, prefix), |line| line.push_address(address, prefix));
+        let Self { line, label } = self;
+        if !label.last.write(line, (address, prefix)) {
+            let begin = begin_label(line);
+            line.push_address(address, prefix);
+            end_label(line, begin, &label.encoded);
+            label.last.keep(line, begin);
+        }
     }
 
     #[inline(always)]
     fn number(self, number: u16) {
-        let value = Ip::V4(number.into());
-        self.write((value, WHOLE), |line| line.push_number(number.into()));
+        let Self { line, label } = self;
+        if !label.last.write(line, (Ip::V4(number.into()), WHOLE)) {
+            let begin = begin_label(line);
+            line.push_number(number.into());
+            end_label(line, begin, &label.encoded);
+            label.last.keep(line, begin);
+        }
     }
 
     #[inline(always)]
     fn text(self, text: &str) {
-        let label = &self.label.encoded;
-        self.line.copied(|line| push_text(line, label, text));
+        let Self { line, label } = self;
+        line.copied(|line| push_text(line, &label.encoded, text));
     }
 }
 
 #[inline(never)]
 fn push_text(line: &mut Line<'_>, label: &EncodedLabel, text: &str) {
-    push_label(line, label, |line| line.push_slice(text.as_bytes()));
+    let begin = begin_label(line);
+    line.push_slice(text.as_bytes());
+    end_label(line, begin, label);
 }
 
-/// Writes a label with the value that `push` appends. The name comes last: then both lengths are
-/// together, and are set at once when the size of the value is known.
+/// Begins a label, whose value comes next. Returns the position of the label.
 #[inline(always)]
-fn push_label(line: &mut Line<'_>, label: &EncodedLabel, push: impl FnOnce(&mut Line<'_>)) {
+fn begin_label(line: &mut Line<'_>) -> usize {
     let begin = line.len();
     line.push_bytes(&short_header(0, 0));
-    push(line);
+    begin
+}
+
+/// Sets the lengths of a label and of its value, with which the line ends, and appends the name. It
+/// comes last because then both lengths are together, and are set at once.
+#[inline(always)]
+fn end_label(line: &mut Line<'_>, begin: usize, label: &EncodedLabel) {
     let value = line.len() - begin - SHORT_HEADER;
     let name = label.name.len();
     if is_short(value, name) {
