@@ -23,7 +23,7 @@ use super::rate::RateLimiter;
 use super::refusals::Refusals;
 use super::reload::InForce;
 use super::scrape::{self, ScrapeBody, accepts_gzip};
-use super::sent::{Callback, WhenSent};
+use super::sent::{Callback, Delivery, WhenSent};
 use super::slots::{Activity, InFlight, Slots};
 use super::{MAX_HEADER_SIZE, Pages, page};
 use crate::metrics::{Refused, WebState};
@@ -94,7 +94,9 @@ impl<P: Pages> Site<P> {
         }
         response.map(|content| Answer {
             body: content.body,
-            on_sent: content.on_sent.map(|on_sent| (sent, on_sent)),
+            on_sent: content
+                .on_sent
+                .map(|on_sent| (Delivery::new(sent), on_sent)),
             _in_flight: in_flight,
         })
     }
@@ -347,7 +349,7 @@ fn fixed(content_type: &'static str, body: &'static str) -> Response<Content> {
 /// A response body. Its request counts as in flight until the body is dropped.
 pub(super) struct Answer {
     body: Either<Full<Bytes>, ScrapeBody>,
-    on_sent: Option<(Arc<WhenSent>, Callback)>,
+    on_sent: Option<(Arc<Delivery>, Callback)>,
     _in_flight: InFlight,
 }
 
@@ -359,15 +361,20 @@ impl Body for Answer {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let mut frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
             Some(Ok(_)) => {}
             Some(Err(_)) => self.on_sent = None,
             None => {
-                if let Some((sent, on_sent)) = self.on_sent.take() {
-                    sent.call(on_sent);
+                if let Some((delivery, on_sent)) = self.on_sent.take() {
+                    delivery.end(on_sent);
                 }
             }
+        }
+        if let (Some(Ok(frame)), Some((delivery, _))) = (&mut frame, &self.on_sent)
+            && let Some(bytes) = frame.data_mut()
+        {
+            *bytes = delivery.piece(std::mem::take(bytes));
         }
         Poll::Ready(frame)
     }

@@ -1,15 +1,17 @@
 //! Detects when a whole response has been sent.
 //!
-//! hyper shows when it has taken a whole body, but it then keeps a part of it in buffers. So the
-//! connection's stream watches for the next flush after that. hyper flushes the stream only when
-//! its own buffers are empty, so by then the whole body has been passed to the operating system,
-//! through TLS if that is switched on. Whether the client reads it from there is not detectable.
+//! hyper shows when it has taken a whole body, but it then keeps a part of it in buffers: in HTTP/2, as
+//! much as the client has not yet asked for. So each piece of a body notices when hyper drops it, which
+//! is after it was written or copied to a buffer. The connection's stream then watches for the next
+//! flush: by then, the whole body has been passed to the operating system, through TLS if that is
+//! switched on. Whether the client reads it from there is not detectable.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
+use hyper::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 pub(super) type Callback = Box<dyn FnOnce() + Send>;
@@ -56,6 +58,59 @@ impl WhenSent {
     }
 }
 
+/// A body on its way: when its last piece is dropped after its end, the callback waits for the next
+/// flush.
+pub(super) struct Delivery {
+    sent: Arc<WhenSent>,
+    /// The callback, once the body has ended.
+    callback: Mutex<Option<Callback>>,
+}
+
+/// A piece of a body.
+struct Piece {
+    bytes: Bytes,
+    _delivery: Arc<Delivery>,
+}
+
+impl Delivery {
+    pub(super) fn new(sent: Arc<WhenSent>) -> Arc<Self> {
+        Arc::new(Self {
+            sent,
+            callback: Mutex::new(None),
+        })
+    }
+
+    /// Returns a piece of the body that keeps the delivery open until it is dropped.
+    pub(super) fn piece(self: &Arc<Self>, bytes: Bytes) -> Bytes {
+        Bytes::from_owner(Piece {
+            bytes,
+            _delivery: Arc::clone(self),
+        })
+    }
+
+    /// Notes that the body has ended. Without this, the callback never runs.
+    pub(super) fn end(self: Arc<Self>, callback: Callback) {
+        let mut of_body = self.callback.lock().unwrap_or_else(PoisonError::into_inner);
+        *of_body = Some(callback);
+    }
+}
+
+impl Drop for Delivery {
+    fn drop(&mut self) {
+        let callback = self.callback.get_mut();
+        let callback = callback.unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(callback) = callback {
+            self.sent.call(callback);
+        }
+    }
+}
+
+impl AsRef<[u8]> for Piece {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 /// A connection's stream that reports flushes. It passes all bytes through unchanged.
 pub(super) struct SentStream<S> {
     stream: S,
@@ -92,13 +147,24 @@ impl<S: AsyncRead + Unpin> AsyncRead for SentStream<S> {
     }
 }
 
+impl<S> SentStream<S> {
+    /// Passes on the result of an operation. After an error, nothing more is sent.
+    fn checked<T>(&self, result: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if let Poll::Ready(Err(_)) = result {
+            self.sent.closed();
+        }
+        result
+    }
+}
+
 impl<S: AsyncWrite + Unpin> AsyncWrite for SentStream<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.checked(written)
     }
 
     fn poll_write_vectored(
@@ -106,7 +172,8 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SentStream<S> {
         context: &mut Context<'_>,
         bytes: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(context, bytes)
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, bytes);
+        self.checked(written)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -114,13 +181,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for SentStream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        ready!(self.checked(flushed))?;
         self.sent.flushed();
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(context)
+        let shut_down = Pin::new(&mut self.stream).poll_shutdown(context);
+        self.checked(shut_down)
     }
 }
 
