@@ -118,7 +118,7 @@ pub enum LabelsError {
 /// A label was chosen whose values no database has.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum NoDatabase {
-    /// There is no database at all.
+    /// No database was given.
     #[error("the label '{}' needs a database of {kind}: add '--geo-database FILE'", label.name())]
     Missing { label: Label, kind: &'static str },
     /// There are databases, of another kind.

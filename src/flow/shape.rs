@@ -56,6 +56,24 @@ pub struct TrafficKey {
     pub listen_port: u16,
 }
 
+/// Returns a narrow key if all addresses are IPv4. An IPv6 address may be one that is not shown: a
+/// flow must have the same kind of key whatever packet comes first, or it would be in the table twice.
+impl From<Key<IpAddr>> for AnyKey {
+    fn from(key: Key<IpAddr>) -> Self {
+        match key.addresses() {
+            [
+                IpAddr::V4(source),
+                IpAddr::V4(destination),
+                IpAddr::V4(sensor),
+            ] => {
+                let key = key.with_addresses([source, destination, sensor]);
+                Self::Narrow(key.pack())
+            }
+            _ => Self::Wide(key.pack()),
+        }
+    }
+}
+
 impl TrafficKey {
     /// Returns a byte that differs among the keys of ordinary traffic: a few protocols within and
     /// between a few classes.
@@ -68,9 +86,8 @@ impl TrafficKey {
 }
 
 impl Shape {
-    /// Whether a packet's fields that labels show are the key of its flow, and determine the series of
-    /// traffic and the hosts in which it counts. Otherwise these depend on fields that are not shown,
-    /// or on values that have to be looked up.
+    /// Whether the values that labels show are fields of the packet, and determine its traffic series
+    /// and its hosts. Otherwise something depends on fields that are not shown, or has to be looked up.
     #[must_use]
     pub fn is_direct(&self) -> bool {
         let shown = [Label::From, Label::To, Label::Protocol, Label::ListenPort];
@@ -79,8 +96,8 @@ impl Shape {
             && !self.looks_up_packets()
     }
 
-    /// Returns a packet's key with the fields alone on which it depends in what the packet counts: its
-    /// flow, its series of traffic and its hosts.
+    /// Returns the key of a packet without the fields that do not matter: those that influence neither
+    /// its flow nor its traffic series nor its hosts.
     fn relevant_fields<A: Address>(&self, key: Key<A>) -> Key<A> {
         let has = |label| self.labels.contains(label);
         let has_port = |label| has(label) || has(Label::Service);
@@ -120,10 +137,8 @@ impl Shape {
     pub(super) fn packet_key(&self, seen: &Observation) -> AnyKey {
         let [source, destination, sensor] =
             [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
-        let key = self.relevant_fields(Key::of_packet(source, destination, sensor, seen));
-        // The IPv6 address may be one that is not shown. A flow must have the same kind of key
-        // whatever packet comes first, or it would be in the table twice.
-        narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
+        let key = Key::of_packet(source, destination, sensor, seen);
+        self.relevant_fields(key).into()
     }
 
     /// Returns the value of the label `listen_port`; `None`, an empty label, if no datagrams
@@ -196,34 +211,20 @@ impl Shape {
         self.place_parts(true).iter().any(|parts| parts.are_any())
     }
 
-    /// Returns the key of a packet's flow, which may hold `places`.
-    pub(super) fn key(&self, seen: &Observation, places: [Place; 2]) -> AnyKey {
-        let [source, destination, sensor] =
-            [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
-        let sensor = if self.labels.contains(Label::Sensor) {
-            sensor
-        } else {
-            IpAddr::PLACEHOLDER
-        };
-        let key = self.key_with(source, destination, sensor, seen, places);
-        // As for the key of a packet.
-        narrowed(&key).map_or(AnyKey::Wide(key.pack()), |key| AnyKey::Narrow(key.pack()))
-    }
-
-    fn key_with<A: Address>(
+    /// Returns the key of a packet's flow, which may hold these places.
+    pub(super) fn key(
         &self,
-        source: A,
-        destination: A,
-        sensor: A,
         seen: &Observation,
         [source_place, destination_place]: [Place; 2],
-    ) -> Key<A> {
+    ) -> AnyKey {
         let has = |label| self.labels.contains(label);
+        let [source, destination, sensor] =
+            [seen.source, seen.destination, seen.sensor].map(IpAddr::from);
         let (source, source_prefix, source_class) = self.end(source, Label::From, Label::FromType);
         let (destination, destination_prefix, destination_class) =
             self.end(destination, Label::To, Label::ToType);
         let all = Key::of_packet(source, destination, sensor, seen);
-        Key {
+        let key = Key {
             source_prefix,
             source_class,
             destination_prefix,
@@ -233,7 +234,7 @@ impl Shape {
             sensor: if has(Label::Sensor) {
                 sensor
             } else {
-                A::PLACEHOLDER
+                IpAddr::PLACEHOLDER
             },
             from_port: chosen(has(Label::FromPort), all.from_port),
             to_port: chosen(has(Label::ToPort), all.to_port),
@@ -247,7 +248,8 @@ impl Shape {
             source_place,
             destination_place,
             ..all
-        }
+        };
+        key.into()
     }
 
     /// Returns the protocol that the key of a packet's flow holds.
@@ -360,19 +362,6 @@ impl Shape {
             A::PLACEHOLDER
         }
     }
-}
-
-/// Returns the same key in the narrow kind, if all its addresses are IPv4.
-fn narrowed(key: &Key<IpAddr>) -> Option<Key<Ipv4Addr>> {
-    let [
-        IpAddr::V4(source),
-        IpAddr::V4(destination),
-        IpAddr::V4(sensor),
-    ] = key.addresses()
-    else {
-        return None;
-    };
-    Some(key.with_addresses([source, destination, sensor]))
 }
 
 /// Returns the value if its label was chosen. All other keys hold the same default there, so the

@@ -58,7 +58,7 @@ pub struct FlowLimits {
 pub struct FlowTable {
     narrow: Store<Ipv4Addr>,
     wide: Store<IpAddr>,
-    /// Unused if the table [is direct](Accounts::is_direct).
+    /// A cache, unused if the table [is direct](Accounts::is_direct).
     narrow_resolutions: Resolutions<Ipv4Addr>,
     wide_resolutions: Resolutions<IpAddr>,
     accounts: Accounts,
@@ -200,7 +200,7 @@ impl FlowTable {
         self.narrow.idle() + self.wide.idle()
     }
 
-    /// Makes the table work out again in what packets count.
+    /// Empties the caches of where packets count.
     fn invalidate_resolutions(&mut self) {
         self.narrow_resolutions.invalidate();
         self.wide_resolutions.invalidate();

@@ -58,7 +58,7 @@ impl Databases {
         self.first(address, Database::operator)
     }
 
-    /// Whether there is no database.
+    /// Whether no database was given.
     #[must_use]
     pub fn are_none(&self) -> bool {
         self.0.is_empty()

@@ -162,7 +162,8 @@ impl Default for LastLabel {
 }
 
 impl LastLabel {
-    /// Writes the label if it has this value and was kept. Returns whether it did.
+    /// Writes the label if it has this value and was kept. Returns whether it did. A label that was not
+    /// kept has the size 0, so writing it appends nothing.
     #[inline(always)]
     fn write(&mut self, line: &mut Line<'_>, value: (Ip, u8)) -> bool {
         self.is_repeated = self.value == Some(value);

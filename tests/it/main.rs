@@ -48,6 +48,7 @@ mod links;
 mod listen;
 mod live;
 mod manual;
+mod message_lengths;
 mod names;
 mod namespace;
 mod native;

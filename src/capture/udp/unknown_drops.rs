@@ -7,7 +7,7 @@ use socket2::Socket;
 
 use crate::capture::DropCounter;
 
-/// Has no values, because there is no number to read.
+/// Has no values: there is nothing that such a counter could read.
 #[derive(Debug)]
 pub struct Drops(Infallible);
 

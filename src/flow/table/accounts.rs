@@ -88,8 +88,8 @@ impl Accounts {
         self.last_read = self.now;
     }
 
-    /// Counts a packet in a flow with known hosts, whose slot stores everything else that the packet
-    /// counts in.
+    /// Counts a packet in a flow with known hosts, and in the traffic series and the hosts that are
+    /// stored with the flow.
     #[expect(
         clippy::inline_always,
         reason = "a call for each packet, with its arguments in memory, costs a tenth of the counting"
@@ -104,7 +104,7 @@ impl Accounts {
         self.count_resolved(slot, by_packet, packet);
     }
 
-    /// Counts a packet in a flow, and in everything else that was found for it.
+    /// Counts a packet in its flow, its traffic series and its hosts.
     #[expect(clippy::inline_always, reason = "as for `count`")]
     #[inline(always)]
     pub(super) fn count_resolved<A: Address>(
@@ -113,16 +113,15 @@ impl Accounts {
         by_packet: ByPacket,
         packet: BatchedPacket<'_>,
     ) {
-        let at = packet.at().max(self.last_read);
-        slot.counters.add(packet.bytes());
-        slot.last = slot.last.max(at);
+        self.count_in_flow(slot, packet);
         self.traffic.add(by_packet.traffic, packet.bytes());
         let ByPacket { classes, hosts, .. } = by_packet;
+        let at = packet.at().max(self.last_read);
         self.hosts.count(hosts, classes, packet.bytes(), at);
     }
 
     /// Finds the traffic series and the hosts of a packet, and counts the packet there.
-    // Not inlined: `count` stays small.
+    // Not inlined: it is rarely called, and `count` stays small.
     #[inline(never)]
     pub(super) fn count_by_packet(&mut self, packet: BatchedPacket<'_>) -> ByPacket {
         let seen = packet.seen();
@@ -140,6 +139,7 @@ impl Accounts {
     }
 
     /// Counts a packet in its flow alone.
+    #[inline]
     pub(super) fn count_in_flow<A: Address>(&self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
         slot.counters.add(packet.bytes());
         slot.last = slot.last.max(packet.at()).max(self.last_read);

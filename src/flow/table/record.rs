@@ -86,7 +86,7 @@ impl FlowTable {
         }
     }
 
-    /// Loads the resolutions of recent packets, then the slots of their flows.
+    /// Loads the entries of the cache, then the slots of the flows.
     #[inline]
     fn find_resolutions<'a>(
         &self,
@@ -159,7 +159,7 @@ impl FlowTable {
     }
 
     /// Counts a packet whose key is not that of its flow, and returns the slot of the flow. `found` is
-    /// the position of its resolution, or [`NONE`].
+    /// the position in the cache, or [`NONE`].
     #[expect(clippy::inline_always, reason = "as for `count`")]
     #[inline(always)]
     fn count_resolved(&mut self, found: u32, packet: BatchedPacket<'_>) -> Option<FlowSlot> {
@@ -210,7 +210,7 @@ impl FlowTable {
         flow
     }
 
-    /// Works out in what a packet counts, counts it there, and keeps that for packets with the same key.
+    /// Works out where a packet counts, counts it there, and caches that for packets with the same key.
     #[inline(never)]
     fn resolve_and_count(&mut self, packet: BatchedPacket<'_>) -> Option<FlowSlot> {
         let key = self.accounts.flow_key(&packet.seen());

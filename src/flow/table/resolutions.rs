@@ -1,16 +1,16 @@
-//! What was worked out for recent packets: in which flow, series of traffic and hosts they count.
+//! A cache of what was worked out for recent packets: their flow, their traffic series, their hosts.
 //!
-//! With the default labels, this depends on nothing but the values of the labels, and is stored with
-//! the flow. With others, such as `from_type,to_type` or `to_country`, the packets of one flow count for
-//! different hosts, and classes, services or countries have to be looked up to find the flow itself.
-//! The result is the same for all packets with the same fields, so it is kept by them.
+//! With the default labels, all packets of a flow have the same traffic series and the same hosts, which
+//! are stored with the flow. With others, such as `from_type,to_type` or `to_country`, they may have
+//! different ones, and classes, services or countries have to be looked up to find the flow itself.
+//! Packets with the same fields always have the same result, so these fields are the key of the cache.
 
 use super::super::class::Class;
 use super::super::hosts::HostPair;
 use super::super::key::{Address, Packed};
 use super::super::store::NONE;
 
-/// In what a packet counts.
+/// Where a packet counts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Resolution {
     pub(super) flow: FlowSlot,
@@ -25,7 +25,7 @@ pub(super) struct FlowSlot {
     pub(super) is_wide: bool,
 }
 
-/// In what a packet counts besides its flow.
+/// Where a packet counts besides its flow.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ByPacket {
     pub(super) classes: [Class; 2],
@@ -36,8 +36,8 @@ pub(super) struct ByPacket {
 
 /// The resolutions of recent packets, by their keys.
 ///
-/// Each key has two positions in a table, and replaces another key if both are taken. So the memory is
-/// limited, and a flood of new keys costs no more than the look-ups that it saves others.
+/// Each key has two possible positions in a table, and replaces another key if both are taken. So the
+/// memory is limited. A flood of new keys replaces the others, whose packets are then looked up again.
 #[derive(Debug)]
 pub(super) struct Resolutions<A: Address> {
     /// Empty until the first packet.
@@ -49,7 +49,7 @@ pub(super) struct Resolutions<A: Address> {
 #[derive(Debug, Clone, Copy)]
 struct Entry<A: Address> {
     key: Packed<A>,
-    /// The bits of the key's hash that its positions do not have in common.
+    /// 32 bits of the key's hash that do not decide its positions.
     hash: u32,
     epoch: u32,
     resolution: Resolution,
@@ -90,7 +90,7 @@ impl<A: Address> Resolutions<A> {
 
     pub(super) fn insert(&mut self, hash: u64, key: &Packed<A>, resolution: Resolution) {
         if self.entries.is_empty() {
-            // No key has the epoch 0.
+            // Epochs begin with 1, so this entry is free.
             let free = Entry {
                 key: *key,
                 hash: 0,
@@ -122,7 +122,7 @@ impl<A: Address> Resolutions<A> {
     pub(super) fn invalidate(&mut self) {
         self.epoch = self.epoch.wrapping_add(1);
         if self.epoch == 0 {
-            // Entries with the next epochs may be left.
+            // The counter has wrapped around. Old entries would become valid again.
             *self = Self::default();
         }
     }

@@ -10,9 +10,9 @@ use crate::tools::Tool;
 pub(super) struct Target {
     pub(super) triple: &'static str,
     pub(super) system: System,
-    /// The architecture in the name of the Debian package; empty if there is no such package.
+    /// The architecture in the name of the Debian package. Empty for Windows.
     pub(super) debian: &'static str,
-    /// The platform in the name of the container image; empty if there is no image.
+    /// The platform in the name of the container image. Empty for Windows.
     pub(super) image: &'static str,
     /// `None` if it is built on such a machine alone.
     pub(super) cross: Option<Cross>,
