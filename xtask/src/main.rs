@@ -11,6 +11,7 @@
 #[cfg(target_os = "linux")]
 mod bench;
 mod capture_file;
+mod check_targets;
 mod ci;
 #[cfg(target_os = "linux")]
 mod dist;
@@ -74,6 +75,8 @@ enum Task {
     /// Build a tarball and a Debian package
     #[cfg(target_os = "linux")]
     Dist(dist::Options),
+    /// Check that the exporter compiles for FreeBSD and macOS; needs Debian 12 or newer
+    CheckTargets,
     /// Run every check that must pass
     Ci,
 }
@@ -97,6 +100,7 @@ fn main() -> ExitCode {
         Task::Services(options) => services::run(&options),
         #[cfg(target_os = "linux")]
         Task::Dist(options) => dist::run(&options),
+        Task::CheckTargets => check_targets::run(),
         Task::Ci => ci::run(),
     };
     match outcome {
