@@ -1,5 +1,5 @@
 //! The commands of docs/operating.md that install from source, run in a temporary root directory;
-//! the files of the package for crates; and the app for RouterOS.
+//! the files of the package for crates; the service of Windows; and the app for RouterOS.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -123,8 +123,92 @@ fn the_crate_has_what_a_build_needs_and_no_tests() {
     ] {
         assert!(files.contains(&needed), "{needed}");
     }
+    // The limit of crates.io is 10 MB, compressed.
+    let sizes = files.iter().filter_map(|file| {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
+        Some(file.metadata().ok()?.len())
+    });
+    let size: u64 = sizes.sum();
+    assert!((1_000_000..4_000_000).contains(&size), "{size} bytes");
     for unneeded in ["testdata/", "tests/", "xtask/", "fuzz/", "benches/", ".ci/"] {
         assert!(!files.iter().any(|file| file.starts_with(unneeded)));
+    }
+}
+
+/// Prints the texts and attributes in an XML file, each with the path of its element.
+const ELEMENTS: &str = r#"
+import sys, xml.etree.ElementTree as tree
+def show(element, path):
+    path += "/" + element.tag
+    if (element.text or "").strip():
+        print(path, element.text, sep="=")
+    for attribute in element.items():
+        print(path, *attribute)
+    for child in element:
+        show(child, path)
+show(tree.parse(sys.argv[1]).getroot(), "")
+"#;
+
+/// The elements are those of <https://github.com/winsw/winsw/blob/v2/doc/xmlConfigFile.md>.
+#[test]
+fn the_service_of_windows_is_well_formed_and_its_options_are_valid() {
+    let mut python = Command::new("/usr/bin/python3");
+    python.args(["-c", ELEMENTS]);
+    let elements = tool(python.arg(contrib("windows/tzsp-exporter.xml")));
+    insta::assert_snapshot!(elements, @r"
+    /service/id=tzspexporter
+    /service/name=TZSP exporter
+    /service/description=Exports the traffic that routers mirror in TZSP to Prometheus.
+    /service/executable=%BASE%\tzsp_packetstream_exporter.exe
+    /service/arguments=--names dhcp
+    /service/serviceaccount/domain=NT AUTHORITY
+    /service/serviceaccount/user=LocalService
+    /service/stoptimeout=10 sec
+    /service/stopparentprocessfirst=true
+    /service/onfailure action restart
+    /service/onfailure delay 10 sec
+    /service/logpath=%BASE%\logs
+    /service/log mode roll-by-size
+    /service/log/sizeThreshold=10240
+    /service/log/keepFiles=8
+    ");
+    let arguments = "/service/arguments=";
+    let options = elements
+        .lines()
+        .find_map(|line| line.strip_prefix(arguments));
+    let options = options.unwrap().split(' ');
+    let words = ["tzsp_packetstream_exporter"].into_iter().chain(options);
+    tzsp_packetstream_exporter::cli::task(words.map(Into::into)).unwrap();
+
+    // The page names the same files and service.
+    let windows = page("docs/windows.md");
+    for named in [
+        r"Copy-Item tzsp_packetstream_exporter.exe, contrib\windows\tzsp-exporter.xml $to",
+        r#"Copy-Item WinSW-x64.exe "$to\tzsp-exporter.exe""#,
+        r#"New-Item -ItemType Directory "$to\logs""#,
+        "sc.exe qc tzspexporter\n",
+    ] {
+        assert!(windows.contains(named), "{named}");
+    }
+}
+
+#[test]
+fn commands_for_windows_have_valid_options() {
+    let windows = page("docs/windows.md");
+    let commands = windows.split("tzsp_packetstream_exporter.exe --").skip(1);
+    let commands: Vec<_> = commands
+        .map(|command| {
+            let end = command.find(['\n', '>', '`']).unwrap();
+            format!("--{}", command[..end].trim())
+        })
+        .collect();
+    let expected = ["--names dhcp", "--names dhcp 2", "--interface Ethernet"];
+    assert_eq!(commands, expected);
+    for command in commands {
+        // A redirection of standard error.
+        let options = command.strip_suffix(" 2").unwrap_or(&command).split(' ');
+        let words = ["tzsp_packetstream_exporter"].into_iter().chain(options);
+        tzsp_packetstream_exporter::cli::task(words.map(Into::into)).unwrap();
     }
 }
 
