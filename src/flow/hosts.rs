@@ -107,6 +107,25 @@ impl HostPair {
         self.0
     }
 
+    /// Returns the series in which a packet has counted that was [resolved](Hosts::resolve) to this pair.
+    pub(super) fn keys(
+        self,
+        addresses: [IpAddr; 2],
+        [from_class, to_class]: [Class; 2],
+    ) -> impl Iterator<Item = HostKey> {
+        let peers = [
+            (Direction::Sent, to_class),
+            (Direction::Received, from_class),
+        ];
+        let ends = self.numbers().into_iter().zip(addresses).zip(peers);
+        ends.filter(|((number, _), _)| *number != HostNumber::NONE)
+            .map(|((number, address), (direction, peer_class))| HostKey {
+                host: (number != HostNumber::OTHER).then_some(address),
+                direction,
+                peer_class,
+            })
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "each half is a number")]
     #[inline]
     fn numbers(self) -> [HostNumber; 2] {
@@ -246,11 +265,6 @@ impl Hosts {
         while let Some(hold) = self.holds.pop(self.hold, now) {
             self.entries[hold.held.host.index()].held -= 1;
         }
-    }
-
-    /// Whether the host with this address has a slot. Otherwise its packets count as `other`.
-    pub(super) fn has_slot(&self, address: IpAddr) -> bool {
-        self.find(address).is_some()
     }
 
     /// Returns the series of all exposed hosts that have counted a packet, as a scrape shows them.
