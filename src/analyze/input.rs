@@ -20,7 +20,7 @@ use indicatif::ProgressBar;
 
 use super::Stop;
 use crate::capture;
-pub(super) use system::{Identity, identity_of_output, standard_output};
+pub(super) use system::{Identity, create, identity_of_output, standard_output};
 
 /// Separates the files that were named before, by the same or another path or link. Returns the
 /// distinct files and the duplicates, each with its position in `files`.

@@ -63,6 +63,10 @@ pub(in crate::analyze) fn standard_output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
 }
 
+pub(in crate::analyze) fn create(file: &Path) -> io::Result<File> {
+    File::create(file)
+}
+
 pub(super) fn open(file: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true);

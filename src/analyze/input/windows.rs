@@ -1,6 +1,6 @@
 //! What differs between systems about inputs: on Windows.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
 use std::os::windows::fs::FileExt;
 use std::os::windows::io::AsHandle;
@@ -89,6 +89,14 @@ pub(super) fn standard_input() -> io::Result<File> {
 /// Returns standard output without the buffer of [`io::stdout`].
 pub(in crate::analyze) fn standard_output() -> io::Result<File> {
     Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
+}
+
+/// Creates a file, or opens a device such as NUL, which cannot be truncated.
+pub(in crate::analyze) fn create(file: &Path) -> io::Result<File> {
+    File::create(file).or_else(|error| {
+        let existing = OpenOptions::new().write(true).open(file).ok();
+        existing.filter(|file| !is_on_disk(file)).ok_or(error)
+    })
 }
 
 pub(super) fn open(file: &Path) -> io::Result<File> {

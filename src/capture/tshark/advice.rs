@@ -16,9 +16,14 @@ const LIST_TIMEOUT: Duration = Duration::from_secs(5);
 /// Explains why tshark could not be started.
 #[must_use]
 pub fn cannot_start(error: &io::Error) -> String {
-    // On Linux, this program itself is what is started: see `child`.
-    if cfg!(not(target_os = "linux")) && error.kind() == io::ErrorKind::NotFound {
-        return not_installed(OS).to_owned();
+    cannot_start_on(OS, error)
+}
+
+/// Returns the explanation on an operating system, one of `std::env::consts::OS`.
+fn cannot_start_on(system: &str, error: &io::Error) -> String {
+    // On Linux, what is started is this program: see `child`.
+    if system != "linux" && error.kind() == io::ErrorKind::NotFound {
+        return not_installed(system).to_owned();
     }
     format!("cannot start tshark: {error}")
 }
@@ -29,7 +34,7 @@ pub fn remedy(ending: &Ending) -> Option<&'static str> {
     remedy_on(OS, ending)
 }
 
-/// Returns the remedy on an operating system, one of `std::env::consts::OS`.
+/// Returns the remedy on an operating system.
 fn remedy_on(system: &str, ending: &Ending) -> Option<&'static str> {
     if ending.is_not_installed() {
         return Some(not_installed(system));
@@ -154,8 +159,27 @@ mod tests {
     }
 
     #[test]
-    fn the_advice_to_install_tshark_fits_the_system() {
-        assert!(not_installed("windows").contains("install Wireshark with Npcap"));
-        assert!(not_installed("linux").contains("apt install tshark"));
+    fn a_tshark_that_is_not_found_is_not_installed_where_it_is_started_directly() {
+        let check = |system, kind: io::ErrorKind, beginning| {
+            let explanation = cannot_start_on(system, &kind.into());
+            assert!(explanation.starts_with(beginning), "{explanation}");
+        };
+        let not_found = io::ErrorKind::NotFound;
+        check(
+            "windows",
+            not_found,
+            "tshark is not installed: install Wireshark with Npcap",
+        );
+        check(
+            "macos",
+            not_found,
+            "tshark is not installed, or not on the PATH: install it",
+        );
+        check("linux", not_found, "cannot start tshark: ");
+        check(
+            "windows",
+            io::ErrorKind::PermissionDenied,
+            "cannot start tshark: ",
+        );
     }
 }
