@@ -153,6 +153,7 @@ impl Accounts {
         slot.last = slot.last.max(packet.at()).max(self.last_read);
     }
 
+    #[inline]
     fn resolve_hosts(&mut self, seen: &Observation, classes: [Class; 2]) -> HostPair {
         if !self.hosts.is_on() {
             return HostPair::NONE;
