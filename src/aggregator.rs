@@ -7,7 +7,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::flow::{Changes, FlowLimits, FlowTable, Recent, SensorRuns, Sensors, Shape, Snapshot};
+use crate::flow::{
+    Changes, Counters, FlowLimits, FlowTable, Recent, SensorRuns, Sensors, Series, Shape, Snapshot,
+};
 use crate::geo::Databases;
 use crate::names::Names;
 use crate::wire::DecodeOptions;
@@ -120,6 +122,12 @@ impl Aggregator {
         self.frames.add(&frames);
         self.learn(batch);
         frames
+    }
+
+    /// Takes what packets have added to each series of flows, hosts and traffic since changes were last
+    /// taken: see [`FlowTable::take_changes`].
+    pub fn take_changes(&mut self, changes: &mut Changes, visit: impl FnMut(Series, Counters)) {
+        self.flows.take_changes(changes, visit);
     }
 
     /// Replaces the account of sensors.

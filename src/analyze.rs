@@ -301,7 +301,7 @@ fn write(
     out: &mut impl Write,
 ) -> Result<Option<Silence>, Failure> {
     let silence = if let Some(timeline) = timeline {
-        timeline.write(out, names.unwrap_or(&NameTable::default()))?
+        timeline.write(core, out, names.unwrap_or(&NameTable::default()))?
     } else {
         output.write(out, core, names, threads)?;
         None

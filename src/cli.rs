@@ -9,6 +9,8 @@ mod hints;
 mod live;
 mod number;
 mod output;
+#[cfg(any(windows, test))]
+mod wildcards;
 
 use std::ffi::OsString;
 

@@ -1,7 +1,8 @@
 //! The rooms of the program, in the order in which a frame meets them. A room imports only rooms
 //! above it; ARCHITECTURE.md says what each never does.
 //!
-//! - [`panics`] ends the process on a panic; [`dual_stack`] binds sockets for IPv4 and IPv6.
+//! - [`panics`] ends the process on a panic; [`dual_stack`] binds sockets for IPv4 and IPv6;
+//!   [`console_events`] waits for Ctrl-C on Windows.
 //! - [`printable`] decides which characters are shown; [`reload`] when a changed file is used.
 //! - [`frame`]: the types that [`capture`] hands to [`wire`].
 //! - [`capture`] gets frames from files, streams, packet sockets, a tshark child and UDP sockets.
@@ -22,6 +23,8 @@ pub mod aggregator;
 pub mod analyze;
 pub mod capture;
 pub mod cli;
+#[cfg(windows)]
+pub mod console_events;
 pub mod dual_stack;
 pub mod flow;
 pub mod frame;

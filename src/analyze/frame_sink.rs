@@ -74,7 +74,7 @@ impl FrameSink for InOrder<'_> {
             && !timeline.is_in_step(at)
         {
             timeline.record(self.core, batch);
-            timeline.begin_step(at);
+            timeline.begin_step(self.core, at);
         }
     }
 

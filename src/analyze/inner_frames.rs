@@ -112,7 +112,7 @@ impl InnerFrames {
         let file = if is_standard_output(file) {
             input::standard_output()?
         } else {
-            File::create(file)?
+            input::create(file)?
         };
         if file.is_terminal() {
             return Ok(None);

@@ -1,8 +1,17 @@
 //! The input files: finds duplicates, and opens and reads each.
 
+#[cfg(any(windows, test))]
+mod stoppable;
+#[cfg(unix)]
+#[path = "input/unix.rs"]
+mod system;
+#[cfg(windows)]
+#[path = "input/windows.rs"]
+mod system;
+
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +20,7 @@ use indicatif::ProgressBar;
 
 use super::Stop;
 use crate::capture;
+pub(super) use system::{Identity, create, identity_of_output, standard_output};
 
 /// Separates the files that were named before, by the same or another path or link. Returns the
 /// distinct files and the duplicates, each with its position in `files`.
@@ -39,55 +49,39 @@ pub(super) fn distinct(files: Vec<PathBuf>) -> (Vec<(usize, PathBuf)>, Vec<Dupli
 /// A file's position, its name, and the name under which it was seen first.
 type Duplicate = (usize, PathBuf, PathBuf);
 
-/// Identifies a file independently of its name: device and inode, or elsewhere the canonical path.
-#[cfg(unix)]
-pub(super) type Identity = (u64, u64);
-#[cfg(not(unix))]
-pub(super) type Identity = PathBuf;
-
-#[cfg(unix)]
-pub(super) fn identity(file: &Path) -> Option<Identity> {
-    Some(identity_from(&metadata(file)?))
-}
-
-#[cfg(unix)]
-fn identity_from(metadata: &Metadata) -> Identity {
-    use std::os::unix::fs::MetadataExt;
-
-    (metadata.dev(), metadata.ino())
-}
-
-/// Returns the identity of standard output if that is a file or a pipe. Two writers would spoil
-/// these; a device such as `/dev/null` takes any number.
-#[cfg(unix)]
-pub(super) fn identity_of_output() -> Option<Identity> {
-    use std::os::unix::fs::FileTypeExt;
-
-    let metadata = standard_output().ok()?.metadata().ok()?;
-    let kind = metadata.file_type();
-    (kind.is_file() || kind.is_fifo()).then(|| identity_from(&metadata))
-}
-
-#[cfg(not(unix))]
-pub(super) fn identity_of_output() -> Option<Identity> {
-    None
-}
-
-#[cfg(not(unix))]
+/// Identifies a file independently of its name.
 pub(super) fn identity(file: &Path) -> Option<Identity> {
     if is_standard_input(file) {
-        return Some(file.to_owned());
+        system::identity_of_input(&system::standard_input().ok()?)
+    } else {
+        system::identity_at(file)
     }
-    file.canonicalize().ok()
+}
+
+/// What an input is.
+enum Kind {
+    /// A file, with its size in bytes.
+    File(u64),
+    Directory,
+    /// A pipe, terminal or device: a read may wait without end.
+    Stream,
+}
+
+fn kind(file: &Path) -> io::Result<Kind> {
+    if is_standard_input(file) {
+        Ok(system::kind_of(&system::standard_input()?))
+    } else {
+        system::kind_at(file)
+    }
 }
 
 /// Returns the sum of the file sizes in bytes, or `None` if an input is not a regular file.
 pub(super) fn total_size(files: &[(usize, PathBuf)]) -> Option<u64> {
-    let sizes = files.iter().map(|(_, file)| match metadata(file) {
-        Some(metadata) if metadata.is_file() => Some(metadata.len()),
-        Some(_) => None,
+    let sizes = files.iter().map(|(_, file)| match kind(file) {
+        Ok(Kind::File(size)) => Some(size),
+        Ok(Kind::Directory | Kind::Stream) => None,
         // It cannot be read, so it adds nothing.
-        None => Some(0),
+        Err(_) => Some(0),
     });
     sizes.sum()
 }
@@ -95,170 +89,111 @@ pub(super) fn total_size(files: &[(usize, PathBuf)]) -> Option<u64> {
 /// Returns whether all these can be read a second time. A file that cannot be read at all counts as
 /// one that can: both times it adds nothing.
 pub(super) fn can_be_read_again(files: &[(usize, PathBuf)]) -> bool {
-    let is_file = |file| metadata(file).is_none_or(|metadata| metadata.is_file());
+    let is_file = |file| matches!(kind(file), Ok(Kind::File(_)) | Err(_));
     // Even if standard input is a file, a second read would continue where the first ended.
     files
         .iter()
         .all(|(_, file)| !is_standard_input(file) && is_file(file))
 }
 
-fn metadata(file: &Path) -> Option<Metadata> {
-    if is_standard_input(file) {
-        standard_input().and_then(|file| file.metadata()).ok()
-    } else {
-        file.metadata().ok()
-    }
-}
-
 pub(super) fn is_standard_input(file: &Path) -> bool {
     file == Path::new("-")
 }
 
-/// Returns standard input without the buffer of [`io::stdin`].
-#[cfg(unix)]
-fn standard_input() -> io::Result<File> {
-    use std::os::fd::AsFd;
-
-    Ok(File::from(io::stdin().as_fd().try_clone_to_owned()?))
-}
-
-#[cfg(windows)]
-fn standard_input() -> io::Result<File> {
-    use std::os::windows::io::AsHandle;
-
-    Ok(File::from(io::stdin().as_handle().try_clone_to_owned()?))
-}
-
-/// Returns standard output without the buffer of [`io::stdout`].
-#[cfg(unix)]
-pub(super) fn standard_output() -> io::Result<File> {
-    use std::os::fd::AsFd;
-
-    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
-}
-
-#[cfg(windows)]
-pub(super) fn standard_output() -> io::Result<File> {
-    use std::os::windows::io::AsHandle;
-
-    Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
-}
-
-#[cfg(unix)]
-fn open(file: &Path) -> io::Result<File> {
-    use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
-
-    use nix::fcntl::OFlag;
-
-    let mut options = OpenOptions::new();
-    options.read(true);
-    if file.metadata()?.file_type().is_fifo() {
-        // Otherwise opening waits for a writer, and a signal would not interrupt it.
-        options.custom_flags(OFlag::O_NONBLOCK.bits());
-    }
-    options.open(file)
-}
-
-#[cfg(not(unix))]
-fn open(file: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).open(file)
-}
-
-#[cfg(unix)]
-fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    std::os::unix::fs::FileExt::read_at(file, buffer, position)
-}
-
-#[cfg(windows)]
-fn read_at(file: &File, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-    std::os::windows::fs::FileExt::seek_read(file, buffer, position)
-}
-
 /// An input that seems to end when [`Stop`] is requested.
 pub(super) struct Input {
-    file: File,
-    /// Whether a read may wait without end, as on a pipe.
-    may_wait: bool,
-    /// Whether it is a file that is read from its beginning.
-    has_positions: bool,
+    source: Source,
     stop: Stop,
     progress: ProgressBar,
+}
+
+enum Source {
+    /// A file that is read from its beginning.
+    File(File),
+    /// Anything else.
+    Sequential(Box<dyn Read + Send>),
 }
 
 impl Input {
     pub(super) fn open(file: &Path, stop: &Stop, progress: &ProgressBar) -> io::Result<Self> {
         let is_standard_input = is_standard_input(file);
         let file = if is_standard_input {
-            standard_input()?
+            system::standard_input()?
         } else {
-            open(file)?
+            system::open(file)?
         };
-        let kind = file.metadata()?.file_type();
-        Ok(Self {
-            file,
-            may_wait: !kind.is_file() && !kind.is_dir(),
+        let source = match system::kind_of(&file) {
+            Kind::File(_) if !is_standard_input => Source::File(file),
             // Standard input may begin in the middle of a file.
-            has_positions: kind.is_file() && !is_standard_input,
+            Kind::File(_) | Kind::Directory => Source::Sequential(Box::new(file)),
+            Kind::Stream => Source::Sequential(system::stoppable(file, stop)?),
+        };
+        Ok(Self {
+            source,
             stop: stop.clone(),
             progress: progress.clone(),
         })
     }
 }
 
+impl Read for Input {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stop.is_requested() {
+            return Ok(0);
+        }
+        let size = match &mut self.source {
+            Source::File(file) => file.read(buffer)?,
+            Source::Sequential(input) => input.read(buffer)?,
+        };
+        self.progress.inc(size as u64);
+        Ok(size)
+    }
+}
+
 /// The bytes of an input, for several threads.
 pub(super) enum Stream {
     /// A file that is not compressed: threads read it at the same time, at different positions.
-    File(Arc<Input>),
+    File(Arc<SharedFile>),
     /// One thread at a time reads.
     Sequential(Box<dyn Read + Send>),
 }
 
+/// A file that seems to end when [`Stop`] is requested.
+pub(super) struct SharedFile {
+    file: File,
+    stop: Stop,
+    progress: ProgressBar,
+}
+
 impl Stream {
     pub(super) fn of(input: Input) -> io::Result<Self> {
-        if input.has_positions && !input.is_compressed()? {
-            return Ok(Self::File(Arc::new(input)));
+        match input.source {
+            Source::File(file) if !is_compressed(&file)? => Ok(Self::File(Arc::new(SharedFile {
+                file,
+                stop: input.stop,
+                progress: input.progress,
+            }))),
+            source => capture::unpack(Input { source, ..input }).map(Self::Sequential),
         }
-        capture::unpack(input).map(Self::Sequential)
     }
 }
 
-impl Input {
-    /// Reads at a position of a file.
+fn is_compressed(mut file: &File) -> io::Result<bool> {
+    let mut beginning = [0; 4];
+    let size = system::read_at(file, &mut beginning, 0)?;
+    // On Windows, the file continues after these bytes.
+    file.rewind()?;
+    Ok(capture::is_compressed(&beginning[..size]))
+}
+
+impl SharedFile {
+    /// Reads at a position of the file.
     pub(super) fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
         if self.stop.is_requested() {
             return Ok(0);
         }
-        let size = read_at(&self.file, buffer, position)?;
+        let size = system::read_at(&self.file, buffer, position)?;
         self.progress.inc(size as u64);
         Ok(size)
-    }
-
-    fn is_compressed(&self) -> io::Result<bool> {
-        let mut beginning = [0; 4];
-        let size = read_at(&self.file, &mut beginning, 0)?;
-        // On Windows, the file continues after these bytes.
-        (&self.file).rewind()?;
-        Ok(capture::is_compressed(&beginning[..size]))
-    }
-}
-
-impl Read for Input {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        loop {
-            if self.may_wait {
-                self.stop.wait_readable(&self.file)?;
-            }
-            if self.stop.is_requested() {
-                return Ok(0);
-            }
-            match self.file.read(buffer) {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(size) => {
-                    self.progress.inc(size as u64);
-                    return Ok(size);
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 }

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
 
-use super::input::{Input, Stream};
+use super::input::{SharedFile, Stream};
 use super::queue::{FrameClock, Queue, QueuedFile, RunSummary};
 use super::survey::SkippedContents;
 use crate::aggregator::{Aggregator, FrameBatch};
@@ -187,10 +187,10 @@ impl<'a> Pipeline<'a> {
             file.loaded += 1;
             match &mut file.stream {
                 Stream::Sequential(stream) => work.block.load(|buffer| stream.read(buffer)),
-                Stream::File(input) => {
-                    let input = Arc::clone(input);
+                Stream::File(file) => {
+                    let file = Arc::clone(file);
                     drop(open);
-                    load_at(number, &input, &mut work.block);
+                    load_at(number, &file, &mut work.block);
                     open = lane.wait_to_walk(this, number);
                 }
             }
@@ -321,10 +321,10 @@ impl<'a> OpenFile<'a> {
 }
 
 /// Loads the block with this number.
-fn load_at(number: u64, input: &Input, block: &mut Block) {
+fn load_at(number: u64, file: &SharedFile, block: &mut Block) {
     let mut position = number * Block::SIZE as u64;
     block.load(|buffer| {
-        let size = input.read_at(buffer, position)?;
+        let size = file.read_at(buffer, position)?;
         position += size as u64;
         Ok(size)
     });

@@ -19,7 +19,7 @@ use thiserror::Error;
 
 use super::Failure;
 use crate::aggregator::{Aggregator, FrameBatch, FrameCounts};
-use crate::flow::{Changes, Counters, FlowLimits, Shape};
+use crate::flow::{Changes, Counters, FlowLimits, Series, Shape};
 use crate::metrics::catalog::{
     FRAMES_RECEIVED, FRAMES_SKIPPED, FRAMES_TRUNCATED, Family, HOST_BYTES, HOST_PACKETS,
     OBSERVED_BYTES, OBSERVED_PACKETS, TRAFFIC_BYTES, TRAFFIC_PACKETS,
@@ -94,6 +94,7 @@ pub(super) struct Timeline {
     /// What the frames counted so far in the current step have changed, as far as it is not logged.
     changes: Changes,
     frames: FrameCounts,
+    shape: Arc<Shape>,
     /// The first step with a frame.
     oldest: Option<u64>,
     /// The first error of the temporary file. Nothing is logged after it.
@@ -109,8 +110,9 @@ impl Timeline {
             has_hosts: limits.hosts > 0,
             log: ChangeLog::default(),
             current: 0..0,
-            changes: Changes::new(Arc::clone(shape)),
+            changes: Changes::default(),
             frames: FrameCounts::default(),
+            shape: Arc::clone(shape),
             oldest: None,
             failure: None,
         }
@@ -129,9 +131,9 @@ impl Timeline {
     }
 
     /// Begins the step of a frame that arrived at `at`: the next one, or any other if frames are not
-    /// in order.
-    pub(super) fn begin_step(&mut self, at: Duration) {
-        self.end_step();
+    /// in order. The frames before it were counted in `core`.
+    pub(super) fn begin_step(&mut self, core: &mut Aggregator, at: Duration) {
+        self.end_step(core);
         let seconds = self.step.as_secs();
         let step = at.as_secs().min(LAST_SECOND) / seconds;
         self.current = step * seconds..(step + 1) * seconds;
@@ -143,12 +145,12 @@ impl Timeline {
         let frames = core.record_batch_with(batch, &mut self.changes);
         self.frames.add(&frames);
         if self.changes.is_full() {
-            self.end_step();
+            self.end_step(core);
         }
     }
 
     /// Logs what has changed in the current step. May be called several times in a step.
-    fn end_step(&mut self) {
+    fn end_step(&mut self, core: &mut Aggregator) {
         let step = self.current.start / self.step.as_secs();
         let frames = mem::take(&mut self.frames);
         let mut log = |series: TimelineSeries, counters: Counters| {
@@ -166,14 +168,9 @@ impl Timeline {
             let frames = frames_only(frames.truncated(cause));
             log(TimelineSeries::Truncated(cause), frames);
         }
-        self.changes
-            .take_traffic(|key, counters| log(TimelineSeries::Traffic(key), counters));
-        self.changes
-            .take_hosts(|key, counters| log(TimelineSeries::Host(key), counters));
-        self.changes
-            .take_flows(|key, counters| log(TimelineSeries::Flow(key), counters));
-        self.changes
-            .take_overflow(|key, counters| log(TimelineSeries::Overflow(key), counters));
+        core.take_changes(&mut self.changes, |series, counters| {
+            log(TimelineSeries::Counted(series), counters);
+        });
     }
 
     /// Gives every reason and every cause a sample from the first step on, as in a live capture.
@@ -191,13 +188,15 @@ impl Timeline {
         }
     }
 
-    /// Writes all samples, unless there are too many. `names` are those of addresses in labels.
+    /// Writes all samples, unless there are too many. All frames were counted in `core`; `names` are
+    /// those of addresses in labels.
     pub(super) fn write(
         mut self,
+        core: &mut Aggregator,
         out: &mut impl Write,
         names: &NameTable,
     ) -> Result<Option<Silence>, Failure> {
-        self.end_step();
+        self.end_step(core);
         self.add_zeros();
         if let Some(error) = self.failure {
             return Err(TimelineError::Storage(error).into());
@@ -209,7 +208,7 @@ impl Timeline {
             periods: Periods::new(in_steps(MAX_BRIDGE)),
             idle: (!self.idle_timeout.is_zero()).then(|| in_steps(self.idle_timeout)),
             step,
-            shape: self.changes.shape(),
+            shape: &self.shape,
             names,
         };
         source.find_periods()?;
@@ -254,16 +253,16 @@ fn is_truncated(series: TimelineSeries) -> bool {
 fn is_flow(series: TimelineSeries) -> bool {
     matches!(
         series,
-        TimelineSeries::Flow(_) | TimelineSeries::Overflow(_)
+        TimelineSeries::Counted(Series::Flow(_) | Series::Overflow(_))
     )
 }
 
 fn is_host(series: TimelineSeries) -> bool {
-    matches!(series, TimelineSeries::Host(_))
+    matches!(series, TimelineSeries::Counted(Series::Host(_)))
 }
 
 fn is_traffic(series: TimelineSeries) -> bool {
-    matches!(series, TimelineSeries::Traffic(_))
+    matches!(series, TimelineSeries::Counted(Series::Traffic(_)))
 }
 
 fn bytes(counters: Counters) -> u64 {
@@ -319,10 +318,7 @@ impl SampleSource<'_> {
             |range| {
                 // Flows, traffic and hosts have a family in bytes and one in packets.
                 let families = match range.series {
-                    TimelineSeries::Flow(_)
-                    | TimelineSeries::Overflow(_)
-                    | TimelineSeries::Traffic(_)
-                    | TimelineSeries::Host(_) => 2,
+                    TimelineSeries::Counted(_) => 2,
                     TimelineSeries::Received
                     | TimelineSeries::Skipped(_)
                     | TimelineSeries::Truncated(_) => 1,

@@ -120,6 +120,9 @@ impl AnalyzeArguments {
             limits,
         };
         let options = analyze::Options {
+            #[cfg(windows)]
+            files: super::wildcards::expand(self.files),
+            #[cfg(not(windows))]
             files: self.files,
             jobs: self.jobs.map(usize::from),
             quiet: self.quiet,

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::mem;
 use std::net::{IpAddr, Ipv4Addr};
-use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -11,207 +10,161 @@ use hashbrown::HashTable;
 use super::key::{Address, Key, Packed};
 use super::label::Label;
 use super::packets::{BatchedPacket, KeyRef};
-use super::series::BoundedSeries;
 use super::shape::{OverflowKey, Shape, TrafficKey};
 use super::snapshot::{Counters, HostKey};
+use super::table::Counted;
 
-/// The number of flows whose keys are kept: a few MiB.
-const MAX_FLOWS: usize = 50_000;
-/// The number of series of hosts that are kept: a few MiB.
-const MAX_HOSTS: usize = 50_000;
+/// The number of distinct packet keys that are kept: a few MiB.
+const MAX_KEYS: usize = 50_000;
 
-/// The counters of packets since they were last taken, by series. A table adds the packets that it
-/// counts; see [`FlowTable::record_with`](super::FlowTable::record_with).
-///
-/// The limits of series are those of a table that has counted the same packets.
-#[derive(Debug)]
+/// The counters of packets since they were last taken. A table adds the packets that it counts, and
+/// says in which series they have counted: see
+/// [`FlowTable::record_with`](super::FlowTable::record_with) and
+/// [`FlowTable::take_changes`](super::FlowTable::take_changes).
+#[derive(Debug, Default)]
 pub struct Changes {
-    shape: Arc<Shape>,
-    narrow: FlowChanges<Ipv4Addr>,
-    wide: FlowChanges<IpAddr>,
-    overflow_numbers: BoundedSeries<OverflowKey>,
-    overflow: Tally,
-    traffic_numbers: BoundedSeries<TrafficKey>,
-    traffic: Tally,
-    hosts: HashMap<HostKey, Counters, RandomState>,
-    /// The seed of the hashes of flows: senders choose their keys.
-    seed: RandomState,
+    pub(super) narrow: PacketSums<Ipv4Addr>,
+    pub(super) wide: PacketSums<IpAddr>,
+    /// Sums over packets of different keys. Empty but for their capacity, until changes are taken.
+    pub(super) traffic: Tally,
+    pub(super) overflow: Tally,
+    pub(super) hosts: HashMap<HostKey, Counters, RandomState>,
 }
 
-/// Counters of flows, whose keys stay after their counters were taken: most flows have packets
-/// again soon.
+/// A series of a table, apart from its unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Series {
+    /// The key lacks classes and places that the shown addresses determine: see
+    /// [`Shape::with_classes`].
+    Flow(Key<IpAddr>),
+    /// `None` for all packets beyond the limit of keys.
+    Overflow(Option<OverflowKey>),
+    /// `None` for all packets beyond the limit of keys.
+    Traffic(Option<TrafficKey>),
+    Host(HostKey),
+}
+
+/// Counters of packets by their key and by where they have counted. The keys stay after the counters
+/// were taken: most have packets again soon.
 #[derive(Debug)]
-struct FlowChanges<A: Address> {
-    /// The numbers of flows, by the hash of their keys.
+pub(super) struct PacketSums<A: Address> {
+    /// The positions in `sums`, by the hash of the key.
     index: HashTable<u32>,
-    /// The key and the hash of each flow, by number.
-    keys: Vec<(Packed<A>, u64)>,
-    tally: Tally,
+    sums: Vec<PacketSum<A>>,
+    /// The positions of the sums with packets.
+    changed: Vec<u32>,
+}
+
+/// The counters of all packets with the same key that have counted in the same series.
+#[derive(Debug)]
+struct PacketSum<A: Address> {
+    key: Packed<A>,
+    counted: Counted,
+    hash: u64,
+    counters: Counters,
 }
 
 /// Counters by a number. Taking them costs as much as there are numbers that have changed.
 #[derive(Debug, Default)]
-struct Tally {
+pub(super) struct Tally {
     counters: Vec<Counters>,
     /// The numbers with packets.
-    changed: Vec<u32>,
+    changed: Vec<u16>,
 }
 
 impl Changes {
-    #[must_use]
-    pub fn new(shape: Arc<Shape>) -> Self {
-        Self {
-            shape,
-            narrow: FlowChanges::default(),
-            wide: FlowChanges::default(),
-            overflow_numbers: BoundedSeries::default(),
-            overflow: Tally::default(),
-            traffic_numbers: BoundedSeries::default(),
-            traffic: Tally::default(),
-            hosts: HashMap::default(),
-            seed: RandomState::default(),
-        }
-    }
-
-    #[must_use]
-    pub fn shape(&self) -> &Shape {
-        &self.shape
-    }
-
-    /// Adds a packet. `flow` is the key of its flow, unless that was beyond the limit of flows. `hosts`
-    /// are the series of hosts in which it counts.
+    /// Adds a packet, which has counted there.
     #[inline]
-    pub(super) fn add(
-        &mut self,
-        packet: BatchedPacket<'_>,
-        flow: Option<KeyRef<'_>>,
-        hosts: [Option<HostKey>; 2],
-    ) {
-        for key in hosts.into_iter().flatten() {
-            self.hosts.entry(key).or_default().add(packet.bytes());
-        }
-        let key = self.shape.traffic(&packet.seen());
-        let traffic = self.traffic_numbers.intern_with_hint(key, key.hint());
-        self.traffic.add(traffic.into(), packet.bytes());
-        if let Some(key) = flow {
-            let hash = key.hash_with(&self.seed);
-            match key {
-                KeyRef::Narrow(key) => self.narrow.add(key, hash, packet.bytes()),
-                KeyRef::Wide(key) => self.wide.add(key, hash, packet.bytes()),
-            }
-        } else {
-            let key = self.shape.overflow(&packet.seen());
-            let number = key.map_or(0, |key| self.overflow_numbers.intern(key));
-            self.overflow.add(number.into(), packet.bytes());
+    pub(super) fn add(&mut self, packet: BatchedPacket<'_>, counted: Counted) {
+        let (hash, bytes) = (packet.hash(), packet.bytes());
+        match packet.key() {
+            KeyRef::Narrow(key) => self.narrow.add(hash, key, counted, bytes),
+            KeyRef::Wide(key) => self.wide.add(hash, key, counted, bytes),
         }
     }
 
-    /// Whether so many flows or hosts have changed that the counters should be taken now.
+    /// Whether the packets had so many different keys that the changes should be taken now.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.has_many_flows() || self.hosts.len() >= MAX_HOSTS
+        self.narrow.sums.len() + self.wide.sums.len() >= MAX_KEYS
     }
 
-    fn has_many_flows(&self) -> bool {
-        self.narrow.keys.len() + self.wide.keys.len() >= MAX_FLOWS
-    }
-
-    /// Takes the counters of all flows that have changed, and their keys. Classes that the shown
-    /// addresses determine are not part of a key; see [`Shape::with_classes`].
-    pub fn take_flows(&mut self, mut visit: impl FnMut(Key<IpAddr>, Counters)) {
-        let has_many_flows = self.has_many_flows();
-        self.narrow
-            .take(|key, counters| visit(key.widened(), counters));
-        self.wide.take(visit);
-        if has_many_flows {
-            self.narrow = FlowChanges::default();
-            self.wide = FlowChanges::default();
-        }
-    }
-
-    /// Takes the counters of hosts.
-    pub fn take_hosts(&mut self, mut visit: impl FnMut(HostKey, Counters)) {
-        for (key, counters) in self.hosts.drain() {
-            visit(key, counters);
-        }
-    }
-
-    /// Takes the counters of packets whose flow had no slot. The series without a key has all those
-    /// beyond the limit of keys.
-    pub fn take_overflow(&mut self, mut visit: impl FnMut(Option<OverflowKey>, Counters)) {
-        let numbers = &self.overflow_numbers;
-        self.overflow
-            .take(|number, counters| visit(numbers.key(number), counters));
-    }
-
-    /// Takes the counters of the series of the traffic families. The series without a key has all
-    /// packets beyond the limit of keys.
-    pub fn take_traffic(&mut self, mut visit: impl FnMut(Option<TrafficKey>, Counters)) {
-        let numbers = &self.traffic_numbers;
-        self.traffic
-            .take(|number, counters| visit(numbers.key(number), counters));
+    /// Forgets the keys, whose counters were all taken.
+    pub(super) fn forget_keys(&mut self) {
+        self.narrow = PacketSums::default();
+        self.wide = PacketSums::default();
     }
 }
 
-impl<A: Address> FlowChanges<A> {
+impl<A: Address> PacketSums<A> {
     #[inline]
-    fn add(&mut self, key: &Packed<A>, hash: u64, bytes: u64) {
-        let keys = &self.keys;
-        let known = self
-            .index
-            .find(hash, |&number| keys[number as usize].0 == *key);
-        let number = match known {
-            Some(&number) => number,
-            None => self.insert(key, hash),
+    fn add(&mut self, hash: u64, key: &Packed<A>, counted: Counted, bytes: u64) {
+        let sums = &self.sums;
+        let known = self.index.find(hash, |&position| {
+            let sum = &sums[position as usize];
+            sum.key == *key && sum.counted == counted
+        });
+        let position = match known {
+            Some(&position) => position,
+            None => self.insert(hash, key, counted),
         };
-        self.tally.add(number as usize, bytes);
+        let sum = &mut self.sums[position as usize];
+        if sum.counters.packets == 0 {
+            self.changed.push(position);
+        }
+        sum.counters.add(bytes);
     }
 
     #[cold]
-    fn insert(&mut self, key: &Packed<A>, hash: u64) -> u32 {
-        let number = u32::try_from(self.keys.len()).expect("the number of flows is limited");
-        self.keys.push((*key, hash));
-        let keys = &self.keys;
+    fn insert(&mut self, hash: u64, key: &Packed<A>, counted: Counted) -> u32 {
+        let position = u32::try_from(self.sums.len()).expect("the number of keys is limited");
+        self.sums.push(PacketSum {
+            key: *key,
+            counted,
+            hash,
+            counters: Counters::default(),
+        });
+        let sums = &self.sums;
         self.index
-            .insert_unique(hash, number, |&number| keys[number as usize].1);
-        number
+            .insert_unique(hash, position, |&position| sums[position as usize].hash);
+        position
     }
 
-    fn take(&mut self, mut visit: impl FnMut(Key<A>, Counters)) {
-        let keys = &self.keys;
-        self.tally
-            .take(|number, counters| visit(keys[number].0.unpack(), counters));
+    /// Takes the counters of all packets.
+    pub(super) fn take(&mut self, mut visit: impl FnMut(&Packed<A>, Counted, Counters)) {
+        for position in self.changed.drain(..) {
+            let sum = &mut self.sums[position as usize];
+            visit(&sum.key, sum.counted, mem::take(&mut sum.counters));
+        }
     }
 }
 
-impl<A: Address> Default for FlowChanges<A> {
+impl<A: Address> Default for PacketSums<A> {
     fn default() -> Self {
         Self {
             index: HashTable::new(),
-            keys: Vec::new(),
-            tally: Tally::default(),
+            sums: Vec::new(),
+            changed: Vec::new(),
         }
     }
 }
 
 impl Tally {
-    #[inline]
-    fn add(&mut self, number: usize, bytes: u64) {
-        if number >= self.counters.len() {
-            self.counters.resize(number + 1, Counters::default());
+    pub(super) fn add(&mut self, number: u16, counters: Counters) {
+        let index = usize::from(number);
+        if index >= self.counters.len() {
+            self.counters.resize(index + 1, Counters::default());
         }
-        let counters = &mut self.counters[number];
-        if counters.packets == 0 {
-            let number = u32::try_from(number).expect("the number of series is limited");
+        let sum = &mut self.counters[index];
+        if sum.packets == 0 {
             self.changed.push(number);
         }
-        counters.add(bytes);
+        *sum = sum.plus(counters);
     }
 
-    fn take(&mut self, mut visit: impl FnMut(usize, Counters)) {
+    pub(super) fn take(&mut self, mut visit: impl FnMut(u16, Counters)) {
         for number in self.changed.drain(..) {
-            let number = number as usize;
-            visit(number, mem::take(&mut self.counters[number]));
+            visit(number, mem::take(&mut self.counters[usize::from(number)]));
         }
     }
 }
@@ -258,9 +211,7 @@ mod tests {
             hold: Duration::ZERO,
             hide_unseen: true,
         };
-        let table = FlowTable::new(Shape::default(), limits);
-        let changes = Changes::new(Arc::clone(table.shape()));
-        (table, changes)
+        (FlowTable::new(Shape::default(), limits), Changes::default())
     }
 
     /// A packet of TCP from 10.x.x.x to 10.0.0.1.
@@ -286,6 +237,7 @@ mod tests {
     /// Takes all counters: sources of flows in order, overflow, traffic; each with bytes and packets.
     #[expect(clippy::type_complexity, reason = "tuples are short in assertions")]
     fn take(
+        table: &mut FlowTable,
         changes: &mut Changes,
     ) -> (
         Vec<(String, u64, u64)>,
@@ -293,13 +245,15 @@ mod tests {
         Vec<(u64, u64)>,
     ) {
         let (mut flows, mut overflow, mut traffic) = (Vec::new(), Vec::new(), Vec::new());
-        changes.take_flows(|key, Counters { bytes, packets }| {
-            flows.push((key.source.to_string(), bytes, packets));
-        });
-        changes.take_overflow(|key, Counters { bytes, packets }| {
-            overflow.push((key, bytes, packets));
-        });
-        changes.take_traffic(|_, Counters { bytes, packets }| traffic.push((bytes, packets)));
+        table.take_changes(
+            changes,
+            |series, Counters { bytes, packets }| match series {
+                Series::Flow(key) => flows.push((key.source.to_string(), bytes, packets)),
+                Series::Overflow(key) => overflow.push((key, bytes, packets)),
+                Series::Traffic(_) => traffic.push((bytes, packets)),
+                Series::Host(_) => panic!("there are no hosts"),
+            },
+        );
         flows.sort();
         (flows, overflow, traffic)
     }
@@ -311,7 +265,7 @@ mod tests {
         record(&mut table, &mut changes, &first);
         let flow = |source: &str, bytes, packets| (source.to_owned(), bytes, packets);
         assert_eq!(
-            take(&mut changes),
+            take(&mut table, &mut changes),
             (
                 vec![flow("10.0.0.5", 200, 2), flow("10.0.0.6", 40, 1)],
                 vec![(Some(TCP), 60, 1)],
@@ -320,15 +274,15 @@ mod tests {
         );
         record(&mut table, &mut changes, &[packet(6, 80)]);
         assert_eq!(
-            take(&mut changes),
+            take(&mut table, &mut changes),
             (vec![flow("10.0.0.6", 80, 1)], vec![], vec![(80, 1)])
         );
-        assert_eq!(take(&mut changes), (vec![], vec![], vec![]));
+        assert_eq!(take(&mut table, &mut changes), (vec![], vec![], vec![]));
     }
 
     #[test]
     fn taking_frees_the_keys_of_too_many_flows() {
-        let flows = u32::try_from(MAX_FLOWS).expect("it fits");
+        let flows = u32::try_from(MAX_KEYS).expect("it fits");
         let (mut table, mut changes) = table(flows);
         let packets: Vec<_> = (1..flows).map(|source| packet(source, 1)).collect();
         for is_full in [false, true] {
@@ -337,11 +291,14 @@ mod tests {
                 record(&mut table, &mut changes, &[packet(flows, 1)]);
             }
             assert_eq!(changes.is_full(), is_full);
-            let taken = take(&mut changes).0.len();
-            assert_eq!(taken, MAX_FLOWS - usize::from(!is_full));
+            let taken = take(&mut table, &mut changes).0.len();
+            assert_eq!(taken, MAX_KEYS - usize::from(!is_full));
         }
         assert!(!changes.is_full());
         record(&mut table, &mut changes, &packets[..1]);
-        assert_eq!(take(&mut changes).0, [("10.0.0.1".to_owned(), 1, 1)]);
+        assert_eq!(
+            take(&mut table, &mut changes).0,
+            [("10.0.0.1".to_owned(), 1, 1)]
+        );
     }
 }

@@ -23,6 +23,7 @@ use super::class::{Class, Classes};
 use super::clock::Moment;
 use super::hold::Holds;
 use super::snapshot::{Counters, Direction, HostKey, HostTraffic};
+use crate::wire::Ip;
 pub(super) use recent::HostTotals;
 use series::{HostSeries, SeriesId};
 
@@ -68,7 +69,7 @@ pub(super) struct HostPair(u32);
 #[derive(Debug)]
 struct Host {
     /// `None` for all hosts beyond the limit.
-    address: Option<IpAddr>,
+    address: Option<Ip>,
     /// If hidden: when its last packet arrived.
     hidden: Option<Moment>,
     /// The number of its series that are held. A host with such a series is not hidden: scrapes
@@ -105,6 +106,25 @@ impl HostPair {
 
     pub(super) fn bits(self) -> u32 {
         self.0
+    }
+
+    /// Returns the series in which a packet has counted that was [resolved](Hosts::resolve) to this pair.
+    pub(super) fn keys(
+        self,
+        addresses: [IpAddr; 2],
+        [from_class, to_class]: [Class; 2],
+    ) -> impl Iterator<Item = HostKey> {
+        let peers = [
+            (Direction::Sent, to_class),
+            (Direction::Received, from_class),
+        ];
+        let ends = self.numbers().into_iter().zip(addresses).zip(peers);
+        ends.filter(|((number, _), _)| *number != HostNumber::NONE)
+            .map(|((number, address), (direction, peer_class))| HostKey {
+                host: (number != HostNumber::OTHER).then_some(address),
+                direction,
+                peer_class,
+            })
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "each half is a number")]
@@ -147,6 +167,7 @@ impl Hosts {
     }
 
     /// Whether a new host would find no slot.
+    #[inline]
     pub(super) fn has_no_room(&self) -> bool {
         self.len() >= self.limit && self.hidden.is_empty()
     }
@@ -170,9 +191,10 @@ impl Hosts {
     /// host, and the class there. Exposes hosts that are new or hidden, if there is a slot.
     ///
     /// The pair is valid until a host is hidden.
+    #[inline]
     pub(super) fn resolve(
         &mut self,
-        [from, to]: [Option<IpAddr>; 2],
+        [from, to]: [Option<Ip>; 2],
         [from_class, to_class]: [Class; 2],
         now: Moment,
     ) -> HostPair {
@@ -248,11 +270,6 @@ impl Hosts {
         }
     }
 
-    /// Whether the host with this address has a slot. Otherwise its packets count as `other`.
-    pub(super) fn has_slot(&self, address: IpAddr) -> bool {
-        self.find(address).is_some()
-    }
-
     /// Returns the series of all exposed hosts that have counted a packet, as a scrape shows them.
     pub(super) fn series(&self) -> Vec<HostTraffic> {
         let holds = self.holds.iter().map(|hold| (hold.held, hold.base));
@@ -267,7 +284,7 @@ impl Hosts {
         for (number, host) in hosts.filter(|(_, host)| host.hidden.is_none()) {
             shown.extend(self.series.of(number).map(|(id, counters)| HostTraffic {
                 key: HostKey {
-                    host: host.address,
+                    host: host.address.map(Into::into),
                     direction: id.direction,
                     peer_class: id.peer_class,
                 },
@@ -291,25 +308,37 @@ impl Hosts {
         self.entries.len().saturating_sub(1)
     }
 
-    fn find(&self, address: IpAddr) -> Option<u16> {
+    #[inline]
+    fn find(&self, address: Ip) -> Option<u16> {
         let hash = hash(&self.seed, address);
         let is_this = |number: &u16| self.entries[usize::from(*number)].address == Some(address);
         self.numbers.find(hash, is_this).copied()
     }
 
     /// Returns the number of the host with this address, and exposes it if it is not exposed.
-    fn expose(&mut self, address: IpAddr, now: Moment) -> HostNumber {
+    // Inlined: the address stays in registers. From memory, to which it was written in parts, it could
+    // only be loaded after all earlier writes, such as those of a new flow.
+    #[inline]
+    fn expose(&mut self, address: Ip, now: Moment) -> HostNumber {
         if let Some(number) = self.find(address) {
             self.expose_again(HostNumber(number), now);
             return HostNumber(number);
         }
+        if self.has_no_room() {
+            self.was_full = true;
+            return HostNumber::OTHER;
+        }
+        self.insert(address)
+    }
+
+    /// Gives a slot to a new host. There must be one.
+    #[inline(never)]
+    fn insert(&mut self, address: Ip) -> HostNumber {
         let number = if self.len() < self.limit {
             self.push(Some(address))
         } else {
             self.was_full = true;
-            let Some((_, number)) = self.hidden.pop_first() else {
-                return HostNumber::OTHER;
-            };
+            let (_, number) = self.hidden.pop_first().expect("a host is hidden");
             self.forget(HostNumber(number));
             self.entries[usize::from(number)] = Host::new(Some(address), self.forgotten);
             number
@@ -325,6 +354,7 @@ impl Hosts {
     }
 
     /// Exposes a host and holds its series, if it is hidden.
+    #[inline(never)]
     fn expose_again(&mut self, host: HostNumber, now: Moment) {
         let Some(last) = self.entries[host.index()].hidden.take() else {
             return;
@@ -339,7 +369,7 @@ impl Hosts {
     }
 
     /// Adds a host with the next number, and returns that.
-    fn push(&mut self, address: Option<IpAddr>) -> u16 {
+    fn push(&mut self, address: Option<Ip>) -> u16 {
         let number = u16::try_from(self.entries.len()).expect("the limit of hosts fits");
         self.entries.push(Host::new(address, 0));
         self.series.push_host(self.limit + 1);
@@ -383,7 +413,7 @@ impl Hosts {
 }
 
 impl Host {
-    fn new(address: Option<IpAddr>, generation: u64) -> Self {
+    fn new(address: Option<Ip>, generation: u64) -> Self {
         Self {
             address,
             hidden: None,
@@ -393,11 +423,12 @@ impl Host {
     }
 }
 
-fn hash(seed: &RandomState, address: IpAddr) -> u64 {
+#[inline]
+fn hash(seed: &RandomState, address: Ip) -> u64 {
     let mut hasher = seed.build_hasher();
     match address {
-        IpAddr::V4(address) => hasher.write_u32(address.to_bits()),
-        IpAddr::V6(address) => hasher.write_u128(address.to_bits()),
+        Ip::V4(bits) => hasher.write_u32(bits),
+        Ip::V6(high, low) => hasher.write_u128(u128::from(high) << 64 | u128::from(low)),
     }
     hasher.finish()
 }

@@ -36,7 +36,7 @@ mod store;
 mod table;
 mod top_n;
 
-pub use changes::Changes;
+pub use changes::{Changes, Series};
 pub use class::{Class, Classes, ClassesError, Lengths, WHOLE};
 pub use clock::Start;
 pub use host_classes::{HostClasses, HostClassesError};

@@ -100,6 +100,44 @@ impl KeyRef<'_> {
             Self::Wide(key) => key.hash_with(seed),
         }
     }
+
+    pub(super) fn unpack(self) -> Key<IpAddr> {
+        match self {
+            Self::Narrow(key) => key.unpack().widened(),
+            Self::Wide(key) => key.unpack(),
+        }
+    }
+
+    /// Unpacks the key of a packet.
+    pub(super) fn unpack_fields(self) -> Key<IpAddr> {
+        match self {
+            Self::Narrow(key) => key.unpack_fields().widened(),
+            Self::Wide(key) => key.unpack_fields(),
+        }
+    }
+
+    /// Returns a packet's observation, given its key, which has the fields that matter for the chosen
+    /// labels. The others are missing.
+    pub(super) fn seen(self) -> Observation {
+        let key = self.unpack_fields();
+        // Where one port does not matter, the key lacks it.
+        let ports = key.from_port.or(key.to_port).map(|_| {
+            let ports = [key.from_port, key.to_port];
+            ports.map(Option::unwrap_or_default).into()
+        });
+        Observation {
+            source: key.source.into(),
+            destination: key.destination.into(),
+            protocol: key.protocol,
+            listen_port: key.listen_port,
+            sensor: key.sensor.into(),
+            ports,
+            vlan: key.vlan,
+            dscp: key.dscp,
+            bytes: 0,
+            truncated: None,
+        }
+    }
 }
 
 impl PacketBatch {
@@ -218,26 +256,12 @@ impl<'a> BatchedPacket<'a> {
     /// Returns the observation without `truncated`, which the table does not need, and without fields
     /// that do not matter for the chosen labels.
     pub(super) fn seen(self) -> Observation {
-        let key = match &self.compact.contents {
-            Contents::Inline(key) => key.unpack_fields(),
-            Contents::InSideBuffer(index) => return self.batch.wide_packets[*index as usize].seen,
-        };
-        // Where one port does not matter, the key lacks it.
-        let ports = key.from_port.or(key.to_port).map(|_| {
-            let ports = [key.from_port, key.to_port];
-            ports.map(Option::unwrap_or_default).into()
-        });
-        Observation {
-            source: key.source.into(),
-            destination: key.destination.into(),
-            protocol: key.protocol,
-            listen_port: key.listen_port,
-            sensor: key.sensor.into(),
-            ports,
-            vlan: key.vlan,
-            dscp: key.dscp,
-            bytes: self.compact.bytes,
-            truncated: None,
+        match &self.compact.contents {
+            Contents::Inline(key) => Observation {
+                bytes: self.compact.bytes,
+                ..KeyRef::Narrow(key).seen()
+            },
+            Contents::InSideBuffer(index) => self.batch.wide_packets[*index as usize].seen,
         }
     }
 }

@@ -67,8 +67,8 @@ impl<K: Copy + Eq + Hash> BoundedSeries<K> {
     }
 
     /// Returns the value with this number; `None` for the number of all values beyond the limit.
-    pub(super) fn key(&self, number: usize) -> Option<K> {
-        self.entries[number].key
+    pub(super) fn key(&self, number: u16) -> Option<K> {
+        self.entries[usize::from(number)].key
     }
 
     /// Counts a packet in the series with this number.

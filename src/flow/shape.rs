@@ -320,12 +320,13 @@ impl Shape {
     }
 
     /// Returns the addresses of a packet that are hosts, given the classes of both.
+    #[inline]
     pub(super) fn hosts(
         &self,
         seen: &Observation,
         [from_class, to_class]: [Class; 2],
-    ) -> [Option<IpAddr>; 2] {
-        let host = |address: Ip, class| self.hosts.contains(class).then(|| address.into());
+    ) -> [Option<Ip>; 2] {
+        let host = |address, class| self.hosts.contains(class).then_some(address);
         [
             host(seen.source, from_class),
             host(seen.destination, to_class),

@@ -14,9 +14,11 @@ use accounts::Accounts;
 pub use checkpoints::CHECKPOINT_INTERVAL;
 use checkpoints::Checkpoints;
 use eviction::Sweep;
+pub(super) use resolutions::Counted;
 use resolutions::Resolutions;
 
 mod accounts;
+mod changes;
 mod checkpoints;
 mod eviction;
 mod hosts;
@@ -221,6 +223,8 @@ impl FlowTable {
     }
 }
 
+#[cfg(test)]
+mod change_model;
 #[cfg(test)]
 mod host_model;
 #[cfg(test)]

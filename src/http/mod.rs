@@ -214,7 +214,7 @@ async fn accept<S>(
         let lacks_descriptors = lacks_descriptors(&error);
         if last_warning.is_none_or(|at| at.elapsed() >= ACCEPT_WARNING_INTERVAL) {
             *last_warning = Some(Instant::now());
-            let advice = if lacks_descriptors {
+            let advice = if lacks_descriptors && cfg!(unix) {
                 "; raise the limit of open files (LimitNOFILE= in systemd, ulimit -n)"
             } else {
                 ""

@@ -1,93 +1,12 @@
-//! Waits for SIGINT, SIGTERM and SIGHUP.
+//! Waits for what asks the daemon to end: SIGINT, SIGTERM and SIGHUP, or the events of a console on
+//! Windows.
 
 #[cfg(unix)]
-use std::fs::File;
-use std::io;
-
-#[cfg(unix)]
-use tracing::info;
-
-#[cfg(unix)]
-pub(super) struct Signals {
-    interrupt: tokio::signal::unix::Signal,
-    terminate: tokio::signal::unix::Signal,
-    /// `None` if the process was started with SIGHUP ignored, as nohup(1) does.
-    hangup: Option<tokio::signal::unix::Signal>,
-    has_terminal: bool,
+#[path = "signals/unix.rs"]
+mod system;
+#[cfg(windows)]
+mod system {
+    pub(in crate::live) use crate::console_events::ConsoleEvents as Signals;
 }
 
-#[cfg(unix)]
-impl Signals {
-    /// Registers handlers, so that the signals no longer end the process by themselves.
-    pub(super) fn new() -> io::Result<Self> {
-        use tokio::signal::unix::{SignalKind, signal};
-
-        let is_ignored = ignores_hangup();
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-            hangup: (!is_ignored)
-                .then(|| signal(SignalKind::hangup()))
-                .transpose()?,
-            // Only a process with a terminal can open this name: tty(4).
-            has_terminal: File::open("/dev/tty").is_ok(),
-        })
-    }
-
-    /// Waits for a signal that asks the process to end, and returns its name.
-    ///
-    /// For a process on a terminal, SIGHUP means that the terminal was closed. For a daemon it is a
-    /// request to reload the configuration, which this one does without a signal.
-    pub(super) async fn next(&mut self) -> &'static str {
-        loop {
-            tokio::select! {
-                _ = self.interrupt.recv() => return "SIGINT",
-                _ = self.terminate.recv() => return "SIGTERM",
-                () = next(self.hangup.as_mut()) => {}
-            }
-            if self.has_terminal {
-                return "SIGHUP: the terminal is gone";
-            }
-            info!("ignoring SIGHUP: the web configuration is reloaded by itself when it changes");
-        }
-    }
-}
-
-#[cfg(unix)]
-async fn next(signal: Option<&mut tokio::signal::unix::Signal>) {
-    match signal {
-        Some(signal) => {
-            signal.recv().await;
-        }
-        None => std::future::pending().await,
-    }
-}
-
-/// Whether this process was started with SIGHUP ignored.
-#[cfg(target_os = "linux")]
-fn ignores_hangup() -> bool {
-    // The first bit is signal 1: proc_pid_status(5).
-    let status = procfs::process::Process::myself().and_then(|process| process.status());
-    status.is_ok_and(|status| status.sigign & 1 != 0)
-}
-
-/// There is no safe way to find out on this system, so SIGHUP is handled.
-#[cfg(all(unix, not(target_os = "linux")))]
-fn ignores_hangup() -> bool {
-    false
-}
-
-#[cfg(not(unix))]
-pub(super) struct Signals;
-
-#[cfg(not(unix))]
-impl Signals {
-    pub(super) fn new() -> io::Result<Self> {
-        Ok(Self)
-    }
-
-    pub(super) async fn next(&mut self) -> &'static str {
-        let _ = tokio::signal::ctrl_c().await;
-        "Ctrl-C"
-    }
-}
+pub(super) use system::Signals;

@@ -1,8 +1,6 @@
 //! The series of a timeline.
 
-use std::net::IpAddr;
-
-use crate::flow::{HostKey, Key, OverflowKey, Shape, TrafficKey};
+use crate::flow::{HostKey, Key, OverflowKey, Series, Shape, TrafficKey};
 use crate::metrics::labels;
 use crate::names::NameTable;
 use crate::wire::{Skipped, Truncated};
@@ -13,12 +11,8 @@ pub(super) enum TimelineSeries {
     Received,
     Skipped(Skipped),
     Truncated(Truncated),
-    Flow(Key<IpAddr>),
-    /// `None` for packets beyond the number of keys.
-    Overflow(Option<OverflowKey>),
-    /// `None` for packets beyond the number of keys.
-    Traffic(Option<TrafficKey>),
-    Host(HostKey),
+    /// One in which a table counts packets.
+    Counted(Series),
 }
 
 /// A series as bytes: the kind, a detail of it, and a key padded with zeros.
@@ -35,12 +29,12 @@ impl TimelineSeries {
             Self::Received => (0, 0, &[]),
             Self::Skipped(reason) => (1, reason as u8, &[]),
             Self::Truncated(cause) => (2, cause as u8, &[]),
-            Self::Traffic(Some(key)) => (3, 0, &key.to_bytes()),
-            Self::Traffic(None) => (3, 1, &[]),
-            Self::Host(key) => (4, 0, &key.to_bytes()),
-            Self::Flow(key) => (5, 0, &key.to_bytes()),
-            Self::Overflow(Some(key)) => (6, 0, &key.to_bytes()),
-            Self::Overflow(None) => (6, 1, &[]),
+            Self::Counted(Series::Traffic(Some(key))) => (3, 0, &key.to_bytes()),
+            Self::Counted(Series::Traffic(None)) => (3, 1, &[]),
+            Self::Counted(Series::Host(key)) => (4, 0, &key.to_bytes()),
+            Self::Counted(Series::Flow(key)) => (5, 0, &key.to_bytes()),
+            Self::Counted(Series::Overflow(Some(key))) => (6, 0, &key.to_bytes()),
+            Self::Counted(Series::Overflow(None)) => (6, 1, &[]),
         };
         bytes[0] = kind;
         bytes[1] = detail;
@@ -54,15 +48,17 @@ impl TimelineSeries {
             (0, _) => Self::Received,
             (1, reason) => Self::Skipped(Skipped::ALL[usize::from(*reason)]),
             (2, cause) => Self::Truncated(Truncated::ALL[usize::from(*cause)]),
-            (3, 0) => Self::Traffic(key.first_chunk().map(TrafficKey::from_bytes)),
-            (3, _) => Self::Traffic(None),
-            (4, _) => {
-                let key = key.first_chunk().expect("keys of flows are longer");
-                Self::Host(HostKey::from_bytes(key))
-            }
-            (5, _) => Self::Flow(Key::from_bytes(key)),
-            (_, 0) => Self::Overflow(key.first_chunk().map(OverflowKey::from_bytes)),
-            (_, _) => Self::Overflow(None),
+            (kind, detail) => Self::Counted(match (kind, detail) {
+                (3, 0) => Series::Traffic(key.first_chunk().map(TrafficKey::from_bytes)),
+                (3, _) => Series::Traffic(None),
+                (4, _) => {
+                    let key = key.first_chunk().expect("keys of flows are longer");
+                    Series::Host(HostKey::from_bytes(key))
+                }
+                (5, _) => Series::Flow(Key::from_bytes(key)),
+                (_, 0) => Series::Overflow(key.first_chunk().map(OverflowKey::from_bytes)),
+                (_, _) => Series::Overflow(None),
+            }),
         }
     }
 
@@ -76,12 +72,12 @@ impl TimelineSeries {
             Self::Truncated(cause) => {
                 text.extend(["{cause=\"", cause.label(), "\"}"]);
             }
-            Self::Flow(key) => {
+            Self::Counted(Series::Flow(key)) => {
                 labels::push_flow(text, shape, names, &shape.with_classes(key));
             }
-            Self::Overflow(key) => labels::push_overflow(text, shape, key),
-            Self::Traffic(key) => labels::push_traffic(text, shape, key),
-            Self::Host(key) => labels::push_host(text, shape, key),
+            Self::Counted(Series::Overflow(key)) => labels::push_overflow(text, shape, key),
+            Self::Counted(Series::Traffic(key)) => labels::push_traffic(text, shape, key),
+            Self::Counted(Series::Host(key)) => labels::push_host(text, shape, key),
         }
     }
 }

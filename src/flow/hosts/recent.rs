@@ -42,7 +42,7 @@ impl Hosts {
         let hosts = self.entries.iter().zip(self.totals()).map(|(host, now)| {
             let [sent, received] = now.since(then.next().unwrap_or_default());
             RecentHost {
-                address: host.address,
+                address: host.address.map(Into::into),
                 sent,
                 received,
             }

@@ -13,7 +13,7 @@ use super::super::shape::{AnyKey, OverflowKey, TrafficKey};
 use super::super::snapshot::{Counters, Flow, Sum};
 use super::super::store::{Slot, SlotState, Store};
 use super::FlowLimits;
-use super::resolutions::{ByPacket, FlowSlot};
+use super::resolutions::{ByPacket, Counted, FlowSlot};
 use crate::wire::Observation;
 
 /// All state of a table except the flows themselves.
@@ -95,13 +95,17 @@ impl Accounts {
         reason = "a call for each packet, with its arguments in memory, costs a tenth of the counting"
     )]
     #[inline(always)]
-    pub(super) fn count<A: Address>(&mut self, slot: &mut Slot<A>, packet: BatchedPacket<'_>) {
+    pub(super) fn count<A: Address>(
+        &mut self,
+        slot: &mut Slot<A>,
+        packet: BatchedPacket<'_>,
+    ) -> Counted {
         let by_packet = ByPacket {
             classes: slot.classes,
             traffic: slot.traffic(),
             hosts: slot.hosts(),
         };
-        self.count_resolved(slot, by_packet, packet);
+        self.count_resolved(slot, by_packet, packet)
     }
 
     /// Counts a packet in its flow, its traffic series and its hosts.
@@ -112,12 +116,16 @@ impl Accounts {
         slot: &mut Slot<A>,
         by_packet: ByPacket,
         packet: BatchedPacket<'_>,
-    ) {
+    ) -> Counted {
         self.count_in_flow(slot, packet);
         self.traffic.add(by_packet.traffic, packet.bytes());
         let ByPacket { classes, hosts, .. } = by_packet;
         let at = packet.at().max(self.last_read);
         self.hosts.count(hosts, classes, packet.bytes(), at);
+        Counted {
+            overflow: None,
+            by_packet,
+        }
     }
 
     /// Finds the traffic series and the hosts of a packet, and counts the packet there.
@@ -145,6 +153,7 @@ impl Accounts {
         slot.last = slot.last.max(packet.at()).max(self.last_read);
     }
 
+    #[inline]
     fn resolve_hosts(&mut self, seen: &Observation, classes: [Class; 2]) -> HostPair {
         if !self.hosts.is_on() {
             return HostPair::NONE;
@@ -165,11 +174,11 @@ impl Accounts {
         &mut self,
         slot: &mut Slot<A>,
         packet: BatchedPacket<'_>,
-    ) {
+    ) -> Counted {
         if !slot.has_known_hosts() {
             slot.set_hosts(self.resolve_hosts(&packet.seen(), slot.classes));
         }
-        self.count(slot, packet);
+        self.count(slot, packet)
     }
 
     /// Exposes a new or an idle flow, and returns its slot.
@@ -232,8 +241,9 @@ impl Accounts {
         self.holds.push(self.now, slot.counters, held);
     }
 
-    /// Counts a packet whose flow, which has this hash, has no slot.
-    pub(super) fn overflow(&mut self, hash: u64, packet: BatchedPacket<'_>) {
+    /// Counts a packet whose flow, which has this hash, has no slot. Returns the number of the overflow
+    /// series.
+    pub(super) fn overflow(&mut self, hash: u64, packet: BatchedPacket<'_>) -> u16 {
         self.overflow_packets += 1;
         // An idle flow was inserted before. Inserting it again does not change the estimate.
         self.demand.insert(hash);
@@ -241,6 +251,7 @@ impl Accounts {
         let number = key.map_or(0, |key| self.overflow.intern(key));
         self.overflow.begin(number, self.now);
         self.overflow.add(number, packet.bytes());
+        number
     }
 
     /// Returns the classes of a packet's addresses, and the number of its traffic series.

@@ -13,7 +13,7 @@ use super::*;
 use crate::wire::Observation;
 
 #[derive(Debug, Clone)]
-enum Step {
+pub(super) enum Step {
     /// Counts a packet, of one of a few kinds, that arrived so many seconds ago.
     Packet(u8, u64),
     /// Scrapes. The flag says whether the scrape reaches its client.
@@ -22,7 +22,7 @@ enum Step {
     Wait(u64),
 }
 
-fn step() -> impl Strategy<Value = Step> {
+pub(super) fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         12 => (any::<u8>(), prop_oneof![9 => Just(0), 1 => 0..50_u64])
             .prop_map(|(kind, age)| Step::Packet(kind, age)),
@@ -50,7 +50,7 @@ fn limits() -> impl Strategy<Value = FlowLimits> {
 
 /// Flows that determine their hosts, and flows that do not: without an address, with hosts or with
 /// their peers shortened.
-fn shapes() -> impl Strategy<Value = Shape> {
+pub(super) fn shapes() -> impl Strategy<Value = Shape> {
     let labels = prop_oneof![
         Just("from,from_type,to,to_type,protocol,listen_port"),
         Just("from,to,protocol,listen_port,from_port"),
@@ -78,7 +78,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
 }
 
 /// A packet between two of a few addresses: private, public and multicast ones, IPv4 and IPv6.
-fn packet_of(kind: u8) -> Observation {
+pub(super) fn packet_of(kind: u8) -> Observation {
     let (source, destination) = (kind % 8, kind / 8 % 8);
     let ipv4 = |number| match number {
         0..6 => [10, 0, 0, number],

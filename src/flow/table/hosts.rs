@@ -5,9 +5,6 @@
 //! host. So whenever hosts are hidden, their flows are told to look up their hosts again.
 
 use super::super::hosts::HostPair;
-use super::super::packets::BatchedPacket;
-use super::super::shape::TrafficKey;
-use super::super::snapshot::{Direction, HostKey};
 use super::eviction::SWEEP_INTERVAL;
 use super::{Accounts, FlowTable};
 
@@ -43,35 +40,6 @@ impl FlowTable {
 }
 
 impl Accounts {
-    /// Returns the series of hosts in which a packet counts, sent and received. It must be the last
-    /// packet that was counted.
-    pub(super) fn host_keys(&self, packet: BatchedPacket<'_>) -> [Option<HostKey>; 2] {
-        if !self.hosts.is_on() {
-            return [None; 2];
-        }
-        let seen = packet.seen();
-        let shape = &self.keys.shape;
-        let TrafficKey {
-            from_class,
-            to_class,
-            ..
-        } = shape.traffic(&seen);
-        let hosts = shape.hosts(&seen, [from_class, to_class]);
-        let [from, to] = hosts.map(|host| {
-            let address = host?;
-            Some(self.hosts.has_slot(address).then_some(address))
-        });
-        let key = |host, direction, peer_class| HostKey {
-            host,
-            direction,
-            peer_class,
-        };
-        [
-            from.map(|host| key(host, Direction::Sent, to_class)),
-            to.map(|host| key(host, Direction::Received, from_class)),
-        ]
-    }
-
     /// Whether hosts should be hidden because a new one would find no slot. Runs with scrapes leave
     /// that to the scrapes.
     pub(super) fn needs_room_for_hosts(&self) -> bool {

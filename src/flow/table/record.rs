@@ -4,7 +4,7 @@ use super::super::changes::Changes;
 use super::super::packets::{BatchedPacket, KeyRef, PacketBatch};
 use super::super::store::NONE;
 use super::FlowTable;
-use super::resolutions::{FlowSlot, Resolution};
+use super::resolutions::{Counted, FlowSlot, Resolution};
 
 /// The number of packets that are looked up together.
 const GROUP: usize = 32;
@@ -19,44 +19,32 @@ impl FlowTable {
     /// load; the third verifies the key, because earlier packets of the group may have changed the
     /// slot meanwhile.
     pub fn record(&mut self, packets: &mut PacketBatch) {
-        self.record_each(packets, |_, _, _| {});
+        self.record_each(packets, |_, _| {});
     }
 
     /// Does the same as [`record`](Self::record), and adds the packets to `changes`.
     pub fn record_with(&mut self, packets: &mut PacketBatch, changes: &mut Changes) {
-        self.record_each(packets, |table, packet, flow| {
-            let slot = flow.map(|FlowSlot { index, is_wide }| {
-                if is_wide {
-                    KeyRef::Wide(&table.wide[index].key)
-                } else {
-                    KeyRef::Narrow(&table.narrow[index].key)
-                }
-            });
-            changes.add(packet, slot, table.accounts.host_keys(packet));
-        });
+        self.record_each(packets, |packet, counted| changes.add(packet, counted));
     }
 
-    /// Counts the packets of a batch. Calls `counted` after each, with the packet and the slot of its
-    /// flow, if there is one.
+    /// Counts the packets of a batch. Calls `then` after each, with the packet and where it has counted.
     #[inline]
     fn record_each(
         &mut self,
         packets: &mut PacketBatch,
-        mut counted: impl FnMut(&Self, BatchedPacket<'_>, Option<FlowSlot>),
+        mut then: impl FnMut(BatchedPacket<'_>, Counted),
     ) {
         let mut found = [NONE; GROUP];
         for group in packets.groups(GROUP) {
             if self.accounts.is_direct {
                 self.find_flows(&mut found, group.clone());
                 for (found, packet) in found.iter().zip(group) {
-                    let flow = self.count(*found, packet);
-                    counted(self, packet, flow);
+                    then(packet, self.count(*found, packet));
                 }
             } else {
                 self.find_resolutions(&mut found, group.clone());
                 for (found, packet) in found.iter().zip(group) {
-                    let flow = self.count_resolved(*found, packet);
-                    counted(self, packet, flow);
+                    then(packet, self.count_resolved(*found, packet));
                 }
             }
         }
@@ -119,14 +107,14 @@ impl FlowTable {
         }
     }
 
-    /// Counts a packet whose key is that of its flow, and returns the slot of the flow. If it is
-    /// `found`, no other look-up is needed. `found` may be [`NONE`].
+    /// Counts a packet whose key is that of its flow. If `found` is the slot of the flow, no other
+    /// look-up is needed. It may be [`NONE`].
     #[expect(
         clippy::inline_always,
         reason = "a call for each packet, with its arguments in memory, costs a tenth of the counting"
     )]
     #[inline(always)]
-    fn count(&mut self, found: u32, packet: BatchedPacket<'_>) -> Option<FlowSlot> {
+    fn count(&mut self, found: u32, packet: BatchedPacket<'_>) -> Counted {
         let Self {
             narrow,
             wide,
@@ -134,35 +122,30 @@ impl FlowTable {
             ..
         } = self;
         accounts.advance(packet.at());
-        let index = found;
         match packet.key() {
             KeyRef::Narrow(key) => {
                 if let Some(slot) = narrow.exposed_at(found, key)
                     && slot.has_known_hosts()
                 {
-                    accounts.count(slot, packet);
-                    let is_wide = false;
-                    return Some(FlowSlot { index, is_wide });
+                    return accounts.count(slot, packet);
                 }
             }
             KeyRef::Wide(key) => {
                 if let Some(slot) = wide.exposed_at(found, key)
                     && slot.has_known_hosts()
                 {
-                    accounts.count(slot, packet);
-                    let is_wide = true;
-                    return Some(FlowSlot { index, is_wide });
+                    return accounts.count(slot, packet);
                 }
             }
         }
         self.admit_and_count(packet)
     }
 
-    /// Counts a packet whose key is not that of its flow, and returns the slot of the flow. `found` is
-    /// the position in the cache, or [`NONE`].
+    /// Counts a packet whose key is not that of its flow. `found` is the position in the cache, or
+    /// [`NONE`].
     #[expect(clippy::inline_always, reason = "as for `count`")]
     #[inline(always)]
-    fn count_resolved(&mut self, found: u32, packet: BatchedPacket<'_>) -> Option<FlowSlot> {
+    fn count_resolved(&mut self, found: u32, packet: BatchedPacket<'_>) -> Counted {
         let Self {
             narrow,
             wide,
@@ -177,12 +160,10 @@ impl FlowTable {
         if let Some(Resolution { flow, by_packet }) = resolution {
             if flow.is_wide {
                 if let Some(slot) = wide.if_exposed_mut(flow.index) {
-                    accounts.count_resolved(slot, by_packet, packet);
-                    return Some(flow);
+                    return accounts.count_resolved(slot, by_packet, packet);
                 }
             } else if let Some(slot) = narrow.if_exposed_mut(flow.index) {
-                accounts.count_resolved(slot, by_packet, packet);
-                return Some(flow);
+                return accounts.count_resolved(slot, by_packet, packet);
             }
         }
         self.resolve_and_count(packet)
@@ -191,32 +172,31 @@ impl FlowTable {
     /// Counts a packet whose key is that of its flow, after a look-up. The flow is new, idle or without a
     /// slot, or its hosts are unknown.
     #[cold]
-    fn admit_and_count(&mut self, packet: BatchedPacket<'_>) -> Option<FlowSlot> {
-        let flow = self.admit(packet.hash(), packet.key(), packet);
-        match flow {
-            Some(FlowSlot { index, is_wide }) => {
+    fn admit_and_count(&mut self, packet: BatchedPacket<'_>) -> Counted {
+        match self.admit(packet.hash(), packet.key(), packet) {
+            Ok(FlowSlot { index, is_wide }) => {
                 if is_wide {
                     let slot = &mut self.wide[index];
-                    self.accounts.find_hosts_and_count(slot, packet);
+                    self.accounts.find_hosts_and_count(slot, packet)
                 } else {
                     let slot = &mut self.narrow[index];
-                    self.accounts.find_hosts_and_count(slot, packet);
+                    self.accounts.find_hosts_and_count(slot, packet)
                 }
             }
-            None => {
-                self.accounts.count_by_packet(packet);
-            }
+            Err(overflow) => Counted {
+                overflow: Some(overflow),
+                by_packet: self.accounts.count_by_packet(packet),
+            },
         }
-        flow
     }
 
     /// Works out where a packet counts, counts it there, and caches that for packets with the same key.
     #[inline(never)]
-    fn resolve_and_count(&mut self, packet: BatchedPacket<'_>) -> Option<FlowSlot> {
+    fn resolve_and_count(&mut self, packet: BatchedPacket<'_>) -> Counted {
         let key = self.accounts.flow_key(&packet.seen());
         let hash = key.as_ref().hash_with(&self.accounts.keys.seed);
         let flow = self.admit(hash, key.as_ref(), packet);
-        if let Some(FlowSlot { index, is_wide }) = flow {
+        if let Ok(FlowSlot { index, is_wide }) = flow {
             if is_wide {
                 let slot = &mut self.wide[index];
                 self.accounts.count_in_flow(slot, packet);
@@ -226,19 +206,29 @@ impl FlowTable {
             }
         }
         let by_packet = self.accounts.count_by_packet(packet);
-        let flow = flow?;
-        let resolution = Resolution { flow, by_packet };
-        let hash = packet.hash();
-        match packet.key() {
-            KeyRef::Narrow(key) => self.narrow_resolutions.insert(hash, key, resolution),
-            KeyRef::Wide(key) => self.wide_resolutions.insert(hash, key, resolution),
+        if let Ok(flow) = flow {
+            let resolution = Resolution { flow, by_packet };
+            let hash = packet.hash();
+            match packet.key() {
+                KeyRef::Narrow(key) => self.narrow_resolutions.insert(hash, key, resolution),
+                KeyRef::Wide(key) => self.wide_resolutions.insert(hash, key, resolution),
+            }
         }
-        Some(flow)
+        Counted {
+            overflow: flow.err(),
+            by_packet,
+        }
     }
 
     /// Returns the slot of a packet's flow, given the key of the flow and its hash. Exposes a flow that is
-    /// new or idle, if there is a free slot. Otherwise the packet counts as overflow.
-    fn admit(&mut self, hash: u64, key: KeyRef<'_>, packet: BatchedPacket<'_>) -> Option<FlowSlot> {
+    /// new or idle, if there is a free slot. Otherwise counts the packet as overflow, and returns the
+    /// number of the overflow series.
+    fn admit(
+        &mut self,
+        hash: u64,
+        key: KeyRef<'_>,
+        packet: BatchedPacket<'_>,
+    ) -> Result<FlowSlot, u16> {
         self.make_room_for_hosts();
         // An earlier packet of the same group may have exposed the flow. Or the candidate was
         // another flow with the same 32 bits of the hash.
@@ -248,19 +238,18 @@ impl FlowTable {
             KeyRef::Wide(key) => self.wide.find_exposed(hash, key),
         };
         if let Some(index) = exposed {
-            return Some(FlowSlot { index, is_wide });
+            return Ok(FlowSlot { index, is_wide });
         }
         if self.is_full() {
             self.accounts.was_full = true;
             if !self.make_room() {
-                self.accounts.overflow(hash, packet);
-                return None;
+                return Err(self.accounts.overflow(hash, packet));
             }
         }
         let index = match key {
             KeyRef::Narrow(key) => self.accounts.expose(&mut self.narrow, hash, key, packet),
             KeyRef::Wide(key) => self.accounts.expose(&mut self.wide, hash, key, packet),
         };
-        Some(FlowSlot { index, is_wide })
+        Ok(FlowSlot { index, is_wide })
     }
 }

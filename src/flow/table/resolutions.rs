@@ -25,8 +25,16 @@ pub(super) struct FlowSlot {
     pub(super) is_wide: bool,
 }
 
+/// Where a packet has counted. With its key, this determines all its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::flow) struct Counted {
+    /// The number of the overflow series, if its flow had no slot.
+    pub(super) overflow: Option<u16>,
+    pub(super) by_packet: ByPacket,
+}
+
 /// Where a packet counts besides its flow.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct ByPacket {
     pub(super) classes: [Class; 2],
     /// The number of its traffic series.
