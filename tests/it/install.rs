@@ -135,6 +135,15 @@ fn the_crate_has_what_a_build_needs_and_no_tests() {
     }
 }
 
+#[test]
+fn the_readme_runs_the_image_of_this_version() {
+    let image = format!(
+        " tzsp-packetstream-exporter:{}\n",
+        env!("CARGO_PKG_VERSION")
+    );
+    assert!(page("README.md").contains(&image), "{image}");
+}
+
 /// Prints the texts and attributes in an XML file, each with the path of its element.
 const ELEMENTS: &str = r#"
 import sys, xml.etree.ElementTree as tree

@@ -24,7 +24,7 @@ fn words(text: &str, is_part: impl Fn(char) -> bool) -> impl Iterator<Item = &st
 }
 
 /// The pages that name metrics and options. The queries of docs/promql.md are tested by running them.
-const PAGES: [&str; 12] = [
+const PAGES: [&str; 13] = [
     "README.md",
     "SECURITY.md",
     "docs/analyze.md",
@@ -37,17 +37,11 @@ const PAGES: [&str; 12] = [
     "docs/routeros.md",
     "docs/series.md",
     "docs/troubleshooting.md",
+    "docs/windows.md",
 ];
 
 /// Options of cargo and of xtask that the pages name.
-const OPTIONS_OF_OTHERS: [&str; 6] = [
-    "--root",
-    "--target",
-    "--all",
-    "--program",
-    "--image",
-    "--check",
-];
+const OPTIONS_OF_OTHERS: [&str; 5] = ["--target", "--all", "--program", "--image", "--check"];
 
 #[test]
 fn every_metric_and_option_in_a_page_exists() {
