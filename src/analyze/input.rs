@@ -69,7 +69,7 @@ enum Kind {
 
 fn kind(file: &Path) -> io::Result<Kind> {
     if is_standard_input(file) {
-        system::kind_of(&system::standard_input()?)
+        Ok(system::kind_of(&system::standard_input()?))
     } else {
         system::kind_at(file)
     }
@@ -122,7 +122,7 @@ impl Input {
         } else {
             system::open(file)?
         };
-        let source = match system::kind_of(&file)? {
+        let source = match system::kind_of(&file) {
             Kind::File(_) if !is_standard_input => Source::File(file),
             // Standard input may begin in the middle of a file.
             Kind::File(_) | Kind::Directory => Source::Sequential(Box::new(file)),

@@ -1,14 +1,16 @@
-//! The operating system's numbers about this process: from proc(5) on Linux, none elsewhere.
+//! The operating system's numbers about this process, on Linux and Windows.
 
 use crate::metrics::ProcessState;
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(target_os = "linux")]
+pub(super) use linux::state;
+#[cfg(windows)]
+pub(super) use windows::state;
+
+#[cfg(not(any(target_os = "linux", windows)))]
 pub(super) fn state() -> ProcessState {
     ProcessState::default()
 }
-
-#[cfg(target_os = "linux")]
-pub(super) use linux::state;
 
 #[cfg(target_os = "linux")]
 mod linux {
@@ -92,5 +94,42 @@ mod linux {
             assert_eq!(octets(network, "InMcastOctets"), None);
             assert_eq!(octets("", "InOctets"), None);
         }
+    }
+}
+
+#[cfg(windows)]
+mod windows {
+    use std::time::Duration;
+
+    use sysinfo::{ProcessRefreshKind, ProcessesToUpdate, System, get_current_pid};
+
+    use super::ProcessState;
+
+    pub(in crate::live) fn state() -> ProcessState {
+        this_process().unwrap_or_default()
+    }
+
+    fn this_process() -> Option<ProcessState> {
+        let pid = get_current_pid().ok()?;
+        let mut system = System::new().ok()?;
+        let kind = ProcessRefreshKind::nothing().with_cpu().with_memory();
+        system.refresh_processes_specifics(ProcessesToUpdate::Some(&[pid]), false, kind);
+        let process = system.process(pid)?;
+        Some(ProcessState {
+            cpu: Some(Duration::from_millis(process.accumulated_cpu_time())),
+            // Windows counts handles. The client library of Go reports them under this name, too.
+            open_fds: process
+                .open_files()
+                .and_then(|handles| known(handles as u64)),
+            virtual_memory: known(process.virtual_memory()),
+            resident_memory: known(process.memory()),
+            started: known(process.start_time()).map(Duration::from_secs),
+            ..ProcessState::default()
+        })
+    }
+
+    /// Returns `None` for 0, which stands for an unknown number.
+    fn known(number: u64) -> Option<u64> {
+        (number > 0).then_some(number)
     }
 }

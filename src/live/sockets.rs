@@ -1,5 +1,6 @@
 //! Receives TZSP on UDP sockets, with one thread for each socket.
 
+use std::env::consts::OS;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -40,12 +41,22 @@ fn raise_buffer(listener: &Listener, buffer_mib: u32) {
     let wanted = buffer_mib as usize * MIB;
     match listener.raise_buffer(wanted) {
         Ok(granted) if granted < wanted => warn!(
-            "the receive buffer of UDP port {port} has {} KiB instead of {buffer_mib} MiB: the \
-             kernel grants no more. Raise its limit: sysctl -w net.core.rmem_max={wanted}",
-            granted / 1024
+            "the receive buffer of UDP port {port} has {} KiB instead of {buffer_mib} MiB: {}",
+            granted / 1024,
+            buffer_advice(OS, wanted)
         ),
         Ok(_) => {}
         Err(error) => warn!("cannot raise the receive buffer of UDP port {port}: {error}"),
+    }
+}
+
+/// Returns why a receive buffer is smaller than wanted, and what to do about it. `system` is one of
+/// `std::env::consts::OS`.
+fn buffer_advice(system: &str, wanted: usize) -> String {
+    if system == "linux" {
+        format!("the kernel grants no more. Raise its limit: sysctl -w net.core.rmem_max={wanted}")
+    } else {
+        "the system grants no more. --receive-buffer asks for less".to_owned()
     }
 }
 
@@ -133,4 +144,21 @@ fn receive_until(
         count_batch(receiver);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn advice_about_the_receive_buffer_fits_the_system() {
+        assert_eq!(
+            buffer_advice("linux", 1_048_576),
+            "the kernel grants no more. Raise its limit: sysctl -w net.core.rmem_max=1048576"
+        );
+        assert_eq!(
+            buffer_advice("windows", 1_048_576),
+            "the system grants no more. --receive-buffer asks for less"
+        );
+    }
 }

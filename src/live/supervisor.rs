@@ -123,7 +123,7 @@ impl Supervisor {
     ) -> Outcome {
         let (mut tshark, output) = match Tshark::start(&self.options) {
             Ok(started) => started,
-            Err(error) => return Outcome::NeverStarted(format!("cannot start tshark: {error}")),
+            Err(error) => return Outcome::NeverStarted(tshark::cannot_start(&error)),
         };
         let run = self.exporter.lock().history.new_run(Instant::now());
         let mut stream = match Stream::read(output, run, Arc::clone(&self.exporter)) {

@@ -237,7 +237,9 @@ fn open(source: &Source) -> Result<Content, String> {
         }
         Source::Dhcp => Ok(Content::Dhcp(Leases::default())),
         Source::Resolve if cfg!(unix) => Ok(Content::Resolve(Lookups::default())),
-        Source::Resolve => Err("only Unix has /etc/resolv.conf, which it reads".to_owned()),
+        Source::Resolve => Err(
+            "it needs /etc/resolv.conf, which this system lacks; the other sources work".to_owned(),
+        ),
         Source::Dns => Ok(Content::Dns(Answers::default())),
     }
 }

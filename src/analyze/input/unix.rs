@@ -38,8 +38,9 @@ pub(super) fn kind_at(file: &Path) -> io::Result<Kind> {
     file.metadata().map(|metadata| kind_from(&metadata))
 }
 
-pub(super) fn kind_of(file: &File) -> io::Result<Kind> {
-    file.metadata().map(|metadata| kind_from(&metadata))
+pub(super) fn kind_of(file: &File) -> Kind {
+    let metadata = file.metadata();
+    metadata.map_or(Kind::Stream, |metadata| kind_from(&metadata))
 }
 
 fn kind_from(metadata: &Metadata) -> Kind {

@@ -70,15 +70,15 @@ pub(super) fn kind_at(file: &Path) -> io::Result<Kind> {
     if file.is_dir() {
         return Ok(Kind::Directory);
     }
-    kind_of(&open(file)?)
+    Ok(kind_of(&open(file)?))
 }
 
-pub(super) fn kind_of(file: &File) -> io::Result<Kind> {
-    // Only files on disks have metadata. For pipes and for NUL, to ask for it is an error.
-    if !is_on_disk(file) {
-        return Ok(Kind::Stream);
+pub(super) fn kind_of(file: &File) -> Kind {
+    // For pipes and for NUL, asking for metadata is an error.
+    match file.metadata() {
+        Ok(metadata) if is_on_disk(file) => Kind::File(metadata.len()),
+        _ => Kind::Stream,
     }
-    Ok(Kind::File(file.metadata()?.len()))
 }
 
 /// Returns standard input without the buffer of [`io::stdin`].

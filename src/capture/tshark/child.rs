@@ -6,7 +6,7 @@
 //! because code that runs between fork and exec in our own process would be `unsafe`. On other
 //! systems a child ends at its next write to the closed pipe.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::process::Command;
 
@@ -20,12 +20,12 @@ pub const STATUS_NOT_RUNNABLE: u8 = 126;
 
 /// Returns a command that runs `program` as a tied child, in a process group of its own.
 #[must_use]
-pub fn command(program: &str) -> Command {
-    in_own_group(start_tied(program))
+pub fn command(program: impl AsRef<OsStr>) -> Command {
+    in_own_group(start_tied(program.as_ref()))
 }
 
 #[cfg(target_os = "linux")]
-fn start_tied(program: &str) -> Command {
+fn start_tied(program: &OsStr) -> Command {
     // Not std::env::current_exe(): that path no longer exists once an update has replaced the
     // executable.
     let mut command = Command::new("/proc/self/exe");
@@ -37,7 +37,7 @@ fn start_tied(program: &str) -> Command {
 }
 
 #[cfg(not(target_os = "linux"))]
-fn start_tied(program: &str) -> Command {
+fn start_tied(program: &OsStr) -> Command {
     Command::new(program)
 }
 
@@ -47,9 +47,13 @@ fn in_own_group(mut command: Command) -> Command {
     command
 }
 
-/// Does nothing: Windows has no process groups of this kind.
-#[cfg(not(unix))]
-fn in_own_group(command: Command) -> Command {
+/// A group of its own also means that Ctrl-C in the console does not reach the child.
+#[cfg(windows)]
+fn in_own_group(mut command: Command) -> Command {
+    /// `CREATE_NEW_PROCESS_GROUP` of winbase.h.
+    const NEW_GROUP: u32 = 0x200;
+
+    std::os::windows::process::CommandExt::creation_flags(&mut command, NEW_GROUP);
     command
 }
 

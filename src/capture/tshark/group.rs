@@ -55,8 +55,8 @@ mod system {
 mod system {
     use super::Child;
 
-    /// Windows has no such groups. A dumpcap ends by itself: its pipe to tshark breaks when that
-    /// ends, and Ctrl-C in a console reaches every program there.
+    /// Groups on Windows cannot be ended as a whole. A dumpcap ends by itself: its pipe to tshark
+    /// breaks when that ends.
     #[derive(Debug)]
     pub(in super::super) struct Group;
 

@@ -6,6 +6,7 @@ pub mod child;
 mod group;
 mod output;
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -20,7 +21,7 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::PacketCapture;
-pub use advice::{advice, remedy};
+pub use advice::{advice, cannot_start, remedy};
 use group::Group;
 pub use output::Output;
 
@@ -74,14 +75,32 @@ impl PacketCapture {
     }
 }
 
-/// Returns the path of tshark, if it is on the PATH.
+/// Returns the path of tshark, if it is on the PATH or, on Windows, where its installer puts it.
 #[must_use]
 pub fn installed() -> Option<PathBuf> {
-    let name = format!("tshark{}", env::consts::EXE_SUFFIX);
-    let path = env::var_os("PATH")?;
-    env::split_paths(&path)
-        .map(|directory| directory.join(&name))
+    let path = env::var_os("PATH");
+    let program_files = env::var_os("ProgramFiles").filter(|_| cfg!(windows));
+    candidates(path.as_deref(), program_files.as_deref())
+        .into_iter()
         .find(|candidate| is_program(candidate))
+}
+
+/// Returns the paths that tshark may have. The installer of Wireshark for Windows does not change
+/// the PATH.
+fn candidates(path: Option<&OsStr>, program_files: Option<&OsStr>) -> Vec<PathBuf> {
+    let name = format!("tshark{}", env::consts::EXE_SUFFIX);
+    let on_path = path.into_iter().flat_map(env::split_paths);
+    let installed = program_files.map(|directory| Path::new(directory).join("Wireshark"));
+    on_path
+        .chain(installed)
+        .map(|directory| directory.join(&name))
+        .collect()
+}
+
+/// Returns a command that starts tshark as a tied child.
+fn command() -> Command {
+    let program = installed().unwrap_or_else(|| "tshark".into());
+    Command::from(child::command(program))
 }
 
 #[cfg(unix)]
@@ -117,11 +136,11 @@ impl Tshark {
     ///
     /// # Errors
     /// The system cannot start another process. If tshark is not installed, its [`Ending`] shows
-    /// it.
+    /// it on Linux, and this error on other systems: see [`cannot_start`].
     pub fn start(options: &PacketCapture) -> io::Result<(Self, Output)> {
         let arguments = options.tshark_arguments();
         debug!(?arguments, "starting tshark");
-        let mut child = Command::from(child::command("tshark"))
+        let mut child = command()
             .args(arguments)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -302,6 +321,18 @@ mod tests {
         };
         assert_eq!(remedy(&harmless), None);
         assert_eq!(harmless.quote(), "There is no device named \"eth7\".");
+    }
+
+    #[test]
+    fn tshark_is_found_on_the_path_and_where_its_installer_puts_it() {
+        let name = format!("tshark{}", env::consts::EXE_SUFFIX);
+        let path = env::join_paths(["a", "b"]).expect("they have no separator");
+        let expected: Vec<_> = ["a", "b", "c/Wireshark"]
+            .map(|directory| Path::new(directory).join(&name))
+            .into();
+        assert_eq!(candidates(Some(&path), Some("c".as_ref())), expected);
+        assert_eq!(candidates(Some(&path), None), expected[..2]);
+        assert!(candidates(None, None).is_empty());
     }
 
     #[test]
