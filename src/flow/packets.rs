@@ -312,7 +312,7 @@ mod tests {
         let shape = Shape {
             labels,
             classes: Classes::new(&[network], &lengths).expect("known names"),
-            services: Services::with_file("web 443/tcp").expect("a service"),
+            services: Services::only("web 443/tcp"),
             ..Shape::default()
         };
         let mut batch = PacketBatch::new(&Keys::new(shape), 8);

@@ -197,6 +197,46 @@ fn the_exporter_is_the_image_of_the_containerfile() {
     assert_eq!(exporter.command, ["--names", "dhcp"]);
 }
 
+/// Both start the program in the same way, and differ only in where it comes from.
+#[test]
+fn the_image_with_tshark_starts_the_program_as_the_other_does() {
+    let plain = instructions("container/Containerfile");
+    let with_tshark = instructions("container/Containerfile.tshark");
+    let start = |instructions: &[(String, String)]| -> Vec<_> {
+        let start = ["EXPOSE", "HEALTHCHECK", "ENTRYPOINT"];
+        let own = instructions.iter();
+        own.filter(|(name, _)| start.contains(&name.as_str()))
+            .cloned()
+            .collect()
+    };
+    assert_eq!(start(&with_tshark).len(), 3);
+    assert_eq!(start(&with_tshark), start(&plain));
+
+    let names: Vec<_> = with_tshark.iter().map(|(name, _)| name.as_str()).collect();
+    let expected = ["FROM", "RUN", "COPY", "EXPOSE", "HEALTHCHECK", "ENTRYPOINT"];
+    assert_eq!(names, expected);
+    let [_, (_, install), (_, copy), ..] = with_tshark.as_slice() else {
+        unreachable!("there are six");
+    };
+    // The shell of the image is dash, which is also the sh of Debian.
+    let checked = Command::new("sh").args(["-n", "-c", install]).status();
+    assert!(checked.unwrap().success(), "{install}");
+    // Tarballs have the program at the top.
+    assert_eq!(copy, "tzsp_packetstream_exporter /usr/bin/");
+}
+
+/// The instructions of a file in contrib/, each with its arguments. A backslash continues a line.
+fn instructions(file: &str) -> Vec<(String, String)> {
+    let text = fs::read_to_string(contrib(file)).unwrap();
+    let text = text.replace("\\\n", " ");
+    let lines = text.lines().map(str::trim);
+    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| line.split_once(' ').unwrap())
+        .map(|(name, arguments)| (name.to_owned(), arguments.to_owned()))
+        .collect()
+}
+
 /// Ports without a password are open to the host alone. No password has a default.
 #[test]
 fn only_the_stream_and_grafana_are_open_to_the_network() {

@@ -153,7 +153,9 @@ impl Program {
     fn stripped(&self, directory: &Path) -> anyhow::Result<PathBuf> {
         let stripped = directory.join(self.system.program());
         let mut strip = Command::new(&self.strip);
-        succeed(strip.arg("-o").arg(&stripped).arg(&self.path))?;
+        // Programs for Windows contain a time: the one of the linker, not that of this command.
+        strip.args(["--preserve-dates", "-o"]);
+        succeed(strip.arg(&stripped).arg(&self.path))?;
         Ok(stripped)
     }
 }

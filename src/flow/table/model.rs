@@ -61,7 +61,7 @@ fn shape() -> impl Strategy<Value = (Labels, bool)> {
 /// Services of some ports of [`packet_of`]: the same for both protocols, or for one of them alone.
 fn services() -> Services {
     let file = "a 1/tcp/udp\nb 2/tcp\nc 3/udp\n";
-    Services::with_file(file).expect("a file of services")
+    Services::only(file)
 }
 
 /// Every field has only a few values, so that many packets share some of them.

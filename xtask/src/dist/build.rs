@@ -24,8 +24,8 @@ pub(super) enum Profile {
     Release,
     /// Fast to build.
     Dev,
-    /// That of tests, which is slower to build and faster in an emulator.
-    Test,
+    /// Slower to build, and faster in an emulator. See Cargo.toml.
+    Emulator,
 }
 
 impl Target {
@@ -120,7 +120,7 @@ impl Profile {
         match self {
             Self::Release => "release",
             Self::Dev => "dev",
-            Self::Test => "test",
+            Self::Emulator => "emulator",
         }
     }
 
@@ -128,7 +128,8 @@ impl Profile {
     fn directory(self) -> &'static str {
         match self {
             Self::Release => "release",
-            Self::Dev | Self::Test => "debug",
+            Self::Dev => "debug",
+            Self::Emulator => "emulator",
         }
     }
 }

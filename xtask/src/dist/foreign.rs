@@ -5,7 +5,9 @@ mod limits;
 mod live;
 mod packages;
 mod runner;
+mod tls;
 mod unit_tests;
+mod windows;
 mod wine;
 
 use std::path::Path;
@@ -14,7 +16,7 @@ use std::process::Command;
 use anyhow::ensure;
 
 use super::build::Profile;
-use super::targets::Target;
+use super::targets::{System, Target};
 use super::{NAME, Program, stdout_of};
 use crate::ci;
 use crate::project::{cargo, succeed, target as native_target};
@@ -28,7 +30,7 @@ pub(super) fn check(target: &Target) -> anyhow::Result<()> {
     // A build with optimizations takes longer, which qemu makes up for: each instruction costs it
     // several.
     let profile = match runner {
-        Runner::Qemu(_) => Profile::Test,
+        Runner::Qemu(_) => Profile::Emulator,
         Runner::Direct | Runner::Wine(_) => Profile::Dev,
     };
     let program = ci::step("build", || Program::built_for(target, profile))?;
@@ -40,6 +42,10 @@ pub(super) fn check(target: &Target) -> anyhow::Result<()> {
     ci::step("captures", || captures::compare(&runner, &program, &native))?;
     ci::step("limits", || limits::check(target, &runner, &program))?;
     ci::step("live", || live::check(target, &runner, &program))?;
+    ci::step("tls", || tls::check(target, &runner, &program, &native))?;
+    if target.system == System::Windows {
+        ci::step("inputs", || windows::check(&runner, &program, &native))?;
+    }
     ci::step("unit tests", || unit_tests::run(target, profile, &runner))
 }
 

@@ -52,7 +52,10 @@ fn differences(
         for format in FORMATS {
             let expected = analyze(Command::new(native), capture, format)?;
             let found = analyze(runner.command(program), capture, format)?;
-            differences.extend(difference(capture, format, &expected, &found));
+            differences.extend(
+                difference(&expected, &found)
+                    .map(|difference| format!("{} as {format}: {difference}", capture.display())),
+            );
         }
     }
     Ok(differences)
@@ -67,17 +70,16 @@ fn analyze(mut command: Command, capture: &Path, format: &str) -> anyhow::Result
 }
 
 /// Describes how two results differ, if they do.
-fn difference(capture: &Path, format: &str, expected: &Output, found: &Output) -> Option<String> {
-    let what = if found.status.code() != expected.status.code() {
-        format!("{}, instead of {}", found.status, expected.status)
+pub(super) fn difference(expected: &Output, found: &Output) -> Option<String> {
+    if found.status.code() != expected.status.code() {
+        Some(format!("{}, instead of {}", found.status, expected.status))
     } else if found.stdout != expected.stdout {
-        first_difference(&expected.stdout, &found.stdout)
+        Some(first_difference(&expected.stdout, &found.stdout))
     } else if found.stderr != expected.stderr {
-        first_difference(&expected.stderr, &found.stderr)
+        Some(first_difference(&expected.stderr, &found.stderr))
     } else {
-        return None;
-    };
-    Some(format!("{} as {format}: {what}", capture.display()))
+        None
+    }
 }
 
 /// Describes the first line in which two texts differ.

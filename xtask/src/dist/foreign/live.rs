@@ -13,6 +13,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::runner::Runner;
+use super::windows;
 use crate::dist::targets::{System, Target};
 use crate::project::succeed;
 use crate::soak::scrape::Scrape;
@@ -25,7 +26,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 const LARGEST_DATAGRAM: usize = 65_507;
 
 pub(super) fn check(target: &Target, runner: &Runner, program: &Path) -> anyhow::Result<()> {
-    let mut exporter = Exporter::start(runner, program)?;
+    let mut exporter = Exporter::start(runner, program, &[])?;
     let local = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0))?;
     let local_v6 = UdpSocket::bind((Ipv6Addr::LOCALHOST, 0))?;
     let to = SocketAddr::from((Ipv4Addr::LOCALHOST, exporter.listen_port));
@@ -58,11 +59,7 @@ pub(super) fn check(target: &Target, runner: &Runner, program: &Path) -> anyhow:
     let url = format!("http://127.0.0.1:{}", exporter.publish_port);
     let mut healthcheck = runner.command(program);
     succeed(healthcheck.args(["healthcheck", "--url", &url]))?;
-    match target.system {
-        System::Linux => exporter.stop(),
-        // Dropping the exporter kills it: a signal of Linux does not reach it as Ctrl-C would.
-        System::Windows => Ok(()),
-    }
+    exporter.stop(target.system)
 }
 
 /// Returns a datagram of TZSP with a packet of so many bytes from 192.168.1.`from` to
@@ -80,18 +77,19 @@ fn datagram(from: u8, total_length: usize) -> Vec<u8> {
 }
 
 /// A running exporter. It is killed when this is dropped.
-struct Exporter {
+pub(super) struct Exporter {
     child: Child,
     listen_port: u16,
-    publish_port: u16,
+    pub(super) publish_port: u16,
 }
 
 impl Exporter {
     /// Starts the exporter and waits until it serves metrics.
-    fn start(runner: &Runner, program: &Path) -> anyhow::Result<Self> {
+    pub(super) fn start(runner: &Runner, program: &Path, options: &[&str]) -> anyhow::Result<Self> {
         let mut command = runner.command(program);
         command
             .args(["--listen-port", "0", "--publish-port", "0"])
+            .args(options)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
@@ -147,9 +145,14 @@ impl Exporter {
     ///
     /// # Errors
     /// It does not, or its exit status is not 0.
-    fn stop(mut self) -> anyhow::Result<()> {
-        let pid = i32::try_from(self.child.id()).context("a process id fits")?;
-        kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot stop the exporter")?;
+    pub(super) fn stop(mut self, system: System) -> anyhow::Result<()> {
+        match system {
+            System::Linux => {
+                let pid = i32::try_from(self.child.id()).context("a process id fits")?;
+                kill(Pid::from_raw(pid), Signal::SIGTERM).context("cannot stop the exporter")?;
+            }
+            System::Windows => windows::ctrl_c(&self.child)?,
+        }
         let status = self.end()?;
         ensure!(status.success(), "the exporter ended with {status}");
         Ok(())
