@@ -113,10 +113,10 @@ The options of the systemd units: ARGS of tzsp\-packetstream\-exporter.service, 
 tzsp\-packetstream\-capture.service. It may be missing.
 .PP
 The files of
-.B \-\-web.config.file
-and
-.B \-\-names
-are read again when they change.
+.BR \-\-web.config.file ", " \-\-names " and " \-\-geo\-database
+are read again when they change, that of
+.B \-\-services
+is read at the start.
 .SH EXAMPLES
 Receive on UDP port 37008, with names of devices:
 .PP
@@ -168,7 +168,7 @@ The command line is invalid.
 Stops reading, and prints what was counted. A second one ends it at once.
 .SH FILES
 The files of
-.B \-\-names
+.BR \-\-names ", " \-\-geo\-database " and " \-\-services
 are read once, at the start. With many flows,
 .B \-\-every
 writes temporary files to the directory in the environment variable TMPDIR, or to
