@@ -52,7 +52,8 @@ async fn a_request_that_is_stuck_closes_its_connection() {
     client.write_all(b"\0").await.expect_err("it was closed");
 }
 
-/// Accepts one connection after these errors. Returns whether a connection was evicted.
+/// Accepts one connection after these errors of Unix. Returns whether a connection was evicted.
+#[cfg(unix)]
 async fn evicts(errors: &[i32]) -> bool {
     let configuration = Configuration::read(None).expect("there is nothing to read");
     let site = site(Arc::new(NoPages), &configuration, 1);

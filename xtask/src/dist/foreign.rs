@@ -39,13 +39,13 @@ pub(super) fn check(target: &Target) -> anyhow::Result<()> {
     succeed(cargo().args(["build", "--quiet", "--locked", "--package", NAME]))?;
     let native = native_target()?.join("debug").join(NAME);
     ci::step("version", || compare_versions(&runner, &program, &native))?;
-    ci::step("captures", || captures::compare(&runner, &program, &native))?;
     ci::step("limits", || limits::check(target, &runner, &program))?;
     ci::step("live", || live::check(target, &runner, &program))?;
     ci::step("tls", || tls::check(target, &runner, &program, &native))?;
     if target.system == System::Windows {
         ci::step("inputs", || windows::check(&runner, &program, &native))?;
     }
+    ci::step("captures", || captures::compare(&runner, &program, &native))?;
     ci::step("unit tests", || unit_tests::run(target, profile, &runner))
 }
 

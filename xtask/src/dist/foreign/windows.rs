@@ -30,7 +30,8 @@ pub(super) fn check(runner: &Runner, program: &Path, native: &Path) -> anyhow::R
     ctrl_c_ends_an_analysis(runner, program)
 }
 
-/// What standard input is.
+/// What standard input is. Wine does not know that a file from outside of it is also one that is named,
+/// so both count.
 #[derive(Clone, Copy)]
 enum Input {
     Nothing,
@@ -58,7 +59,6 @@ fn compare_inputs(
             Input::Nothing,
         ),
         (&["a.pcap", "b.pcap", "c.pcap"], &["*.PCAP"], Input::Nothing),
-        (&["a.pcap", "-"], &["a.pcap", "-"], Input::File),
         (&["-"], &["-"], Input::File),
         (&["-"], &["-"], Input::Pipe),
         (&["-"], &["-"], Input::Nothing),
