@@ -25,7 +25,8 @@ const MAX_KEYS: usize = 50_000;
 pub struct Changes {
     pub(super) narrow: PacketSums<Ipv4Addr>,
     pub(super) wide: PacketSums<IpAddr>,
-    /// Sums over packets of different keys. Empty but for their capacity, until changes are taken.
+    /// Sums over packets with different keys, while changes are taken. Empty otherwise; only their
+    /// allocations are kept.
     pub(super) traffic: Tally,
     pub(super) overflow: Tally,
     pub(super) hosts: HashMap<HostKey, Counters, RandomState>,
@@ -73,7 +74,7 @@ pub(super) struct Tally {
 }
 
 impl Changes {
-    /// Adds a packet, which has counted there.
+    /// Adds a packet, and where it has counted.
     #[inline]
     pub(super) fn add(&mut self, packet: BatchedPacket<'_>, counted: Counted) {
         let (hash, bytes) = (packet.hash(), packet.bytes());

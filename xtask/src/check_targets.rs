@@ -30,7 +30,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         .env_remove("RUSTUP_TOOLCHAIN")
         .env("CARGO_BUILD_WARNINGS", "deny")
         .env("CARGO_INCREMENTAL", "0")
-        // Nobody debugs the macros that are built here.
+        // Only macros and build scripts are built, and they need no debug information.
         .env("CARGO_PROFILE_DEV_DEBUG", "0")
         // Build scripts look for Apple's SDK otherwise.
         .env("SDKROOT", "/")

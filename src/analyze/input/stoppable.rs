@@ -10,7 +10,7 @@ const BLOCK: usize = 256 * 1024;
 /// How often to check for the request.
 const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// An input that a thread of its own reads, so that nobody else waits for it.
+/// An input that is read in a thread of its own, so that its user need not wait for a read to end.
 pub(super) struct Stoppable {
     blocks: Receiver<io::Result<Vec<u8>>>,
     /// The last block.

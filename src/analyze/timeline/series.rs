@@ -48,7 +48,7 @@ impl TimelineSeries {
             (0, _) => Self::Received,
             (1, reason) => Self::Skipped(Skipped::ALL[usize::from(*reason)]),
             (2, cause) => Self::Truncated(Truncated::ALL[usize::from(*cause)]),
-            (kind, detail) => Self::Counted(match (kind, detail) {
+            _ => Self::Counted(match (kind, detail) {
                 (3, 0) => Series::Traffic(key.first_chunk().map(TrafficKey::from_bytes)),
                 (3, _) => Series::Traffic(None),
                 (4, _) => {

@@ -31,7 +31,7 @@ pub(super) fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn limits() -> impl Strategy<Value = FlowLimits> {
+pub(super) fn limits() -> impl Strategy<Value = FlowLimits> {
     let few_or_many = || prop_oneof![3 => 0..12_u32, 1 => Just(1000)];
     let timeout = prop_oneof![3 => 1..=60_u64, 1 => Just(0)].prop_map(seconds);
     let hold = prop_oneof![1 => 0..=90_u64, 2 => Just(0)].prop_map(seconds);

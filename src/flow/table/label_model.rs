@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::super::snapshot::{Counters, Flow};
 use super::super::{Address, Label, Labels, Place, Services};
-use super::tests::seconds;
+use super::tests::{NO_LIMITS, seconds};
 use super::*;
 use crate::wire::Observation;
 
@@ -191,15 +191,7 @@ proptest! {
     ) {
         let services = Services::only(SERVICES);
         let shape = Shape { labels, services, ..Shape::default() };
-        let limits = FlowLimits {
-            flows: 1000,
-            idle_flows: 0,
-            idle_timeout: Duration::ZERO,
-            hold: Duration::ZERO,
-            hide_unseen: false,
-            hosts: 10,
-        };
-        let mut table = FlowTable::new(shape, limits);
+        let mut table = FlowTable::new(shape, NO_LIMITS);
         let databases = Databases::from_bytes(DATABASE.to_vec()).expect("a database");
         table.set_databases(Arc::new(databases));
         let mut batch = table.packets(packets.len());

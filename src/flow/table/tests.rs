@@ -14,7 +14,7 @@ mod starts;
 
 const MINUTE: Duration = Duration::from_mins(1);
 
-const NO_LIMITS: FlowLimits = FlowLimits {
+pub(super) const NO_LIMITS: FlowLimits = FlowLimits {
     flows: 1000,
     idle_flows: 1000,
     idle_timeout: Duration::ZERO,

@@ -65,7 +65,7 @@ fn ignores_hangup() -> bool {
     status.is_ok_and(|status| status.sigign & 1 != 0)
 }
 
-/// There is no safe way to find out on this system, so SIGHUP is handled.
+/// Returns `false`: to find out would take `unsafe` code on this system.
 #[cfg(not(target_os = "linux"))]
 fn ignores_hangup() -> bool {
     false

@@ -30,8 +30,8 @@ pub(super) fn check(runner: &Runner, program: &Path, native: &Path) -> anyhow::R
     ctrl_c_ends_an_analysis(runner, program)
 }
 
-/// What standard input is. Wine does not know that a file from outside of it is also one that is named,
-/// so both count.
+/// What standard input is. A file that is also named as an argument is not tried: Wine does not find out
+/// that both are the same.
 #[derive(Clone, Copy)]
 enum Input {
     Nothing,
@@ -140,9 +140,9 @@ fn ctrl_c_ends_an_analysis(runner: &Runner, program: &Path) -> anyhow::Result<()
 
 /// Sends a program in Wine SIGINT, for which Wine calls the handlers of Ctrl-C.
 ///
-/// Wine 8 has no console without a display, so that there is no Ctrl-Break, whose handler is the same:
-/// `GenerateConsoleCtrlEvent` fails with `ERROR_INVALID_HANDLE`. Closing the terminal kills the
-/// program without an event.
+/// Ctrl-Break and the closing of the console, which the program handles like Ctrl-C, are not tried:
+/// without a display, Wine 8 has no console. `GenerateConsoleCtrlEvent` fails with
+/// `ERROR_INVALID_HANDLE`, and closing the terminal kills the program without an event.
 pub(super) fn ctrl_c(program: &Child) -> anyhow::Result<()> {
     let pid = i32::try_from(program.id()).context("a process id fits")?;
     kill(Pid::from_raw(pid), Signal::SIGINT).context("cannot send SIGINT")
